@@ -18,28 +18,45 @@ import shutil
 import time
 import uuid
 from collections.abc import Container, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
 from typing import Final, Self
 
 import psutil
 import pytest
 
 from portico.core.model.cluster import machine_host
+from portico.core.model.shared import (
+    CLUSTER_KEY,
+    ClusterRecord,
+    SharedMachine,
+    encoded,
+    machine_key,
+)
+from portico.core.planning.mirroring import prefix_of
 from portico.system.cluster_identity import (
     AUTHORITY,
     AUTHORITY_KEY,
     ISSUED,
     write_identity,
 )
+from portico.system.cluster_store import (
+    KEY_SIZE,
+    StoreFile,
+    write_cluster_key,
+    write_store,
+)
 from portico.system.files import write_new
 from portico.system.home import Home
 from portico.system.machine_certificates import MachineAuthority
+from tests.etcd import Etcd, Place, etcd
 from tests.network import Network
 from tests.stack import RunningLoad, Stack, eventually, is_gone, running_load
 
 needs_root: Final = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("ip"), reason="makes networks: needs root and ip(8)"
 )
+STORE_ADDRESS: Final = "10.0.0.240"
 SITE: Final = "app.localhost"
 """The site that a load asks, unless it is another one."""
 
@@ -125,10 +142,20 @@ class Machines:
         )
         return "\n".join((apps, *tables))
 
-    def up(self, apps: str, *names: str, without: Container[str] = (), **edge: object) -> None:
-        """Bring a file up on these machines, all by default, one after the other."""
+    def up(
+        self,
+        apps: str,
+        *names: str,
+        without: Container[str] = (),
+        shared: bool = False,
+        **edge: object,
+    ) -> None:
+        """Bring a file up on these machines, all by default, one after the other. `shared`: their
+        list is in the store.
+        """
+        text = apps if shared else self.text(apps, without)
         for name in names or self._machines:
-            self[name].up(self.text(apps, without), bind=["127.0.0.1", self[name].address], **edge)
+            self[name].up(text, bind=["127.0.0.1", self[name].address], **edge)
 
     @contextmanager
     def load(
@@ -139,6 +166,28 @@ class Machines:
         given = {"address": entered.address, "ca": entered.authority} | work
         with running_load(entered.url(site, path), given, self.client.words) as running:
             yield running
+
+    @contextmanager
+    def sharing(self, folder: Path, members: int = 1, *options: str) -> Iterator[Etcd]:
+        """An etcd in a network of its own, with what `portico cluster init --etcd` and `join`
+        leave there and on each machine. Daemons that run already do not know of it.
+        """
+        with closing(Network()) as network:
+            self._connect(network, "store", STORE_ADDRESS)
+            place = Place(network.words, STORE_ADDRESS, STORE_ADDRESS)
+            with etcd(folder, members, *options, places=[place] * members) as store:
+                prefix, key = prefix_of(self._authority.cluster), os.urandom(KEY_SIZE)
+                store.ctl("put", prefix + CLUSTER_KEY, encoded(ClusterRecord(least=1)).decode())
+                for machine in self:
+                    record = encoded(SharedMachine(address=machine.address)).decode()
+                    store.ctl("put", prefix + machine_key(machine.name), record)
+                    write_store(Home(machine.home).cluster, StoreFile(store.urls, plain=True))
+                    write_cluster_key(Home(machine.home).cluster, key)
+                yield store
+
+    def key(self, name: str) -> str:
+        """Of the store, as etcd has it."""
+        return prefix_of(self._authority.cluster) + name
 
     # violence
 

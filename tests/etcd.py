@@ -32,7 +32,7 @@ class Member:
         self, name: str, folder: Path, tls: Sequence[str] = (), place: Place | None = None
     ) -> None:
         self.name, self.folder, self._tls = name, folder, tls
-        self._words = place.words if place else ()
+        self.words = place.words if place else ()
         scheme = "https" if tls else "http"
         self.url = f"{scheme}://{place.address if place else '127.0.0.1'}:{free_port()}"
         self.peer = f"http://{place.peer if place else '127.0.0.1'}:{free_port()}"
@@ -42,7 +42,7 @@ class Member:
         with (self.folder.parent / f"{self.name}.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *self._words,
+                    *self.words,
                     *("etcd", "--name", self.name, "--data-dir", self.folder),
                     *("--listen-client-urls", self.url, "--advertise-client-urls", self.url),
                     *("--listen-peer-urls", self.peer, "--initial-advertise-peer-urls", self.peer),
@@ -107,8 +107,8 @@ class Etcd:
         """Whether it answers what most of the members agree on."""
         return self._run(member, "get", "x", check=False).returncode == 0
 
-    def ctl(self, *command: str) -> str:
-        return self._run(self.members[0], *command).stdout
+    def ctl(self, *command: str, member: int = 0) -> str:
+        return self._run(self.members[member], *command).stdout
 
     def leader(self) -> Member:
         for each in self.members:
@@ -148,6 +148,7 @@ class Etcd:
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [
+                *member.words,
                 *("etcdctl", "--endpoints", member.url, "--command-timeout", "5s"),
                 *(*self._client, *command),
             ],

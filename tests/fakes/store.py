@@ -26,7 +26,7 @@ class FakeStore:
         self._forgotten = 0
         self._changed = asyncio.Event()
         self._sessions: dict[int, tuple[int, float]] = {}
-        self._last_session = 0
+        self._last_session = self._starts = 0
         self.trouble = ""
         """Why nothing can be asked; empty if it can."""
 
@@ -38,8 +38,11 @@ class FakeStore:
     async def watch(self, prefix: str, after: int) -> AsyncGenerator[Changes, None]:
         if after > self._all.revision:
             raise WatchEnded("the store is before that")
+        begun = self._starts
         while True:
             changed = self._changed
+            if begun != self._starts:
+                raise WatchEnded("it closed the connection")
             if self.trouble:
                 raise WatchEnded(self.trouble)
             if after < self._forgotten:
@@ -96,6 +99,8 @@ class FakeStore:
         """Another store has taken its place, or an older copy of it."""
         self._all, self._log, self._forgotten = snapshot, [], snapshot.revision
         self._sessions.clear()
+        self._starts += 1
+        self._wake()
 
     def _assert_available(self) -> None:
         if self.trouble:

@@ -24,6 +24,7 @@ from portico.core.planning.order import ran_before_boot
 from portico.core.planning.steps import Drain, Kill, Respawn, Restart, StartInstance, Step, Stop
 from portico.core.planning.teardown import drain_limit
 from portico.daemon.life import take_over
+from portico.engine.cluster.assembly import Shared
 from portico.engine.cluster.neighbourhood import Neighbourhood
 from portico.engine.engine import Engine
 from portico.engine.execute import Executor
@@ -38,11 +39,14 @@ from portico.engine.safe_mode import SafeMode
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
 from portico.errors import ConfigError, NotFound, PorticoError, Problem
+from portico.ports.clock import Clock
 from portico.ports.neighbours import Neighbours
+from portico.ports.store import Store
 from tests.fakes.state import MemoryState, events_of
 from tests.unit.outside import GOOD, Discovery, Host, Nginx, Outside, Program, Running
 
 S = InstanceState
+CLUSTER = "6a1c"
 MOST_STEPS_AT_ONCE = 200  # of one moment; more is a plan that never comes to rest
 
 
@@ -101,7 +105,7 @@ class Preparation:
                 raise ConfigError("portico.toml", [Problem(name, "comes after nobody")])
         return Desired(
             apps={name: _wanted(name, *its, asked.get(name, 0)) for name, its in table.items()},
-            machines=self._machine.machines,
+            machines=inputs.members.machines if inputs.members else self._machine.machines,
             machine="m1" if self._machine.machines else "",
             sites={name: Site(app=name) for name, (app, _) in table.items() if app.listens},
         )
@@ -161,6 +165,9 @@ class Daemon:
             announce=self.neighbourhood.announce if self.neighbourhood else None,
         )
         self.in_force = InForce(engine, Preparation(machine))
+        self.shared: Shared | None = None
+        if machine.store is not None:
+            self.shared = Shared(engine, self.in_force, CLUSTER, "m1", machine.store)
 
     @property
     def endpoints(self) -> dict:
@@ -176,6 +183,8 @@ class Daemon:
         self.group.create_task(self.loop.run())
         if others := self.neighbourhood:
             self.tasks.repeat("lists of other machines", others.look, others.pause)
+        if self.shared:
+            self.shared.start(self.tasks)
         self.tasks.repeat(
             "owners of ports", self.instances.ownership.look, self.instances.ownership.pause
         )
@@ -213,9 +222,12 @@ class Daemon:
 
 
 class Machine(Outside):
-    def __init__(self, others: Neighbours | None = None) -> None:
-        """`others` are the other machines of its cluster, m2 and m3."""
+    def __init__(
+        self, others: Neighbours | None = None, store: Callable[[Clock], Store] | None = None
+    ) -> None:
+        """`others` are m2 and m3, the others of its cluster; `store` is what they share."""
         super().__init__()
+        self.store = store(self.loop) if store else None
         self.others = others
         names = ("m1", "m2", "m3") if others else ()
         self.machines = {name: ClusterMachine(address=f"10.0.0.{name[1]}") for name in names}

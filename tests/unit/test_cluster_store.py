@@ -6,19 +6,23 @@ from contextlib import contextmanager
 
 import pytest
 
+from portico.core.model.event import Requester
 from portico.core.model.shared import SCHEMA, ClusterRecord, encoded
 from portico.core.model.stored import Compare, Delete, Put, Snapshot, StoredItem
 from portico.core.planning.mirroring import prefix_of
 from portico.engine.cluster.following import SUBJECT, Following
+from portico.engine.cluster.recovery import MAX_WRITES, StoreRecovery
 from portico.engine.cluster.session import DURATION, INTERVAL, Session
 from portico.engine.troubles import Troubles
+from portico.errors import Failed, Refused
 from portico.ports.store import StoreUnavailable
 from tests.fakes.clock import FakeClock, settle
-from tests.fakes.state import MemoryState
+from tests.fakes.state import MemoryState, events_of
 from tests.fakes.store import FakeStore
 
 CLUSTER = "6a1c"
 ROOT = prefix_of(CLUSTER)
+WHO = Requester("test")
 
 
 class Daemon:
@@ -37,6 +41,7 @@ class Daemon:
             clock=clock,
         )
         self.following.subscribe("test", self.changes.append)
+        self.recovery = StoreRecovery(CLUSTER, store, self.following, events_of(self.state, clock))
         self.session = Session("m1", store, self.following, self.troubles, clock, lambda: b"here")
 
     @contextmanager
@@ -210,5 +215,105 @@ def test_a_session_lasts_by_the_machines_own_clock_and_is_opened_again_when_it_h
         await daemon.session.end()
         await settle()
         assert "present/m1" not in daemon.values
+
+    run(work)
+
+
+def test_an_operator_decides_for_an_older_copy_of_the_store_on_each_machine(run):
+    async def work(daemon: Daemon) -> None:
+        old = await daemon.store.snapshot(ROOT)
+        await put(daemon.store, a=b"2", b=b"2")
+        await settle()
+        daemon.store.replace(old)
+        await daemon.clock.advance(INTERVAL)
+        for act in (False, True):
+            assert daemon.values["a"] == b"2"
+            view = await daemon.recovery.accept(act=act, who=WHO)
+            assert view.lines == ("a: changed", "b: removed")
+            assert view.done is act
+        await daemon.clock.advance(INTERVAL)
+        assert daemon.kept["a"] == daemon.values["a"] == b"1"
+        assert "b" not in daemon.values.keys() | daemon.kept.keys()
+        assert not daemon.troubles.sentences()
+        await put(daemon.store, a=b"3")
+        await settle()
+        assert daemon.values["a"] == b"3"
+        with pytest.raises(Refused, match="followed already"):
+            await daemon.recovery.accept(act=True, who=WHO)
+
+    run(work)
+
+
+@pytest.mark.parametrize("is_wiped", [True, False])
+def test_a_store_that_is_filled_from_one_machine_is_followed_by_all_with_the_same_copy(
+    run, is_wiped
+):
+    async def work(daemon: Daemon) -> None:
+        other = Daemon(daemon.store, daemon.clock)
+        with other.running():
+            old = await daemon.store.snapshot(ROOT)
+            many = {f"key{each}": b"1" for each in range(MAX_WRITES)}
+            await put(daemon.store, a=b"2", **many)
+            await daemon.clock.advance(INTERVAL)
+            await put(daemon.store, **many)
+            await daemon.clock.advance(INTERVAL)
+            before = daemon.kept
+            daemon.store.replace(Snapshot(1) if is_wiped else old)
+            await daemon.clock.advance(INTERVAL)
+            assert daemon.following.trouble
+            assert not (await daemon.recovery.restore(act=False, who=WHO)).done
+            if is_wiped:
+                with pytest.raises(Refused, match="restore` fills it from the copy"):
+                    await daemon.recovery.accept(act=True, who=WHO)
+                assert await daemon.store.snapshot("") == Snapshot(1)
+            assert (await daemon.recovery.restore(act=True, who=WHO)).done
+            await daemon.clock.advance(2 * INTERVAL)
+            for each in (daemon, other):
+                assert each.kept == before
+                assert not each.troubles.sentences()
+
+    run(work)
+
+
+def test_what_cannot_be_filled_says_so(run):
+    async def work(daemon: Daemon) -> None:
+        with pytest.raises(Refused, match="followed already"):
+            await daemon.recovery.restore(act=True, who=WHO)
+        new = Daemon(daemon.store, daemon.clock)
+        with pytest.raises(Refused, match="this machine has no copy of it"):
+            await new.recovery.restore(act=True, who=WHO)
+
+    run(work)
+
+
+def test_a_session_that_is_not_permitted_is_tried_again_soon_and_says_why(run):
+    async def work(daemon: Daemon) -> None:
+        async def refused(session: int) -> None:
+            raise Failed("etcd does not permit this to m1")
+
+        permitted, daemon.store.keep_session = daemon.store.keep_session, refused
+        await daemon.clock.advance(4 * DURATION)
+        [sentence] = daemon.troubles.sentences()
+        assert sentence.endswith("etcd does not permit this to m1")
+        daemon.store.keep_session = permitted
+        await daemon.clock.advance(2 * INTERVAL)
+        assert not daemon.troubles.sentences()
+        assert daemon.session.is_held()
+
+    run(work)
+
+
+def test_a_subscriber_that_fails_keeps_nothing_from_being_followed(run):
+    async def work(daemon: Daemon) -> None:
+        def fail(changes: object) -> None:
+            raise Failed("it cannot")
+
+        daemon.following.subscribe("a part", fail)
+        daemon.following.subscribe("another part", daemon.changes.append)
+        await put(daemon.store, a=b"2")
+        await settle()
+        assert daemon.changes[-1]["a"].value == b"2"
+        assert daemon.troubles.sentences() == ["a part: it cannot"]
+        assert not daemon.following.trouble
 
     run(work)

@@ -3,6 +3,9 @@
 As `test_safety`, with two other machines: they ask for our list as we ask for theirs, by the code
 that ships, and are cut off now and then. Nothing that they still send requests for is taken away
 on purpose; and a drained machine leaves no app that nobody else has ready.
+
+Where they have a store it is away, wiped, another one or an older copy now and then: then it is no
+order to anyone, and takes away nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +17,9 @@ from hypothesis import strategies as st
 
 from portico.core.model.cluster import Machine as ClusterMachine
 from portico.core.model.neighbour import NearList, Neighbour
+from portico.core.model.shared import SCHEMA, ClusterRecord, SharedMachine, encoded
+from portico.core.model.stored import Delete, Put, Snapshot
+from portico.core.planning.mirroring import prefix_of
 from portico.core.planning.neighbours import (
     NGINX_WAIT,
     interval,
@@ -24,12 +30,15 @@ from portico.core.planning.neighbours import (
 )
 from portico.core.planning.steps import Drain, Step, StopNginx, SwitchGeneration
 from portico.errors import Failed
+from portico.ports.clock import Clock
 from tests.examples import examples
+from tests.fakes.store import FakeStore
 from tests.unit import test_safety
-from tests.unit.simulation import Machine
+from tests.unit.simulation import CLUSTER, Machine
 from tests.unit.test_safety import ENOUGH, Play
 
 OTHERS = ("m2", "m3")
+PREFIX = prefix_of(CLUSTER)
 ASKS_EVERY = interval(len(OTHERS))
 NGINX_ASKS = 1.0
 assert NGINX_ASKS < NGINX_WAIT
@@ -43,9 +52,23 @@ of_others = (
     ),
     st.tuples(st.just("drain"), st.booleans()),
 )
+of_store = tuple(
+    st.tuples(st.just("store"), what)
+    for what in (
+        st.sampled_from(["away", "wiped", "another", "older"]),
+        st.just("right"),
+        st.sets(st.sampled_from(["m1", "m2", "m3"])),
+    )
+)
 script_of_all = st.lists(
     st.tuples(
-        st.one_of(*of_others, *test_safety.traffic, *test_safety.trouble, *test_safety.operator),
+        st.one_of(
+            *of_others,
+            *of_store,
+            *test_safety.traffic,
+            *test_safety.trouble,
+            *test_safety.operator,
+        ),
         test_safety.steps,
     ),
     min_size=10,
@@ -111,12 +134,52 @@ class Asker:
         return self.machine.now - self.sent.get(app, float("-inf")) < NGINX_ASKS
 
 
+class UnsafeStore(FakeStore):
+    """What the machines share, for as long as it is `right`. Each list of machines has its number
+    as a label.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.is_right, self.number = True, 0
+        self._write([Put(f"{PREFIX}cluster", encoded(ClusterRecord(least=SCHEMA)))])
+        self.put_machines({"m1", "m2", "m3"})
+        self._first = self._right = self._all
+
+    def happen(self, what: str | set[str]) -> None:
+        match what:
+            case "away":
+                self.fail("it is away")
+            case "wiped" | "another" | "older":
+                if self.is_right:
+                    self._right, self.is_right = self._all, False
+                begun = {"wiped": Snapshot(1), "another": Snapshot(99), "older": self._first}
+                self.replace(begun[what])
+            case "right":
+                self.fail("")
+                if not self.is_right:
+                    self.is_right = True
+                    self.replace(self._right)
+            case set() if self.is_right:
+                self.put_machines(what)
+
+    def put_machines(self, names: set[str]) -> None:
+        """These, all others are removed."""
+        self.number += 1
+        labels = (str(self.number),)
+        records = {n: SharedMachine(address=f"10.0.0.{n[1]}", labels=labels) for n in names}
+        gone = [Delete(f"{PREFIX}machines/{name}") for name in {"m1", *OTHERS} - names]
+        self._write(
+            [*gone, *(Put(f"{PREFIX}machines/{n}", encoded(r)) for n, r in records.items())]
+        )
+
+
 class LinkedMachine(Machine):
-    def __init__(self) -> None:
+    def __init__(self, *, has_store: bool) -> None:
         others = Others()
         others.machine = self
         self.askers: list[Asker] = []
-        super().__init__(others)
+        super().__init__(others, UnsafeStore if has_store else None)
         self.askers = [Asker(name, self, others) for name in OTHERS]
 
     def drain(self, *, drained: bool) -> None:
@@ -152,6 +215,16 @@ class LinkedMachine(Machine):
 
 
 class LinkedPlay(Play):
+    number = 0
+    """Of the list of machines that was in force last."""
+
+    def _check(self) -> None:
+        super()._check()
+        if members := self.machine.intent.members:
+            [number] = map(int, members.machines["m1"].labels)
+            assert self.number <= number, "it goes by an older list of machines"
+            self.number = number
+
     def _event(self, kind: str, what) -> None:
         machine: LinkedMachine = self.machine
         others: Others = machine.others
@@ -164,6 +237,9 @@ class LinkedPlay(Play):
                 others.lists[name] = NearList(name, dict.fromkeys(apps, 2))
             case "drain":
                 machine.drain(drained=what)
+            case "store":
+                if machine.store:
+                    machine.store.happen(what)
             case _:
                 super()._event(kind, what)
 
@@ -172,10 +248,15 @@ class LinkedPlay(Play):
         self.machine.disk.full = False
         self._revive()
         self._event("drain", what=False)
+        self._event("store", "right")
+        self._event("store", {"m1", "m2", "m3"})
         super().calm()
         for _ in range(8):
             self.happen("tick", 0.5, ENOUGH)
-        near = read_near(self.machine.others.file, "m1")
+        if self.machine.store:
+            assert self.number == self.machine.store.number
+        text = self.machine.others.file  # none where there is nothing to say, and no nginx
+        near = read_near(text, "m1") if text else NearList("m1")
         assert near.apps.keys() == {n for n, e in self.machine.daemon.endpoints.items() if e}
         far = {app: {each.machine for each in m} for app, m in self.machine.observed.far.items()}
         lists = self.machine.others.lists.values()
@@ -187,9 +268,9 @@ class LinkedPlay(Play):
 
 
 @examples(15)
-@given(script_of_all)
-def test_whatever_happens_nothing_is_taken_away_that_others_send_requests_for(script):
-    with LinkedMachine() as machine:
+@given(script_of_all, st.booleans())
+def test_whatever_happens_nothing_is_taken_away_that_others_send_requests_for(script, has_store):
+    with LinkedMachine(has_store=has_store) as machine:
         play = LinkedPlay(machine, instances=2)
         for (kind, what), count in script:
             play.happen(kind, what, count)

@@ -18,6 +18,7 @@ from portico.engine.changes import Changes
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.operations import MachineDraining, Operations
 from portico.engine.engine import Engine
+from portico.engine.in_force import InForce
 from portico.ports.clock import Clock
 from portico.ports.state import State
 from portico.system.home import Home
@@ -116,7 +117,9 @@ def neighbourhood_of(engine: Engine, home: Home) -> Neighbourhood | None:
     return None
 
 
-def shared_of(engine: Engine, home: Home, thumbprint: Callable[[], str]) -> Shared | None:
+def shared_of(
+    engine: Engine, in_force: InForce, home: Home, thumbprint: Callable[[], str]
+) -> Shared | None:
     """What the machines of the cluster share, where it has a store."""
     with engine.troubles.fence("the cluster's store"):
         if not (home.cluster / "store.json").exists() or (own := own_machine(home)) is None:
@@ -136,7 +139,7 @@ def shared_of(engine: Engine, home: Home, thumbprint: Callable[[], str]) -> Shar
                 file.password,
             )
             store = EtcdStore(address, engine.clock)
-            return Shared(engine, own.cluster, own.name, store, thumbprint)
+            return Shared(engine, in_force, own.cluster, own.name, store, thumbprint)
     return None
 
 

@@ -66,6 +66,8 @@ async def run_daemon(  # noqa: PLR0913 - what main has made
             repeat("lists of other machines", others.look, others.pause)
         if shared := portico.shared:
             stack.push_async_callback(shared.end)
+            with portico.troubles.fence("the cluster's store"):
+                await shared.begin()
             shared.start(portico.tasks)
         ownership = portico.instances.ownership
         repeat("owners of ports", ownership.look, ownership.pause)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Final, TypeVar
 
+from portico.core.model.cluster import MemberList
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.names import split_name
 from portico.core.model.records import Revision
@@ -104,6 +105,23 @@ class InForce:
             self._intent.set_paused(sites, candidate, holds)
             self._observed.hold(holds)
             self._changed(candidate)
+
+    async def set_members(self, members: MemberList) -> None:
+        """Use these machines of the cluster. Raises PorticoError where that cannot be rendered, or
+        nginx does not take it; nothing has changed then.
+        """
+
+        async def draft() -> Candidate | None:
+            if not self._intent.revisions:
+                return None
+            inputs = replace(self._intent.inputs(), members=members)
+            return await _within_deadline(self._preparation.again(inputs))
+
+        async with self._turn:
+            candidate = await self._current_draft(draft)
+            self._intent.set_members(members, candidate)
+            if candidate:
+                self._changed(candidate)
 
     async def render_without_waiting(self) -> Candidate:
         """Put in force what certificates, accounts and the nginx there is now make of the files.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from portico.core.config.desired import desired_from, notify_targets, program_id
 from portico.core.config.document import Document, read_document
 from portico.core.config.edge_rules import Machine as MachineFacts
-from portico.core.config.machine_rules import placement_problems
+from portico.core.config.machine_rules import placement_problems, stored_machines_problems
 from portico.core.config.merging import (
     ProjectFile,
     conflicts,
@@ -17,7 +17,8 @@ from portico.core.config.merging import (
     merged_machines,
     qualified_document,
 )
-from portico.core.model.cluster import OwnMachine
+from portico.core.model.cluster import Machine as ClusterMachine
+from portico.core.model.cluster import MemberList, OwnMachine
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.notification import MACHINE_KEY
 from portico.core.model.records import Revision
@@ -68,6 +69,8 @@ class Inputs:
     with others is theirs. None where no file is new."""
     edge: DocumentRequest | None = None
     """The machine's own settings."""
+    members: MemberList | None = None
+    """The machines of the cluster's store; None where it has none."""
     holds: Mapping[str, float] = field(default_factory=dict)
     """The sites whose requests are held, and each for how many seconds."""
     known: Mapping[str, Desired] = field(default_factory=dict)
@@ -88,6 +91,11 @@ class Inputs:
         for name in (name for name, is_same in known.items() if is_same):
             if name in before or (apps[name].must_end and name in self.unfinished):
                 yield name
+
+    def machines(self, identity: OwnMachine | None) -> Mapping[str, ClusterMachine] | None:
+        """Those of the store of this machine's cluster; None where they are in the files."""
+        is_own = self.members and identity and self.members.cluster == identity.cluster
+        return self.members.machines if self.members and is_own else None
 
     @property
     def source(self) -> str:
@@ -126,14 +134,15 @@ def read_files(inputs: Inputs, machine: Machine, identity: OwnMachine | None = N
             document = _edge_alone(request)
         files[project] = ProjectFile(request.source, request.folder, document)
     every = [*files.values(), *([_edge_file(inputs.edge)] if inputs.edge else [])]
-    edge = merged_edge(every)
+    edge, shared = merged_edge(every), inputs.machines(identity)
     if inputs.project is not None and (found := list(conflicts(every, edge, facts))):
         raise ConfigError(inputs.source, found)
     parts = [
         known[project] if project in known else _part(project, file, inputs, machine)
         for project, file in files.items()
     ]
-    desired = _reachable(merged(parts, edge, facts, merged_machines(every)), machine)
+    machines = merged_machines(every) if shared is None else shared
+    desired = _reachable(merged(parts, edge, facts, machines), machine)
     if inputs.edge:
         machine_file = every[-1]
         own = notify_targets(machine_file.document, machine_file.folder, MACHINE_KEY)
@@ -141,7 +150,10 @@ def read_files(inputs: Inputs, machine: Machine, identity: OwnMachine | None = N
     holds = {name: each for name, each in inputs.holds.items() if name in desired.sites}
     desired = replace(desired, holds=holds) if holds else desired
     documents = {project: file.document for project, file in files.items()}
-    if inputs.project is not None and (wrong := placement_problems(desired, identity)):
+    wrong = placement_problems(desired, identity)
+    if shared is not None:
+        wrong += stored_machines_problems(merged_machines(every))
+    if inputs.project is not None and wrong:
         raise ConfigError(inputs.source, wrong)
     here = identity if identity and identity.name in desired.machines else None
     return ReadFiles(_placed(desired, here), documents, tuple(unreadable), here)

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Final
 
 from portico.core.model.app import App
+from portico.core.model.cluster import MemberList
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.generation import TestedGeneration
 from portico.core.model.instance import Instance
@@ -49,6 +50,8 @@ class Intent:
         self.left = settings.left(state)
         """The apps that this machine leaves to others, being drained; None if it is not."""
         self._edge = settings.edge(state)
+        self.members = settings.members(state)
+        """The machines of the cluster's store that are in force; None where it has none."""
         self.writes = PendingWrites(state)
         self._file = Candidate(Desired(), {}, "", NO_BUILD, ())
         """The files in force, rendered: every app of it in the version of its file."""
@@ -114,6 +117,7 @@ class Intent:
             targets={name: record.target for name, record in records.items()},
             unfinished=frozenset(n for n, record in records.items() if record.good is None),
             edge=self._edge,
+            members=self.members,
             holds=self._holds,
             known={each: self._file.desired.of(each) for each in self.revisions},
         )
@@ -182,6 +186,16 @@ class Intent:
         )
         self._paused, self._holds = sites, dict(holds)
         self.render_again(candidate)
+
+    def set_members(self, members: MemberList, candidate: Candidate | None) -> None:
+        """The candidate is of the files in force with these machines; None if there are none."""
+        text = settings.members_text(members)
+        self.writes.store(
+            {settings.MEMBERS: partial(self._state.put_setting, settings.MEMBERS, text)}
+        )
+        self.members = members
+        if candidate:
+            self.render_again(candidate)
 
     def leave_to_others(self, apps: frozenset[str] | None) -> None:
         """The machine is drained, and these run on others; None: it is drained no more."""

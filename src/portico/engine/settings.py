@@ -7,6 +7,7 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from portico.core.model.cluster import MemberList
 from portico.core.model.names import PROJECT
 from portico.core.model.place import AUTO
 from portico.core.model.views import DocumentRequest
@@ -26,12 +27,15 @@ EDGE: Final = "edge"
 DRAINED: Final = "drained"
 """Name of the setting that holds which apps a drained machine has left to others, a JSON array;
 null if it is not drained."""
+MEMBERS: Final = "members"
+"""Name of the setting that holds the machines of the cluster's store in force, a MemberList."""
 NGINX: Final = "nginx"
 """Name of the setting that holds which nginx was selected: a path, `wheel` or `auto`."""
 VERSION: Final = "version"
 """Name of the setting that holds which version of Portico ran here last."""
 _EDGE: Final[TypeAdapter[DocumentRequest | None]] = TypeAdapter(DocumentRequest | None)
 _DRAINED: Final[TypeAdapter[frozenset[str] | None]] = TypeAdapter(frozenset[str] | None)
+_MEMBERS: Final[TypeAdapter[MemberList | None]] = TypeAdapter(MemberList | None)
 _PAUSED: Final = TypeAdapter(frozenset[str])
 _HELD: Final = TypeAdapter(dict[str, float])
 _NUMBERS: Final[TypeAdapter[int | dict[str, int]]] = TypeAdapter(int | dict[str, int])
@@ -76,6 +80,18 @@ def left(state: State) -> frozenset[str] | None:
     except ValidationError as error:
         log.warning("cannot read whether this machine is drained; it is not: %s", error)
         return None
+
+
+def members(state: State) -> MemberList | None:
+    try:
+        return _MEMBERS.validate_json(state.setting(MEMBERS) or "null")
+    except ValidationError as error:
+        log.warning("cannot read the machines of the cluster, using none: %s", error)
+        return None
+
+
+def members_text(members: MemberList) -> str:
+    return _MEMBERS.dump_json(members).decode()
 
 
 def holds(state: State) -> dict[str, float]:

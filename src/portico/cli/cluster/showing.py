@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 
+from portico.client.wire import reachable
+from portico.core.model import verbs
 from portico.core.model.moments import moment
+from portico.core.model.names import bracketed
 from portico.system.clock import SystemClock
 from portico.system.cluster_identity import AUTHORITY_KEY, ISSUED, read_identity
+from portico.system.cluster_store import STORE
 
 if TYPE_CHECKING:
     from portico.cli.session import Session
+    from portico.core.model.cluster_views import ClusterView, MemberView
     from portico.system.cluster_identity import MachineIdentity
     from portico.system.home import Home
 
@@ -28,11 +33,10 @@ def show(session: Session) -> None:
         else:
             session.terminal.write("this machine is in no cluster")
         return
-    until, invited = _end(one), _invited(session.home)
+    until, invited, store = _end(one), _invited(session.home), _store(session)
     if session.json:
-        session.show_json(
-            {"cluster": one.cluster, "name": one.name, "until": until, "invited": invited}
-        )
+        shown = {"cluster": one.cluster, "name": one.name, "until": until, "invited": invited}
+        session.show_json({**shown, "store": store and vars(store)})
         return
     write = session.terminal.write
     write(f"this machine is {one.name} of cluster {one.cluster}")
@@ -40,12 +44,49 @@ def show(session: Session) -> None:
     write(f"  authority: {one.authority}")
     if invited:
         write(f"  invited from here: {', '.join(invited)}")
+    if store:
+        show_store(session, store)
+    elif (session.home.cluster / STORE).exists():
+        write("  store: unknown, because the daemon is not running; `portico status` starts it")
     if until - SystemClock().now() < RENEWAL_NOTICE:
         session.terminal.write_labelled(
             "warning",
             f"the certificate is valid until {moment(until)}; run `portico cluster invite "
             f"{one.name} --replace` on the first machine, and join with it here",
         )
+
+
+def _store(session: Session) -> ClusterView | None:
+    """None where the cluster has no store, or no daemon runs: `show` starts none."""
+    if not (session.home.cluster / STORE).exists() or not reachable(session.home.socket):
+        return None
+    return session.client().ask(verbs.CLUSTER)
+
+
+def show_store(session: Session, view: ClusterView) -> None:
+    state = f"followed, at revision {view.revision}" if view.followed else "not followed"
+    session.terminal.write(f"  store: {state}")
+    if view.machines:
+        session.terminal.write()
+        session.terminal.table(
+            ("MACHINE", "ADDRESS", "LABELS", "STATE", "DAEMON"), [_row(m) for m in view.machines]
+        )
+    if view.trouble:
+        session.terminal.write_labelled(
+            "warning",
+            f"the store of the cluster is not available: {view.trouble}; the state shown is the "
+            "last known one",
+        )
+
+
+def _row(member: MemberView) -> tuple[str, ...]:
+    return (
+        member.name,
+        f"{bracketed(member.address)}:{member.port}",
+        " ".join(member.labels),
+        member.state,
+        f"connected, {member.version}" if member.present else "not connected",
+    )
 
 
 def _end(one: MachineIdentity) -> float:

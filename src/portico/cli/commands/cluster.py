@@ -49,6 +49,11 @@ def options(parser: Parser) -> None:
         metavar="NAME",
         help="keepalived: the network interface of the machines; default: eth0",
     )
+    parser.add_argument(
+        "--yes",
+        action="store_true",
+        help="accept, restore: do it; default: only show what would change",
+    )
     json_option(parser)
 
 
@@ -105,6 +110,18 @@ def _undrain(session: Session, args: Namespace) -> None:
     undrain(session)
 
 
+def _accept(session: Session, args: Namespace) -> None:
+    from portico.cli.cluster.recovering import accept  # noqa: PLC0415
+
+    accept(session, act=args.yes)
+
+
+def _restore(session: Session, args: Namespace) -> None:
+    from portico.cli.cluster.recovering import restore  # noqa: PLC0415
+
+    restore(session, act=args.yes)
+
+
 def _leave(session: Session, args: Namespace) -> None:
     from portico.cli.cluster.leaving import leave  # noqa: PLC0415
 
@@ -119,6 +136,8 @@ _ACTIONS: Final[Mapping[str, tuple[Action, str, str]]] = {
     "keepalived": (_keepalived, "name interface", "the ADDRESS that moves"),
     "drain": (_drain, "", ""),
     "undrain": (_undrain, "", ""),
+    "accept": (_accept, "yes", ""),
+    "restore": (_restore, "yes", ""),
     "leave": (_leave, "force", ""),
 }
 """What each word does, which arguments it takes, and which NAME it cannot do without."""

@@ -40,6 +40,12 @@ def placement_problems(desired: Desired, identity: OwnMachine | None) -> list[Pr
     return found
 
 
+def stored_machines_problems(in_files: Mapping[str, Machine]) -> list[Problem]:
+    """Where the store of the cluster has its machines, too."""
+    what = "is set, but the machines of this cluster are in its store"
+    return [Problem("machines", what, "remove the tables [machines.NAME]")] if in_files else []
+
+
 def _same_addresses(machines: Mapping[str, Machine]) -> Iterator[Finding]:
     first: dict[tuple[str, int], str] = {}
     for name, machine in machines.items():

@@ -54,6 +54,15 @@ class Machine(Table):
 
 
 @dataclass(frozen=True, slots=True)
+class MemberList:
+    """The machines of a cluster that has a store, in place of those of a file."""
+
+    cluster: str
+    """Its UUID."""
+    machines: Mapping[str, Machine]
+
+
+@dataclass(frozen=True, slots=True)
 class OwnMachine:
     """Who this machine is among those of its cluster."""
 

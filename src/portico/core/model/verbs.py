@@ -14,6 +14,7 @@ from portico.core.model.certificate_verbs import CERTIFICATE_VERBS
 from portico.core.model.verb import QUICK_TIMEOUT, Argument, Verb
 
 if TYPE_CHECKING:
+    from portico.core.model.cluster_views import ClusterView, StoreChangeView
     from portico.core.model.nginx_views import NginxBuildsView
     from portico.core.model.traffic_views import TrafficSeriesView
     from portico.core.model.views import (
@@ -253,6 +254,31 @@ DRAIN: Final[Verb[ChangeView]] = Verb(
 )
 UNDRAIN: Final[Verb[ChangeView]] = Verb(
     "undrain", "POST", "/v1/cluster/undrain", "Run the apps of a drained machine again."
+)
+CLUSTER: Final[Verb[ClusterView]] = Verb(
+    "cluster",
+    "GET",
+    "/v1/cluster",
+    "Show the machines of the cluster, and whether its store is followed.",
+    "ClusterView",
+    seconds=QUICK_TIMEOUT,
+)
+ACCEPT_STORE: Final[Verb[StoreChangeView]] = Verb(
+    "accept_store",
+    "POST",
+    "/v1/cluster/accept",
+    "Follow the store of the cluster as it is, although it differs from the copy on this machine.",
+    "StoreChangeView",
+    request="StoreRequest",
+    seconds=QUICK_TIMEOUT,
+)
+RESTORE_STORE: Final[Verb[StoreChangeView]] = Verb(
+    "restore_store",
+    "POST",
+    "/v1/cluster/restore",
+    "Fill the store of the cluster from the copy on this machine.",
+    "StoreChangeView",
+    request="StoreRequest",
 )
 NGINX: Final[Verb[NginxBuildsView]] = Verb(
     "nginx",

@@ -6,10 +6,10 @@ anyone. What is in force stays in force until an operator has decided.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from portico.core.model.shared import CLUSTER_KEY, SCHEMA, ClusterRecord, decoded
-from portico.core.model.stored import Snapshot, StoredItem
+from portico.core.model.stored import Delete, Put, Snapshot, StoredItem, Write
 
 
 def prefix_of(cluster: str) -> str:
@@ -19,7 +19,20 @@ def prefix_of(cluster: str) -> str:
 
 def reason_not_to_follow(cluster: str, mirror: Snapshot | None, found: Snapshot) -> str:
     """Why the copy on this machine stays in force; empty where the store is to be followed."""
-    return _unusable(cluster, found) or (_older(mirror, found) if mirror else "")
+    return reason_not_to_accept(cluster, found) or (_older(mirror, found) if mirror else "")
+
+
+def reason_not_to_accept(cluster: str, found: Snapshot) -> str:
+    """The same where an operator has decided for what the store has."""
+    item = found.items.get(prefix_of(cluster) + CLUSTER_KEY)
+    if item is None:
+        return "it has no data of this cluster: it is another store, or it was wiped"
+    record = decoded(ClusterRecord, item.value)
+    if record is None:
+        return "its key `cluster` cannot be read"
+    if record.least > SCHEMA:
+        return "a newer Portico has changed it; upgrade Portico on this machine"
+    return ""
 
 
 def lasting(found: Snapshot) -> Snapshot:
@@ -35,19 +48,14 @@ def difference(before: Snapshot | None, after: Snapshot) -> Mapping[str, StoredI
     return deleted | {key: item for key, item in after.items.items() if old.get(key) != item}
 
 
-def _unusable(cluster: str, found: Snapshot) -> str:
-    item = found.items.get(prefix_of(cluster) + CLUSTER_KEY)
-    if item is None:
-        return "it has no data of this cluster: it is another store, or it was wiped"
-    record = decoded(ClusterRecord, item.value)
-    if record is None:
-        return "its key `cluster` cannot be read"
-    if record.least > SCHEMA:
-        return "a newer Portico has changed it; upgrade Portico on this machine"
-    return ""
+def values_of(found: Snapshot) -> Mapping[str, bytes]:
+    """Without what ends with a session."""
+    return {key: item.value for key, item in lasting(found).items.items()}
 
 
 def _older(mirror: Snapshot, found: Snapshot) -> str:
+    if values_of(found) == values_of(mirror):
+        return ""  # whatever became of it, following it changes nothing
     if found.revision < mirror.revision:
         return (
             f"it was restored from an older copy: it is at revision {found.revision}, and this "
@@ -68,3 +76,17 @@ def _other_history(mirror: Snapshot, found: Snapshot) -> str:
         ),
         "",
     )
+
+
+def writes_to_restore(
+    cluster: str, mirror: Snapshot, found: Snapshot
+) -> tuple[Sequence[Write], Sequence[Write]]:
+    """What makes the store have the values of the copy: the writes that take its record away, so
+    that no machine follows it until it is whole, and then all others, with the record at the end.
+    """
+    record = prefix_of(cluster) + CLUSTER_KEY
+    wanted, there = values_of(mirror), values_of(found)
+    deletes: list[Write] = [Delete(key) for key in sorted(there.keys() - wanted.keys())]
+    puts: list[Write] = [Put(key, each) for key, each in wanted.items() if there.get(key) != each]
+    others = [each for each in (*deletes, *puts) if each.key != record]
+    return [Delete(record)], [*others, Put(record, wanted[record])]

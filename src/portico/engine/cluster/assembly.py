@@ -9,11 +9,16 @@ from dataclasses import replace
 from typing import Final
 
 from portico import __version__
-from portico.core.model.shared import Presence, encoded
-from portico.core.model.stored import Compare, Write
+from portico.core.model.cluster_views import ClusterView, MemberView, StoreChangeView
+from portico.core.model.event import Requester
+from portico.core.model.shared import MACHINES, PRESENT, Presence, SharedMachine, decoded, encoded
+from portico.core.model.stored import Compare, StoredItem, Write
 from portico.engine.cluster.following import Following
+from portico.engine.cluster.membership import Membership
+from portico.engine.cluster.recovery import StoreRecovery
 from portico.engine.cluster.session import Session
 from portico.engine.engine import Engine
+from portico.engine.in_force import InForce
 from portico.engine.tasks import Tasks
 from portico.errors import Failed
 from portico.ports.store import Store
@@ -29,6 +34,7 @@ class Shared:
     def __init__(
         self,
         engine: Engine,
+        in_force: InForce,
         cluster: str,
         machine: str,
         store: Store,
@@ -43,13 +49,23 @@ class Shared:
         self.session = Session(
             machine, store, self.following, engine.troubles, engine.clock, self._presence
         )
+        self._membership = Membership(engine, in_force, self.following, cluster, machine)
+        self._recovery = StoreRecovery(cluster, store, self.following, engine.events)
         self._thumbprint = thumbprint
-        self.in_force: Callable[[], Mapping[str, int]] = dict
-        """What the presence of this machine says, as in `Presence`."""
+        self.revisions: Callable[[], Mapping[str, int]] = dict
+        """What the presence of this machine says is in force."""
+
+    async def begin(self) -> None:
+        """A machine that has joined just now reads the store before it serves anything, so that
+        the first `up` knows the machines. Ends within 3 s.
+        """
+        if self.following.mirror is None and await self.following.read():
+            await self._membership.look()
 
     def start(self, tasks: Tasks) -> None:
         tasks.repeat("the cluster's store", self.following.look, self.following.pause)
         tasks.repeat("session in the cluster's store", self.session.look, self.session.pause)
+        tasks.repeat("the machines of the cluster", self._membership.look, self._membership.pause)
 
     async def end(self) -> None:
         """The daemon exits: the others see it at once, or when the session ends by itself."""
@@ -57,6 +73,27 @@ class Shared:
             async with asyncio.timeout(END_TIMEOUT):
                 await self.session.end()
         await self.store.close()
+
+    async def accept(self, *, act: bool, who: Requester) -> StoreChangeView:
+        return await self._recovery.accept(act=act, who=who)
+
+    async def restore(self, *, act: bool, who: Requester) -> StoreChangeView:
+        return await self._recovery.restore(act=act, who=who)
+
+    def view(self) -> ClusterView:
+        following = self.following
+        present = following.under(PRESENT)
+        return ClusterView(
+            machine=self.machine,
+            cluster=self.cluster,
+            followed=not following.trouble,
+            trouble=following.trouble,
+            revision=following.revision,
+            machines=tuple(
+                _member(name, item, present.get(name))
+                for name, item in sorted(following.under(MACHINES).items())
+            ),
+        )
 
     async def transaction(
         self, compares: Sequence[Compare], writes: Sequence[Write]
@@ -77,8 +114,22 @@ class Shared:
         return encoded(
             Presence(
                 version=__version__,
-                in_force=self.in_force(),
+                in_force=self.revisions(),
                 thumbprint=self._thumbprint(),
                 troubles=troubles,
             )
         )
+
+
+def _member(name: str, item: StoredItem, present: StoredItem | None) -> MemberView:
+    machine = decoded(SharedMachine, item.value) or SharedMachine(address="", port=0)
+    presence = decoded(Presence, present.value) if present else None
+    return MemberView(
+        name=name,
+        address=machine.address,
+        port=machine.port,
+        labels=machine.labels,
+        state=machine.state,
+        present=present is not None,
+        version=presence.version if presence else "",
+    )

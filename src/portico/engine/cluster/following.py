@@ -8,7 +8,7 @@ what is shared are refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Final
 
 from portico.core.model.stored import Changes, Snapshot, StoredItem
@@ -53,6 +53,16 @@ class Following:
         """Why the copy is all there is; empty while the store is followed."""
 
     @property
+    def mirror(self) -> Snapshot | None:
+        """The copy on this machine; None where it has none yet."""
+        return self._mirror
+
+    @property
+    def revision(self) -> int:
+        """Of what this machine goes by."""
+        return self._shared.revision
+
+    @property
     def items(self) -> Mapping[str, StoredItem]:
         """What is shared, by key without prefix, as far as this machine knows."""
         start = len(self.prefix)
@@ -80,14 +90,17 @@ class Following:
 
     async def look(self) -> None:
         """Read all of it and follow its changes, for as long as that works."""
-        try:
-            found = await self._store.snapshot(self.prefix)
-            if self._is_accepted(found):
+        if await self.read():
+            with suppress(WatchEnded):  # reading it again tells what is the matter
                 await self._watch()
+
+    async def read(self) -> bool:
+        """Whether the store is followed now. Ends within 3 s."""
+        try:
+            return self._is_accepted(await self._store.snapshot(self.prefix))
         except Failed as error:
             self._keep_copy(str(error))
-        except WatchEnded:
-            return  # reading it again tells what is the matter
+            return False
 
     async def pause(self) -> None:
         seconds = RETRY_PAUSE if self.trouble else FIRST_PAUSE
@@ -104,6 +117,11 @@ class Following:
         if why := reason_not_to_follow(self._cluster, self._mirror, found):
             self._keep_copy(f"it is not followed because {why}")
             return False
+        self.accept(found)
+        return True
+
+    def accept(self, found: Snapshot) -> None:
+        """Go by what was found from now on, whatever this machine went by before."""
         self._record(lasting(found))
         changes = difference(self._shared, found)
         self._shared, self.trouble = found, ""
@@ -111,7 +129,6 @@ class Following:
         if changes:
             start = len(self.prefix)
             self._publish({key[start:]: item for key, item in changes.items()})
-        return True
 
     def _publish(self, changes: SharedChanges) -> None:
         for name, changed in self._subscribers.items():

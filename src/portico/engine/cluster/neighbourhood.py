@@ -82,7 +82,7 @@ class Neighbourhood:
         answers = await asyncio.gather(*(self._ask(name, len(others)) for name in before))
         after = judged(before, dict(zip(before, answers, strict=True)))
         self._note_verdicts(before, after)
-        if after != self._neighbours:
+        if after != self._neighbours or (not after and self._engine.intent.left):
             self._neighbours = after
             self._leave_apps_to_others()
             self._engine.loop.wake()
@@ -130,7 +130,7 @@ class Neighbourhood:
     def _leave_apps_to_others(self) -> None:
         """While it is drained: what no other machine has ready any more runs here again."""
         intent = self._engine.intent
-        if intent.left is not None and self.is_known():
+        if intent.left is not None and (self.is_known() or not self._neighbours):
             intent.leave_to_others(self.apps_to_leave())
 
     # What operators see

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from portico.core.model.app import MAX_INSTANCES
+from portico.core.model.cluster_views import ClusterView, StoreChangeView
 from portico.core.model.event import Requester
 from portico.core.model.instance import LEAVING_STATES
 from portico.core.model.names import InstanceId
@@ -51,6 +52,14 @@ class MachineDraining(Protocol):
     def drain(self, who: Requester) -> ChangeView: ...
 
     def undrain(self, who: Requester) -> ChangeView: ...
+
+
+class SharedStore(Protocol):
+    def view(self) -> ClusterView: ...
+
+    async def accept(self, *, act: bool, who: Requester) -> StoreChangeView: ...
+
+    async def restore(self, *, act: bool, who: Requester) -> StoreChangeView: ...
 
 
 class Operations(Reading):
@@ -101,6 +110,8 @@ class Operations(Reading):
 
         self.draining: MachineDraining | None = None
         """None on a machine that is in no cluster. Its parts stand on these."""
+        self.shared: SharedStore | None = None
+        """None where the cluster has no store."""
 
     # Changing what is wanted
 
@@ -143,6 +154,20 @@ class Operations(Reading):
         if self.draining is None:
             raise Refused(f"cannot {what} this machine: it is in no cluster")
         return self.draining
+
+    def cluster(self) -> ClusterView:
+        return self._with_store().view()
+
+    async def accept_store(self, who: Requester, *, act: bool = False) -> StoreChangeView:
+        return await self._with_store().accept(act=act, who=who)
+
+    async def restore_store(self, who: Requester, *, act: bool = False) -> StoreChangeView:
+        return await self._with_store().restore(act=act, who=who)
+
+    def _with_store(self) -> SharedStore:
+        if self.shared is None:
+            raise Refused("this machine is in no cluster with a store; nothing was changed")
+        return self.shared
 
     async def use_nginx(self, program: str, who: Requester) -> ChangeView:
         return await self._nginx_programs.use(program, who)

@@ -1,0 +1,41 @@
+"""`portico cluster accept` and `restore`: what counts, the store or the copy on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from portico.core.model import verbs
+
+if TYPE_CHECKING:
+    from portico.cli.session import Session
+    from portico.core.model.cluster_views import StoreChangeView
+    from portico.core.model.verb import Verb
+
+MAX_LINES: Final = 30
+
+
+def accept(session: Session, *, act: bool) -> None:
+    what = "use the state of the store on this machine"
+    _decide(session, verbs.ACCEPT_STORE, "accept", what, act=act)
+
+
+def restore(session: Session, *, act: bool) -> None:
+    what = "write the state known to this machine to the store"
+    _decide(session, verbs.RESTORE_STORE, "restore", what, act=act)
+
+
+def _decide(
+    session: Session, verb: Verb[StoreChangeView], command: str, what: str, *, act: bool
+) -> None:
+    view = session.client().ask(verb, act=act)
+    if session.json:
+        session.show_json({"lines": list(view.lines), "done": view.done})
+        return
+    write = session.terminal.write
+    write(f"{'done' if view.done else 'would'}: {what}; {len(view.lines)} keys differ")
+    for line in view.lines[:MAX_LINES]:
+        write(f"  {line}")
+    if len(view.lines) > MAX_LINES:
+        write(f"  and {len(view.lines) - MAX_LINES} more")
+    if not view.done:
+        write(f"nothing was changed; `portico cluster {command} --yes` does it")

@@ -1,0 +1,37 @@
+"""What is shown of a cluster with a store, as JSON."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from portico.core.model.views import View
+
+
+class MemberView(View):
+    """A machine of the cluster, as the store has it."""
+
+    name: str
+    address: str
+    port: int
+    labels: tuple[str, ...] = ()
+    state: str = Field(description="`in`, or `leaving`.")
+    present: bool = Field(description="Whether its daemon is connected to the store.")
+    version: str = Field("", description="Of Portico there; empty while it is not present.")
+
+
+class ClusterView(View):
+    machine: str = Field(description="Name of this machine.")
+    cluster: str = Field(description="UUID.")
+    followed: bool
+    trouble: str = Field("", description="Why the store is not followed, or empty.")
+    revision: int = Field(description="Of the store, as far as this machine knows it.")
+    machines: tuple[MemberView, ...] = ()
+
+
+class StoreRequest(View):
+    act: bool = Field(False, description="Do it; default: only show what it would change.")
+
+
+class StoreChangeView(View):
+    lines: tuple[str, ...] = Field(description="The keys that differ, and how.")
+    done: bool

@@ -1,0 +1,61 @@
+"""Puts the machines in force that the store has: whom requests may cross to, and from whom."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from portico.core.model.cluster import MemberList
+from portico.core.model.shared import CLUSTER_KEY, MACHINES
+from portico.core.planning.members import machines_in
+from portico.engine.cluster.following import Following, SharedChanges
+from portico.engine.engine import Engine
+from portico.engine.in_force import InForce
+from portico.errors import PorticoError
+
+SUBJECT: Final = "the machines of the cluster"
+RETRY_INTERVAL: Final = 10.0
+
+
+class Membership:
+    def __init__(
+        self, engine: Engine, in_force: InForce, following: Following, cluster: str, machine: str
+    ) -> None:
+        """`cluster` is its UUID, `machine` the own name."""
+        self._intent, self._troubles, self._in_force = engine.intent, engine.troubles, in_force
+        self._following, self._cluster, self._machine = following, cluster, machine
+        self._woken = asyncio.Event()
+        following.subscribe(SUBJECT, self._note)
+
+    async def look(self) -> None:
+        self._woken.clear()
+        if self._following.item(CLUSTER_KEY) is None:
+            return  # nothing is known of the store yet
+        members = MemberList(self._cluster, machines_in(self._following.under(MACHINES)))
+        if self._machine not in members.machines:
+            self._troubles.report(
+                SUBJECT,
+                f"{self._machine}, this machine, is not among {SUBJECT} in its store any more: "
+                "others refuse it, and it uses those known before. Run `portico cluster leave` "
+                "here, or join again",
+            )
+            return
+        if members != self._intent.members:
+            try:
+                await self._in_force.set_members(members)
+            except PorticoError as error:
+                self._troubles.report(
+                    SUBJECT, f"cannot use {SUBJECT} as its store has them: {error}; retrying"
+                )
+                return
+        self._troubles.resolve(SUBJECT)
+
+    async def pause(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RETRY_INTERVAL if self._troubles.of(SUBJECT) else None):
+                await self._woken.wait()
+
+    def _note(self, changes: SharedChanges) -> None:
+        if any(key == CLUSTER_KEY or key.startswith(MACHINES) for key in changes):
+            self._woken.set()

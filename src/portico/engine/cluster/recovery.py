@@ -1,0 +1,108 @@
+"""What an operator decides where the store is not followed: its state counts, or that of the copy
+on this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from portico.core.model.cluster_views import StoreChangeView
+from portico.core.model.event import Requester
+from portico.core.model.shared import CLUSTER_KEY
+from portico.core.model.stored import ABSENT, Compare, Put, Snapshot, Write
+from portico.core.planning.mirroring import (
+    reason_not_to_accept,
+    values_of,
+    writes_to_restore,
+)
+from portico.engine.cluster.following import Following
+from portico.engine.events import Events
+from portico.errors import Refused
+from portico.ports.store import Store
+
+MAX_WRITES: Final = 100
+"""Of one transaction; etcd takes 128 unless it is told otherwise."""
+MAX_SIZE: Final = 1 << 19
+"""Bytes; etcd takes 1.5 MiB."""
+
+
+class StoreRecovery:
+    def __init__(self, cluster: str, store: Store, following: Following, events: Events) -> None:
+        self._cluster, self._store, self._following = cluster, store, following
+        self._events = events
+
+    async def accept(self, *, act: bool, who: Requester) -> StoreChangeView:
+        """Forget what this machine knew, and follow the store as it is. If not `act`, only say
+        what would change here.
+        """
+        found = await self._found()
+        if why := reason_not_to_accept(self._cluster, found):
+            raise Refused(
+                f"cannot accept what the store has because {why}; nothing was changed. `portico "
+                "cluster restore` fills it from the copy on this machine"
+            )
+        lines = list(self._differences(self._following.mirror or Snapshot(0), found))
+        if act:
+            self._events.requested("accept", "the store of the cluster", who)
+            self._following.accept(found)
+        return StoreChangeView(lines=tuple(lines), done=act)
+
+    async def restore(self, *, act: bool, who: Requester) -> StoreChangeView:
+        """Make the store have what this machine knew. If not `act`, only say what would change
+        there.
+        """
+        mirror, found = self._following.mirror, await self._found()
+        if mirror is None:
+            raise Refused(
+                "cannot restore the store: this machine has no copy of it; nothing was changed. "
+                "Run the command on another machine"
+            )
+        lines = list(self._differences(found, mirror))
+        if act:
+            self._events.requested("restore", "the store of the cluster", who)
+            await self._write(found, mirror)
+            self._following.accept(await self._store.snapshot(self._following.prefix))
+        return StoreChangeView(lines=tuple(lines), done=act)
+
+    async def _found(self) -> Snapshot:
+        if not self._following.trouble:
+            raise Refused("the store of the cluster is followed already; nothing was changed")
+        return await self._store.snapshot(self._following.prefix)
+
+    async def _write(self, found: Snapshot, mirror: Snapshot) -> None:
+        """While the record of the cluster is missing no machine follows the store: what is written
+        by parts counts when all of it is there.
+        """
+        before, writes = writes_to_restore(self._cluster, mirror, found)
+        key = self._following.prefix + CLUSTER_KEY
+        record = found.items.get(key)
+        compare = Compare(key, record.revision if record else ABSENT)
+        if record:
+            await self._store.transaction([compare], before)
+        absent = Compare(key, ABSENT)
+        for part in _parts(writes):
+            if await self._store.transaction([absent], part) is None:
+                raise Refused(
+                    "another machine has changed the store meanwhile; look at `portico cluster "
+                    "show`"
+                )
+
+    def _differences(self, before: Snapshot, after: Snapshot) -> Iterator[str]:
+        old, new, start = values_of(before), values_of(after), len(self._following.prefix)
+        for key in sorted(old.keys() | new.keys()):
+            if old.get(key) != new.get(key):
+                what = "added" if key not in old else "changed" if key in new else "removed"
+                yield f"{key[start:]}: {what}"
+
+
+def _parts(writes: Sequence[Write]) -> Iterator[list[Write]]:
+    part, size = list[Write](), 0
+    for each in writes:
+        length = len(each.value) if isinstance(each, Put) else 0
+        if part and (len(part) == MAX_WRITES or size + length > MAX_SIZE):
+            yield part
+            part, size = [], 0
+        part.append(each)
+        size += length
+    yield part

@@ -1,0 +1,196 @@
+"""What the store of a cluster does to it: nothing that a client notices."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from subprocess import CalledProcessError
+
+import pytest
+
+from portico.core.model.shared import SharedMachine, encoded, machine_key
+from tests import etcd as harness
+from tests.cluster import SITE, STORE_ADDRESS, Machine, Machines, needs_root
+from tests.etcd import Etcd
+from tests.stack import PROGRAMS, eventually
+
+pytestmark = [
+    needs_root,
+    pytest.mark.skipif(bool(harness.MISSING), reason=harness.WHY_SKIPPED),
+]
+APPS = f"""
+[apps.web]
+command = ["node", "{PROGRAMS}/echo.js"]
+instances = 1
+
+[apps.jobs]
+command = ["node", "{PROGRAMS}/echo.js"]
+instances = 1
+on = ["m2"]
+
+[sites."{SITE}"]
+app = "web"
+[sites."{SITE}".routes]
+"/jobs" = "jobs"
+"""
+QUOTA, PIECE = 4 << 20, 1 << 17
+"""Bytes that the database may have, and of what it is filled with."""
+STEADY = {"rate": 60.0, "connections": 8, "seconds": 120.0, "timeout": 8.0, "posts": 0.3}
+
+
+class Shared:
+    """Two machines and what they share."""
+
+    def __init__(self, machines: Machines, store: Etcd) -> None:
+        self.machines, self.store = machines, store
+        self.number = 0
+
+    @property
+    def each(self) -> list[Machine]:
+        return list(self.machines)
+
+    def change(self, member: int = 0) -> None:
+        """As another machine would: the labels of m2 are others."""
+        self.number += 1
+        record = SharedMachine(address=self.machines["m2"].address, labels=(f"n{self.number}",))
+        key = self.machines.key(machine_key("m2"))
+        self.store.ctl("put", key, encoded(record).decode(), member=member)
+
+    def troubles(self) -> set[str]:
+        return {each.api("/v1/cluster")["trouble"] for each in self.each}
+
+    def is_trouble(self, text: str) -> bool:
+        """Whether each machine says why it does not follow the store."""
+        return all(text in each for each in self.troubles())
+
+    def is_current(self) -> bool:
+        return all(self._labels(each) == [f"n{self.number}"] for each in self.each)
+
+    @staticmethod
+    def _labels(machine: Machine) -> list[str]:
+        view = machine.api("/v1/cluster")
+        [labels] = [each["labels"] for each in view["machines"] if each["name"] == "m2"]
+        return labels if view["followed"] else []
+
+    def pids(self) -> list[list[int]]:
+        return [
+            [each["pid"] for app in ("web", "jobs") for each in machine.instances(app)]
+            for machine in self.each
+        ]
+
+    def is_refused(self) -> None:
+        """A change of what is shared, at once and with a reason."""
+        before = time.monotonic()
+        refused = self.machines["m1"].portico("cluster", "restore", "--yes")
+        assert refused.returncode != 0
+        assert "cannot reach the store of the cluster" in refused.stderr
+        assert time.monotonic() - before < 10  # three seconds, on a machine that does nothing else
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Nothing is lost meanwhile, and afterwards each machine hears of the next change."""
+        before = self.pids()
+        with self.machines.load("m1", path="/jobs", **STEADY) as load:
+            yield
+            self.change()
+            eventually(self.is_current)
+            report = load.stop()
+        assert (report.lost, report.answers) == (0, report.answers)
+        assert self.pids() == before
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    folder = tmp_path_factory.mktemp("etcd")
+    quota = ("--quota-backend-bytes", str(QUOTA))
+    with Machines("m1", "m2") as machines, machines.sharing(folder, 3, *quota) as store:
+        machines.up(APPS, shared=True)
+        found = Shared(machines, store)
+        found.change()
+        eventually(found.is_current)
+        eventually(lambda: machines["m1"].get(SITE, "/jobs").status == 200)
+        yield found
+
+
+def test_the_leader_is_killed(shared: Shared) -> None:
+    with shared.undisturbed():
+        shared.store.leader().kill()
+        shared.store.start()
+
+
+def test_all_members_are_dead_and_a_daemon_starts_without_them(shared: Shared) -> None:
+    one = shared.machines["m1"]
+    with shared.undisturbed():
+        shared.store.kill()
+        eventually(lambda: shared.is_trouble("Connect"))
+        shared.is_refused()
+        one.kill_daemon()
+        assert "cannot reach the store" in one.done("cluster", "show").stderr
+        reached = one.status()["neighbours"]
+        assert [each["name"] for each in reached] == ["m2"]
+        shared.store.start()
+
+
+def test_a_machine_is_cut_from_the_store_and_not_from_the_others(shared: Shared) -> None:
+    one, route = shared.machines["m1"], f"blackhole {STORE_ADDRESS}/32"
+    with shared.undisturbed():
+        one.network.ip(f"route add {route}")
+        shared.change()
+        revision = json.loads(shared.store.ctl("get", "x", "-w", "json"))["header"]["revision"]
+        shared.store.ctl("compact", str(revision))
+        eventually(lambda: "cannot reach the store" in one.api("/v1/cluster")["trouble"])
+        one.network.ip(f"route del {route}")
+
+
+def test_a_member_is_stopped_and_says_nothing(shared: Shared) -> None:
+    with shared.undisturbed():
+        shared.store.members[0].signal(signal.SIGSTOP)
+        eventually(lambda: shared.store.is_healthy(shared.store.members[1]))
+        shared.change(member=1)
+        eventually(shared.is_current)
+        shared.store.members[0].signal(signal.SIGCONT)
+        eventually(lambda: shared.store.is_healthy(shared.store.members[0]))
+
+
+def test_the_store_is_wiped_and_filled_again_from_one_machine(shared: Shared) -> None:
+    one = shared.machines["m1"]
+    with shared.undisturbed():
+        shared.store.kill()
+        shared.store.wipe()
+        eventually(lambda: shared.is_trouble("it was wiped"))
+        assert "--yes" in one.done("cluster", "restore").stdout
+        assert shared.is_trouble("it was wiped")
+        one.done("cluster", "restore", "--yes")
+        eventually(lambda: shared.troubles() == {""})
+
+
+def test_the_store_is_replaced_by_an_older_copy(shared: Shared, tmp_path: Path) -> None:
+    with shared.undisturbed():
+        shared.store.save(tmp_path / "copy")
+        shared.change()
+        eventually(shared.is_current)
+        shared.store.kill()
+        shared.store.restore(tmp_path / "copy")
+        eventually(lambda: shared.is_trouble("restored from an older copy"))
+        for each in shared.each:
+            said = each.done("cluster", "accept", "--yes").stdout
+            assert "machines/m2: changed" in said
+        eventually(lambda: shared.troubles() == {""})
+
+
+def test_the_database_of_the_store_is_full(shared: Shared) -> None:
+    with shared.undisturbed():
+        with suppress(CalledProcessError):
+            for number in range(2 * QUOTA // PIECE):
+                shared.store.ctl("put", f"/full/{number}", "x" * PIECE)
+        assert "NOSPACE" in shared.store.ctl("alarm", "list")
+        shared.store.ctl("del", "--prefix", "/full/")
+        revision = json.loads(shared.store.ctl("get", "x", "-w", "json"))["header"]["revision"]
+        shared.store.ctl("compact", str(revision))
+        for number in range(len(shared.store.members)):
+            shared.store.ctl("defrag", member=number)
+        shared.store.ctl("alarm", "disarm")
