@@ -168,6 +168,8 @@ class Daemon:
         self.shared: Shared | None = None
         if machine.store is not None:
             self.shared = Shared(engine, self.in_force, CLUSTER, "m1", machine.store)
+            if self.neighbourhood:
+                self.neighbourhood.absent = self.shared.absent
 
     @property
     def endpoints(self) -> dict:

@@ -8,9 +8,12 @@ from dataclasses import replace
 import pytest
 
 from portico.core.config.notes import notes
-from portico.core.model.cluster import Machine, placed_on
+from portico.core.model.cluster import Machine, MemberList, placed_on
 from portico.core.model.names import PROJECT
+from portico.core.model.shared import SharedMachine, encoded
+from portico.core.model.stored import StoredItem
 from portico.core.model.views import DocumentRequest
+from portico.core.planning.members import machines_in
 from portico.engine.inputs import Inputs, ReadFiles, read_files
 from portico.errors import ConfigError
 from tests.documents import problems_of, read
@@ -121,3 +124,46 @@ def test_a_stream_of_an_app_that_is_not_everywhere_is_noted():
     text = f'{APPS}\n[streams]\n5432.app = "jobs"\n5433.app = "web"'
     [note] = [each for each in notes(read(text)) if "streams" in each]
     assert note.startswith("streams.5432: is answered only where jobs runs")
+
+
+MEMBERS = MemberList(IN_CLUSTER.cluster, MACHINES)
+
+
+def with_members(toml: str, members: MemberList = MEMBERS) -> ReadFiles:
+    request = DocumentRequest(source="portico.toml", folder="/srv", table=tomllib.loads(toml))
+    inputs = Inputs({PROJECT: request}, {}, frozenset(), members=members, project=PROJECT)
+    return read_files(inputs, MACHINE, replace(IN_CLUSTER, name="m1"))
+
+
+def test_the_machines_of_the_store_are_those_of_a_file_without_any():
+    desired = with_members('apps.a = { command = "a", on = ["jobs"] }').desired
+    assert (desired.machine, desired.machines) == ("m1", MACHINES)
+    assert desired.apps["a"].instances == 0
+    with pytest.raises(ConfigError, match='no machine or label "job"'):
+        with_members('apps.a = { command = "a", on = ["job"] }')
+
+
+def test_a_file_cannot_have_machines_where_the_store_has_them():
+    with pytest.raises(ConfigError, match="the machines of this cluster are in its store"):
+        with_members('machines.m1.address = "10.0.0.1"')
+
+
+def test_the_machines_of_another_cluster_have_no_effect():
+    assert with_members("", replace(MEMBERS, cluster="another")).desired.machines == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("m1", b"{"),
+        ("m1", b"{}"),
+        ("m1", encoded(SharedMachine(address="10.0.0.1; include /etc/passwd"))),
+        ("m1", encoded(SharedMachine(address="10.0.0.1", port=0))),
+        ("m1", encoded(SharedMachine(address="10.0.0.1", labels=("a b",)))),
+        ("m1;", encoded(SharedMachine(address="10.0.0.1"))),
+    ],
+)
+def test_a_machine_of_the_store_that_cannot_be_used_is_left_out(name, value):
+    good = encoded(SharedMachine(address="10.0.0.2", port=9, labels=("web",), state="leaving"))
+    found = machines_in({n: StoredItem(v, 1, 1) for n, v in ((name, value), ("m2", good))})
+    assert found == {"m2": Machine(address="10.0.0.2", port=9, labels=("web",))}

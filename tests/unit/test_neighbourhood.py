@@ -125,3 +125,28 @@ def test_where_the_list_cannot_be_written_there_is_none_and_nothing_else_stops(m
     machine.set_stopped("web", stopped=False)
     machine.run(10.0)
     assert read_near(machine.others.file, "m1").apps == WEB
+
+
+def test_a_drained_machine_runs_its_apps_again_when_no_other_machine_is_left(machine):
+    drain(machine)
+    machine.machines = {"m1": machine.machines["m1"]}
+    machine.pause("web", paused=True)  # as any change, it renders what is in force again
+    machine.run(10.0)
+    assert ready(machine) == 2
+
+
+def test_of_two_machines_the_dead_one_is_left_out_where_the_store_says_so_too():
+    """And what it had runs again on one that is drained."""
+    with LinkedMachine(has_store=True) as machine:
+        machine.store.happen({"m1", "m2"})
+        machine.store.happen("together")
+        machine.others.lists["m2"] = NearList("m2", WEB)
+        machine.up("web", App(command="run", instances=2), "v1")
+        machine.run(10.0)
+        drain(machine)
+        machine.others.cut = {"m2"}
+        machine.run(10.0)
+        assert (far(machine), ready(machine)) == (["m2"], 0)
+        machine.store.happen("alone")
+        machine.run(10.0)
+        assert (far(machine), ready(machine)) == ([], 2)

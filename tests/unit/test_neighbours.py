@@ -40,6 +40,15 @@ def after(*rounds: dict, begin=WELL) -> dict[str, Neighbour]:
     return now
 
 
+def test_where_none_answers_those_are_out_that_the_store_does_not_hear_of_either():
+    now = WELL
+    for _ in range(2):
+        now = judged(now, NO, absent={"m2", "m4"})
+    assert out(now) == {"m2", "m4"}
+    assert out(judged(now, NO)) == {"m2", "m4"}
+    assert out(judged(WELL, YES, absent=NAMES)) == set()
+
+
 def out(neighbours) -> set[str]:
     return {name for name, each in neighbours.items() if each.is_out}
 

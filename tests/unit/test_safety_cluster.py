@@ -55,7 +55,7 @@ of_others = (
 of_store = tuple(
     st.tuples(st.just("store"), what)
     for what in (
-        st.sampled_from(["away", "wiped", "another", "older"]),
+        st.sampled_from(["away", "wiped", "another", "older", "alone", "together"]),
         st.just("right"),
         st.sets(st.sampled_from(["m1", "m2", "m3"])),
     )
@@ -160,6 +160,10 @@ class UnsafeStore(FakeStore):
                 if not self.is_right:
                     self.is_right = True
                     self.replace(self._right)
+            case "alone" | "together" if self.is_right:
+                present = [f"{PREFIX}present/{name}" for name in OTHERS]
+                is_alone = what == "alone"
+                self._write([Delete(key) if is_alone else Put(key, b"{}") for key in present])
             case set() if self.is_right:
                 self.put_machines(what)
 
@@ -175,7 +179,7 @@ class UnsafeStore(FakeStore):
 
 
 class LinkedMachine(Machine):
-    def __init__(self, *, has_store: bool) -> None:
+    def __init__(self, *, has_store: bool = False) -> None:
         others = Others()
         others.machine = self
         self.askers: list[Asker] = []

@@ -118,18 +118,22 @@ def neighbourhood_of(engine: Engine, home: Home) -> Neighbourhood | None:
 
 
 def shared_of(
-    engine: Engine, in_force: InForce, home: Home, thumbprint: Callable[[], str]
+    engine: Engine,
+    in_force: InForce,
+    neighbourhood: Neighbourhood | None,
+    home: Home,
+    thumbprint: Callable[[], str],
 ) -> Shared | None:
     """What the machines of the cluster share, where it has a store."""
     with engine.troubles.fence("the cluster's store"):
-        if not (home.cluster / "store.json").exists() or (own := own_machine(home)) is None:
+        if neighbourhood is None or not (home.cluster / "store.json").exists():
             return None
         from portico.adapters.store.etcd.store import EtcdStore  # noqa: PLC0415 - few have one
         from portico.core.model.stored import StoreAddress, endpoint  # noqa: PLC0415
         from portico.engine.cluster.assembly import Shared  # noqa: PLC0415
         from portico.system.cluster_store import read_store  # noqa: PLC0415
 
-        if file := read_store(home):
+        if (file := read_store(home)) and (own := own_machine(home)):
             address = StoreAddress(
                 [endpoint(each, plain=file.plain) for each in file.endpoints],
                 own.authority,
@@ -139,7 +143,9 @@ def shared_of(
                 file.password,
             )
             store = EtcdStore(address, engine.clock)
-            return Shared(engine, in_force, own.cluster, own.name, store, thumbprint)
+            shared = Shared(engine, in_force, own.cluster, own.name, store, thumbprint)
+            neighbourhood.absent = shared.absent
+            return shared
     return None
 
 

@@ -231,7 +231,7 @@ async def assemble(
     issued = IssuedFiles(state, lineages, passthrough, clock)
     preparation = prepare(issued)
     in_force = InForce(engine, preparation)
-    shared = shared_of(engine, in_force, home, issued.thumbprint)
+    shared = shared_of(engine, in_force, neighbourhood, home, issued.thumbprint)
     sites = SiteProbe()
     certificates = assemble_certificates(
         engine,

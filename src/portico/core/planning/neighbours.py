@@ -3,7 +3,8 @@
 Each machine asks every other one for its list of what is ready there, all at once, every
 `interval`. One that does not answer twice in a row is out, one that answers is in. Where none
 answers, nothing changes: it is this machine that is cut off, and what it sends to them is lost
-either way.
+either way. With a store that is another matter: one that is not in the store, while this machine
+is, is dead or cut off itself.
 
 So within three intervals of a change every machine that reaches us has our newest list, or sends
 us nothing any more: a list that was read just before the change, two questions that fail, each
@@ -14,7 +15,7 @@ within an interval. What leaves the list on purpose waits for that, and for ngin
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -93,12 +94,17 @@ def _is_same(known: Neighbour | None, now: Neighbour) -> bool:
 
 
 def judged(
-    before: Mapping[str, Neighbour], answers: Mapping[str, NearList | str]
+    before: Mapping[str, Neighbour],
+    answers: Mapping[str, NearList | str],
+    absent: Collection[str] = (),
 ) -> dict[str, Neighbour]:
-    """The machines after all of them were asked once; an answer, or why there is none."""
+    """The machines after all of them were asked once; an answer, or why there is none. `absent`
+    are those that the store, which this machine reaches, does not hear of either.
+    """
     is_cut_off = all(isinstance(each, str) for each in answers.values())
     return {
-        name: _after(each, answers[name], is_cut_off=is_cut_off) for name, each in before.items()
+        name: _after(each, answers[name], is_cut_off=is_cut_off and name not in absent)
+        for name, each in before.items()
     }
 
 

@@ -74,6 +74,13 @@ class Shared:
                 await self.session.end()
         await self.store.close()
 
+    def absent(self) -> frozenset[str]:
+        """The machines whose daemons have no session, where that is certain."""
+        if self.following.trouble or not self.session.is_held():
+            return frozenset()
+        names = self.following.under(MACHINES).keys()
+        return frozenset(names - self.following.under(PRESENT).keys())
+
     async def accept(self, *, act: bool, who: Requester) -> StoreChangeView:
         return await self._recovery.accept(act=act, who=who)
 

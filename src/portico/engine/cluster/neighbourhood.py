@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from portico.core.model.neighbour import Cluster, NearList, Neighbour
 from portico.core.model.views import NeighbourView
@@ -32,6 +32,8 @@ class Neighbourhood:
     def __init__(self, engine: Engine, machine: str, port: Neighbours) -> None:
         """`machine` is the own name."""
         self._engine, self._clock, self.machine, self._port = engine, engine.clock, machine, port
+        self.absent: Callable[[], Collection[str]] = tuple
+        """The machines that the store does not hear of; none where there is no store."""
         self._neighbours: Mapping[str, Neighbour] = {}
         self._read: dict[str, tuple[bytes, NearList]] = {}
         """By machine, the last answer and what it says: most are the same as the one before."""
@@ -80,7 +82,10 @@ class Neighbourhood:
             self._wait = departure_wait(len(others))
         before = neighbours_of(others, self._neighbours)
         answers = await asyncio.gather(*(self._ask(name, len(others)) for name in before))
-        after = judged(before, dict(zip(before, answers, strict=True)))
+        absent = self.absent()
+        if absent and not self._engine.observed.now().nginx.pid:
+            absent = ()  # it is by nginx that others are asked
+        after = judged(before, dict(zip(before, answers, strict=True)), absent)
         self._note_verdicts(before, after)
         if after != self._neighbours or (not after and self._engine.intent.left):
             self._neighbours = after
