@@ -63,6 +63,11 @@ class Member:
         self._process.send_signal(number)
 
     @property
+    def pid(self) -> int:
+        """Where it runs in a network of its own too: nsenter(1) becomes it."""
+        return self._process.pid
+
+    @property
     def runs(self) -> bool:
         return self._process is not None
 

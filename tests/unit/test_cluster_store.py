@@ -14,7 +14,7 @@ from portico.engine.cluster.following import SUBJECT, Following
 from portico.engine.cluster.recovery import MAX_WRITES, StoreRecovery
 from portico.engine.cluster.session import DURATION, INTERVAL, Session
 from portico.engine.troubles import Troubles
-from portico.errors import Failed, Refused
+from portico.errors import Failed, Refused, Unreachable
 from portico.ports.store import StoreUnavailable
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.state import MemoryState, events_of
@@ -273,6 +273,10 @@ def test_a_store_that_is_filled_from_one_machine_is_followed_by_all_with_the_sam
                 assert not each.troubles.sentences()
 
     run(work)
+
+
+def test_a_store_that_is_away_is_not_taken_for_a_daemon_that_exits():
+    assert StoreUnavailable.http_status != Unreachable.http_status
 
 
 def test_what_cannot_be_filled_says_so(run):

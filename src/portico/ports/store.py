@@ -12,7 +12,8 @@ from portico.errors import Failed
 class StoreUnavailable(Failed):
     """The store cannot be asked, or refuses: nothing was changed in it. The text says why."""
 
-    http_status = 503
+    http_status = 502
+    """Not 503, with which a daemon says that it exits: clients would start another one."""
 
 
 class OutcomeUnknown(StoreUnavailable):
