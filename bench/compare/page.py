@@ -73,6 +73,12 @@ def _budgets(results: Results) -> list[str]:
 
 def _section(results: Results, row: Row) -> Iterator[str]:
     yield from (f"## {row.title}", "", row.about, "")
+    if run := results.runs.get(row.name):
+        yield from (
+            f"Measured in another run, on {run.date}: `{run.command}`, {run.seconds:.0f} s; raw "
+            f"results: `bench/results/{run.file}`.",
+            "",
+        )
     for picture in pictures_of(results, row.name):
         yield from (f"![{picture.title}](pictures/{picture.file})", "")
     if len(results.peers(row.name)) == 1:
@@ -100,7 +106,7 @@ def _machine(results: Results) -> list[str]:
     rows += [("other work before or after", f"{results.busy:.0%} of the processors")]
     rows += [("taken away by the host", f"{results.steal:.1%}")]
     raw = (
-        f"Raw results: `bench/results/{results.date}.json`; `--page FILE` writes this page again."
+        f"Raw results: `bench/results/{results.date}.json`; `--page FILE...` writes this page again."
     )
     return ["## Machine and versions", "", *tables.pairs(("", ""), rows), "", raw, ""]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -39,6 +39,10 @@ class Results:
     samples: list[Sample] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     """What could not be measured, and why."""
+    file: str = field(default="", compare=False)
+    """The name of the file that it was read from."""
+    runs: Mapping[str, Results] = field(default_factory=dict, compare=False)
+    """By row, the run that measured it, where that was another one."""
 
     def add(self, sample: Sample) -> None:
         if len(self.samples) < MAX_SAMPLES:
@@ -77,7 +81,7 @@ class Results:
 
     def write(self, file: Path) -> None:
         table = asdict(self)
-        samples = table.pop("samples")
+        samples, _, _ = (table.pop(name) for name in ("samples", "file", "runs"))
         head = json.dumps(table, indent=1)[:-2]
         lines = ",\n  ".join(json.dumps(_rounded(each)) for each in samples)
         file.write_text(f'{head},\n "samples": [\n  {lines}\n ]\n}}\n', encoding="utf-8")
@@ -85,7 +89,27 @@ class Results:
     @classmethod
     def read(cls, file: Path) -> Results:
         table = json.loads(file.read_text(encoding="utf-8"))
-        return cls(**table | {"samples": [Sample(**each) for each in table["samples"]]})
+        samples = [Sample(**each) for each in table["samples"]]
+        return cls(**table | {"samples": samples, "file": file.name})
+
+
+def joined(first: Results, others: Sequence[Results], titles: Mapping[str, str]) -> Results:
+    """The first run, with the rows that it lacks from the first of the others that has them. It
+    is as busy as the busiest of them. `titles` are those of all rows, by name.
+    """
+    found = first
+    for other in others:
+        more = {name: other for name in titles if other.cases(name) and not found.cases(name)}
+        solved = tuple(f"{titles[name]}: " for name in more)
+        found = replace(
+            found,
+            busy=max(found.busy, other.busy),
+            steal=max(found.steal, other.steal),
+            samples=[*found.samples, *(each for each in other.samples if each.row in more)],
+            problems=[each for each in found.problems if not each.startswith(solved)],
+            runs={**found.runs, **more},
+        )
+    return found
 
 
 def _rounded(sample: dict[str, Any]) -> dict[str, Any]:

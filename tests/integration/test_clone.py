@@ -26,7 +26,7 @@ def clone() -> Iterator[Path]:
     folder = place / "a clone"
     folder.mkdir()
     for name in ("src", "scripts"):
-        shutil.copytree(ROOT / name, folder / name)
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("portico", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / name)
     yield folder
@@ -60,6 +60,7 @@ def test_a_set_up_that_was_interrupted_is_done_again_and_then_never(clone, tmp_p
     done = version(clone / "portico", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "setting up" in done.stderr
+    assert [*clone.glob("src/portico/daemon/__pycache__/main.*.pyc")], "what it did not import"
 
     link = tmp_path / "portico"
     link.symlink_to(clone / "portico")

@@ -15,7 +15,7 @@ from bench.compare.arithmetic import (
     range_of,
 )
 from bench.compare.budgets import Budget
-from bench.compare.results import Results, Sample, rotated
+from bench.compare.results import Results, Sample, joined, rotated
 
 
 def test_a_range_is_the_median_the_lowest_and_the_highest():
@@ -125,6 +125,17 @@ def test_results_are_read_as_they_were_written(tmp_path):
     before = results(ours=[10.0, 11.0])
     before.write(tmp_path / "results.json")
     assert Results.read(tmp_path / "results.json") == before
+
+
+def test_rows_that_a_run_lacks_are_taken_from_another_one():
+    first, other = results(ours=[10.0]), results(ours=[99.0])
+    first.problems = ["Growth: no time was left", "PM2 did not start: it is not here"]
+    other.steal, other.samples = 0.5, [*other.samples, Sample("growth", "5", "ours", 0, {"s": 2})]
+    found = joined(first, [other], {"row": "A row", "growth": "Growth"})
+    assert found.range("row", "case", "ours", "us") == range_of([10.0])
+    assert found.range("growth", "5", "ours", "s") == range_of([2])
+    assert found.problems == first.problems[1:]
+    assert (found.runs, found.steal) == ({"growth": other}, 0.5)
 
 
 def test_each_round_begins_with_another_peer():
