@@ -319,6 +319,27 @@ def test_a_child_that_hangs_is_stopped_at_its_deadline(home, clock, tmp_path):
     assert_gone(tmp_path / "pid")
 
 
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_a_child_that_was_preloaded_does_the_work_and_ends_without_any(
+    home, clock, tmp_path, is_asked
+):
+    counted = program(tmp_path, f'echo $$ >> {tmp_path}/pids\nexec {sys.executable} "$@"')
+    child = CertificateChild(home, counted, clock, TrustStores((), ()))
+
+    async def story():
+        async with child.preload():
+            async with asyncio.timeout(60):
+                while not written(tmp_path / "pids"):  # noqa: ASYNC110 - by another process
+                    await asyncio.sleep(0.01)
+            assert not (home.certificates / "local").exists()
+            if is_asked:
+                assert await child.local({"a.test": ["a.test"]})
+
+    asyncio.run(story())
+    assert_gone(tmp_path / "pids")  # one alone
+    assert root(home).exists() is is_asked
+
+
 def test_a_call_that_is_given_up_takes_its_child_along(home, clock, tmp_path):
     hanging = program(tmp_path, f"sleep 600 &\necho $! > {tmp_path}/pid\nwait")
     child = CertificateChild(home, hanging, clock, TrustStores((), ()))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import tomllib
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -63,6 +65,10 @@ class Outside:
         self.installed.remove(generation.fingerprint)
 
     # As certificates, those of authorities too
+
+    @asynccontextmanager
+    async def preload(self) -> AsyncIterator[None]:
+        yield
 
     async def local(self, names: dict[str, object]) -> dict[str, CertificateFiles]:
         self.asked["certificates made"] += 1

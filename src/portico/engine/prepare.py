@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -238,6 +239,11 @@ class Preparation:
 
     async def check(self, inputs: Inputs) -> Candidate:
         """Everything outside the file is looked at too, and nginx has its own word on it."""
+        has_sites = any("sites" in request.table for request in inputs.requests.values())
+        async with self._certificates.preload() if has_sites else nullcontext():
+            return await self._checked(inputs)
+
+    async def _checked(self, inputs: Inputs) -> Candidate:
         inputs = await self._with_edge_file(inputs)
         usable = await self._usable(inputs)
         own = usable.desired if inputs.project is None else usable.desired.of(inputs.project)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from portico.core.model.certificate import (
@@ -23,6 +24,11 @@ from portico.errors import Failed
 
 class Certificates(Protocol):
     """Calls that have work to do start a child process; Failed when it fails or hangs."""
+
+    def preload(self) -> AbstractAsyncContextManager[None]:
+        """For a block in which `local` may be called: where no local authority exists yet, the
+        child process loads its libraries meanwhile. Nothing is written.
+        """
 
     async def local(self, names: Mapping[str, Sequence[str]]) -> Mapping[str, CertificateFiles]:
         """A certificate of the local authority for each lineage, made or renewed where needed."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -19,13 +20,14 @@ from pydantic import TypeAdapter
 from portico.adapters.certificates import trust
 from portico.adapters.certificates.index import AUTHORITY, ROOT, expected, fresh
 from portico.adapters.certificates.own_copies import OwnCopies
-from portico.adapters.certificates.running import run
+from portico.adapters.certificates.running import result_of, run
 from portico.adapters.certificates.wire import Pair, Request
 from portico.core.model.pair import Facts, Findings, OwnCopy, OwnPair, Trust
 from portico.core.model.place import CertificateFiles
 from portico.errors import Failed
 from portico.ports.clock import Clock
 from portico.system.home import Home
+from portico.system.programs import PIPE, Program, RunningProgram, running, start_here
 
 CHILD_TIMEOUT: Final = 120.0  # seconds; a thousand new lineages take some two
 _CHILD: Final = "portico.adapters.certificates.child"
@@ -53,8 +55,21 @@ class CertificateChild:
         self._folder = home.certificates / "local"
         self._own = home.certificates / "own"
         self._copies = OwnCopies(self._own)
-        self._python, self._clock, self._places = python, clock, places
-        self._deadline = deadline
+        self._command = (python, "-I", "-m", _CHILD)
+        self._clock, self._places, self._deadline = clock, places, deadline
+        self._spare: RunningProgram | None = None
+        """A child that was asked nothing so far."""
+
+    @asynccontextmanager
+    async def preload(self) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            is_first = not await asyncio.to_thread((self._folder / AUTHORITY).exists)
+            if is_first and self._spare is None:
+                with suppress(OSError):  # the call that needs one says it
+                    child = running(start_here, Program(self._command), stdin=PIPE)
+                    self._spare = await stack.enter_async_context(child)
+                    stack.callback(setattr, self, "_spare", None)
+            yield
 
     async def local(self, names: Mapping[str, Sequence[str]]) -> Mapping[str, CertificateFiles]:
         good = await asyncio.to_thread(fresh, self._folder, names, self._clock.now())
@@ -136,9 +151,13 @@ class CertificateChild:
         return await trust.uninstall(root, self._places)
 
     async def _ask(self, what: str, request: Request) -> bytes:
-        command = (self._python, "-I", "-m", _CHILD)
+        given, (spare, self._spare) = json.dumps(request).encode(), (self._spare, None)
         try:
-            ran = await run(command, self._deadline, given=json.dumps(request).encode())
+            ran = await (
+                result_of(spare, self._command[0], self._deadline, given)
+                if spare
+                else run(self._command, self._deadline, given=given)
+            )
         except Failed as error:
             raise Failed(f"cannot {what}: {error}; {_UNCHANGED_TEXT}") from error
         if ran.code:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from portico.errors import Failed
-from portico.system.programs import PIPE, Program, running, start_here
+from portico.system.programs import PIPE, Program, RunningProgram, running, start_here
 
 MAX_ANSWER_SIZE: Final = 1 << 26
 """Bytes; what is known of 5,000 lineages has 3 MiB."""
@@ -39,11 +39,19 @@ async def run(
         program = replace(program, uid=owner.st_uid, gid=owner.st_gid, groups=())
     try:
         async with running(start_here, program, stdin=PIPE) as process:
-            async with asyncio.timeout(deadline):
-                out, err = await process.communicate(given, MAX_ANSWER_SIZE)
-    except TimeoutError:
-        raise Failed(f"{command[0]} timed out after {deadline:g} s and was stopped") from None
+            return await result_of(process, command[0], deadline, given)
     except OSError as error:
         raise Failed(f"cannot run {command[0]}: {error.strerror}") from error
+
+
+async def result_of(
+    process: RunningProgram, name: str, deadline: float, given: bytes
+) -> ProgramResult:
+    """The same of one that runs, and was given nothing so far. Who started it ends it."""
+    try:
+        async with asyncio.timeout(deadline):
+            out, err = await process.communicate(given, MAX_ANSWER_SIZE)
+    except TimeoutError:
+        raise Failed(f"{name} timed out after {deadline:g} s and was stopped") from None
     words = err.decode(errors="replace").strip().splitlines()
     return ProgramResult(process.exit_code or 0, out, words[-1] if words else "")
