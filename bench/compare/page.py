@@ -74,11 +74,9 @@ def _budgets(results: Results) -> list[str]:
 def _section(results: Results, row: Row) -> Iterator[str]:
     yield from (f"## {row.title}", "", row.about, "")
     if run := results.runs.get(row.name):
-        yield from (
-            f"Measured in another run, on {run.date}: `{run.command}`, {run.seconds:.0f} s; raw "
-            f"results: `bench/results/{run.file}`.",
-            "",
-        )
+        raw = f"raw results: `bench/results/{run.file}`"
+        took = f"`{run.command}`, {run.seconds:.0f} s"
+        yield from (f"Measured in another run, on {run.date}: {took}; {raw}.", "")
     for picture in pictures_of(results, row.name):
         yield from (f"![{picture.title}](pictures/{picture.file})", "")
     if len(results.peers(row.name)) == 1:
@@ -105,9 +103,7 @@ def _machine(results: Results) -> list[str]:
     rows += [("duration", f"{results.seconds:.0f} s"), ("rounds", str(results.rounds))]
     rows += [("other work before or after", f"{results.busy:.0%} of the processors")]
     rows += [("taken away by the host", f"{results.steal:.1%}")]
-    raw = (
-        f"Raw results: `bench/results/{results.date}.json`; `--page FILE...` writes this page again."
-    )
+    raw = f"Raw results: `bench/results/{results.date}.json`; `--page FILE...` writes this again."
     return ["## Machine and versions", "", *tables.pairs(("", ""), rows), "", raw, ""]
 
 

@@ -189,3 +189,34 @@ def test_others_have_their_turn_between_a_look_and_its_plan():
     rounds.on_look = lambda: asyncio.get_running_loop().call_soon(want_three)
     rounds.run()
     assert rounds.reserved[0] == [1, 2, 3]
+
+
+def test_what_follows_rounds_waits_for_one_that_ends_late_enough_and_sets_no_timer():
+    async def story() -> None:
+        clock = FakeClock()
+
+        async def look() -> World:
+            return NOTHING
+
+        loop = ReconcileLoop(
+            clock,
+            lambda: (desired(), ""),
+            look,
+            lambda _: settle(),
+            lambda *_: None,
+            lambda _: settle(),
+        )
+        running = asyncio.get_running_loop().create_task(loop.run())
+        await settle()
+        waiting = [asyncio.ensure_future(loop.after_round(seconds)) for seconds in (0.0, 1.0)]
+        ended: list[tuple[bool, ...]] = []
+        for seconds in (0.5, 0.5):
+            await clock.advance(seconds)
+            loop.wake()
+            await settle()
+            ended.append(tuple(each.done() for each in waiting))
+        assert ended == [(True, False), (True, True)]
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(story())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from portico.api.app import Answer, Api, Request, refused
@@ -11,9 +11,7 @@ from portico.api.open_requests import OpenRequests
 from portico.api.tcp_clients import TcpClients
 from portico.core.model.event import Requester
 from portico.engine.troubles import Troubles
-from portico.ports.clock import Clock
 
-INTERVAL: Final = 1.0
 MAX_CONNECTIONS: Final = 16
 """At a time, as anyone who can connect may ask; another one is closed at once."""
 _SUBJECT: Final = "listener for metrics"
@@ -23,10 +21,17 @@ _NOT_FOUND, _NOT_ALLOWED = 404, 405
 
 class MetricsListener:
     def __init__(
-        self, api: Api, wanted: Callable[[], str], troubles: Troubles, clock: Clock
+        self,
+        api: Api,
+        wanted: Callable[[], str],
+        troubles: Troubles,
+        pause: Callable[[], Awaitable[None]],
     ) -> None:
-        """`wanted` is the address in force, `127.0.0.1:9464`; empty for none."""
-        self._api, self._wanted, self._troubles, self._clock = api, wanted, troubles, clock
+        """`wanted` is the address in force, `127.0.0.1:9464`; empty for none. It may have changed
+        after each `pause`.
+        """
+        self._api, self._wanted, self._troubles = api, wanted, troubles
+        self.pause = pause
         self._address = ""
         self._server: asyncio.Server | None = None
         self._clients = TcpClients(_REQUESTER, self._answer, OpenRequests(), MAX_CONNECTIONS)
@@ -51,9 +56,6 @@ class MetricsListener:
         else:
             self._address = wanted
             self._troubles.resolve(_SUBJECT)
-
-    async def pause(self) -> None:
-        await self._clock.sleep(INTERVAL)
 
     async def _answer(self, request: Request) -> Answer:
         path = request.target.partition("?")[0]

@@ -316,7 +316,9 @@ async def assemble(
         instances,
         intent,
         loop,
-        MetricsListener(api, lambda: intent.desired.edge.metrics or "", troubles, clock),
+        MetricsListener(
+            api, lambda: intent.desired.edge.metrics or "", troubles, loop.after_round
+        ),
         neighbourhood,
         nginx,
         notifications,

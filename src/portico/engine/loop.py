@@ -67,10 +67,21 @@ class ReconcileLoop:
         wanted.
         """
         try:
-            async with asyncio.timeout(ROUND_TIMEOUT), self._round_done:
-                await self._round_done.wait()
+            async with asyncio.timeout(ROUND_TIMEOUT):
+                await self.after_round()
         except TimeoutError:
             pass
+
+    async def after_round(self, interval: float = 0.0) -> None:
+        """Return after the first round that ends in `interval` seconds or later: for what is
+        looked at again and again. At rest that wakes the daemon for nothing more, because rounds
+        come every `RESYNC_INTERVAL` anyway.
+        """
+        begun = self._clock.monotonic()
+        async with self._round_done:
+            await self._round_done.wait()
+            while self._clock.monotonic() - begun < interval:
+                await self._round_done.wait()
 
     async def run(self) -> NoReturn:
         while True:

@@ -14,7 +14,8 @@ from portico.engine.projects import name_of
 from portico.engine.tasks import Task
 from portico.ports.traffic import CountedInstance, CountedSite, Traffic
 
-INTERVAL: Final = 1.0
+MIN_INTERVAL: Final = 1.0
+"""Seconds between two looks, which follow rounds of the loop."""
 PROBLEM_INTERVAL: Final = 5.0
 FIRST_PAUSE: Final = 1.0
 MAX_PAUSE: Final = 300.0
@@ -28,6 +29,7 @@ class TrafficCounting:
     def __init__(self, engine: Engine, traffic: Traffic, home: str) -> None:
         self._intent, self._observed = engine.intent, engine.observed
         self._clock, self._tasks, self._troubles = engine.clock, engine.tasks, engine.troubles
+        self._after_round = engine.loop.after_round
         self._traffic, self._home = traffic, home
         self._task: Task | None = None
         self._started_at = self._looked_at = -MAX_PAUSE
@@ -53,7 +55,7 @@ class TrafficCounting:
             self._pause = 0.0
 
     async def pause(self) -> None:
-        await self._clock.sleep(INTERVAL)
+        await self._after_round(MIN_INTERVAL)
 
     def _start(self, now: float) -> None:
         self._started_at = now

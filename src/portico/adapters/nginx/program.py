@@ -242,15 +242,23 @@ class NginxProgram:
         return troubles
 
     async def check_caches(self) -> None:
-        await asyncio.to_thread(self._caches.check_room)
-        if not self._changing.locked():  # else in the next look
+        number = await asyncio.to_thread(self._look_at_caches)
+        if number not in {0, self._caches_of} and not self._changing.locked():  # else later
             async with self._changing:
-                current = await asyncio.to_thread(self._generations.current)
-                if current is not None and current.number != self._caches_of:
-                    text = await asyncio.to_thread(_text, self._generations.main_file)
-                    await asyncio.to_thread(self._caches.retire, text)
-                    self._caches_of = current.number
-        await asyncio.to_thread(self._caches.remove_retired)
+                await asyncio.to_thread(self._retire_caches)
+            await asyncio.to_thread(self._caches.remove_retired)
+
+    def _look_at_caches(self) -> int:
+        """The number of the current generation; 0 if there is none."""
+        self._caches.check_room()
+        self._caches.remove_retired()
+        current = self._generations.current()
+        return current.number if current else 0
+
+    def _retire_caches(self) -> None:
+        if current := self._generations.current():
+            self._caches.retire(_text(self._generations.main_file))
+            self._caches_of = current.number
 
     async def purge(self, names: Collection[str], keys: Collection[str]) -> int:
         return await asyncio.to_thread(self._caches.purge, names, keys)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-from portico.engine.certificates.own_files import LOOK_INTERVAL
+from portico.engine.certificates.own_files import MIN_INTERVAL
 from portico.engine.client_files import ClientFile, ClientFiles, files_of_clients
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
@@ -17,14 +17,14 @@ log = logging.getLogger(__name__)
 class ClientWatch:
     def __init__(self, engine: Engine, in_force: InForce, files: ClientFiles) -> None:
         self._intent, self._events = engine.intent, engine.events
-        self._clock, self._troubles = engine.clock, engine.troubles
+        self._after_round, self._troubles = engine.loop.after_round, engine.troubles
         self._in_force, self._files = in_force, files
         self._seen: Mapping[str, ClientFile] = {}
         self._served: Mapping[str, str | None] = {}
         """What nginx was known to have, by path."""
 
     async def pause(self) -> None:
-        await self._clock.sleep(LOOK_INTERVAL)
+        await self._after_round(MIN_INTERVAL)
 
     async def look(self) -> None:
         """Raises PorticoError while nginx does not take what is new."""

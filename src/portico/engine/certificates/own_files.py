@@ -23,21 +23,24 @@ from portico.ports.certificates import Certificates
 
 log = logging.getLogger(__name__)
 
-LOOK_INTERVAL: Final = 2.0
-"""Seconds between two looks at the files: what is half written is complete by the next one."""
+MIN_INTERVAL: Final = 1.5
+"""Seconds between two looks at the files, which follow rounds of the loop: what is half written is
+complete by the next one.
+"""
 
 
 class OwnFiles:
     def __init__(self, engine: Engine, in_force: InForce, certificates: Certificates) -> None:
         self._intent, self._events = engine.intent, engine.events
         self._clock, self._troubles = engine.clock, engine.troubles
+        self._after_round = engine.loop.after_round
         self._in_force, self._certificates = in_force, certificates
         self._copies: Mapping[OwnPair, OwnCopy] = {}
         self._served: Mapping[OwnPair, CertificateFiles | None] = {}
         """What nginx was known to serve."""
 
     async def pause(self) -> None:
-        await self._clock.sleep(LOOK_INTERVAL)
+        await self._after_round(MIN_INTERVAL)
 
     async def look(self) -> None:
         """Raises PorticoError while nginx does not take what is new."""
