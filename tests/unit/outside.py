@@ -116,6 +116,8 @@ class Outside:
     def __init__(self) -> None:
         self.loop = VirtualLoop(1000.0)
         self.processes: dict[InstanceId, Running] = {}
+        self._instances: dict[Process | int, InstanceId] = {}
+        """By its process, and by its port: whose it was last."""
         self.serial = 0
         self.nginx = NginxSeen()
         self.refuses: set[str] = set()
@@ -228,16 +230,25 @@ class Outside:
             process.connections = 0
 
     def launch(self, launch: Launch, program: Program, on_exit: Callable[[Exit], None]) -> Process:
-        same = [p for p in self.processes.values() if p.port == launch.port != 0]
-        assert not same, f"{launch.instance} gets port {launch.port}, which {same[0]} has"
+        same = self.at(launch.port) if launch.port else None
+        assert not same, f"{launch.instance} gets port {launch.port}, which {same} has"
         assert launch.instance not in self.processes, f"{launch.instance} runs twice"
         self.serial += 1
         process, name = Process(self.serial, self.now), launch.spec.app_name
         its = Running(launch.instance, name, launch.port, program, process, on_exit)
         self.processes[launch.instance] = its
+        self._instances |= {process: launch.instance, launch.port: launch.instance}
         self.later(program.exits_after, self.crash, its, program.ends)
         self.later(program.says_ready_after, self._speak, its)
         return process
+
+    def runs(self, process: Process) -> Running | None:
+        its = self.processes.get(self._instances.get(process, InstanceId("")))
+        return its if its and its.process == process else None
+
+    def at(self, port: int) -> Running | None:
+        its = self.processes.get(self._instances.get(port, InstanceId("")))
+        return its if its and its.port == port else None
 
     def tell(self, process: Running, signal: str) -> None:
         if signal == "SIGKILL":
@@ -286,7 +297,7 @@ class Host:
     async def adopt(
         self, launch: Launch, process: Process, on_exit: Callable[[Exit], None]
     ) -> bool:
-        its = self._runs(process)
+        its = self._outside.runs(process)
         if its is not None:
             its.on_exit = lambda _: on_exit(Exit())  # nobody can see how it ends
         return its is not None
@@ -303,24 +314,21 @@ class Host:
                 self._outside.crash(its, Exit(signal=9))
 
     async def answering(self, asked: Sequence[tuple[Process, int]]) -> list[PortAnswer]:
-        runs = [self._runs(process) for process, _ in asked]
+        runs = [self._outside.runs(process) for process, _ in asked]
         return [PortAnswer(Owner.ITSELF if its else Owner.NOBODY) for its in runs]
 
     def signal(self, process: Process, name: str) -> None:
         self._outside.reach("signal")
-        if its := self._runs(process):
+        if its := self._outside.runs(process):
             self._outside.tell(its, name)
-
-    def _runs(self, process: Process) -> Running | None:
-        return next((its for its in self._processes.values() if its.process == process), None)
 
     async def free(self, avoid: frozenset[int]) -> int:
         taken = avoid.union(its.port for its in self._processes.values())
         return max(FIRST_FREE_PORT, *taken) + 1 if taken else FIRST_FREE_PORT
 
     async def holder(self, port: int) -> str | None:
-        holders = [its for its in self._processes.values() if its.port == port]
-        return f"pid {holders[0].process.pid}" if holders else None
+        its = self._outside.at(port)
+        return f"pid {its.process.pid}" if its else None
 
     async def established(self, ports: frozenset[int]) -> Mapping[int, int]:
         return {its.port: its.connections for its in self._processes.values()}
@@ -329,7 +337,7 @@ class Host:
         return frozenset()
 
     async def probe(self, check: Check, port: int) -> str | None:
-        its = next((its for its in self._processes.values() if its.port == port), None)
+        its = self._outside.at(port)
         return None if its and its.answers(self._outside.now) else "no answer"
 
     def heard(self) -> list[Notice]:

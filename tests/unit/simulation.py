@@ -136,7 +136,7 @@ class Daemon:
             self._perform,
             self._failed,
             self._reserve,
-            turn=self._attentive.wait,
+            turn=self._turn,
             longest_rest=0.0,
         )
         engine = Engine(
@@ -196,6 +196,11 @@ class Daemon:
         self._may_do = steps
         self._attentive.set() if steps else self._attentive.clear()
 
+    async def _turn(self) -> None:
+        await self._attentive.wait()
+        if self._machine.gives_turns:
+            await asyncio.sleep(0)
+
     async def _observe(self) -> World:
         await self._attentive.wait()
         await self.instances.supervision.apply_events()
@@ -206,7 +211,7 @@ class Daemon:
     async def _perform(self, step: Step) -> None:
         self._done_at = [at for at in self._done_at if at == self._machine.now]
         self._done_at.append(self._machine.now)
-        assert len(self._done_at) < MOST_STEPS_AT_ONCE, (
+        assert len(self._done_at) < self._machine.most_steps_at_once, (
             f"the plan never comes to rest: {self._machine.done[-6:]}"
         )
         self._machine.done.append(step)
@@ -224,6 +229,10 @@ class Daemon:
 
 
 class Machine(Outside):
+    most_steps_at_once = MOST_STEPS_AT_ONCE
+    gives_turns = False
+    """Whether others have their turn between any two steps, as they have in a daemon."""
+
     def __init__(
         self, others: Neighbours | None = None, store: Callable[[Clock], Store] | None = None
     ) -> None:

@@ -97,10 +97,10 @@ class ProbedInstances:
                     tasks=Tasks(group, self.troubles, self.clock),
                 )
                 self.liveness = Liveness(engine, Ownership(), probes=self.probes, processes=None)
-                self.liveness.watch()
+                await self.liveness.watch()
                 await story()
                 self.known.instances.clear()
-                self.liveness.watch()
+                await self.liveness.watch()
                 await self.clock.advance(10)  # what is under way ends
 
         asyncio.run(scenario())
@@ -108,9 +108,9 @@ class ProbedInstances:
     def _wake(self) -> None:
         self.woken += 1
 
-    def round(self) -> None:
+    async def round(self) -> None:
         self.liveness.apply_events()
-        self.liveness.watch()
+        await self.liveness.watch()
 
 
 def instance(number: int) -> Instance:
@@ -154,7 +154,7 @@ def test_a_verdict_wakes_the_loop_and_is_applied_in_its_round():
         await watching.clock.advance(5.1)
         assert watching.woken == 2
         assert watching.known.first.state is S.READY  # only the loop changes the world
-        watching.round()
+        await watching.round()
         assert watching.known.first.state is S.UNREADY
 
     watching.run(story)
@@ -167,7 +167,7 @@ def test_a_probe_that_takes_long_does_not_hold_up_the_next():
     async def story() -> None:
         watching.probes.trouble = "no answer within 5s"
         await watching.clock.advance(11)
-        watching.round()
+        await watching.round()
         assert [at for at, _ in watching.probes.asked] == [0, 3, 6, 9]
         assert watching.known.first.state is S.UNREADY
 
@@ -183,7 +183,7 @@ def test_what_is_heard_of_a_process_that_was_replaced_does_not_count():
         await watching.clock.advance(0.5)
         watching.known.put(replace(watching.known.first, process=Process(99, 7.0)))
         await watching.clock.advance(1)
-        watching.round()
+        await watching.round()
         assert watching.known.first.state is S.READY
 
     watching.run(story)
@@ -195,7 +195,7 @@ def test_a_probe_that_ends_by_a_bug_is_a_probe_that_failed_and_is_said_until_one
     async def story() -> None:
         watching.probes.bug = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
         await watching.clock.advance(5.1)
-        watching.round()
+        await watching.round()
         assert watching.known.first.state is S.UNREADY
         assert watching.known.first.reason.endswith("details in porticod.log")
         (said,) = watching.troubles.sentences()
@@ -204,7 +204,7 @@ def test_a_probe_that_ends_by_a_bug_is_a_probe_that_failed_and_is_said_until_one
         )
         watching.probes.bug = None
         await watching.clock.advance(10)
-        watching.round()
+        await watching.round()
         assert watching.known.first.state is S.READY
         assert watching.troubles.sentences() == []
 
@@ -229,7 +229,7 @@ def test_a_new_interval_holds_at_once():
     async def story() -> None:
         await watching.clock.advance(1)
         watching.known.app = app(interval=2)
-        watching.round()
+        await watching.round()
         await watching.clock.advance(4.5)
         assert [at for at, _ in watching.probes.asked] == [0, 1, 3, 5]
 
@@ -245,7 +245,7 @@ def test_one_that_may_listen_nowhere_is_asked_when_a_site_reaches_it():
         await watching.clock.advance(60)
         assert watching.probes.asked == []
         known.reached = True
-        watching.round()
+        await watching.round()
         await watching.clock.advance(60)
         assert watching.probes.asked
 
@@ -258,10 +258,10 @@ def test_nobody_is_asked_who_leaves_and_no_worker_that_has_no_command():
     async def story() -> None:
         await watching.clock.advance(0.1)
         watching.known.put(replace(watching.known.first, state=S.DRAINING))
-        watching.round()
+        await watching.round()
         worker = replace(instance(2), port=0)
         watching.known.put(worker)
-        watching.round()
+        await watching.round()
         await watching.clock.advance(60)
         assert len(watching.probes.asked) == 1
 

@@ -64,7 +64,7 @@ class Outside:
     def apply_events(self) -> None:
         """Nothing was heard."""
 
-    def watch(self) -> None:
+    async def watch(self) -> None:
         """Nobody is asked."""
 
 

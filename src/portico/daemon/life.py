@@ -75,7 +75,7 @@ async def run_daemon(  # noqa: PLR0913 - what main has made
         repeat("orphans", reap, partial(clock.sleep, REAP_INTERVAL))
         portico.nginx.watch(portico.loop.wake)
         await serve(portico.api, home.socket, stop, uids, notify.ready, portico.events.close)
-        portico.observed.record()
+        await portico.observed.record()
     notify.stopping()
     log.info("exiting; instances and nginx keep running")
 

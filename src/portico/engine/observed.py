@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from portico.core.model.event import Event
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 MAX_MOVES: Final = 10_000
 """Kept while the disk is full."""
+RECORDS_A_TURN: Final = 100
+"""Records of instances, and as many moves: a few milliseconds, in one transaction."""
 SETTLE_TIME: Final = 1.0
 """Seconds after nginx acknowledged: requests it balanced just before have connected by then."""
 COUNT_INTERVAL: Final = 0.2
@@ -115,31 +118,38 @@ class Observed:
         if found := move_event(before, after, output):
             self._moves.append(self._events.event(found[0], after.id, found[1]))
 
-    def record(self) -> None:
-        """Write what has changed since the last time, in one transaction.
+    async def record(self) -> None:
+        """Write what has changed since the last time; others have their turn after each hundred.
 
         What fails now is tried again in every round: a full disk must not end what keeps sites
         alive, nor hold up what ends.
         """
-        if not self._changed and not self._moves:
-            return
-        try:
-            with self._state.together(durable=False):
-                for name in self._changed:
-                    if instance := self.instances.get(name):
-                        self._state.put_instance(instance)
-                    else:
-                        self._state.drop_instance(name)
-                for event in self._moves:
-                    self._events.record(event)
-        except Failed as error:
-            if not self.unrecorded:
-                log.warning("%s", error)
-            self.unrecorded = str(error)
-        else:
-            self._changed.clear()
-            self._moves.clear()
+        while self._changed or self._moves:
+            names = set(islice(self._changed, RECORDS_A_TURN))
+            moves = list(islice(self._moves, RECORDS_A_TURN))
+            more = len(names) < len(self._changed) or len(moves) < len(self._moves)
+            try:
+                with self._state.together(durable=False, more=more):
+                    self._write(names, moves)
+            except Failed as error:
+                if not self.unrecorded:
+                    log.warning("%s", error)
+                self.unrecorded = str(error)
+                return
+            self._changed -= names
+            for _ in moves:
+                self._moves.popleft()
             self.unrecorded = ""
+            await asyncio.sleep(0)  # requests have their turn: with many, each part takes a while
+
+    def _write(self, names: Iterable[InstanceId], moves: Iterable[Event]) -> None:
+        for name in names:
+            if instance := self.instances.get(name):
+                self._state.put_instance(instance)
+            else:
+                self._state.drop_instance(name)
+        for event in moves:
+            self._events.record(event)
 
     def forget(self, instance: InstanceId) -> None:
         del self.instances[instance]
@@ -215,8 +225,7 @@ class Observed:
 
     async def look(self) -> World:
         """One snapshot, with the connections of draining instances counted."""
-        self.record()
-        await asyncio.sleep(0)  # requests have their turn: with many, each part takes a while
+        await self.record()
         seen = self._nginx_seen()
         out = self._not_handed_out()
         settled = frozenset(

@@ -26,11 +26,14 @@ class State(Protocol):
     this process.
     """
 
-    def together(self, *, durable: bool = True) -> AbstractContextManager[None]:
+    def together(
+        self, *, durable: bool = True, more: bool = False
+    ) -> AbstractContextManager[None]:
         """All writes within are done at the end, or none of them: one transaction.
 
         Nothing may be awaited in it. If not `durable`, what is written survives the death of
-        this process and not a power cut, whatever it is.
+        this process and not a power cut, whatever it is. If there is `more` to come at once,
+        what is kept beside the database waits for that.
         """
 
     def revisions(self) -> list[Revision]:

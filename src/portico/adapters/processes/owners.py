@@ -52,8 +52,8 @@ Answers = Batch[Sequence[Target], list[PortAnswer]]
 
 class Owners:
     def __init__(self) -> None:
-        self._known: dict[Target, tuple[frozenset[Socket], PortAnswer]] = {}
-        """What was found last; a stranger is looked at every time."""
+        self._known: dict[Process, dict[Target, tuple[frozenset[Socket], PortAnswer]]] = {}
+        """By process, what was found last; a stranger is looked at every time."""
 
     @one_at_a_time
     def find(self, asked: Sequence[Sequence[Target]]) -> list[list[PortAnswer]]:
@@ -70,21 +70,24 @@ class Owners:
         changed = {
             target: found
             for target, found in now.items()
-            if found and self._known.get(target, (None,))[0] != found
+            if found and self._known_of(target)[0] != found
         }
         found = self._identify(changed) if changed else {}
         for target, answer in found.items():
             if answer.owner is not Owner.STRANGER:
-                self._known[target] = now[target], answer
+                self._known.setdefault(target.process, {})[target] = now[target], answer
         nobody = PortAnswer(Owner.NOBODY)
         return {
-            target: found.get(target) or (self._known[target][1] if now[target] else nobody)
+            target: found.get(target) or (self._known_of(target)[1] if now[target] else nobody)
             for target in targets
         }
 
+    def _known_of(self, target: Target) -> tuple[frozenset[Socket] | None, PortAnswer]:
+        known = self._known.get(target.process, {})
+        return known.get(target, (None, PortAnswer(Owner.NOBODY)))
+
     def forget(self, process: Process) -> None:
-        for target in [target for target in list(self._known) if target.process == process]:
-            self._known.pop(target, None)
+        self._known.pop(process, None)
 
     @staticmethod
     def _identify(changed: Mapping[Target, frozenset[Socket]]) -> dict[Target, PortAnswer]:

@@ -19,6 +19,7 @@ from typing import Final
 from portico.adapters.processes import groups
 from portico.adapters.processes.batch import Batch
 from portico.adapters.processes.checking import run_check
+from portico.adapters.processes.ends import Ends
 from portico.adapters.processes.finding import Mark, families, find
 from portico.adapters.processes.owners import Answers, Owners, Target
 from portico.adapters.processes.start import links_of, prepare, start
@@ -71,7 +72,7 @@ class LinuxProcesses:
         if self._groups:
             groups.tidy(self._groups)
         self._cleanups: Cleanups = Batch(self._clean_up, rest=SCAN_REST)
-        self._owners = Owners()
+        self._ends, self._owners = Ends(), Owners()
         self._answering: Answers = Batch(self._owners.find)
         _handle_ignored_signals()
 
@@ -186,7 +187,15 @@ class LinuxProcesses:
             self._owners.forget(process)
             on_exit(ending)
 
-        self._watched[process] = Watch(process, child, mark, ended, self._cleanups, self._clock)
+        self._watched[process] = Watch(
+            process,
+            child,
+            mark,
+            ended,
+            cleanups=self._cleanups,
+            ends=self._ends,
+            clock=self._clock,
+        )
 
     def _start(self, launch: Launch) -> tuple[Process, Child, Mark]:
         child = start(launch, self._logs, self._notices, self._start_program)

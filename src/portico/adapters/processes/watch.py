@@ -18,6 +18,7 @@ from typing import Final
 
 from portico.adapters.processes import groups, stamped
 from portico.adapters.processes.batch import Batch
+from portico.adapters.processes.ends import Ends
 from portico.adapters.processes.finding import Mark, families, marked_families
 from portico.adapters.processes.table import Table
 from portico.adapters.processes.turns import one_at_a_time
@@ -62,17 +63,19 @@ Cleanups = Batch[Cleanup, tuple[tuple[Stat, ...], Exit]]
 class Watch:
     """Calls `on_exit` once, in the event loop. Takes over the pidfd of `child`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it watches, and by what
         self,
         process: Process,
         child: Child,
         mark: Mark,
         on_exit: Callable[[Exit], None],
+        *,
         cleanups: Cleanups,
+        ends: Ends,
         clock: Clock,
     ) -> None:
         self._process, self._child, self._on_exit = process, child, on_exit
-        self._cleanups, self._clock = cleanups, clock
+        self._cleanups, self._ends, self._clock = cleanups, ends, clock
         self._loop = asyncio.get_running_loop()
         self._grace_end = 0.0
         """Until when what the process leaves behind may run, if it was signalled."""
@@ -82,7 +85,7 @@ class Watch:
         self._pause = FIRST_INTERVAL
         self._closed = False
         self.mark = mark
-        self._loop.add_reader(child.pidfd, self._on_end)
+        ends.add(child.pidfd, self._clean_up)
 
     def note_signal(self, name: str) -> None:
         """A signal was sent to the whole group: let those that outlive the first one finish."""
@@ -94,12 +97,8 @@ class Watch:
         """Watch no longer; the process keeps running."""
         if not self._closed:
             self._closed = True
-            self._loop.remove_reader(self._child.pidfd)
+            self._ends.remove(self._child.pidfd)
             os.close(self._child.pidfd)
-
-    def _on_end(self) -> None:
-        self._loop.remove_reader(self._child.pidfd)
-        self._clean_up()
 
     def _clean_up(self) -> None:
         if self._closed:

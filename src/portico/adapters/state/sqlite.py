@@ -78,8 +78,8 @@ class SqliteState:
         self._db.close()
 
     @contextmanager
-    def together(self, *, durable: bool = True) -> Iterator[None]:
-        with self._write("several changes", durable=durable):
+    def together(self, *, durable: bool = True, more: bool = False) -> Iterator[None]:
+        with self._write("several changes", durable=durable, more=more):
             yield
 
     def revisions(self) -> list[Revision]:
@@ -262,9 +262,16 @@ class SqliteState:
 
     @contextmanager
     def _write(
-        self, what: str, *, durable: bool = False, stale: side.SideFile | None = None
+        self,
+        what: str,
+        *,
+        durable: bool = False,
+        more: bool = False,
+        stale: side.SideFile | None = None,
     ) -> Iterator[sqlite3.Connection]:
-        """A transaction, or a part of the one that is open; then the side files it made old."""
+        """A transaction, or a part of the one that is open; then the side files it made old,
+        unless there is more to come.
+        """
         if stale:
             self._stale.add(stale)
         if self._db.in_transaction:
@@ -283,7 +290,7 @@ class SqliteState:
         finally:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-        for name in tuple(self._stale):
+        for name in () if more else tuple(self._stale):
             side.save(self._db, self._path.parent, name)
             self._stale.discard(name)
 

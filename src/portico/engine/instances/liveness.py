@@ -14,6 +14,7 @@ from portico.core.planning.health import OVERDUE_TIME, pace, probed
 from portico.engine.engine import Engine
 from portico.engine.instances.ownership import Ownership
 from portico.engine.tasks import Task
+from portico.engine.turns import Turns, by_turns
 from portico.ports.processes import Probes, Processes
 
 log = logging.getLogger(__name__)
@@ -33,20 +34,20 @@ class Liveness:
         self._clock, self._wake, self._safe_mode = engine.clock, engine.loop.wake, engine.safe_mode
         self._ownership, self._probes, self._processes = ownership, probes, processes
         self._results: list[tuple[InstanceId, Process | None, str | None]] = []
+        self._turns = Turns()
         self._watchers: dict[tuple[InstanceId, Process | None], _Watcher] = {}
 
-    def watch(self) -> None:
+    async def watch(self) -> None:
         """Probe all that are to be probed, as often as the file says now, and no others."""
         wanted = {
             (i.id, i.process): self._intent.app_of(i).check
             for i in self._observed.instances.values()
             if i.state in PROVEN_STATES and self.can_probe(i) and self._is_to_answer(i)
         }
-        for watched, watcher in list(self._watchers.items()):
-            if wanted.get(watched) != watcher.check:
-                watcher.task.cancel()
-                del self._watchers[watched]
-        for watched in wanted.keys() - self._watchers.keys():
+        ended = [seen for seen, each in self._watchers.items() if wanted.get(seen) != each.check]
+        async for watched in by_turns(ended):
+            self._watchers.pop(watched).task.cancel()
+        async for watched in by_turns(wanted.keys() - self._watchers.keys()):
             check = wanted[watched]
             work, name = partial(self._watch, *watched, check), watched[0]
             task = self._tasks.start(f"checks of {name}", work, of=name)
@@ -115,6 +116,7 @@ class Liveness:
         work = partial(self._probe_and_report, instance, process)
         while self._watched(instance, process) is not None:
             begun = self._clock.monotonic()
+            await self._turns.take()  # on a busy machine hundreds may be due by now
             probe = self._tasks.start(f"probe of {instance}", work, of=instance)
             # Most end at once: then a timer has not to wake the loop for them.
             overdue = not await self._tasks.ended(probe, patience)

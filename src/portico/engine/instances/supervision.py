@@ -157,7 +157,8 @@ class Supervision:
                     instance = await self._with_port_holder(instance)
                     reason = await self._reason(instance, ending)
                 self._record_exit(instance, ending, reason)
-        self._liveness.watch()
+        await asyncio.sleep(0)
+        await self._liveness.watch()
 
     async def _with_port_holder(self, i: Instance) -> Instance:
         """With `taken` set if it ended before it was ready and another process has its port: of
