@@ -14,7 +14,7 @@ from portico.engine.cluster.following import Following
 from portico.engine.troubles import Troubles
 from portico.errors import Failed
 from portico.ports.clock import Clock
-from portico.ports.store import SessionEnded, Store, StoreUnavailable
+from portico.ports.store import SessionEnded, Store
 
 DURATION: Final = 15
 """Seconds after which a session ends that nobody keeps."""
@@ -52,15 +52,15 @@ class Session:
 
     async def look(self) -> None:
         if self._following.trouble or self._has_ended:
+            self._troubles.resolve(SUBJECT)
             return
         try:
             await self._keep()
         except SessionEnded:
             self._number = 0
-        except StoreUnavailable:
-            return  # what follows the store says so
         except Failed as error:
-            self._troubles.report(SUBJECT, f"{SUBJECT}: {error}")
+            if not self._following.trouble:  # that of what follows the store says it, too
+                self._troubles.report(SUBJECT, f"{SUBJECT}: {error}")
         else:
             self._troubles.resolve(SUBJECT)
 
