@@ -14,7 +14,7 @@ from portico.engine.cluster.following import Following
 from portico.engine.troubles import Troubles
 from portico.errors import Failed
 from portico.ports.clock import Clock
-from portico.ports.store import SessionEnded, Store
+from portico.ports.store import OutcomeUnknown, SessionEnded, Store
 
 DURATION: Final = 15
 """Seconds after which a session ends that nobody keeps."""
@@ -58,6 +58,8 @@ class Session:
             await self._keep()
         except SessionEnded:
             self._number = 0
+        except OutcomeUnknown:
+            return  # what was to be written is written again
         except Failed as error:
             if not self._following.trouble:  # that of what follows the store says it, too
                 self._troubles.report(SUBJECT, f"{SUBJECT}: {error}")
