@@ -49,6 +49,19 @@ class Parser(argparse.ArgumentParser):
         raise Refused(f"{self.prog}: {message}; {hint or f'see {self.prog} --help'}")
 
 
+def without_absent_option(parser: Parser) -> None:
+    parser.add_argument(
+        "--without-absent",
+        action="store_true",
+        help="in a cluster with a store: leave absent machines out; they follow when back",
+    )
+
+
+def absent_machines(args: argparse.Namespace) -> dict[str, str]:
+    """The query of a verb that `without_absent_option` is of."""
+    return {"without_absent": "1"} if args.without_absent else {}
+
+
 def refuse_others(command: str, args: argparse.Namespace, allowed: str) -> None:
     """Of a command whose first word decides which arguments have an effect: one without may stand
     where another word was meant.

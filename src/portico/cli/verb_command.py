@@ -9,16 +9,18 @@ from typing import Any, Final
 
 from portico.cli.arguments import (
     Parser,
+    absent_machines,
     json_option,
     number_or_change,
     project_option,
     whole_number,
+    without_absent_option,
 )
 from portico.cli.session import Session
 from portico.cli.watching import watch_and_report
 from portico.core.model.labels import app_or_instance
 from portico.core.model.verb import Argument, Verb
-from portico.core.model.verbs import DELETE, PROJECT
+from portico.core.model.verbs import DELETE, PROJECT, WITHOUT_ABSENT
 from portico.errors import Refused
 
 _FILES: Final = (".toml", ".js", ".cjs", ".mjs", ".json", ".yaml", ".yml")
@@ -39,6 +41,8 @@ class VerbCommand:
             )
         if PROJECT in self.verb.query:
             project_option(parser)
+        if WITHOUT_ABSENT in self.verb.query:
+            without_absent_option(parser)
         json_option(parser)
 
     def run(self, session: Session, args: Namespace) -> None:
@@ -54,6 +58,8 @@ class VerbCommand:
                     f"portico {self.verb.name} needs the name of one app"
                     + (hint if self.verb is DELETE else "")
                 )
+        if WITHOUT_ABSENT in self.verb.query:
+            given |= absent_machines(args)
         client = session.client()
         watch_and_report(session, client, client.ask(self.verb, **given))
 

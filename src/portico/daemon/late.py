@@ -19,6 +19,7 @@ from portico.engine.control.convergence import Convergence
 from portico.engine.control.operations import MachineDraining, Operations
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
+from portico.engine.prepare import Preparation
 from portico.ports.clock import Clock
 from portico.ports.state import State
 from portico.system.home import Home
@@ -160,6 +161,35 @@ def draining_of(
     from portico.engine.cluster.draining import Draining  # noqa: PLC0415 - few are in a cluster
 
     return Draining(engine, neighbourhood, changes, convergence)
+
+
+def for_all_machines(
+    engine: Engine,
+    home: Home,
+    shared: Shared | None,
+    operations: Operations,
+    changes: Changes,
+    preparation: Preparation,
+) -> Operations:
+    """The same operations; where the cluster has a store, changes are of all its machines."""
+    if shared is None:
+        return operations
+    from portico.adapters.vault.children import ChildVault  # noqa: PLC0415 - few have a store
+    from portico.engine.cluster.cluster_operations import ClusterOperations  # noqa: PLC0415
+    from portico.engine.cluster.local_work import OwnWork  # noqa: PLC0415
+    from portico.engine.cluster.standing import Standing  # noqa: PLC0415
+    from portico.engine.cluster.turns import Turns  # noqa: PLC0415
+    from portico.system.cluster_store import KEY_FILE  # noqa: PLC0415
+
+    vault = ChildVault(sys.executable, str(home.cluster / KEY_FILE))
+    standing = Standing(shared, engine.state, engine.clock)
+    work = OwnWork(engine, operations, changes, preparation)
+    turns = Turns(shared, standing, vault, work, engine.clock, engine.troubles)
+    shared.beside["changes of the cluster"] = turns
+    stands_before = ClusterOperations(
+        engine, operations, changes, preparation, shared, standing, vault
+    )
+    return cast("Operations", stands_before)
 
 
 def edited_document_of(source: str, folder: str, environ: Mapping[str, str]) -> DocumentRequest:

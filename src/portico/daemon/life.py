@@ -172,7 +172,8 @@ async def _end_was_seen(changes: Changes, seconds: float) -> bool:
 
 def _is_idle(portico: Portico) -> bool:
     return not (
-        portico.intent.desired.apps
+        portico.shared
+        or portico.intent.desired.apps
         or portico.intent.desired.needs_nginx
         or portico.observed.instances
         or portico.observed.unrecorded

@@ -50,6 +50,7 @@ from portico.daemon.late import (
     draining_of,
     edge_file,
     edited_document_of,
+    for_all_machines,
     late,
     neighbourhood_of,
     own_machine,
@@ -291,8 +292,9 @@ async def assemble(
         nginx=nginx,
         unreadable=host_checks.unreadable,
     )
-    sender = Sender(machine.authorities, start_program)
-    notifications = Notifications(engine, sender, socket.gethostname())
+    notifications = Notifications(
+        engine, Sender(machine.authorities, start_program), socket.gethostname()
+    )
     cores = STARTS_PER_CORE * usable_cores()
     observer = Observer(
         engine,
@@ -302,8 +304,9 @@ async def assemble(
         most_starting=cores,
         cluster=neighbourhood.cluster if neighbourhood else None,
     )
-    api = Api(operations)
-    dashboard = late(lambda: dashboard_listener(operations, api, state, clock))
+    asked = for_all_machines(engine, home, shared, operations, changes, preparation)
+    api = Api(asked)
+    dashboard = late(lambda: dashboard_listener(asked, api, state, clock))
     state.tell(partial(troubles.report, "state"))
     return Portico(
         api,

@@ -66,7 +66,7 @@ class InForce:
             if self._basis() != basis:
                 revision, candidate = await self._current_draft(draft)
             allow(candidate)
-            used = _as_used(revision, candidate)
+            used = as_used(revision, candidate)
             accepted = self._intent.accept(candidate, used, smaller=smaller)
             self._changed(candidate)
         return accepted, candidate
@@ -256,7 +256,7 @@ class InForce:
             raise Refused("no file is in force; start with `portico up`")
 
 
-def _as_used(revision: Revision, candidate: Candidate) -> Revision:
+def as_used(revision: Revision, candidate: Candidate) -> Revision:
     """With the links of its apps, and so much of the operator's shell's environment as any has."""
     apps = candidate.desired.of(revision.project).apps
     everything = any(app.app.inherit_env for app in apps.values())

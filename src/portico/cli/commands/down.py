@@ -7,7 +7,7 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from portico.cli.arguments import Parser, json_option
+from portico.cli.arguments import Parser, absent_machines, json_option, without_absent_option
 from portico.cli.session import Session
 from portico.cli.watching import watch_and_report
 from portico.client.stopping import EXIT_TIMEOUT, mode_of
@@ -28,6 +28,7 @@ def options(parser: Parser) -> None:
         action="store_true",
         help="do not wait for open requests; give apps one second",
     )
+    without_absent_option(parser)
     json_option(parser)
 
 
@@ -42,6 +43,7 @@ def run(session: Session, args: Namespace) -> None:
         everything=args.all,
         now=args.now,
         file=str(file_in(Path.cwd()) or ""),
+        **absent_machines(args),
     )
     watch_and_report(session, client, change)
     ends_all = args.all or len(before.projects) <= 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from portico.cli.arguments import Parser, json_option
+from portico.cli.arguments import Parser, absent_machines, json_option, without_absent_option
 from portico.cli.session import Session
 from portico.cli.watching import watch_and_report
 from portico.core.model import verbs
@@ -30,6 +30,7 @@ def options(parser: Parser) -> None:
         metavar="DURATION",
         help="longest time to hold a request, which then gets 503; default: 30s",
     )
+    without_absent_option(parser)
     json_option(parser)
 
 
@@ -38,7 +39,8 @@ def run(session: Session, args: Namespace) -> None:
         raise Refused("--for is how long requests are held; add --hold")
     hold = _seconds(args.duration or "30s") if args.hold else 0.0
     client = session.client()
-    watch_and_report(session, client, client.ask(verbs.PAUSE, site=args.site, hold=hold))
+    change = client.ask(verbs.PAUSE, site=args.site, hold=hold, **absent_machines(args))
+    watch_and_report(session, client, change)
 
 
 def _seconds(text: str) -> float:

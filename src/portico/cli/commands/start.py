@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from portico.cli import documents
-from portico.cli.arguments import Parser, json_option
+from portico.cli.arguments import Parser, json_option, without_absent_option
 from portico.cli.commands import up
 from portico.cli.session import Session
 from portico.cli.verb_command import VerbCommand
@@ -45,6 +45,7 @@ def options(parser: Parser) -> None:
     parser.add_argument(
         "--site", metavar="NAME", help=f"{program}add a site with this domain name"
     )
+    without_absent_option(parser)
     json_option(parser)
 
 
@@ -66,7 +67,7 @@ def run(session: Session, args: Namespace) -> None:
                 "choose another --name"
             )
     documents.write_notes(session, found.notes)
-    up.apply(session, found)
+    up.apply(session, args, found)
 
 
 def _is_program(word: str) -> bool:

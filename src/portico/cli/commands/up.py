@@ -12,16 +12,22 @@ from typing import TYPE_CHECKING, Final
 
 from portico import __version__
 from portico.cli import documents
-from portico.cli.arguments import Parser, file_arguments
+from portico.cli.arguments import (
+    Parser,
+    absent_machines,
+    file_arguments,
+    without_absent_option,
+)
 from portico.cli.session import Session
 from portico.cli.terminal import Style
-from portico.cli.watching import watch
+from portico.cli.watching import watch, watch_and_report
 from portico.client.client import Client
 from portico.client.stopping import mode_of
 from portico.client.upgrading import is_newer, replace_daemon
 from portico.core.model import verbs
 from portico.core.model.instance import LEAVING_STATES
 from portico.core.model.labels import project_name
+from portico.system.cluster_store import STORE
 
 if TYPE_CHECKING:
     from portico.core.model.views import AppView, SiteView, StatusView
@@ -33,16 +39,29 @@ _STATES: Final[dict[str, Style]] = {"ready": "green", "stopped": "dim", "failed"
 
 def options(parser: Parser) -> None:
     file_arguments(parser)
+    without_absent_option(parser)
 
 
 def run(session: Session, args: Namespace) -> None:
-    apply(session, documents.read(session, args))
+    if args.path is None and _is_shared(session):
+        client = _up_to_date(session, session.client(start=True))
+        watch_and_report(session, client, client.ask(verbs.TAKE_SHARED))
+    else:
+        apply(session, args, documents.read(session, args))
 
 
-def apply(session: Session, found: ImportedFile) -> None:
+def _is_shared(session: Session) -> bool:
+    """Whether there is no file here, and what is in force is in the store of a cluster."""
+    from portico.importers.read import file_in  # noqa: PLC0415 - `apply` reads more
+
+    return (session.home.cluster / STORE).exists() and file_in(Path.cwd()) is None
+
+
+def apply(session: Session, args: Namespace, found: ImportedFile) -> None:
     """Put it in force, wait, and show what runs then."""
     client = _up_to_date(session, session.client(start=True))
-    change = watch(session, client, client.ask(verbs.UP, **documents.request(found)))
+    asked = documents.request(found) | absent_machines(args)
+    change = watch(session, client, client.ask(verbs.UP, **asked))
     if session.json:
         session.show_json(change)
     else:

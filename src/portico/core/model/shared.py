@@ -50,7 +50,7 @@ def present_key(machine: str) -> str:
 
 
 def revision_key(project: str, number: int) -> str:
-    """`project` is its key, as in `names.qualified`."""
+    """`project` is its name: its key may be another one on each machine."""
     return f"{REVISIONS}{project}/{number}"
 
 
@@ -128,7 +128,7 @@ class Presence(Record, frozen=True):
     """Of Portico."""
     schema: int = SCHEMA
     in_force: Mapping[str, int] = {}
-    """By key of a project, the number of the shared revision that the machine has in force."""
+    """By name of a project, the number of the shared revision that the machine has in force."""
     thumbprint: str = ""
     """Of the account by which it answers authorities; empty if by none."""
     troubles: tuple[str, ...] = ()

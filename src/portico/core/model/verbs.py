@@ -44,6 +44,13 @@ _PROJECT_QUERY: Final[Mapping[str, str]] = {
     **_FOLDER_QUERY,
     PROJECT: "Name of the project; default: that of the folder, or the only one.",
 }
+WITHOUT_ABSENT: Final = "without_absent"
+_SHARED_QUERY: Final[Mapping[str, str]] = {
+    WITHOUT_ABSENT: "`1`: in a cluster with a store, without the machines that are absent; they "
+    "follow when they are back."
+}
+"""Query of verbs that change all machines of such a cluster."""
+_FOLDER_SHARED_QUERY: Final[Mapping[str, str]] = {**_FOLDER_QUERY, **_SHARED_QUERY}
 _ONE_APP: Final = Argument("app", "name of the app", "APP")
 _APPS_HELP: Final = "name of an app or project; default: the project of this folder, or all"
 _APPS: Final = Argument("app", _APPS_HELP, "APP", is_optional=True)
@@ -124,7 +131,18 @@ RENDER: Final[Verb[RenderView]] = Verb(
     request="RenderRequest",
 )
 UP: Final[Verb[ChangeView]] = Verb(
-    "up", "POST", "/v1/up", "Check a whole file, then apply it.", request="DocumentRequest"
+    "up",
+    "POST",
+    "/v1/up",
+    "Check a whole file, then apply it.",
+    request="DocumentRequest",
+    query=_SHARED_QUERY,
+)
+TAKE_SHARED: Final[Verb[ChangeView]] = Verb(
+    "take_shared",
+    "POST",
+    "/v1/cluster/up",
+    "Apply on this machine what is in force in the cluster's store.",
 )
 DOWN: Final[Verb[ChangeView]] = Verb(
     "down",
@@ -132,14 +150,14 @@ DOWN: Final[Verb[ChangeView]] = Verb(
     "/v1/down",
     "Stop a project, or all and nginx. A second call stops waiting for open requests.",
     request="DownRequest",
-    query=_PROJECT_QUERY,
+    query={**_PROJECT_QUERY, **_SHARED_QUERY},
 )
 START: Final[Verb[ChangeView]] = Verb(
     "start",
     "POST",
     "/v1/apps/[{app}/]start",
     "Start an app, or all.",
-    query=_FOLDER_QUERY,
+    query=_FOLDER_SHARED_QUERY,
     arguments=(_APPS,),
 )
 STOP: Final[Verb[ChangeView]] = Verb(
@@ -147,7 +165,7 @@ STOP: Final[Verb[ChangeView]] = Verb(
     "POST",
     "/v1/apps/[{app}/]stop",
     "Stop an app, or all, without removing it.",
-    query=_FOLDER_QUERY,
+    query=_FOLDER_SHARED_QUERY,
     group=CHANGE_APPS,
     arguments=(_APPS,),
 )
@@ -156,7 +174,7 @@ RESTART: Final[Verb[ChangeView]] = Verb(
     "POST",
     "/v1/apps/[{app}/]restart",
     "Stop and start an app, or all. To lose no request, reload it, or set wait.",
-    query=_FOLDER_QUERY,
+    query=_FOLDER_SHARED_QUERY,
     group=CHANGE_APPS,
     arguments=(_INSTANCES,),
 )
@@ -165,7 +183,7 @@ RELOAD: Final[Verb[ChangeView]] = Verb(
     "POST",
     "/v1/apps/[{app}/]reload",
     "Replace instances one by one without losing a request.",
-    query=_FOLDER_QUERY,
+    query=_FOLDER_SHARED_QUERY,
     group=CHANGE_APPS,
     arguments=(_INSTANCES,),
 )
@@ -175,7 +193,7 @@ SCALE: Final[Verb[ChangeView]] = Verb(
     "/v1/apps/{app}/scale",
     "Set the number of instances of an app.",
     request="ScaleRequest",
-    query=_FOLDER_QUERY,
+    query=_FOLDER_SHARED_QUERY,
     group=CHANGE_APPS,
     arguments=(
         _ONE_APP,
@@ -192,7 +210,7 @@ DELETE: Final[Verb[ChangeView]] = Verb(
     "DELETE",
     "/v1/apps/{app}",
     "Stop an app and remove it.",
-    query=_FOLDER_QUERY,
+    query=_FOLDER_SHARED_QUERY,
     group=CHANGE_APPS,
     arguments=(_ONE_APP,),
     aliases=("del",),
@@ -203,14 +221,14 @@ PAUSE: Final[Verb[ChangeView]] = Verb(
     "/v1/sites/[{site}/]pause",
     "Serve the maintenance page of a site, or hold its requests.",
     request="PauseRequest",
-    query=_FOLDER_QUERY,
+    query=_FOLDER_SHARED_QUERY,
 )
 RESUME: Final[Verb[ChangeView]] = Verb(
     "resume",
     "POST",
     "/v1/sites/[{site}/]resume",
     "Resume a paused site.",
-    query=_FOLDER_QUERY,
+    query=_FOLDER_SHARED_QUERY,
     group=CHANGE_APPS,
     arguments=(_SITE,),
 )
@@ -228,7 +246,7 @@ ROLLBACK: Final[Verb[ChangeView]] = Verb(
     "/v1/rollback",
     "Apply an earlier revision again.",
     request="RollbackRequest",
-    query=_PROJECT_QUERY,
+    query={**_PROJECT_QUERY, **_SHARED_QUERY},
     group=CHANGE_APPS,
     arguments=(
         Argument(

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 from portico import __version__
 from portico.core.model.cluster_views import ClusterView, MemberView, StoreChangeView
@@ -26,6 +26,12 @@ from portico.ports.store import Store
 END_TIMEOUT: Final = 1.0
 MAX_TROUBLES, MAX_TROUBLE_LENGTH = 10, 200
 """Of what other machines are shown."""
+
+
+class Beat(Protocol):
+    async def look(self) -> None: ...
+
+    async def pause(self) -> None: ...
 
 
 class Shared:
@@ -54,6 +60,8 @@ class Shared:
         self._thumbprint = thumbprint
         self.revisions: Callable[[], Mapping[str, int]] = dict
         """What the presence of this machine says is in force."""
+        self.beside: dict[str, Beat] = {}
+        """What is started with it, by what a problem of it is of."""
 
     async def begin(self) -> None:
         """A machine that has joined just now reads the store before it serves anything, so that
@@ -66,6 +74,8 @@ class Shared:
         tasks.repeat("the cluster's store", self.following.look, self.following.pause)
         tasks.repeat("session in the cluster's store", self.session.look, self.session.pause)
         tasks.repeat("the machines of the cluster", self._membership.look, self._membership.pause)
+        for subject, beat in self.beside.items():
+            tasks.repeat(subject, beat.look, beat.pause)
 
     async def end(self) -> None:
         """The daemon exits: the others see it at once, or when the session ends by itself."""

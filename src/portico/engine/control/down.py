@@ -76,7 +76,8 @@ class Down:
         for change in self._changes.under_way():
             if change.kind == "down" and EVERY_APP in change.apps:
                 return change
-            if change.kind == "down" and change.subject not in names.projects.values():
+            is_own = change.id in self._ending  # and not of all machines of a cluster
+            if change.kind == "down" and is_own and change.subject not in names.projects.values():
                 was = self._ending[change.id]
                 is_here = not names.here and keys_at(named.folder, {was.project: was})
                 if named.project == change.subject or (named.project is None and is_here):

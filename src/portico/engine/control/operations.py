@@ -34,7 +34,7 @@ from portico.engine.control.nginx_programs import NginxPrograms
 from portico.engine.control.reading import ReadFile, Reading
 from portico.engine.control.revisions import Revisions
 from portico.engine.control.status import StatusReport
-from portico.engine.control.up import Up
+from portico.engine.control.up import FileChange, Up
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.engine.inputs import request_of
@@ -128,7 +128,13 @@ class Operations(Reading):
 
     async def up(self, request: DocumentRequest, who: Requester) -> ChangeView:
         """Check the whole document, then apply it. ConfigError or Refused changes nothing."""
-        return await self._up.begin(lambda: self._revision(request, str(who)), who, holds=[SITES])
+        return await self.put_in_force(self.file_of(request, who), who)
+
+    def file_of(self, request: DocumentRequest, who: Requester) -> FileChange:
+        return FileChange(lambda: self._revision(request, str(who)), holds=[SITES])
+
+    async def put_in_force(self, file: FileChange, who: Requester) -> ChangeView:
+        return await self._up.begin(file, who)
 
     async def down(
         self,
@@ -143,6 +149,9 @@ class Operations(Reading):
         """End a project, or everything."""
         named = ProjectName(project, folder, file)
         return await self._down.begin(who, named, everything=everything, now=now)
+
+    async def take_shared(self, who: Requester) -> ChangeView:
+        raise Refused(f"cannot take a file for {who}: this machine is in no cluster with a store")
 
     def drain(self, who: Requester) -> ChangeView:
         return self._in_cluster("drain").drain(who)
@@ -276,6 +285,11 @@ class Operations(Reading):
         self, app: str, instances: int | str, who: Requester, folder: str | None = None
     ) -> ChangeView:
         """To so many instances, or by so many, `+2`."""
+        return await self.put_in_force(self.scaled(app, instances, who, folder), who)
+
+    def scaled(
+        self, app: str, instances: int | str, who: Requester, folder: str | None
+    ) -> FileChange:
         [app] = self._named(app, folder)
         before = self._intent.desired.apps[app].instances
         wanted = before + int(instances) if isinstance(instances, str) else instances
@@ -286,15 +300,19 @@ class Operations(Reading):
             )
         edit = self._revisions.with_app(app, {"instances": wanted}, f"scale {app} {wanted}", who)
         is_fewer = wanted < before
-        return await self._up.begin(edit, who, "scale", f"{app} {wanted}", smaller=is_fewer)
+        return FileChange(edit, "scale", f"{app} {wanted}", smaller=is_fewer)
 
     async def delete(self, app: str, who: Requester, folder: str | None = None) -> ChangeView:
+        file = self.deleted(app, who, folder)
+        try:
+            return await self.put_in_force(file, who)
+        except ConfigError as error:  # most of all a site that passes requests to it
+            raise ConfigError(f"the file without {file.subject}", error.problems) from None
+
+    def deleted(self, app: str, who: Requester, folder: str | None) -> FileChange:
         [app] = self._named(app, folder)
         edit = self._revisions.with_app(app, None, f"delete {app}", who)
-        try:
-            return await self._up.begin(edit, who, "delete", app, smaller=True)
-        except ConfigError as error:  # most of all a site that passes requests to it
-            raise ConfigError(f"the file without {app}", error.problems) from None
+        return FileChange(edit, "delete", app, smaller=True)
 
     async def pause(
         self, site: str | None, who: Requester, hold: float = 0.0, folder: str | None = None
@@ -302,23 +320,23 @@ class Operations(Reading):
         """Answer with the maintenance page until `resume`, or hold requests for so many seconds;
         for a site, or all of a project.
         """
-        await self._in_force.pause(lambda: self._sites(site, folder), paused=True, hold=hold)
+        await self._in_force.pause(lambda: self.sites(site, folder), paused=True, hold=hold)
         return self._begun("pause", site or "all sites", [], who)
 
     async def resume(
         self, site: str | None, who: Requester, folder: str | None = None
     ) -> ChangeView:
-        await self._in_force.pause(lambda: self._sites(site, folder), paused=False)
+        await self._in_force.pause(lambda: self.sites(site, folder), paused=False)
         return self._begun("resume", site or "all sites", [], who)
 
     async def purge(self, site: str, path: str | None, who: Requester) -> PurgeView:
         """Remove stored answers: of a site, or all of a project."""
-        names = sorted(self._sites(site, None))
+        names = sorted(self.sites(site, None))
         removed = await self._cache_purge.purge(names, path)
         self._events.requested("purge", site, who, path or "everything")
         return PurgeView(removed=removed)
 
-    def _sites(self, text: str | None, folder: str | None) -> frozenset[str]:
+    def sites(self, text: str | None, folder: str | None) -> frozenset[str]:
         """A site, or those of a project; without a name of the one here, or of the only one."""
         known = self._intent.desired
         if text is None:
@@ -338,6 +356,11 @@ class Operations(Reading):
         project: str | None = None,
         folder: str | None = None,
     ) -> ChangeView:
+        return await self.put_in_force(self.rolled_back(revision, who, project, folder), who)
+
+    def rolled_back(
+        self, revision: int | None, who: Requester, project: str | None, folder: str | None
+    ) -> FileChange:
         key = self._revisions.project_of(revision, project, folder)
 
         def edit() -> Revision:
@@ -345,7 +368,7 @@ class Operations(Reading):
             again = self._revision(request_of(found), f"{who}, rollback to {found.number}", found)
             return replace(again, links=found.links)
 
-        return await self._up.begin(edit, who, "rollback", holds=[SITES])
+        return FileChange(edit, "rollback", holds=[SITES])
 
     def _begun(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from portico.core.model.desired import Desired
 from portico.core.model.event import Requester
@@ -31,6 +32,23 @@ from portico.engine.prepare import Candidate, Preparation
 from portico.errors import Failed
 
 
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """A file that is to come into force, and what the change is called."""
+
+    edit: Callable[[], Revision]
+    """Makes it of the file in force by then."""
+    kind: str = "up"
+    subject: str = ""
+    """Default: the path of the file."""
+    holds: Sequence[str] = ()
+    """What it holds beside what it touches. A whole file also holds the sites, so that those of no
+    other come into force before it has been seen that its own are served.
+    """
+    smaller: bool = False
+    """It needs neither disk nor nginx."""
+
+
 class Up:
     def __init__(  # noqa: PLR0913 - a file touches all of these
         self,
@@ -49,23 +67,9 @@ class Up:
         self._preparation, self._in_force = preparation, in_force
         self._convergence, self._exposure = convergence, exposure
 
-    async def begin(
-        self,
-        edit: Callable[[], Revision],
-        who: Requester,
-        kind: str = "up",
-        subject: str = "",
-        *,
-        holds: Sequence[str] = (),
-        smaller: bool = False,
-    ) -> ChangeView:
-        """What `edit` makes of the file in force; and follow it until it is served.
-
-        `kind` and `subject` name the change; default: `up` of the file.
-
-        It holds what it touches. A whole file also `holds` the sites, so that those of no other
-        come into force before it has been seen that its own are served.
-        """
+    async def begin(self, file: FileChange, who: Requester) -> ChangeView:
+        """Put it in force, and follow it until it is served."""
+        holds = file.holds
         self._changes.hold([] if self._intent.revisions else [EVERY_APP])
         touched, gone, said, unchanged = list[str](), list[str](), list[str](), list[str]()
         earlier, answered = list[Revision | None](), set[str]()
@@ -86,11 +90,11 @@ class Up:
                 if earlier[0] and earlier[0].served:
                     answered.update(unchanged_sites(now, new))
 
-        accepted, candidate = await self._in_force.accept(edit, allow, smaller=smaller)
+        accepted, candidate = await self._in_force.accept(file.edit, allow, smaller=file.smaller)
         [before] = earlier
         self._accepted(accepted, candidate, before)
-        name, _, rest = subject.partition(" ")
-        self._events.requested(kind, name or accepted.source, who, rest)
+        name, _, rest = file.subject.partition(" ")
+        self._events.requested(file.kind, name or accepted.source, who, rest)
         own = candidate.desired.of(accepted.project)
 
         async def work(change: Change) -> None:
@@ -110,7 +114,7 @@ class Up:
             for note in self._exposure.notes_after(own.apps):
                 change.say(f"note: {note}")
 
-        return self._changes.begin(kind, subject or accepted.source, touched, work)
+        return self._changes.begin(file.kind, file.subject or accepted.source, touched, work)
 
     def _changed_apps(self, candidate: Candidate, project: str) -> list[str]:
         """The apps of which a file changes the program or the number, or that come or go; and the

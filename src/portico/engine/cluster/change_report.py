@@ -1,0 +1,85 @@
+"""What an operator is shown of a change of the whole cluster, as it goes over the machines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from portico.core.model.shared_change import TOUCHED_STATES, SharedChange
+from portico.core.planning.turns import TurnState
+from portico.engine.cluster.standing import Standing
+from portico.errors import Failed, Refused
+
+MAX_BACK_PAUSES: Final = 600
+"""Pauses of a second at most: for so long it is followed how what failed is taken back."""
+_STATE_TEXTS: Final = {"done": "done", "back": "the file before is in force again"}
+
+
+class ChangeReport:
+    def __init__(self, standing: Standing, id_: str, say: Callable[[str], None]) -> None:
+        self._standing, self._id, self._say = standing, id_, say
+        self._counts: dict[str, int] = {}
+        self._states: dict[str, str] = {}
+
+    async def follow(self, pause: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+        """Return when it is done. Raises what it ended with."""
+        pauses = 0
+        while True:
+            moved, change, state = (
+                self._standing.moved,
+                self._standing.change,
+                self._standing.state(),
+            )
+            if change is None or change.id != self._id:
+                raise Failed(
+                    "another change of the cluster was started; `portico events` shows both"
+                )
+            self._report(change, state)
+            going_back = self._going_back(change, state)
+            if change.end and (not going_back or pauses > MAX_BACK_PAUSES):
+                _raise_end(change, state, going_back)
+                return
+            pauses += bool(change.end)
+            await pause(moved)
+
+    def _report(self, change: SharedChange, state: TurnState) -> None:
+        if trouble := self._standing.trouble:
+            self._say(f"waiting for the cluster's store: {trouble}")
+        for name in change.order:
+            if not (its := state.state_of(name)):
+                continue
+            progress = state.progress[name]
+            new = progress.count - self._counts.get(name, 0)
+            for line in progress.lines[-new:] if new > 0 else ():
+                self._say(f"{name}: {line}")
+            self._counts[name] = progress.count
+            if its != self._states.get(name) and its in _STATE_TEXTS:
+                self._say(f"{name}: {_STATE_TEXTS[its]}")
+            self._states[name] = its
+        if self._going_back(change, state):
+            self._say(f"taking it back: {change.why.splitlines()[0]}")
+
+    def _going_back(self, change: SharedChange, state: TurnState) -> list[str]:
+        """The machines that have yet to put the file before in force again."""
+        if change.end != "failed" or change.project not in state.heads:
+            return []
+        touched = [m for m in change.order if state.state_of(m) in TOUCHED_STATES]
+        return [name for name in touched if self._standing.is_there(name)]
+
+
+def _raise_end(change: SharedChange, state: TurnState, going_back: Sequence[str]) -> None:
+    if change.end == "refused":
+        raise Refused(f"{change.why}\nnothing was changed on any machine")
+    if change.end == "failed":
+        parts = {
+            "the file before is in force again on": _with(change, state, {"back"}),
+            "not yet on": going_back,
+            "nothing was changed on": _with(change, state, {"", "ready", "refused"}),
+        }
+        said = "; ".join(f"{text} {', '.join(names)}" for text, names in parts.items() if names)
+        raise Failed("\n".join(filter(None, (change.why, said))))
+
+
+def _with(change: SharedChange, state: TurnState, states: set[str]) -> list[str]:
+    return [name for name in change.order if state.state_of(name) in states]

@@ -1,0 +1,302 @@
+"""What an operator can ask of a cluster with a store: a change is made on all its machines.
+
+Stands before `Operations`, which has all that concerns one machine alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from msgspec.structs import replace
+
+from portico.core.model.event import Requester
+from portico.core.model.names import split_name
+from portico.core.model.shared import encoded, progress_key, revision_key
+from portico.core.model.shared_change import NamedTarget, Progress, SharedChange, SharedFile
+from portico.core.model.stored import ABSENT, Compare, Delete, Put, Write
+from portico.core.model.views import ChangeView, DocumentRequest
+from portico.engine.changes import Change, Changes
+from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.change_report import ChangeReport
+from portico.engine.cluster.shared_changes import SharedChanges
+from portico.engine.cluster.standing import Standing
+from portico.engine.control.operations import Operations
+from portico.engine.control.up import FileChange
+from portico.engine.engine import Engine
+from portico.engine.in_force import as_used
+from portico.engine.prepare import Preparation
+from portico.engine.projects import Projects, name_of
+from portico.errors import Failed, Refused
+from portico.ports.store import StoreUnavailable
+from portico.ports.vault import Vault
+
+log = logging.getLogger(__name__)
+
+POLL_INTERVAL: Final = 1.0
+
+
+class ClusterOperations:
+    def __init__(  # noqa: PLR0913, PLR0917 - it stands before everything that can be asked
+        self,
+        engine: Engine,
+        operations: Operations,
+        changes: Changes,
+        preparation: Preparation,
+        shared: Shared,
+        standing: Standing,
+        vault: Vault,
+    ) -> None:
+        self._intent = engine.intent
+        self._operations, self._changes, self._preparation = operations, changes, preparation
+        self._shared, self._standing, self._vault = shared, standing, vault
+        self._following = shared.following
+        self._shared_changes = SharedChanges(shared, standing, engine.clock)
+        self._projects = Projects(engine.intent)
+
+    def __getattr__(self, name: str) -> object:
+        """What concerns this machine alone."""
+        return getattr(self._operations, name)
+
+    # Files
+
+    async def up(
+        self, request: DocumentRequest, who: Requester, without_absent: str | None = None
+    ) -> ChangeView:
+        return await self._share(self._operations.file_of(request, who), who, without_absent)
+
+    async def scale(
+        self,
+        app: str,
+        instances: int | str,
+        who: Requester,
+        folder: str | None = None,
+        without_absent: str | None = None,
+    ) -> ChangeView:
+        file = self._operations.scaled(app, instances, who, folder)
+        return await self._share(file, who, without_absent)
+
+    async def delete(
+        self,
+        app: str,
+        who: Requester,
+        folder: str | None = None,
+        without_absent: str | None = None,
+    ) -> ChangeView:
+        return await self._share(self._operations.deleted(app, who, folder), who, without_absent)
+
+    async def rollback(
+        self,
+        revision: int | None,
+        who: Requester,
+        project: str | None = None,
+        folder: str | None = None,
+        without_absent: str | None = None,
+    ) -> ChangeView:
+        file = self._operations.rolled_back(revision, who, project, folder)
+        return await self._share(file, who, without_absent)
+
+    async def take_shared(self, who: Requester) -> ChangeView:
+        """Put in force on this machine what is in force in the cluster."""
+        self._following.assert_current()
+        if not any(self._standing.state().heads.values()):
+            raise Refused(
+                "no file is in force in the cluster; run `portico up` in the folder of a program"
+            )
+        self._standing.follow()
+        key = progress_key(self._shared.machine)
+        taking = encoded(Progress(change="", state="done"))
+        await self._shared.transaction([Compare(key, ABSENT)], [Put(key, taking)])
+
+        async def work(change: Change) -> None:
+            while left := self._standing.files_to_take():
+                if failures := self._standing.unusable.values():
+                    raise Failed("\n".join(failures))
+                change.say(f"waiting for {', '.join(left)}")
+                await self._pause(self._standing.moved)
+
+        log.info("%s takes what is in force in the cluster", who)
+        return self._changes.begin("up", "the cluster's files", [], work)
+
+    async def _share(
+        self, file: FileChange, who: Requester, without_absent: str | None
+    ) -> ChangeView:
+        """Check it here, and let it go over the machines."""
+        change = self._shared_changes.draft(file.kind, file.subject, who, without_absent)
+        revision = file.edit()
+        candidate = await self._preparation.check(self._intent.inputs(revision))
+        project = name_of(revision)
+        head = self._standing.state().heads.get(project, 0)
+        number = max([head, *self._standing.revisions(project)]) + 1
+        key = revision_key(project, number)
+        sealed = await self._vault.seal(
+            self._following.prefix + key, encoded(SharedFile.of(as_used(revision, candidate)))
+        )
+        subject = file.subject or revision.source
+        change = replace(change, subject=subject, project=project, revision=number)
+        return await self._begin(change, [Put(key, sealed)])
+
+    # What is in force
+
+    async def start(
+        self,
+        app: str | None,
+        who: Requester,
+        folder: str | None = None,
+        without_absent: str | None = None,
+    ) -> ChangeView:
+        return await self._of_apps("start", app, who, folder, without_absent)
+
+    async def stop(
+        self,
+        app: str | None,
+        who: Requester,
+        folder: str | None = None,
+        without_absent: str | None = None,
+    ) -> ChangeView:
+        return await self._of_apps("stop", app, who, folder, without_absent)
+
+    async def restart(
+        self,
+        app: str | None,
+        who: Requester,
+        folder: str | None = None,
+        without_absent: str | None = None,
+    ) -> ChangeView:
+        if app is not None and "." in app:  # an instance of this machine
+            return await self._operations.restart(app, who, folder)
+        return await self._of_apps("restart", app, who, folder, without_absent)
+
+    async def reload(
+        self,
+        app: str | None,
+        who: Requester,
+        folder: str | None = None,
+        without_absent: str | None = None,
+    ) -> ChangeView:
+        if app is not None and "." in app:
+            return await self._operations.reload(app, who, folder)
+        return await self._of_apps("reload", app, who, folder, without_absent)
+
+    async def pause(
+        self,
+        site: str | None,
+        who: Requester,
+        hold: float = 0.0,
+        folder: str | None = None,
+        without_absent: str | None = None,
+    ) -> ChangeView:
+        target = NamedTarget(site=self._site(site, folder), hold=hold)
+        return await self._share_named("pause", target.site, target, who, without_absent)
+
+    async def resume(
+        self,
+        site: str | None,
+        who: Requester,
+        folder: str | None = None,
+        without_absent: str | None = None,
+    ) -> ChangeView:
+        target = NamedTarget(site=self._site(site, folder))
+        return await self._share_named("resume", target.site, target, who, without_absent)
+
+    async def down(  # noqa: PLR0913 - each is a word of the request
+        self,
+        who: Requester,
+        *,
+        now: bool = False,
+        project: str | None = None,
+        folder: str | None = None,
+        everything: bool = False,
+        file: str = "",
+        without_absent: str | None = None,
+    ) -> ChangeView:
+        """A project, on all machines; or everything, on this one alone, which does not keep to
+        what is in force any more.
+        """
+        name = None if everything else self._shared_project(project, folder, file)
+        going = self._standing.change
+        is_second = going and not going.end and (going.verb, going.project) == ("down", name)
+        if everything:
+            await self._withdraw()
+        if name is None or is_second:
+            return await self._operations.down(
+                who, now=now, project=project, folder=folder, everything=everything, file=file
+            )
+        target = NamedTarget(projects=(name,), now=now)
+        return await self._share_named("down", name, target, who, without_absent, project=name)
+
+    async def _withdraw(self) -> None:
+        self._standing.withdraw()
+        with suppress(StoreUnavailable):  # then it counts as absent until it is removed
+            await self._shared.transaction([], [Delete(progress_key(self._shared.machine))])
+
+    def _shared_project(self, project: str | None, folder: str | None, file: str) -> str | None:
+        """The one that is to be ended, where all machines share it."""
+        names = self._projects.names(folder)
+        if not names.projects or (project is None and file and not names.here):
+            return None  # which is refused
+        name = names.projects[names.project(project)]
+        return name if self._standing.state().heads.get(name) else None
+
+    async def _of_apps(
+        self,
+        verb: str,
+        text: str | None,
+        who: Requester,
+        folder: str | None,
+        without_absent: str | None,
+    ) -> ChangeView:
+        names = self._projects.names(folder)
+        apps = names.apps_of(text)
+        keys = dict.fromkeys(split_name(app)[0] for app in apps)
+        if not apps:
+            raise Refused("nothing is running; start with `portico up`")
+        if 1 < len(keys) < len(names.projects):
+            raise Refused(
+                f"several projects are meant; name one: {', '.join(names.projects.values())}"
+            )
+        is_app = len(apps) == 1 and text is not None
+        target = NamedTarget(
+            projects=tuple(names.projects[key] for key in keys),
+            app=split_name(apps[0])[1] if is_app else "",
+        )
+        subject = apps[0] if is_app else text or "all apps"
+        return await self._share_named(verb, subject, target, who, without_absent)
+
+    def _site(self, text: str | None, folder: str | None) -> str:
+        """A site, or a project, by its name."""
+        self._operations.sites(text, folder)
+        names = self._projects.names(folder)
+        return text if text is not None else names.projects[names.project(None)]
+
+    async def _share_named(
+        self,
+        verb: str,
+        subject: str,
+        target: NamedTarget,
+        who: Requester,
+        without_absent: str | None,
+        *,
+        project: str = "",
+    ) -> ChangeView:
+        change = self._shared_changes.draft(verb, subject, who, without_absent)
+        return await self._begin(replace(change, target=target, project=project), [])
+
+    async def _begin(self, shared: SharedChange, writes: Sequence[Write]) -> ChangeView:
+        """Returns at once what shows how far all machines are."""
+        revision = await self._shared_changes.begin(shared, writes)
+
+        async def work(change: Change) -> None:
+            while self._following.revision < revision:
+                await self._pause(self._standing.moved)
+            await ChangeReport(self._standing, shared.id, change.say).follow(self._pause)
+
+        return self._changes.begin(shared.verb, shared.subject, [], work)
+
+    async def _pause(self, moved: asyncio.Event) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_INTERVAL):
+                await moved.wait()

@@ -1,0 +1,121 @@
+"""What this machine does of a change of the whole cluster, by its own operations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from portico.core.model.event import Requester
+from portico.core.model.names import qualified
+from portico.core.model.records import Revision
+from portico.core.model.shared_change import NamedTarget, SharedChange, SharedFile
+from portico.core.model.views import ChangeView, DocumentRequest
+from portico.engine.changes import EVERY_APP, Changes
+from portico.engine.cluster.turns import Say
+from portico.engine.control.operations import Operations
+from portico.engine.control.up import FileChange
+from portico.engine.engine import Engine
+from portico.engine.intent import SITES
+from portico.engine.prepare import Preparation
+from portico.engine.projects import Projects, name_of
+from portico.errors import Failed, Refused
+
+STARTING_VERBS: Final = frozenset({"start", "restart", "reload"})
+"""They start programs of the file in force, which is checked again before."""
+
+
+class OwnWork:
+    """Implements LocalWork."""
+
+    def __init__(
+        self, engine: Engine, operations: Operations, changes: Changes, preparation: Preparation
+    ) -> None:
+        self._intent, self._clock = engine.intent, engine.clock
+        self._operations, self._changes, self._preparation = operations, changes, preparation
+        self._projects = Projects(engine.intent)
+
+    async def check(self, change: SharedChange, file: SharedFile | None) -> None:
+        self._changes.hold([EVERY_APP])
+        if file:
+            await self._preparation.check(self._intent.inputs(self._revision(file)))
+        elif change.target and change.target.site:
+            self._operations.sites(change.target.site, None)
+        elif change.target:
+            for project in change.target.projects:
+                revision = self._in_force(project)
+                if change.target.app:
+                    self._app(revision, change.target.app)
+                if change.verb in STARTING_VERBS:
+                    await self._preparation.check(self._intent.inputs(revision))
+
+    async def make(self, change: SharedChange, file: SharedFile | None, say: Say) -> None:
+        who = Requester(f"{change.who} on {change.by}")
+        if file:
+            await self._put_in_force(file, who, change.verb, change.subject, say)
+        elif change.target:
+            await self._follow(await self._named(change.verb, change.target, who), say)
+
+    async def take(self, project: str, file: SharedFile | None, say: Say) -> None:
+        who = Requester("the cluster")
+        if file:
+            await self._put_in_force(file, who, "up", "", say)
+        elif any(name_of(each) == project for each in self._intent.revisions.values()):
+            await self._follow(await self._operations.down(who, project=project), say)
+
+    async def _put_in_force(
+        self, file: SharedFile, who: Requester, verb: str, subject: str, say: Say
+    ) -> None:
+        change = FileChange(lambda: self._revision(file), verb, subject, [SITES])
+        await self._follow(await self._operations.put_in_force(change, who), say)
+
+    def _revision(self, file: SharedFile) -> Revision:
+        request = DocumentRequest(
+            source=file.path or file.source,
+            folder=file.folder,
+            table=file.document,
+            environ=file.environ,
+        )
+        return file.revision(self._clock.now(), self._projects.key_for(request))
+
+    async def _named(self, verb: str, target: NamedTarget, who: Requester) -> ChangeView:
+        operations = self._operations
+        if verb == "pause":
+            return await operations.pause(target.site, who, target.hold)
+        if verb == "resume":
+            return await operations.resume(target.site, who)
+        if verb == "down":
+            return await operations.down(who, project=target.projects[0], now=target.now)
+        of_apps = {
+            "start": operations.start,
+            "stop": operations.stop,
+            "restart": operations.restart,
+            "reload": operations.reload,
+        }
+        if verb not in of_apps:
+            raise Refused(f"this version of Portico cannot {verb} what another machine names")
+        app, folder = self._apps(target)
+        return await of_apps[verb](app, who, folder)
+
+    def _apps(self, target: NamedTarget) -> tuple[str | None, str | None]:
+        """As operations take them: an app, or the folder of a project, or neither for all."""
+        if len(target.projects) != 1:
+            return None, None
+        revision = self._in_force(target.projects[0])
+        return (self._app(revision, target.app) if target.app else None), revision.folder
+
+    def _in_force(self, project: str) -> Revision:
+        return self._intent.revisions[self._projects.names().project(project)]
+
+    def _app(self, revision: Revision, app: str) -> str:
+        names = self._projects.names()
+        return names.app(names.full(qualified(revision.project, app)))
+
+    async def _follow(self, view: ChangeView, say: Say) -> None:
+        """Return at its end. Raises what it failed with."""
+        shown: Sequence[str] = ()
+        async for now in self._changes.follow(view.id):
+            for line in now.lines[len(shown) :]:
+                say(line)
+            shown, view = now.lines, now
+        if view.state == "failed":
+            raise Failed(view.error or f"{view.kind} failed")

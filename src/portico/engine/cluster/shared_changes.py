@@ -1,0 +1,67 @@
+"""The beginning of a change of the whole cluster: of two operators at once one is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from portico.core.model.event import Requester
+from portico.core.model.moments import moment
+from portico.core.model.shared import CHANGE_KEY, encoded
+from portico.core.model.shared_change import SharedChange
+from portico.core.model.stored import Compare, Put, Write
+from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.standing import Standing
+from portico.errors import Refused
+from portico.ports.clock import Clock
+
+
+class SharedChanges:
+    def __init__(self, shared: Shared, standing: Standing, clock: Clock) -> None:
+        self._shared, self._standing, self._clock = shared, standing, clock
+
+    def draft(
+        self, verb: str, subject: str, who: Requester, without_absent: str | None = None
+    ) -> SharedChange:
+        """Raises Refused where another one is under way, or a machine is absent, and
+        StoreUnavailable where nothing can be shared.
+        """
+        self._shared.following.assert_current()
+        last = self._standing.change
+        if last and not last.end:
+            raise Refused(
+                f"cannot {verb}: {last.verb} of {last.subject}, which {last.who} started on "
+                f"{last.by} at {moment(last.began)}, is under way; nothing was changed"
+            )
+        there, absent = self._standing.machines()
+        if absent and not without_absent:
+            raise Refused(
+                f"cannot {verb}: {', '.join(absent)} cannot be reached in the cluster's store; "
+                "nothing was changed. With --without-absent the others change now, and an absent "
+                "machine when it is back"
+            )
+        before = self._shared.following.item(CHANGE_KEY)
+        return SharedChange(
+            id=str(before.revision if before else 0),
+            verb=verb,
+            subject=subject,
+            who=str(who),
+            by=self._shared.machine,
+            began=self._clock.now(),
+            order=tuple(there),
+            without_absent=bool(without_absent),
+        )
+
+    async def begin(self, change: SharedChange, writes: Sequence[Write] = ()) -> int:
+        """Returns the revision of the store from which on it is under way. Raises Refused where
+        another one has begun since the draft was made.
+        """
+        none_since = Compare(CHANGE_KEY, int(change.id))
+        begun = await self._shared.transaction(
+            [none_since], [*writes, Put(CHANGE_KEY, encoded(change))]
+        )
+        if begun is None:
+            raise Refused(
+                f"cannot {change.verb}: another change of the cluster was started at the same "
+                "time; nothing was changed"
+            )
+        return begun

@@ -1,0 +1,175 @@
+"""Where the machines are with the change that goes over them, and what this one has of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeVar
+
+from portico.core.model.shared import (
+    CHANGE_KEY,
+    HEADS,
+    MACHINES,
+    PRESENT,
+    PROGRESS,
+    REVISIONS,
+    TURN_KEY,
+    Head,
+    Holder,
+    Record,
+    SharedMachine,
+    decoded,
+)
+from portico.core.model.shared_change import Progress, SharedChange
+from portico.core.model.stored import ABSENT
+from portico.core.planning.turns import Applied, Own, TakeFile, TurnState, files_to_take
+from portico.engine.cluster.assembly import Shared
+from portico.ports.clock import Clock
+from portico.ports.state import State
+
+APPLIED: Final = "shared_files"
+"""Name of the setting that holds, by project, which shared revision this machine has, and whether
+all of it is served; null on a machine that does not keep to what is in force.
+"""
+LOST_AFTER: Final = 20.0
+"""Seconds after which a machine whose session has ended is not waited for any more."""
+R = TypeVar("R", bound=Record)
+
+
+class Standing:
+    def __init__(self, shared: Shared, state: State, clock: Clock) -> None:
+        self._shared, self._state, self._clock = shared, state, clock
+        self._following = shared.following
+        self.moved = asyncio.Event()
+        """Set when anything of it has changed; each time another one."""
+        self.turn = ABSENT
+        """The revision at which the turn came to this daemon."""
+        self.unusable: dict[TakeFile, str] = {}
+        """What is in force and failed here, with why."""
+        self._absent: dict[str, float] = {}
+        """Since when, by the own clock, machines of the change have been absent."""
+        self._following.subscribe("changes of the cluster", lambda _: self._move())
+        shared.revisions = self._numbers
+
+    def state(self) -> TurnState:
+        holder = self._value(Holder, TURN_KEY)
+        change = self.change
+        return TurnState(
+            change,
+            self._values(Progress, PROGRESS),
+            holder.machine if holder else "",
+            {name: head.number for name, head in self._values(Head, HEADS).items()},
+            self._lost(change),
+        )
+
+    def own(self) -> Own:
+        item, applied = self._following.item(TURN_KEY), self._applied()
+        is_mine = item is not None and item.created == self.turn
+        return Own(
+            self._shared.machine,
+            is_mine and self._shared.session.is_held(),
+            applied is not None,
+            applied or {},
+            frozenset(self.unusable),
+        )
+
+    @property
+    def trouble(self) -> str:
+        """Why none of it can be changed; empty if it can."""
+        return self._following.trouble
+
+    def is_there(self, machine: str) -> bool:
+        return machine == self._shared.machine or machine in self._following.under(PRESENT)
+
+    def files_to_take(self) -> list[str]:
+        """The projects of which another revision is in force than this machine has."""
+        found = files_to_take(self.state(), self.own())
+        return [each.project for each in found]
+
+    @property
+    def change(self) -> SharedChange | None:
+        """The last one."""
+        return self._value(SharedChange, CHANGE_KEY)
+
+    def machines(self) -> tuple[list[str], list[str]]:
+        """Those that take part in changes, this one first: who is there, and who is absent.
+
+        One that has joined and never took part is not missed.
+        """
+        joined = {n for n, m in self._values(SharedMachine, MACHINES).items() if m.state == "in"}
+        known = joined - {self._shared.machine}
+        there = known & self._following.under(PRESENT).keys()
+        took_part = known & self._following.under(PROGRESS).keys()
+        return [self._shared.machine, *sorted(there)], sorted(took_part - there)
+
+    def revisions(self, project: str) -> Sequence[int]:
+        """The numbers of those in the store, the lowest first."""
+        return sorted(
+            int(n) for n in self._following.under(f"{REVISIONS}{project}/") if n.isdigit()
+        )
+
+    # What this machine has
+
+    def begin(self, project: str, number: int) -> None:
+        """From now on it may have parts of this revision. It keeps to what is in force."""
+        applied = self._applied() or {}
+        self._keep(applied | {project: Applied(number, is_whole=False)} if project else applied)
+
+    def finish(self, project: str, number: int) -> None:
+        applied = self._applied() or {}
+        if number:
+            applied[project] = Applied(number, is_whole=True)
+        else:
+            applied.pop(project, None)
+        self._keep(applied)
+
+    def follow(self) -> None:
+        """Keep to what is in force from now on, and try again what failed."""
+        self.unusable = {}
+        self._keep(self._applied() or {})
+
+    def withdraw(self) -> None:
+        """Keep to it no more."""
+        self._keep(None)
+
+    def _applied(self) -> dict[str, Applied] | None:
+        recorded = json.loads(self._state.setting(APPLIED) or "null")
+        if recorded is None:
+            return None
+        return {name: Applied(number, whole) for name, (number, whole) in recorded.items()}
+
+    def _keep(self, applied: Mapping[str, Applied] | None) -> None:
+        values = None
+        if applied is not None:
+            values = {name: (each.number, each.is_whole) for name, each in applied.items()}
+        self._state.put_setting(APPLIED, json.dumps(values))
+        self._move()
+
+    def _numbers(self) -> Mapping[str, int]:
+        return {name: each.number for name, each in (self._applied() or {}).items()}
+
+    # How
+
+    def _lost(self, change: SharedChange | None) -> frozenset[str]:
+        """Only what has been seen absent for as long as the store was followed."""
+        if change is None or change.end or self._following.trouble:
+            self._absent = {}
+            return frozenset()
+        now = self._clock.monotonic()
+        there = {self._shared.machine, *self._following.under(PRESENT)}
+        self._absent = {m: self._absent.get(m, now) for m in change.order if m not in there}
+        return frozenset(m for m, since in self._absent.items() if now - since >= LOST_AFTER)
+
+    def _value(self, kind: type[R], key: str) -> R | None:
+        item = self._following.item(key)
+        return decoded(kind, item.value) if item else None
+
+    def _values(self, kind: type[R], start: str) -> dict[str, R]:
+        items = self._following.under(start).items()
+        read = {name: decoded(kind, item.value) for name, item in items}
+        return {name: each for name, each in read.items() if each is not None}
+
+    def _move(self) -> None:
+        self.moved.set()
+        self.moved = asyncio.Event()

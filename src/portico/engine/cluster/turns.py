@@ -1,0 +1,278 @@
+"""Makes the changes that go over all machines of the cluster, each when it is this machine's turn.
+
+All that counts is in the store: a new daemon continues from there, and so do the other machines
+where this one is lost. Runs beside the loop, one act after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Final, Literal, Protocol, assert_never
+
+from msgspec.structs import replace
+
+from portico.core.model.shared import (
+    CHANGE_KEY,
+    TURN_KEY,
+    Head,
+    Holder,
+    decoded,
+    encoded,
+    head_key,
+    progress_key,
+    revision_key,
+)
+from portico.core.model.shared_change import Progress, SharedChange, SharedFile
+from portico.core.model.stored import ABSENT, Compare, Delete, Put, Write
+from portico.core.planning.turns import (
+    Act,
+    DropTurn,
+    EndChange,
+    MakeChange,
+    Prepare,
+    TakeFile,
+    TakeTurn,
+    WriteBack,
+    next_act,
+)
+from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.standing import Standing
+from portico.engine.troubles import Troubles
+from portico.errors import Failed, PorticoError
+from portico.ports.clock import Clock
+from portico.ports.store import SessionEnded, StoreUnavailable
+from portico.ports.vault import Vault
+
+log = logging.getLogger(__name__)
+
+POLL_INTERVAL: Final = 1.0
+REST_INTERVAL: Final = 30.0
+"""Where nothing is under way: what changes is known at once."""
+LINES_INTERVAL: Final = 0.5
+MAX_LINES: Final = 40
+MAX_LINE_LENGTH: Final = 300
+Say = Callable[[str], None]
+
+
+class LocalWork(Protocol):
+    """What one machine does of a shared change. All raise PorticoError."""
+
+    async def check(self, change: SharedChange, file: SharedFile | None) -> None:
+        """Whether it can be made here. Changes nothing."""
+
+    async def make(self, change: SharedChange, file: SharedFile | None, say: Say) -> None:
+        """Return when all of it is served. `file` is the one that comes into force, if any."""
+
+    async def take(self, project: str, file: SharedFile | None, say: Say) -> None:
+        """The same of what is in force in the cluster. Without a file the project is ended."""
+
+
+class Turns:
+    def __init__(
+        self,
+        shared: Shared,
+        standing: Standing,
+        vault: Vault,
+        work: LocalWork,
+        clock: Clock,
+        troubles: Troubles,
+    ) -> None:
+        self._shared, self._standing, self._vault, self._work = shared, standing, vault, work
+        self._clock, self._troubles = clock, troubles
+        self._following = shared.following
+        self._awaited, self._interval = standing.moved, POLL_INTERVAL
+        self._result: Progress | None = None
+        """Of a change that was made here, until the others know."""
+        self._written = ABSENT
+        """The revision of what was written last: what is known must not be older."""
+
+    async def look(self) -> None:
+        """Do all that there is to do."""
+        is_known, self._interval = True, POLL_INTERVAL
+        while is_known:
+            self._awaited = self._standing.moved
+            if self._following.trouble or self._following.revision < self._written:
+                return
+            state = self._standing.state()
+            act = next_act(state, self._standing.own())
+            if act is None:
+                self._interval = REST_INTERVAL if state.is_at_rest else POLL_INTERVAL
+                return
+            try:
+                is_known = await self._perform(act)
+            except (StoreUnavailable, SessionEnded):
+                return  # what follows the store says so, and this is tried again
+
+    async def pause(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._interval):
+                await self._awaited.wait()
+
+    async def _perform(self, act: Act) -> bool:  # noqa: PLR0911 - one for each act
+        """Whether it was done. If not, something has changed that is not known yet."""
+        match act:
+            case Prepare(change):
+                return await self._prepare(change)
+            case TakeTurn():
+                return await self._take_turn()
+            case DropTurn():
+                return await self._write([self._as_known(TURN_KEY)], [Delete(TURN_KEY)])
+            case MakeChange(change):
+                return await self._make(change)
+            case TakeFile():
+                await self._take(act)
+                return True
+            case WriteBack(change):
+                back = Progress(change=change.id, state="back")
+                return await self._write([self._as_known(CHANGE_KEY)], [self._put(back)])
+            case EndChange():
+                return await self._end(act)
+            case _:
+                assert_never(act)
+
+    async def _prepare(self, change: SharedChange) -> bool:
+        progress = Progress(change=change.id, state="ready")
+        try:
+            await self._work.check(change, await self._file_of(change))
+        except PorticoError as error:
+            progress = replace(progress, state="refused", why=str(error))
+        return await self._write([self._as_known(CHANGE_KEY)], [self._put(progress)])
+
+    async def _take_turn(self) -> bool:
+        if not (session := self._shared.session.number):
+            raise SessionEnded
+        free = [Compare(TURN_KEY, ABSENT), self._as_known(CHANGE_KEY)]
+        taken = Put(TURN_KEY, encoded(Holder(machine=self._shared.machine)), session)
+        is_taken = await self._write(free, [taken])
+        if is_taken:
+            self._standing.turn = self._written
+        return is_taken
+
+    # A change
+
+    async def _make(self, change: SharedChange) -> bool:
+        if self._result is None or self._result.change != change.id:
+            begun = Progress(change=change.id, state="changing")
+            if not await self._write(self._in_turn(), [self._put(begun)]):
+                return False
+            self._result = await self._made(change, begun)
+        return await self._write(self._in_turn(), [self._put(self._result), Delete(TURN_KEY)])
+
+    async def _made(self, change: SharedChange, begun: Progress) -> Progress:
+        async with self._published(begun) as lines:
+            try:
+                file = await self._file_of(change)
+                self._standing.begin(change.project, change.revision)
+                await self._work.make(change, file, lines.append)
+                self._standing.finish(change.project, change.revision)
+            except PorticoError as error:
+                return _ended(begun, "failed", lines, str(error))
+            except Exception:  # it must end for the others, too
+                log.exception("internal error in %s of %s", change.verb, change.subject)
+                why = "internal error (a bug in portico); details in porticod.log"
+                return _ended(begun, "failed", lines, why)
+        return _ended(begun, "done", lines)
+
+    @asynccontextmanager
+    async def _published(self, begun: Progress) -> AsyncIterator[list[str]]:
+        """Lines that the others are shown while this lasts. No write of it is ever cut short."""
+        lines, ended = list[str](), asyncio.Event()
+
+        async def publish() -> None:
+            shown = 0
+            while not ended.is_set():
+                if len(lines) > shown:
+                    shown = len(lines)
+                    with suppress(StoreUnavailable, SessionEnded):
+                        await self._write(self._in_turn(), [self._put(_with_lines(begun, lines))])
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LINES_INTERVAL):
+                        await ended.wait()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(publish())
+            try:
+                yield lines
+            finally:
+                ended.set()
+
+    async def _end(self, act: EndChange) -> bool:
+        change = act.change
+        writes: list[Write] = [Put(CHANGE_KEY, encoded(replace(change, end=act.how, why=act.why)))]
+        if act.how == "done" and change.project:
+            head = Head(number=change.revision, served=change.revision)
+            writes += [Put(head_key(change.project), encoded(head)), *self._outdated(change)]
+        has_turn = self._standing.own().has_turn
+        writes += [Delete(TURN_KEY)] if has_turn else []
+        turn = self._as_known(TURN_KEY) if has_turn else Compare(TURN_KEY, ABSENT)
+        return await self._write([self._as_known(CHANGE_KEY), turn], writes)
+
+    def _outdated(self, change: SharedChange) -> list[Delete]:
+        """The revisions before the one that comes into force."""
+        numbers = self._standing.revisions(change.project)
+        before = [each for each in numbers if not change.revision or each < change.revision]
+        return [Delete(revision_key(change.project, each)) for each in before[:-1]]
+
+    async def _file_of(self, change: SharedChange) -> SharedFile | None:
+        return await self._file(change.project, change.revision) if change.revision else None
+
+    async def _file(self, project: str, number: int) -> SharedFile:
+        key = revision_key(project, number)
+        item = self._following.item(key)
+        if item is None:
+            raise Failed(f"the cluster's store has no {key}; apply the file again: `portico up`")
+        file = decoded(
+            SharedFile, await self._vault.open(self._following.prefix + key, item.value)
+        )
+        if file is None:
+            raise Failed(f"cannot read {key} of the cluster's store: another Portico wrote it")
+        return file
+
+    # What is in force already
+
+    async def _take(self, act: TakeFile) -> None:
+        project, number = act.project, act.number
+        subject = f"{project} of the cluster"
+        try:
+            file = await self._file(project, number) if number else None
+            self._standing.begin(project, number)
+            await self._work.take(project, file, lambda line: log.info("%s: %s", project, line))
+        except PorticoError as error:
+            why = f"cannot put {project} in force as in the cluster: {error}"
+            self._standing.unusable[act] = why
+            self._troubles.report(subject, f"{why}; `portico up` without a file tries again")
+        else:
+            self._standing.finish(project, number)
+            self._troubles.resolve(subject)
+
+    # Writing
+
+    def _as_known(self, key: str) -> Compare:
+        item = self._following.item(key)
+        return Compare(key, item.revision if item else ABSENT)
+
+    def _in_turn(self) -> Sequence[Compare]:
+        """True as long as the turn is this daemon's, and the change has not ended."""
+        return [Compare(TURN_KEY, created=self._standing.turn), self._as_known(CHANGE_KEY)]
+
+    def _put(self, progress: Progress) -> Put:
+        return Put(progress_key(self._shared.machine), encoded(progress))
+
+    async def _write(self, compares: Sequence[Compare], writes: Sequence[Write]) -> bool:
+        revision = await self._shared.transaction(compares, writes)
+        self._written = max(self._written, revision or ABSENT)
+        return revision is not None
+
+
+def _with_lines(progress: Progress, lines: Sequence[str]) -> Progress:
+    last = tuple(line[:MAX_LINE_LENGTH] for line in lines[-MAX_LINES:])
+    return replace(progress, lines=last, count=len(lines))
+
+
+def _ended(
+    begun: Progress, state: Literal["done", "failed"], lines: Sequence[str], why: str = ""
+) -> Progress:
+    return replace(_with_lines(begun, lines), state=state, why=why)

@@ -1,0 +1,245 @@
+"""Machines that share a store in memory, with the turns that ship, in time that a test moves.
+
+with Machines("m1", "m2", "m3") as machines:
+    machines.begin("m1", "v1")
+    machines.run(60)
+    assert machines.versions() == {"m1": "v1", "m2": "v1", "m3": "v1"}
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Self
+
+from msgspec.structs import replace
+
+from portico.core.model.event import Requester
+from portico.core.model.shared import (
+    ClusterRecord,
+    SharedMachine,
+    encoded,
+    machine_key,
+    revision_key,
+)
+from portico.core.model.shared_change import NamedTarget, Progress, SharedChange, SharedFile
+from portico.core.model.stored import Put
+from portico.core.planning.mirroring import prefix_of
+from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.shared_changes import SharedChanges
+from portico.engine.cluster.standing import Standing
+from portico.engine.cluster.turns import Turns
+from portico.engine.troubles import Troubles
+from portico.errors import Failed, PorticoError, Refused
+from portico.ports.store import OutcomeUnknown, StoreUnavailable, WatchEnded
+from tests.fakes.clock import VirtualLoop
+from tests.fakes.state import MemoryState
+from tests.fakes.store import FakeStore
+from tests.fakes.vault import FakeVault
+
+CLUSTER = "6a1c"
+PROJECT = "shop"
+WORK_SECONDS = 3.0
+"""How long a machine checks, and changes."""
+
+
+class Link:
+    """A machine's way to the store (ports.Store)."""
+
+    def __init__(self, store: FakeStore) -> None:
+        self._store = store
+        self.is_cut = False
+        self.loses_answer = False
+
+    def __getattr__(self, name: str) -> Callable:
+        async def call(*arguments):
+            self._reach()
+            return await getattr(self._store, name)(*arguments)
+
+        return call
+
+    async def transaction(self, compares, writes):
+        self._reach()
+        done = await self._store.transaction(compares, writes)
+        if self.loses_answer:
+            self.loses_answer = False
+            raise OutcomeUnknown("no answer")
+        return done
+
+    async def watch(self, prefix, after):
+        async for each in self._store.watch(prefix, after):
+            if self.is_cut:
+                raise WatchEnded("cut")
+            yield each
+
+    async def close(self) -> None: ...
+
+    def _reach(self) -> None:
+        if self.is_cut:
+            raise StoreUnavailable("cut")
+
+
+class Machine:
+    """Its disk, which outlives its daemons, and what it does of a change (LocalWork)."""
+
+    def __init__(self, name: str, machines: Machines) -> None:
+        self.name, self._machines, self._loop = name, machines, machines.loop
+        self.link, self.state = Link(machines.store), MemoryState()
+        self.version = ""
+        """The file in force; `half` while it changes."""
+        self.refuses = self.fails = False
+        self.checked: set[str] = set()
+        self.is_changing = False
+        self._tasks: list[asyncio.Task] = []
+
+    def start(self) -> None:
+        self.troubles = Troubles()
+        engine = SimpleNamespace(
+            events=None, troubles=self.troubles, state=self.state, clock=self._loop
+        )
+        self.shared = Shared(engine, None, CLUSTER, self.name, self.link)
+        self.standing = Standing(self.shared, self.state, self._loop)
+        self.changes = SharedChanges(self.shared, self.standing, self._loop)
+        turns = Turns(self.shared, self.standing, FakeVault(), self, self._loop, self.troubles)
+        parts = (self.shared.following, self.shared.session, turns)
+        self._tasks = [self._loop.create_task(_again(each)) for each in parts]
+
+    def kill(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._tasks, self.is_changing = [], False
+
+    @property
+    def runs(self) -> bool:
+        return bool(self._tasks)
+
+    # LocalWork
+
+    async def check(self, change: SharedChange, file: SharedFile | None) -> None:
+        await asyncio.sleep(WORK_SECONDS)
+        if self.refuses:
+            raise Refused("the folder does not exist")
+        if file is None and not self.version:
+            raise Refused("no file is in force")
+        self.checked.add(change.id)
+
+    async def make(self, change: SharedChange, file: SharedFile | None, say: Callable) -> None:
+        self._machines.assert_checked(change)
+        await self._changed(file.source if file else self.version, say)
+
+    async def take(self, project: str, file: SharedFile | None, say: Callable) -> None:
+        assert project == PROJECT
+        await self._changed(file.source if file else "", say)
+
+    async def _changed(self, version: str, say: Callable) -> None:
+        self._machines.assert_turn_of(self)
+        before, self.is_changing = self.version, True
+        if version != before:
+            self.version = "half"
+        say("replacing instances")
+        try:
+            await asyncio.sleep(WORK_SECONDS)
+            if self.fails:
+                raise Failed("web.1 exited with code 1")
+            self.version = version
+        finally:
+            self.is_changing = False
+
+
+class Machines:
+    def __init__(self, *names: str) -> None:
+        self.loop = VirtualLoop(1000.0)
+        self.store = FakeStore(self.loop)
+        self._machines = {name: Machine(name, self) for name in names}
+
+    def __enter__(self) -> Self:
+        asyncio.set_event_loop(self.loop)
+        root = prefix_of(CLUSTER)
+        record = encoded(ClusterRecord(least=1))
+        address = encoded(SharedMachine(address="10.0.0.1"))
+        joined = [Put(root + machine_key(name), address) for name in self._machines]
+        self.do(self.store.transaction([], [Put(f"{root}cluster", record), *joined]))
+        for each in self:
+            each.start()
+        self.run(10.0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in self:
+            each.kill()
+        self.run(1.0)
+        self.loop.close()
+        asyncio.set_event_loop(None)
+
+    def __iter__(self) -> Iterator[Machine]:
+        return iter(self._machines.values())
+
+    def __getitem__(self, name: str) -> Machine:
+        return self._machines[name]
+
+    def run(self, seconds: float) -> None:
+        self.loop.run_until(self.loop.time() + seconds)
+
+    def do(self, work):
+        """Its result, after at most a second."""
+        task = self.loop.create_task(work)
+        self.run(1.0)
+        return task.result()
+
+    def begin(self, name: str, version: str, *, without_absent: bool = False) -> SharedChange:
+        """An operator on that machine puts a file in force. Raises what he is shown."""
+        machine = self[name]
+        who, absent = Requester("root"), "1" if without_absent else None
+        change = machine.changes.draft("up", version, who, absent)
+        number = max([0, *machine.standing.revisions(PROJECT)]) + 1
+        key = revision_key(PROJECT, number)
+        file = SharedFile(who="root", source=version, folder="/", document={}, environ={})
+        sealed = self.do(FakeVault().seal(prefix_of(CLUSTER) + key, encoded(file)))
+        change = replace(change, project=PROJECT, revision=number)
+        self.do(machine.changes.begin(change, [Put(key, sealed)]))
+        return change
+
+    def reload(self, name: str) -> None:
+        changes = self[name].changes
+        change = changes.draft("reload", "web", Requester("root"))
+        self.do(changes.begin(replace(change, target=NamedTarget(projects=(PROJECT,)))))
+
+    def try_to(self, act: Callable, *arguments: object, **options: object) -> None:
+        with suppress(PorticoError):
+            act(*arguments, **options)
+
+    def versions(self) -> dict[str, str]:
+        return {each.name: each.version for each in self}
+
+    def end(self) -> tuple[str, str]:
+        """How the last change ended, and why."""
+        for each in self:
+            if each.runs and not each.standing.trouble:
+                return each.standing.change.end, each.standing.change.why
+        raise AssertionError("no machine knows")
+
+    def states(self) -> dict[str, str]:
+        known: dict[str, Progress] = self["m1"].standing.state().progress
+        return {name: each.state for name, each in known.items()}
+
+    # What holds
+
+    def assert_turn_of(self, machine: Machine) -> None:
+        """No other one changes that may still take itself for the one whose turn it is."""
+        assert machine.shared.session.is_held()
+        for other in self:
+            if other is not machine and other.is_changing:
+                assert not other.shared.session.is_held(), f"{other.name} and {machine.name}"
+
+    def assert_checked(self, change: SharedChange) -> None:
+        for name in change.order:
+            if not change.without_absent:
+                assert change.id in self[name].checked, f"{name} has not checked {change.id}"
+
+
+async def _again(part) -> None:
+    while True:
+        await part.look()
+        await part.pause()

@@ -1,0 +1,216 @@
+"""A change of all machines: checked everywhere, made in turns, and done or taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portico.engine.cluster.standing import LOST_AFTER
+from portico.errors import Refused
+from portico.ports.store import StoreUnavailable
+from tests.examples import examples
+from tests.unit.linked_machines import Machines
+
+NAMES = ("m1", "m2", "m3")
+SETTLED = 120.0
+
+
+@pytest.fixture
+def machines() -> Iterator[Machines]:
+    with Machines(*NAMES) as machines:
+        yield machines
+
+
+def everywhere(version: str) -> dict[str, str]:
+    return dict.fromkeys(NAMES, version)
+
+
+def test_all_machines_get_a_file_and_each_operator_may_be_on_another_one(machines):
+    for number, name in enumerate(NAMES):
+        machines.begin(name, f"v{number}")
+        machines.run(60.0)
+        assert machines.end() == ("done", "")
+        assert machines.versions() == everywhere(f"v{number}")
+
+
+def test_a_refusal_by_any_machine_changes_none(machines):
+    machines["m3"].refuses = True
+    machines.begin("m1", "v1")
+    machines.run(60.0)
+    assert machines.end() == ("refused", "m3: the folder does not exist")
+    assert machines.versions() == everywhere("")
+
+
+def test_a_version_that_fails_touches_only_the_first_machine_which_takes_it_back(machines):
+    machines.begin("m1", "good")
+    machines.run(60.0)
+    machines["m1"].fails = True
+    machines.begin("m1", "bad")
+    machines.run(12.0)
+    assert machines.end() == ("failed", "m1: web.1 exited with code 1")
+    machines["m1"].fails = False
+    machines["m1"].standing.follow()
+    machines.run(60.0)
+    assert machines.versions() == everywhere("good")
+    assert machines.states() == {"m1": "back", "m2": "ready", "m3": "ready"}
+
+
+def test_what_the_first_has_done_is_taken_back_where_a_later_one_fails(machines):
+    machines.begin("m1", "good")
+    machines.run(60.0)
+    machines["m3"].fails = True
+    machines.begin("m1", "bad")
+    machines.run(60.0)
+    assert machines["m3"].standing.unusable  # the one before does not run there any more either
+    assert machines.versions() == {"m1": "good", "m2": "good", "m3": "half"}
+    machines["m3"].fails = False
+    machines["m3"].standing.follow()
+    machines.run(60.0)
+    assert machines.versions() == everywhere("good")
+
+
+def test_of_two_operators_at_once_one_is_refused_and_learns_of_the_other(machines):
+    draft = machines["m2"].changes.draft("up", "other", who=None)
+    machines.begin("m1", "v1")
+    with pytest.raises(Refused, match="at the same time"):
+        machines.do(machines["m2"].changes.begin(draft))
+    with pytest.raises(Refused, match=r"up of v1, which root started on m1 at .* is under way"):
+        machines.begin("m3", "v2")
+
+
+def test_without_the_store_nothing_can_be_changed(machines):
+    machines.store.fail("connection refused")
+    machines.run(10.0)
+    with pytest.raises(StoreUnavailable, match="connection refused"):
+        machines.begin("m1", "v1")
+
+
+def test_a_machine_that_is_absent_has_to_be_left_out_and_follows_when_it_is_back(machines):
+    machines.begin("m1", "v1")
+    machines.run(60.0)
+    machines["m2"].kill()
+    machines.run(30.0)
+    with pytest.raises(Refused, match="m2 cannot be reached"):
+        machines.begin("m1", "v2")
+    machines.begin("m1", "v2", without_absent=True)
+    machines.run(60.0)
+    assert machines.versions() == {"m1": "v2", "m2": "v1", "m3": "v2"}
+    machines["m2"].start()
+    machines.run(60.0)
+    assert machines.versions() == everywhere("v2")
+
+
+@pytest.mark.parametrize("after", [1.0, 5.0, 11.0])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_daemon_that_is_killed_at_any_step_continues_and_one_that_is_lost_has_it_taken_back(
+    machines, name, after
+):
+    machines.begin("m1", "v1")
+    machines.run(60.0)
+    machines.begin("m1", "v2")
+    machines.run(after)
+    machines[name].kill()
+    machines.run(2.0)
+    machines[name].start()
+    machines.run(60.0)
+    assert (machines.end()[0], machines.versions()) == ("done", everywhere("v2"))
+
+    machines.begin("m1", "v3")
+    machines.run(after)
+    machines[name].kill()
+    machines.run(15.0 + LOST_AFTER + 30.0)
+    ended, _ = machines.end()
+    others = {n: v for n, v in machines.versions().items() if n != name}
+    assert set(others.values()) == {"v3" if ended == "done" else "v2"}
+    machines[name].start()
+    machines.run(60.0)
+    assert machines.versions() == everywhere("v3" if ended == "done" else "v2")
+
+
+events = st.one_of(
+    st.tuples(st.just("up"), st.sampled_from(NAMES)),
+    st.tuples(st.just("up without absent"), st.sampled_from(NAMES)),
+    st.tuples(st.just("reload"), st.sampled_from(NAMES)),
+    st.tuples(st.sampled_from(["kill", "start", "cut", "mend"]), st.sampled_from(NAMES)),
+    st.tuples(st.sampled_from(["kill", "start", "cut", "mend"]), st.sampled_from(NAMES)),
+    st.tuples(st.sampled_from(["refuse", "fail", "lose answer"]), st.sampled_from(NAMES)),
+    st.tuples(st.just("store"), st.booleans()),
+)
+scripts = st.lists(
+    st.tuples(events, st.sampled_from([0.0, 0.5, 2.0, 4.0, 10.0, 40.0])), min_size=5, max_size=40
+)
+
+
+class Play:
+    def __init__(self, machines: Machines) -> None:
+        self._machines, self._count = machines, 0
+
+    def happen(self, kind: str, what: object) -> None:
+        machines = self._machines
+        machine = machines[what] if isinstance(what, str) else None
+        match kind:
+            case "up" | "up without absent":
+                self._count += 1
+                is_without = kind != "up"
+                if machine.runs:
+                    machines.try_to(
+                        machines.begin, what, f"v{self._count}", without_absent=is_without
+                    )
+            case "reload":
+                if machine.runs:
+                    machines.try_to(machines.reload, what)
+            case "kill":
+                machine.kill()
+            case "start" if not machine.runs:
+                machine.start()
+            case "cut" | "mend":
+                machine.link.is_cut = kind == "cut"
+            case "refuse":
+                machine.refuses = not machine.refuses
+            case "fail":
+                machine.fails = not machine.fails
+            case "lose answer":
+                machine.link.loses_answer = True
+            case "store":
+                machines.store.fail("stopped" if what else "")
+
+    def calm(self) -> None:
+        self._machines.store.fail("")
+        for machine in self._machines:
+            machine.refuses = machine.fails = machine.link.loses_answer = False
+            machine.link.is_cut = False
+            if not machine.runs:
+                machine.start()
+        self._machines.run(SETTLED)
+        for machine in self._machines:
+            machine.standing.unusable.clear()
+        self._machines.run(SETTLED)
+
+
+@examples(15)
+@given(scripts)
+def test_whatever_happens_there_is_one_turn_at_a_time_and_a_change_is_done_or_taken_back(script):
+    with Machines(*NAMES) as machines:
+        play = Play(machines)
+        for (kind, what), seconds in script:
+            play.happen(kind, what)
+            machines.run(seconds)
+        play.calm()
+        standing = machines["m1"].standing
+        change, heads = standing.change, standing.state().heads
+        if change is None:
+            return
+        assert change.end
+        if change.project and change.end == "done":
+            assert heads[change.project] == change.revision
+        followers = [each for each in machines if each.standing.own().follows]
+        if heads:
+            assert {each.standing.own().applied["shop"].number for each in followers} == {
+                *heads.values()
+            }
+            assert len({each.version for each in followers}) == 1
+            assert "half" not in machines.versions().values()
+        assert standing.state().holder == ""
