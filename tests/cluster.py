@@ -13,6 +13,7 @@ only; `needs_root` skips the tests of others.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -82,6 +83,18 @@ class Machine(Stack):
             home.cluster, authority.cluster, self.name, pair.serial, pair.certificate, pair.key
         )
 
+    def begin(self) -> None:
+        """Its daemon, before any file is in force; with its own [edge]."""
+        edge = {"http": self.http, "https": self.https, "bind": ["127.0.0.1", self.address]}
+        lines = (f"{key} = {json.dumps(value)}\n" for key, value in edge.items())
+        (self.home / "edge.toml").write_text("[edge]\n" + "".join(lines))
+        self._begin()
+
+    def sees(self, machines: int) -> bool:
+        """Whether its daemon knows of so many that are there."""
+        view = self.api("/v1/cluster")
+        return view["followed"] and sum(m["present"] for m in view["machines"]) == machines
+
     def kill(self) -> None:
         """SIGKILL all that runs on it, at once: daemon, nginx and instances."""
         processes = self._processes()
@@ -150,12 +163,25 @@ class Machines:
         shared: bool = False,
         **edge: object,
     ) -> None:
-        """Bring a file up on these machines, all by default, one after the other. `shared`: their
-        list is in the store.
+        """Bring a file up on these machines, all by default, one after the other. `shared`: the
+        list of machines is in the store, and the file goes over all of them.
         """
-        text = apps if shared else self.text(apps, without)
+        if shared:
+            self.share()
+            first = self[self._first]
+            (first.folder / "portico.toml").write_text(apps)
+            first.done("up")
+            return
+        text = self.text(apps, without)
         for name in names or self._machines:
             self[name].up(text, bind=["127.0.0.1", self[name].address], **edge)
+
+    def share(self) -> None:
+        """Have a daemon on each machine that is seen by all, with an [edge] of its own."""
+        for machine in self:
+            machine.begin()
+        for machine in self:
+            eventually(lambda m=machine: m.sees(len(self._machines)))
 
     @contextmanager
     def load(

@@ -97,7 +97,7 @@ class Machine:
     def start(self) -> None:
         self.troubles = Troubles()
         engine = SimpleNamespace(
-            events=None, troubles=self.troubles, state=self.state, clock=self._loop
+            events=None, intent=None, troubles=self.troubles, state=self.state, clock=self._loop
         )
         self.shared = Shared(engine, None, CLUSTER, self.name, self.link)
         self.standing = Standing(self.shared, self.state, self._loop)

@@ -19,6 +19,7 @@ from portico.engine.control.convergence import Convergence
 from portico.engine.control.operations import MachineDraining, Operations
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
+from portico.engine.instances.timetable import Timetable
 from portico.engine.prepare import Preparation
 from portico.ports.clock import Clock
 from portico.ports.state import State
@@ -163,13 +164,14 @@ def draining_of(
     return Draining(engine, neighbourhood, changes, convergence)
 
 
-def for_all_machines(
+def for_all_machines(  # noqa: PLR0913, PLR0917 - it stands before all that can be asked
     engine: Engine,
     home: Home,
     shared: Shared | None,
     operations: Operations,
     changes: Changes,
     preparation: Preparation,
+    timetable: Timetable,
 ) -> Operations:
     """The same operations; where the cluster has a store, changes are of all its machines."""
     if shared is None:
@@ -177,6 +179,7 @@ def for_all_machines(
     from portico.adapters.vault.children import ChildVault  # noqa: PLC0415 - few have a store
     from portico.engine.cluster.cluster_operations import ClusterOperations  # noqa: PLC0415
     from portico.engine.cluster.local_work import OwnWork  # noqa: PLC0415
+    from portico.engine.cluster.scheduled_runs import ScheduledRuns  # noqa: PLC0415
     from portico.engine.cluster.standing import Standing  # noqa: PLC0415
     from portico.engine.cluster.turns import Turns  # noqa: PLC0415
     from portico.system.cluster_store import KEY_FILE  # noqa: PLC0415
@@ -186,6 +189,7 @@ def for_all_machines(
     work = OwnWork(engine, operations, changes, preparation)
     turns = Turns(shared, standing, vault, work, engine.clock, engine.troubles)
     shared.beside["changes of the cluster"] = turns
+    timetable.claim = ScheduledRuns(engine, shared).claim
     stands_before = ClusterOperations(
         engine, operations, changes, preparation, shared, standing, vault
     )

@@ -172,7 +172,7 @@ async def _end_was_seen(changes: Changes, seconds: float) -> bool:
 
 def _is_idle(portico: Portico) -> bool:
     return not (
-        portico.shared
+        (portico.shared and portico.shared.is_waited_for)
         or portico.intent.desired.apps
         or portico.intent.desired.needs_nginx
         or portico.observed.instances

@@ -304,7 +304,9 @@ async def assemble(
         most_starting=cores,
         cluster=neighbourhood.cluster if neighbourhood else None,
     )
-    asked = for_all_machines(engine, home, shared, operations, changes, preparation)
+    asked = for_all_machines(
+        engine, home, shared, operations, changes, preparation, instances.timetable
+    )
     api = Api(asked)
     dashboard = late(lambda: dashboard_listener(asked, api, state, clock))
     state.tell(partial(troubles.report, "state"))

@@ -302,6 +302,10 @@ class Intent:
     def _is_scheduled(self, app: str) -> bool:
         return self._file.desired.apps[app].app.schedule is not None
 
+    def request_run(self, app: str) -> None:
+        """Of an app with a schedule, now."""
+        self._runs.add(app)
+
     def take_runs(self) -> frozenset[str]:
         """The runs asked for since this was called last."""
         runs, self._runs = frozenset(self._runs), set()

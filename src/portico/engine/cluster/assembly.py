@@ -60,6 +60,8 @@ class Shared:
         self._thumbprint = thumbprint
         self.revisions: Callable[[], Mapping[str, int]] = dict
         """What the presence of this machine says is in force."""
+        self.is_waited_for = True
+        """Whether the others count on the daemon; not after `down --all`, when it may exit."""
         self.beside: dict[str, Beat] = {}
         """What is started with it, by what a problem of it is of."""
 

@@ -107,6 +107,7 @@ class ClusterOperations:
                 "no file is in force in the cluster; run `portico up` in the folder of a program"
             )
         self._standing.follow()
+        self._shared.is_waited_for = True
         key = progress_key(self._shared.machine)
         taking = encoded(Progress(change="", state="done"))
         await self._shared.transaction([Compare(key, ABSENT)], [Put(key, taking)])
@@ -230,6 +231,7 @@ class ClusterOperations:
 
     async def _withdraw(self) -> None:
         self._standing.withdraw()
+        self._shared.is_waited_for = False
         with suppress(StoreUnavailable):  # then it counts as absent until it is removed
             await self._shared.transaction([], [Delete(progress_key(self._shared.machine))])
 

@@ -166,6 +166,7 @@ class Turns:
             try:
                 file = await self._file_of(change)
                 self._standing.begin(change.project, change.revision)
+                self._shared.is_waited_for = True
                 await self._work.make(change, file, lines.append)
                 self._standing.finish(change.project, change.revision)
             except PorticoError as error:

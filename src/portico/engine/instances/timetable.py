@@ -21,6 +21,10 @@ class Timetable:
         self._zones: dict[str | None, tzinfo] = {}
         self._timers: dict[tuple[str, str, str | None], Timer] = {}
         """By app, expression and zone: a change of either begins anew."""
+        self.claim: Callable[[str, float], None] | None = None
+        """Where machines share schedules: called with an app and the time of a run, which is then
+        due on the machine that gets it; None where each runs its own.
+        """
 
     def due(self) -> frozenset[str]:
         """The apps that are due, and those that were asked to run; each is returned once."""
@@ -32,7 +36,10 @@ class Timetable:
             key, zone = (name, expression, app.app.tz), self._zone(app.app.tz)
             if timer := self._timers.get(key):
                 timers[key], is_due = look(timer, now, zone)
-                struck.update([name] if is_due else [])
+                if is_due and timer.due and self.claim and app.app.schedule:
+                    self.claim(name, timer.due)
+                else:
+                    struck.update([name] if is_due else [])
             else:
                 timers[key] = set_timer(expression, now, zone)
         self._timers = timers

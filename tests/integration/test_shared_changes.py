@@ -1,0 +1,119 @@
+"""Changes of three machines that share an etcd: one machine at a time, under load."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from portico.core.model.shared import decoded, progress_key
+from portico.core.model.shared_change import Progress
+from tests import etcd as harness
+from tests.cluster import SITE, Machines, needs_root
+from tests.etcd import Etcd
+from tests.stack import PROGRAMS, eventually
+
+pytestmark = [
+    needs_root,
+    pytest.mark.skipif(bool(harness.MISSING), reason=harness.WHY_SKIPPED),
+]
+STEADY = {"rate": 60.0, "connections": 8, "seconds": 120.0, "timeout": 8.0, "posts": 0.3}
+Pids = dict[str, set[int]]
+
+
+class Shared:
+    def __init__(self, machines: Machines, store: Etcd) -> None:
+        self.machines, self.store = machines, store
+
+    def file(self, **env: str) -> str:
+        lines = "".join(f'env.{key} = "{value}"\n' for key, value in env.items())
+        return (
+            f'[apps.web]\ncommand = ["node", "{PROGRAMS}/echo.js"]\ninstances = 2\n{lines}'
+            f'[sites."{SITE}"]\napp = "web"\n'
+        )
+
+    def write(self, **env: str) -> None:
+        (self.machines["m1"].folder / "portico.toml").write_text(self.file(**env))
+
+    def pids(self) -> Pids:
+        return {m.name: {each["pid"] for each in m.instances("web")} for m in self.machines}
+
+    def state_of(self, machine: str) -> str:
+        """Of the last change that it has taken part in."""
+        key = self.machines.key(progress_key(machine))
+        progress = decoded(Progress, self.store.ctl("get", "--print-value-only", key).encode())
+        return progress.state if progress else ""
+
+    @contextmanager
+    def load(self) -> Iterator[None]:
+        """Nothing of it is lost."""
+        with self.machines.load("m1", **STEADY) as load:
+            yield
+            report = load.stop()
+        assert (report.lost, report.answers) == (0, report.answers)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    folder: Path = tmp_path_factory.mktemp("etcd")
+    with Machines("m1", "m2", "m3") as machines, machines.sharing(folder) as store:
+        found = Shared(machines, store)
+        machines.up(found.file(), shared=True)
+        yield found
+
+
+def are_others(before: Pids, after: Pids) -> bool:
+    return all(after[name] and not after[name] & before[name] for name in before)
+
+
+def test_a_file_and_a_reload_from_another_machine_replace_the_instances_of_all(shared):
+    before = shared.pids()
+    assert all(len(each) == 2 for each in before.values())
+    with shared.load():
+        shared.write(SAY="v2")
+        result = shared.machines["m1"].done("up")
+        between = shared.pids()
+        shared.machines["m3"].done("reload", "web")
+    assert are_others(before, between)
+    assert are_others(between, shared.pids())
+    assert "m3: done" in result.stderr
+
+
+def test_a_version_that_fails_touches_only_the_first_machine_which_takes_the_one_before(shared):
+    before = shared.pids()
+    shared.write(CRASH="1")
+    with shared.load():
+        result = shared.machines["m1"].portico("up")
+    after = shared.pids()
+    assert result.returncode == 1
+    assert "the file before is in force again on m1" in result.stderr
+    assert "nothing was changed on m2, m3" in result.stderr
+    assert (after["m2"], after["m3"]) == (before["m2"], before["m3"])
+    assert len(after["m1"]) == 2
+
+
+def test_a_daemon_that_is_killed_while_it_has_the_turn_continues(shared):
+    before, machines = shared.pids(), shared.machines
+    shared.write(SAY="v3", SLEEP="0.01")
+    command = threading.Thread(target=machines["m1"].done, args=("up",))
+    with shared.load():
+        command.start()
+        eventually(lambda: shared.state_of("m2") == "changing", every=0.02)
+        machines["m2"].kill_daemon()
+        machines["m2"].begin()
+        command.join(120)
+    assert shared.state_of("m3") == "done"
+    assert are_others(before, shared.pids())
+
+
+def test_a_machine_that_was_taken_down_takes_what_is_in_force(shared):
+    machines = shared.machines
+    machines["m3"].done("down", "--all")
+    machines["m1"].done("stop", "web")
+    machines["m1"].done("start", "web")
+    machines["m3"].begin()
+    machines["m3"].done("up")
+    assert all(len(each) == 2 for each in shared.pids().values())
