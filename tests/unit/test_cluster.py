@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from portico.core.config.notes import notes
-from portico.core.model.cluster import Machine, MemberList, placed_on
+from portico.core.model.cluster import Machine, MemberList, placed_on, shares
 from portico.core.model.names import PROJECT
 from portico.core.model.shared import SharedMachine, encoded
 from portico.core.model.stored import StoredItem
@@ -167,3 +167,41 @@ def test_a_machine_of_the_store_that_cannot_be_used_is_left_out(name, value):
     good = encoded(SharedMachine(address="10.0.0.2", port=9, labels=("web",), state="leaving"))
     found = machines_in({n: StoredItem(v, 1, 1) for n, v in ((name, value), ("m2", good))})
     assert found == {"m2": Machine(address="10.0.0.2", port=9, labels=("web",))}
+
+
+@pytest.mark.parametrize(
+    ("total", "machines", "counts"),
+    [
+        (7, ("m1", "m2", "m3"), [2, 2, 3]),
+        (6, ("m1", "m2", "m3"), [2, 2, 2]),
+        (2, ("m1", "m2", "m3"), [1, 1]),
+        (5, ("m1",), [5]),
+        (5, (), []),
+    ],
+)
+def test_a_total_is_spread_evenly_over_the_machines(total, machines, counts):
+    parts = shares("web", total, machines)
+    assert sorted(parts.values()) == counts
+    assert shares("web", total, reversed(machines)) == parts
+
+
+def test_a_machine_that_leaves_moves_no_instance_between_the_others():
+    names = [f"m{number}" for number in range(1, 8)]
+    for app in ("web", "jobs", "api"):
+        before = shares(app, 3, names)
+        for gone in names:
+            after = shares(app, 3, [name for name in names if name != gone])
+            assert before.keys() - {gone} <= after.keys()
+
+
+def test_a_machine_runs_its_part_of_a_total_and_is_one_that_requests_cross_to_if_it_has_any():
+    text = APPS.replace("instances = 3", "total = 3").replace('on = ["m2"]\n', "")
+    parts = {name: of_machine(name, text).desired for name in ("m1", "m2")}
+    counts = {name: desired.apps["jobs"].instances for name, desired in parts.items()}
+    assert counts == shares("jobs", 3, ("m1", "m2"))
+    one = text.replace("total = 3", "total = 1")
+    here = [n for n in parts if (d := of_machine(n, one).desired).is_here(d.apps["jobs"].app)]
+    assert here == [*shares("jobs", 1, ("m1", "m2"))]
+    assert problems_of('apps.web = { command = "x", total = 3, instances = 2 }') == [
+        "apps.web.total: cannot be combined with instances; set only one"
+    ]

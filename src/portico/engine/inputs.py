@@ -18,7 +18,7 @@ from portico.core.config.merging import (
     qualified_document,
 )
 from portico.core.model.cluster import Machine as ClusterMachine
-from portico.core.model.cluster import MemberList, OwnMachine
+from portico.core.model.cluster import MemberList, OwnMachine, shares
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.notification import MACHINE_KEY
 from portico.core.model.records import Revision
@@ -160,15 +160,27 @@ def read_files(inputs: Inputs, machine: Machine, identity: OwnMachine | None = N
 
 
 def _placed(desired: Desired, here: OwnMachine | None) -> Desired:
-    """With no instance of what other machines run."""
+    """With no instance of what other machines run, and its part of what all run together."""
     if here is None:
         return desired
     desired = replace(desired, machine=here.name)
-    apps = {
-        name: app if desired.is_here(app.app) else replace(app, instances=0)
-        for name, app in desired.apps.items()
-    }
-    return replace(desired, apps=apps)
+    apps = {name: _part_of(app, desired) for name, app in desired.apps.items()}
+    return replace(
+        desired,
+        apps={
+            name: app if desired.is_here(app.app) else replace(app, instances=0)
+            for name, app in apps.items()
+        },
+    )
+
+
+def _part_of(app: DesiredApp, desired: Desired) -> DesiredApp:
+    if app.app.total is None:
+        return app
+    parts = shares(app.name, app.app.total, desired.placed(app.app))
+    placed = app.app.model_copy(update={"on": tuple(parts)})
+    spec = replace(app.spec, app=placed)
+    return replace(app, instances=parts.get(desired.machine, 0), spec=spec)
 
 
 def request_of(revision: Revision) -> DocumentRequest:

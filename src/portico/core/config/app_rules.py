@@ -16,6 +16,7 @@ def app_findings(draft: Draft) -> Iterator[Finding]:
     for name, app in draft.document.apps.items():
         path: Path = ("apps", name)
         yield from _program(draft, path, app)
+        yield from _total(path, app)
         yield from _slots(draft, path, app)
         yield from _own_port(draft, path, app)
         yield from health_findings(draft, path, app)
@@ -52,8 +53,15 @@ def _program(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
             yield Finding(path, "has a command and a script; set only one")
 
 
+def _total(path: Path, app: App) -> Iterator[Finding]:
+    if app.total and "instances" in app.model_fields_set:
+        yield Finding((*path, "total"), "cannot be combined with instances; set only one")
+    if app.total and app.schedule:
+        yield Finding((*path, "total"), "cannot be combined with schedule: one run at a time")
+
+
 def _slots(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
-    if app.instances == "max" or draft.may_be_set(path, "instances"):
+    if app.total or app.instances == "max" or draft.may_be_set(path, "instances"):
         return
     for slot in app.slots:
         if int(slot) > app.instances:
@@ -66,8 +74,8 @@ def _own_port(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
         return
     if app.port is not None and not draft.may_be_set(path, "port"):
         yield Finding((*path, "find_port"), "cannot be combined with port, which sets the port")
-    several = app.instances != 1 and not app.port_fallback
-    if several and not draft.may_be_set(path, "instances", "port_fallback"):
+    several = (app.total or app.instances) != 1 and not app.port_fallback
+    if several and not draft.may_be_set(path, "instances", "total", "port_fallback"):
         yield Finding(
             (*path, "find_port"),
             "is for one instance; several cannot listen on the same port",

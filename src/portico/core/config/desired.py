@@ -81,7 +81,7 @@ def desired_from(  # noqa: PLR0913 - each is one fact that the file does not say
     apps = {
         name: DesiredApp(
             name,
-            cores if app.instances == "max" else app.instances,
+            app.total or (cores if app.instances == "max" else app.instances),
             spec_of(name, app, folder=folder, environ=environ, asked=asked.get(name, 0)),
             reached=name in reached,
             wait=waited.get(name, 0.0),

@@ -24,7 +24,8 @@ def peers_of_app(name: str, app: App) -> Iterator[Peer]:
     Of "max" instances those with a table of their own count, and one more.
     """
     named = max(map(int, app.slots), default=0)
-    for number in range(1, (named + 1 if app.instances == "max" else app.instances) + 1):
+    count = app.total or (named + 1 if app.instances == "max" else app.instances)
+    for number in range(1, count + 1):
         slot = app.slot(number)
         backup = ("apps", name, "slots", str(number), "backup") if slot.backup else None
         yield Peer(backup, app.down or bool(slot.down))

@@ -146,6 +146,11 @@ class App(Table):
     instances: Annotated[int, Field(ge=1, le=MAX_INSTANCES)] | Literal["max"] = Field(
         1, description='Number of instances; "max" is one per core.'
     )
+    total: Annotated[int, Field(ge=1, le=MAX_INSTANCES)] | None = Field(
+        None,
+        description="Number of instances on all machines together, in place of instances: each "
+        "that it is placed on runs a part of them.",
+    )
     port: Port | NoPort | None = Field(
         None,
         description="Port of the first instance; the next ones follow. Default: automatic. false: "

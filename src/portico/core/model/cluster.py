@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -83,6 +84,22 @@ class OwnMachine:
 def machine_host(name: str) -> str:
     """The DNS name in the certificate of a machine, which nobody resolves."""
     return f"{name}.machine.portico.internal"
+
+
+def shares(app: str, total: int, machines: Iterable[str]) -> Mapping[str, int]:
+    """By machine, how many of the instances of an app it runs, of those that run any.
+
+    As many on each; what is left over goes to those that come first by a hash of both names
+    (rendezvous hashing), so that a machine that comes or goes moves few of them.
+    """
+
+    def place(machine: str) -> bytes:
+        return hashlib.sha256(f"{app} {machine}".encode()).digest()
+
+    ranked = sorted(machines, key=place)
+    each, left = divmod(total, max(1, len(ranked)))
+    found = {name: each + (rank < left) for rank, name in enumerate(ranked)}
+    return {name: count for name, count in found.items() if count}
 
 
 def placed_on(on: Iterable[str], machines: Mapping[str, Machine]) -> tuple[str, ...]:

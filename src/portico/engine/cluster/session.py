@@ -19,6 +19,8 @@ from portico.ports.store import OutcomeUnknown, SessionEnded, Store
 DURATION: Final = 15
 """Seconds after which a session ends that nobody keeps."""
 INTERVAL: Final = 5.0
+FIRST_INTERVAL: Final = 0.5
+"""As long as there is no session."""
 SUBJECT: Final = "presence of this machine in the cluster's store"
 
 
@@ -67,7 +69,7 @@ class Session:
             self._troubles.resolve(SUBJECT)
 
     async def pause(self) -> None:
-        await self._clock.sleep(INTERVAL)
+        await self._clock.sleep(INTERVAL if self._number else FIRST_INTERVAL)
 
     async def end(self) -> None:
         """The daemon exits. Raises StoreUnavailable; then it ends by itself."""

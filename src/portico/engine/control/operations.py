@@ -291,14 +291,16 @@ class Operations(Reading):
         self, app: str, instances: int | str, who: Requester, folder: str | None
     ) -> FileChange:
         [app] = self._named(app, folder)
-        before = self._intent.desired.apps[app].instances
+        total = self._intent.desired.apps[app].app.total
+        before = total or self._intent.desired.apps[app].instances
         wanted = before + int(instances) if isinstance(instances, str) else instances
         if not 1 <= wanted <= MAX_INSTANCES:
             raise Refused(
                 f"cannot scale {app} to {wanted} instances: it must have 1 to {MAX_INSTANCES}; "
                 f"nothing was changed. `portico stop {app}` stops all of them"
             )
-        edit = self._revisions.with_app(app, {"instances": wanted}, f"scale {app} {wanted}", who)
+        key = "total" if total else "instances"
+        edit = self._revisions.with_app(app, {key: wanted}, f"scale {app} {wanted}", who)
         is_fewer = wanted < before
         return FileChange(edit, "scale", f"{app} {wanted}", smaller=is_fewer)
 
