@@ -108,6 +108,7 @@ OTHER: dict[str, object] = {
     "user": "other",
     "group": "other",
     "on": ["m1"],
+    "total": 4,
     "instances": 7,
     "port": 3000,
     "port_env": "OTHER",
