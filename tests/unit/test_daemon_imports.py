@@ -19,6 +19,22 @@ print(*(name for name in found if not name.startswith("_")))
 """
 
 
+OF_A_CLUSTER = """
+import sys
+import portico.daemon.main
+words = ("cluster", "machine_views", "machines_listener", "certificate_end", "near_lists", "etcd")
+found = {name for name in sys.modules for word in words if word in name.split(".")}
+print(*found - {"portico.core.model.cluster"})
+"""
+
+
+def test_a_daemon_that_is_in_no_cluster_imports_nothing_of_it():
+    ran = subprocess.run(
+        [sys.executable, "-c", OF_A_CLUSTER], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split() == []
+
+
 def test_a_daemon_imports_no_more_than_every_file_needs():
     ran = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, check=True)
     assert set(ran.stdout.split()) == NEEDED | OF_PYDANTIC

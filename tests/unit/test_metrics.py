@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from portico.core.model.certificate_views import CertificateView
-from portico.core.model.views import DaemonView, NginxView, StatusView
+from portico.core.model.views import DaemonView, NeighbourView, NginxView, StatusView
 from portico.engine.control.metrics import metrics_text
 from tests.fakes.control import app_view
 
@@ -95,3 +95,11 @@ def test_the_last_error_of_a_certificate_is_shown_until_it_is_resolved():
     text = metrics_text(status(), [certificate(error="no answer"), certificate("b.test")], NOW)
     assert 'portico_certificate_problem{certificate="a.test",reason="no answer"} 1\n' in text
     assert 'portico_certificate_problem{certificate="b.test"' not in text
+
+
+def test_on_a_machine_of_a_cluster_samples_of_apps_have_its_name():
+    other = NeighbourView(name="m2", address="10.0.0.2", reached=True, used=True, drained=True)
+    text = metrics_text(status(app_view("web"), machine="m1", neighbours=(other,)), [], NOW)
+    assert 'portico_instance_up{machine="m1",project="srv",app="web",instance="web.1.1"} 1' in text
+    assert 'portico_machine_drained{machine="m2"} 1\n' in text
+    assert "machine=" not in metrics_text(status(app_view("web")), [], NOW)

@@ -61,4 +61,14 @@ class Call:
 
 def answer_model(verb: Verb[Any]) -> type[View]:
     """`EmptyBody` for text."""
-    return VIEWS.get(verb.answer, EmptyBody)
+    if verb.answer == "str":
+        return EmptyBody
+    return VIEWS.get(verb.answer) or _machine_view(verb.answer)
+
+
+def _machine_view(name: str) -> type[View]:
+    """Only a daemon of a cluster has use for them, and the description of the API."""
+    from portico.core.model import machine_views  # noqa: PLC0415
+
+    found: type[View] = getattr(machine_views, name)
+    return found

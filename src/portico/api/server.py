@@ -62,7 +62,7 @@ class _Clients:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        pid, uid = _peer(writer.get_extra_info("socket"))
+        pid, uid = peer_of(writer)
         if task is None or uid not in self._allowed:
             writer.transport.abort()
             return
@@ -124,8 +124,9 @@ def _answers(path: Path) -> bool:
         return True
 
 
-def _peer(connection: socket.socket) -> tuple[int, int]:
+def peer_of(writer: asyncio.StreamWriter) -> tuple[int, int]:
     """Process and user at the other end, as the kernel recorded them at connect."""
+    connection = writer.get_extra_info("socket")
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, uid, _ = _CREDENTIALS.unpack(raw)
     return pid, uid

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
+from pwd import getpwnam
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from portico.adapters.certificates.issuing import CertificateChild
@@ -21,6 +24,7 @@ from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.engine.instances.timetable import Timetable
 from portico.engine.prepare import Preparation
+from portico.errors import Failed
 from portico.ports.clock import Clock
 from portico.ports.state import State
 from portico.system.home import Home
@@ -29,6 +33,7 @@ from portico.system.programs import StartProgram
 if TYPE_CHECKING:
     from portico.adapters.acme.authorities import Authorities
     from portico.api.dashboard.listener import DashboardListener
+    from portico.api.machines_listener import MachinesListener
     from portico.engine.cluster.assembly import Shared
     from portico.engine.cluster.neighbourhood import Neighbourhood
     from portico.importers.certbot_bridge import CertbotBridge
@@ -59,7 +64,8 @@ def dashboard_listener(
     from portico.api.dashboard.site import Dashboard  # noqa: PLC0415
 
     async def status() -> str:
-        return json_of(await operations.status()).decode()
+        own, machines = await operations.status(), await operations.machines()
+        return json_of({**dict(own), "machines": machines}).decode()
 
     return DashboardListener(
         Dashboard(operations, LiveStatus(status), clock.monotonic),
@@ -194,6 +200,41 @@ def for_all_machines(  # noqa: PLR0913, PLR0917 - it stands before all that can 
         engine, operations, changes, preparation, shared, standing, vault
     )
     return cast("Operations", stands_before)
+
+
+def machines_listener(
+    engine: Engine,
+    home: Home,
+    neighbourhood: Neighbourhood | None,
+    operations: Operations,
+    workers: str,
+) -> MachinesListener | None:
+    """What other machines ask this one. Lets operations ask them, too. `workers` is as in
+    `RenderContext`.
+    """
+    if neighbourhood is None:
+        return None
+    from portico.api.machines_listener import MachinesListener  # noqa: PLC0415 - few have one
+    from portico.core.model.neighbour import reports_socket  # noqa: PLC0415
+    from portico.engine.cluster.member import AnswersToMachines, Member  # noqa: PLC0415
+    from portico.engine.cluster.reports import MachineReports  # noqa: PLC0415
+
+    member = Member(engine, neighbourhood, partial(certificate_end, home))
+    operations.others = MachineReports(neighbourhood, member, neighbourhood.port, engine.clock)
+    answers = AnswersToMachines(operations, member, engine.clock.monotonic)
+    uids = {0, os.geteuid()} | ({getpwnam(workers.partition(" ")[0]).pw_uid} if workers else set())
+    return MachinesListener(answers, Path(reports_socket(str(home.path))), frozenset(uids))
+
+
+def certificate_end(home: Home) -> float | None:
+    """When the certificate of this machine expires, Unix time; None where it cannot be read."""
+    from portico.system.certificate_end import end_of  # noqa: PLC0415
+
+    try:
+        machine = own_machine(home)
+        return end_of(Path(machine.certificate).read_text()) if machine else None
+    except (OSError, ValueError, Failed):
+        return None
 
 
 def edited_document_of(source: str, folder: str, environ: Mapping[str, str]) -> DocumentRequest:

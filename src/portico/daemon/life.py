@@ -64,6 +64,9 @@ async def run_daemon(  # noqa: PLR0913 - what main has made
             start("dashboard", portico.dashboard.resume)
         if others := portico.neighbourhood:
             repeat("lists of other machines", others.look, others.pause)
+        if listener := portico.machines:
+            stack.callback(listener.close)
+            start("answers to other machines", listener.open)
         if shared := portico.shared:
             stack.push_async_callback(shared.end)
             with portico.troubles.fence("the cluster's store"):

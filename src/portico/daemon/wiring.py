@@ -52,6 +52,7 @@ from portico.daemon.late import (
     edited_document_of,
     for_all_machines,
     late,
+    machines_listener,
     neighbourhood_of,
     own_machine,
     shared_of,
@@ -98,6 +99,7 @@ from portico.system.names import (
 
 if TYPE_CHECKING:
     from portico.api.dashboard.listener import DashboardListener
+    from portico.api.machines_listener import MachinesListener
     from portico.engine.cluster.assembly import Shared
     from portico.engine.cluster.neighbourhood import Neighbourhood
 
@@ -123,6 +125,8 @@ class Portico:
     instances: Instances
     intent: Intent
     loop: ReconcileLoop
+    machines: MachinesListener | None
+    """As `neighbourhood`."""
     metrics: MetricsListener
     neighbourhood: Neighbourhood | None
     """None on a machine that is in no cluster."""
@@ -321,6 +325,7 @@ async def assemble(
         instances,
         intent,
         loop,
+        machines_listener(engine, home, neighbourhood, operations, workers),
         MetricsListener(
             api, lambda: intent.desired.edge.metrics or "", troubles, loop.after_round
         ),

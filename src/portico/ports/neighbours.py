@@ -13,6 +13,11 @@ class Neighbours(Protocol):
         with why there is no answer; the caller has the deadline.
         """
 
+    async def report(self, machine: str, target: str) -> bytes:
+        """The answer of the daemon of a machine to a GET, by its path and query, as above. Raises
+        Failed with why there is none.
+        """
+
     async def announce(self, text: str, *, drained: bool) -> None:
         """From now on others get this, or where it cannot be written an empty list; then it
         raises Failed. Load balancers are let know whether this machine is `drained`.

@@ -1,5 +1,6 @@
 """Lists of what is ready on machines, carried by their nginxes: ours is a file, others' are asked
-for on a unix socket, and nginx does the TLS (`core/render/machines.py`).
+for on a unix socket, and nginx does the TLS (`core/render/machine_server.py`). What daemons report
+to each other takes the same way.
 
 In Python the TLS of 49 neighbours, two times a second, took 8 % of a core and 16 MB more.
 """
@@ -7,6 +8,7 @@ In Python the TLS of 49 neighbours, two times a second, took 8 % of a core and 1
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -20,6 +22,8 @@ from portico.system.files import write
 
 READ_SIZE: Final = 1 << 14
 MAX_LIST_SIZE: Final = 1 << 20
+MAX_REPORT_SIZE: Final = 8 << 20
+"""A status of ten thousand instances is below 6 MiB."""
 READABLE: Final = 0o644
 """nginx's workers are another user."""
 _REASONS: Final = {
@@ -27,6 +31,7 @@ _REASONS: Final = {
     HTTPStatus.GATEWAY_TIMEOUT: "it does not answer in time",
     HTTPStatus.BAD_REQUEST: "it does not accept the certificate of this machine",
     HTTPStatus.FORBIDDEN: "it does not accept this machine",
+    HTTPStatus.SERVICE_UNAVAILABLE: "porticod does not answer there",
 }
 
 
@@ -38,21 +43,33 @@ class NearLists:
         self._drained = Path(drained_mark_path(home))
 
     async def ask(self, machine: str) -> bytes:
+        status, body = await self._answer(f"/{machine}/near.json", MAX_LIST_SIZE)
+        if status == HTTPStatus.NOT_FOUND:
+            return b""
+        if status != HTTPStatus.OK:
+            raise Failed(_reason(status))
+        return body
+
+    async def report(self, machine: str, target: str) -> bytes:
+        status, body = await self._answer(f"/{machine}{target}", MAX_REPORT_SIZE)
+        if status == HTTPStatus.OK:
+            return body
+        if why := _error_in(body):
+            raise Failed(why)
+        is_older = status == HTTPStatus.NOT_FOUND
+        raise Failed("its Portico is older, and reports nothing" if is_older else _reason(status))
+
+    async def _answer(self, path: str, most: int) -> tuple[int, bytes]:
         try:
             reader, writer = await asyncio.open_unix_connection(self._socket)
         except OSError as error:
             raise Failed(f"nginx of this machine does not answer: {error.strerror}") from None
         try:
-            status, body = await _get(f"/{machine}/near.json", reader, writer)
+            return await _get(path, reader, writer, most)
         except (OSError, EOFError, h11.RemoteProtocolError) as error:
             raise Failed(f"nginx of this machine gives no answer: {error}") from None
         finally:
             writer.transport.abort()
-        if status == HTTPStatus.NOT_FOUND:
-            return b""
-        if status != HTTPStatus.OK:
-            raise Failed(_REASONS.get(HTTPStatus(status), f"it answers {status}"))
-        return body
 
     async def announce(self, text: str, *, drained: bool) -> None:
         try:
@@ -73,8 +90,20 @@ class NearLists:
             self._drained.unlink(missing_ok=True)
 
 
+def _reason(status: int) -> str:
+    return _REASONS.get(HTTPStatus(status), f"it answers {status}")
+
+
+def _error_in(body: bytes) -> str:
+    """What a daemon has refused, as its ErrorView says it; empty for an answer of nginx."""
+    try:
+        return str(json.loads(body)["error"])
+    except (ValueError, TypeError, KeyError):
+        return ""
+
+
 async def _get(
-    path: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    path: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, most: int
 ) -> tuple[int, bytes]:
     http = h11.Connection(h11.CLIENT)
     head = h11.Request(
@@ -90,8 +119,8 @@ async def _get(
             status = event.status_code
         elif isinstance(event, h11.Data):
             body += event.data
-            if len(body) > MAX_LIST_SIZE:
-                raise EOFError(f"more than {MAX_LIST_SIZE} bytes")
+            if len(body) > most:
+                raise EOFError(f"more than {most} bytes")
         elif isinstance(event, h11.EndOfMessage):
             return status, bytes(body)
         else:  # its connection was closed

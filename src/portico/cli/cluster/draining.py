@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from portico.cli.session import Session
 from portico.cli.watching import watch_and_report
-from portico.core.model import verbs
+from portico.core.model import machine_verbs
 
 
 def drain(session: Session) -> None:
     client = session.client()
-    watch_and_report(session, client, client.ask(verbs.DRAIN))
+    watch_and_report(session, client, client.ask(machine_verbs.DRAIN))
 
 
 def undrain(session: Session) -> None:
     client = session.client()
-    watch_and_report(session, client, client.ask(verbs.UNDRAIN))
+    watch_and_report(session, client, client.ask(machine_verbs.UNDRAIN))

@@ -59,8 +59,15 @@ def near_list_path(home: str) -> str:
 
 
 def neighbours_socket(home: str) -> str:
-    """Where nginx passes `/NAME/near.json` on to other machines: for this user alone."""
+    """Where nginx passes `/NAME/near.json` and `/NAME/v1/…` on to other machines:
+    for this user alone.
+    """
     return f"{home}/cluster/neighbours.sock"
+
+
+def reports_socket(home: str) -> str:
+    """Where the daemon answers other machines; nginx's workers, another user, connect to it."""
+    return f"{home}/nginx/reports.sock"
 
 
 def drained_mark_path(home: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from portico.core.model.certificate_verbs import CERTIFICATE_VERBS
+from portico.core.model.machine_verbs import MACHINE_VERBS
 from portico.core.model.verb import QUICK_TIMEOUT, Argument, Verb
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ _SHARED_QUERY: Final[Mapping[str, str]] = {
 }
 """Query of verbs that change all machines of such a cluster."""
 _FOLDER_SHARED_QUERY: Final[Mapping[str, str]] = {**_FOLDER_QUERY, **_SHARED_QUERY}
+_MACHINE_HELP: Final = "Of this machine of the cluster; default: the one that answers."
 _ONE_APP: Final = Argument("app", "name of the app", "APP")
 _APPS_HELP: Final = "name of an app or project; default: the project of this folder, or all"
 _APPS: Final = Argument("app", _APPS_HELP, "APP", is_optional=True)
@@ -91,7 +93,7 @@ TRAFFIC: Final[Verb[TrafficSeriesView]] = Verb(
     "TrafficSeriesView",
     query={
         "project": "Only of this project.",
-        "machine": "Only of this machine; this one has no name.",
+        "machine": _MACHINE_HELP,
         "site": "Only of this site; `stream 5432` is the stream `5432`.",
         "route": "Only of this route, as the file has it; empty: of what no route takes.",
         "app": "Only those passed to this app.",
@@ -264,15 +266,6 @@ UPGRADE: Final[Verb[ChangeView]] = Verb(
     "/v1/upgrade",
     "Switch nginx to the installed program without losing a request.",
 )
-DRAIN: Final[Verb[ChangeView]] = Verb(
-    "drain",
-    "POST",
-    "/v1/cluster/drain",
-    "Leave the apps of this machine to the other machines of the cluster.",
-)
-UNDRAIN: Final[Verb[ChangeView]] = Verb(
-    "undrain", "POST", "/v1/cluster/undrain", "Run the apps of a drained machine again."
-)
 CLUSTER: Final[Verb[ClusterView]] = Verb(
     "cluster",
     "GET",
@@ -350,6 +343,7 @@ EVENTS: Final[Verb[Sequence[EventView]]] = Verb(
         "since": "Only from then on. Unix time, seconds.",
         "until": "Only before then. Unix time, seconds.",
         "before": "Only events with a smaller number, for the next page.",
+        "machine": _MACHINE_HELP,
         **_EVENTS_QUERY,
     },
     seconds=QUICK_TIMEOUT,
@@ -438,5 +432,6 @@ VERSION: Final[Verb[VersionView]] = Verb(
 VERBS: Final[tuple[Verb[Any], ...]] = (
     *(value for value in list(globals().values()) if isinstance(value, Verb)),
     *CERTIFICATE_VERBS,
+    *MACHINE_VERBS,
 )
 """In the order above, which is also that of commands in `portico --help`."""

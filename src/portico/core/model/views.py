@@ -310,6 +310,9 @@ class NeighbourView(View):
     used: bool = Field(description="Whether requests are sent to it.")
     drained: bool = Field(False, description="By `portico cluster drain`.")
     reason: str = Field("", description="Why it did not answer.")
+    since: float | None = Field(
+        None, description="Since when it does not answer. Unix time, seconds."
+    )
     apps: Mapping[str, int] = Field(
         default_factory=dict, description="How many instances of each app are ready there."
     )
@@ -399,6 +402,7 @@ class EventView(View):
         "",
         description="Command line of the process that requested it, as it reports itself.",
     )
+    machine: str = Field("", description="Where it happened; empty outside a cluster.")
 
 
 class TrustView(View):

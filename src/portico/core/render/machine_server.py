@@ -1,5 +1,6 @@
 """What other machines of the cluster reach: the server for requests that cross, which passes them
-to own instances, and the way on which the daemon asks theirs what is ready there (`machines`).
+to own instances, and for what they ask: what is ready here, and what the daemon reports. And the
+way on which the daemon asks theirs.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from typing import Final
 
 from portico.core.model.cluster import OwnMachine
 from portico.core.model.desired import Desired
+from portico.core.model.machine_verbs import REPORTED_PATHS
 from portico.core.model.names import bracketed, label_of
-from portico.core.model.neighbour import near_list_path, neighbours_socket
+from portico.core.model.neighbour import near_list_path, neighbours_socket, reports_socket
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.render.alpn import BACKLOG
@@ -61,6 +63,8 @@ _TARGET, _RETRY_TARGET, _OVER, _STRANGER, _UNSENT = (
     for name in ("crossed", "crossed_again", "crossed_over", "stranger", "unsent")
 )
 _AGAIN, _END, _STREAM, _CALL = "@again", "@end", "@stream", "@call"
+_SILENT: Final = "@silent"
+"""Where the daemon does not answer."""
 _STREAM_CODE, _CALL_CODE = "418", "419"
 
 
@@ -146,8 +150,12 @@ def _crossing_server(
         yield d("keepalive_min_timeout", RECEIVER_KEEPALIVE)
     yield d("keepalive_requests", "100000")
     yield d("if", Raw(f"(${_STRANGER})"), block=(d("return", "403"),))
-    near = f"{INTERNAL_PREFIX}/near"
-    question = (d("rewrite", Raw(r"^/near\.json$"), near, "last"), d("return", "404"))
+    near, report = f"{INTERNAL_PREFIX}/near", f"{INTERNAL_PREFIX}/report"
+    question = (
+        d("rewrite", Raw(r"^/near\.json$"), near, "last"),
+        d("rewrite", Raw(f"^({'|'.join(REPORTED_PATHS)})$"), Raw(f"{report}$1"), "last"),
+        d("return", "404"),
+    )
     yield d("if", Raw(f'($http_{_variable(APP)} = "")'), block=question)
     file = (
         d("internal"),
@@ -155,7 +163,20 @@ def _crossing_server(
         d("alias", near_list_path(context.home)),
     )
     yield d("location", "=", near, block=file)
+    yield d("location", f"{report}/", block=_report(context.home))
     yield from _crossed_locations()
+
+
+def _report(home: str) -> Iterator[Directive]:
+    """Its socket serves verbs that change nothing, and no others."""
+    yield d("internal")
+    yield d("limit_except", "GET", block=(d("deny", "all"),))
+    yield d("client_max_body_size", "1k")
+    yield d("proxy_connect_timeout", milliseconds(CONNECT_TIMEOUT))
+    yield d("proxy_read_timeout", milliseconds(CONNECT_TIMEOUT))
+    yield d("proxy_max_temp_file_size", "0")
+    yield d("error_page", "502", "504", "=503", _SILENT)
+    yield d("proxy_pass", f"http://unix:{reports_socket(home)}:/")
 
 
 def _crossed_locations() -> Iterator[Directive]:
@@ -193,6 +214,7 @@ def _crossed_locations() -> Iterator[Directive]:
     yield d("location", _STREAM, block=stream)
     yield d("location", _CALL, block=_call())
     yield d("location", _END, block=_end())
+    yield d("location", _SILENT, block=(d("return", "503"),))
 
 
 def _passing() -> Iterator[Directive]:
@@ -248,7 +270,13 @@ def _asking_server(
             *tls_to_machines(machine, "proxy", name),
             d("proxy_connect_timeout", milliseconds(CONNECT_TIMEOUT)),
             d("proxy_read_timeout", milliseconds(CONNECT_TIMEOUT)),
-            d("proxy_pass", f"https://{at}/near.json"),
         )
-        yield d("location", "=", f"/{name}/near.json", block=lines)
+        near = (*lines, d("proxy_pass", f"https://{at}/near.json"))
+        reports = (
+            *lines,
+            d("proxy_max_temp_file_size", "0"),
+            d("proxy_pass", f"https://{at}/v1/"),
+        )
+        yield d("location", "=", f"/{name}/near.json", block=near)
+        yield d("location", f"/{name}/v1/", block=reports)
     yield d("location", "/", block=(d("return", "404"),))

@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 class Neighbourhood:
     def __init__(self, engine: Engine, machine: str, port: Neighbours) -> None:
         """`machine` is the own name."""
-        self._engine, self._clock, self.machine, self._port = engine, engine.clock, machine, port
+        self._engine, self._clock = engine, engine.clock
+        self.machine, self.port = machine, port
         self.absent: Callable[[], Collection[str]] = tuple
         """The machines that the store does not hear of; none where there is no store."""
         self._neighbours: Mapping[str, Neighbour] = {}
@@ -39,6 +40,8 @@ class Neighbourhood:
         """By machine, the last answer and what it says: most are the same as the one before."""
         self._announced: NearList | None = None
         self._withdrawn: dict[str, float] = {}
+        self._silent_since: dict[str, float] = {}
+        """By machine, wall time of the first question in a row that it did not answer."""
         self._first = self._next_at = 0.0
         self._wait = departure_wait(1)
         """As long as the other machines are not known: an earlier daemon may have known them."""
@@ -56,7 +59,7 @@ class Neighbourhood:
     async def announce(self, near: NearList) -> None:
         """Raises Failed where it cannot be written; others then get an empty list."""
         try:
-            await self._port.announce(near_text(near), drained=near.leaving)
+            await self.port.announce(near_text(near), drained=near.leaving)
         except Failed:
             self._note_announced(NearList(self.machine, leaving=True))
             raise
@@ -87,6 +90,7 @@ class Neighbourhood:
             absent = ()  # it is by nginx that others are asked
         after = judged(before, dict(zip(before, answers, strict=True)), absent)
         self._note_verdicts(before, after)
+        self._note_silence(after)
         if after != self._neighbours or (not after and self._engine.intent.left):
             self._neighbours = after
             self._leave_apps_to_others()
@@ -98,7 +102,7 @@ class Neighbourhood:
     async def _ask(self, name: str, count: int) -> NearList | str:
         try:
             async with asyncio.timeout(interval(count)):
-                text = await self._port.ask(name)
+                text = await self.port.ask(name)
             return self._parsed(name, text)
         except TimeoutError:
             return "it does not answer in time"
@@ -121,6 +125,12 @@ class Neighbourhood:
             text = f"gets no requests: {now.reason}" if now.is_out else "gets requests again"
             self._engine.events.note("machine", name, text)
             log.log(logging.WARNING if now.is_out else logging.INFO, "machine %s %s", name, text)
+
+    def _note_silence(self, after: Mapping[str, Neighbour]) -> None:
+        now, before = self._clock.now(), self._silent_since
+        self._silent_since = {
+            name: before.get(name, now) for name, each in after.items() if each.failures
+        }
 
     def is_known(self) -> bool:
         """Whether any of them has answered, and the others have, or did not in time."""
@@ -149,6 +159,7 @@ class Neighbourhood:
                 used=each.has_answered and not each.is_out,
                 drained=each.leaving,
                 reason=each.reason,
+                since=self._silent_since.get(each.name),
                 apps=each.apps,
             )
             for each in self._neighbours.values()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from portico.core.model.certificate_views import CertificateView
 from portico.core.model.exposition import Sample, family
@@ -17,7 +17,7 @@ def metrics_text(status: StatusView, certificates: Sequence[CertificateView], no
     return "".join(
         (
             *_daemon(status),
-            *_apps(status.apps),
+            *_apps(status.apps, _machine_label(status)),
             *_servers(status.upstreams),
             *_machines(status.neighbours),
             *_certificates(wanted, now),
@@ -27,7 +27,7 @@ def metrics_text(status: StatusView, certificates: Sequence[CertificateView], no
 
 def _daemon(status: StatusView) -> Iterator[str]:
     daemon, nginx = status.daemon, status.nginx
-    versions = {"version": daemon.version, "nginx": nginx.version}
+    versions = {"version": daemon.version, "nginx": nginx.version, **_machine_label(status)}
     yield family("portico_info", "Versions; always 1.", [(versions, 1)])
     yield family("portico_uptime_seconds", "Of the daemon.", [({}, daemon.uptime_s)])
     yield family("portico_memory_bytes", "Of the daemon.", [({}, daemon.memory_bytes)])
@@ -55,20 +55,32 @@ def _daemon(status: StatusView) -> Iterator[str]:
     )
 
 
-def _apps(apps: Sequence[AppView]) -> Iterator[str]:
+def _machine_label(status: StatusView) -> dict[str, str]:
+    """On a machine of a cluster, so that the sums of an app over machines are by name."""
+    return {"machine": status.machine} if status.machine else {}
+
+
+def _apps(apps: Sequence[AppView], machine: dict[str, str]) -> Iterator[str]:
+    def labels_of(app: AppView) -> dict[str, str]:
+        return {**machine, "project": app.project, "app": app.name}
+
     yield family(
         "portico_app_instances_wanted",
         "Configured instances of an app.",
-        [(_labels_of(app), app.wanted) for app in apps],
+        [(labels_of(app), app.wanted) for app in apps],
     )
-    yield family("portico_app_instances", "Instances by state.", _by_state(apps))
+    yield family(
+        "portico_app_instances",
+        "Instances by state.",
+        [each for app in apps for each in _by_state(app, labels_of(app))],
+    )
     yield family(
         "portico_app_restarts_total",
         "Restarts of the current instances.",
-        [(_labels_of(app), sum(i.restarts for i in app.instances)) for app in apps],
+        [(labels_of(app), sum(i.restarts for i in app.instances)) for app in apps],
         kind="counter",
     )
-    every = [({**_labels_of(app), "instance": i.id}, i) for app in apps for i in app.instances]
+    every = [({**labels_of(app), "instance": i.id}, i) for app in apps for i in app.instances]
     yield family(
         "portico_instance_memory_bytes",
         "Resident memory of an instance.",
@@ -98,7 +110,7 @@ def _apps(apps: Sequence[AppView]) -> Iterator[str]:
     yield family(
         "portico_app_waits",
         "What an app waits for before it starts; always 1.",
-        [({**_labels_of(app), "reason": app.waits}, 1) for app in apps if app.waits],
+        [({**labels_of(app), "reason": app.waits}, 1) for app in apps if app.waits],
     )
     yield family(
         "portico_instance_restarts",
@@ -130,18 +142,23 @@ def _machines(neighbours: Sequence[NeighbourView]) -> Iterator[str]:
             "Whether another machine of the cluster answers this one.",
             [({"machine": each.name}, each.reached) for each in neighbours],
         )
+        yield family(
+            "portico_machine_used",
+            "Whether requests are sent to another machine of the cluster.",
+            [({"machine": each.name}, each.used) for each in neighbours],
+        )
+        yield family(
+            "portico_machine_drained",
+            "Whether another machine of the cluster is drained.",
+            [({"machine": each.name}, each.drained) for each in neighbours],
+        )
 
 
-def _labels_of(app: AppView) -> dict[str, str]:
-    return {"project": app.project, "app": app.name}
-
-
-def _by_state(apps: Sequence[AppView]) -> Iterator[Sample]:
+def _by_state(app: AppView, labels: Mapping[str, str]) -> Iterator[Sample]:
     """Every state, so that none vanishes from a graph when nothing is in it."""
-    for app in apps:
-        counted = Counter(i.state for i in app.instances)
-        for state in InstanceState:
-            yield {**_labels_of(app), "state": state.value}, counted[state.value]
+    counted = Counter(i.state for i in app.instances)
+    for state in InstanceState:
+        yield {**labels, "state": state.value}, counted[state.value]
 
 
 def _certificates(views: Sequence[CertificateView], now: float) -> Iterator[str]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from portico import __version__
 from portico.core.model.document import Document
@@ -50,6 +50,9 @@ from portico.errors import ConfigError, Failed, PorticoError, Problem, Refused
 from portico.ports.files import Logs
 from portico.ports.traffic import Traffic
 
+if TYPE_CHECKING:
+    from portico.core.model.machine_views import ClusterCheckView, MachineView, MemberView
+
 EVENTS_SHOWN: Final = 100
 MAX_EVENTS_SHOWN: Final = 1000
 """In one answer: the loop has other things to do."""
@@ -58,6 +61,22 @@ MAX_OUTPUT_LINES: Final = 1000
 ReadFile = Callable[[str, str, Mapping[str, str]], DocumentRequest]
 """From its path, its folder and the environment of `up`. Blocks, and raises ConfigError."""
 _MAX_NUMBER: Final = 10**11
+
+
+class OtherMachines(Protocol):
+    def is_other(self, machine: str | None) -> bool: ...
+
+    async def views(self, only: str | None) -> list[MachineView]: ...
+
+    async def events(self, machine: str, query: Mapping[str, str | None]) -> list[EventView]: ...
+
+    async def traffic(
+        self, machine: str, query: Mapping[str, str | None]
+    ) -> TrafficSeriesView: ...
+
+    async def check(self) -> ClusterCheckView: ...
+
+    async def member(self) -> MemberView: ...
 
 
 class Reading(CertificateOperations):
@@ -80,6 +99,8 @@ class Reading(CertificateOperations):
         self._preparation, self._in_force, self._report = preparation, in_force, report
         self._nginx_programs, self._traffic = nginx_programs, traffic
         self._output, self._edited = Output(engine, logs), edited
+        self.others: OtherMachines | None = None
+        """None on a machine that is in no cluster. Its parts stand on these."""
 
     async def status(self, app: str | None = None, folder: str | None = None) -> StatusView:
         """Of an app or a project, if one is named."""
@@ -159,7 +180,7 @@ class Reading(CertificateOperations):
             if not shown or name_of(revision) in shown
         ]
 
-    def events(  # noqa: PLR0913, PLR0917 - each is a word of the query
+    async def events(  # noqa: PLR0913, PLR0917 - each is a word of the query
         self,
         app: str | None = None,
         count: str | None = None,
@@ -168,12 +189,18 @@ class Reading(CertificateOperations):
         until: str | None = None,
         before: str | None = None,
         folder: str | None = None,
+        machine: str | None = None,
     ) -> list[EventView]:
+        if other := self._other(machine):
+            query = {"app": app, "count": count, "kind": kind}
+            query |= {"since": since, "until": until, "before": before}
+            return await other.events(machine or "", query)
         wanted = self._event_filter(app, kind, since, until, folder)
         if (number := number_in("before", before)) is not None:
             wanted = replace(wanted, before=int(number))
         limit = _count_in(count, EVENTS_SHOWN, MAX_EVENTS_SHOWN)
-        return [_event_view(each) for each in reversed(self._events.newest(wanted, limit))]
+        found = reversed(self._events.newest(wanted, limit))
+        return [_event_view(each, self._intent.desired.machine) for each in found]
 
     def follow_events(
         self,
@@ -189,7 +216,7 @@ class Reading(CertificateOperations):
 
     async def _follow_events(self, wanted: EventFilter, after: int) -> AsyncIterator[EventView]:
         async for each in self._events.follow(wanted, after):
-            yield _event_view(each)
+            yield _event_view(each, self._intent.desired.machine)
 
     def _event_filter(
         self,
@@ -250,7 +277,7 @@ class Reading(CertificateOperations):
 
     async def metrics(self) -> str:
         """The status, the certificates and the requests in the text format of Prometheus."""
-        status, certificates = await self.status(), await self.certificates()
+        status, certificates = await self._report.view(), await self.certificates()
         text = metrics_text(status, certificates, self._clock.now())
         return text + await self._traffic.metrics()
 
@@ -268,17 +295,39 @@ class Reading(CertificateOperations):
         """
         every = {
             "project": project,
-            "machine": machine,
             "site": site,
             "route": route,
             "app": app,
             "instance": instance,
         }
         of = {name: value for name, value in every.items() if value is not None}
+        if other := self._other(machine):
+            return await other.traffic(machine or "", of)
         found = await self._traffic.series(of)
         if found is None:
             raise Failed("cannot show requests: the program that counts them does not answer yet")
-        return TrafficSeriesView(**of, **found)
+        return TrafficSeriesView(machine=self._intent.desired.machine, **of, **found)
+
+    async def machines(self, machine: str | None = None) -> list[MachineView]:
+        """The other ones. A machine that does not answer is one of them, too."""
+        return await self.others.views(machine) if self.others else []
+
+    async def member(self) -> MemberView:
+        return await self._in_any_cluster().member()
+
+    async def check_cluster(self) -> ClusterCheckView:
+        return await self._in_any_cluster().check()
+
+    def _other(self, machine: str | None) -> OtherMachines | None:
+        """What asks it, if another machine is meant. Refused where there are none."""
+        if not machine or (self.others and not self.others.is_other(machine)):
+            return None
+        return self._in_any_cluster()
+
+    def _in_any_cluster(self) -> OtherMachines:
+        if self.others is None:
+            raise Refused("this machine is in no cluster")
+        return self.others
 
     async def nginx(self) -> NginxBuildsView:
         return await self._nginx_programs.view()
@@ -328,7 +377,7 @@ def _slot_in(app: str, place: str) -> int:
     return int(found[1])
 
 
-def _event_view(event: Event) -> EventView:
+def _event_view(event: Event, machine: str) -> EventView:
     return EventView(
         number=event.number,
         at=event.at,
@@ -338,4 +387,5 @@ def _event_view(event: Event) -> EventView:
         project=event.project,
         uid=event.uid,
         command=event.command,
+        machine=machine,
     )

@@ -1,0 +1,55 @@
+"""What can be asked of the daemon about the machines of a cluster, as in `verbs.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from portico.core.model.verb import QUICK_TIMEOUT, Verb
+
+if TYPE_CHECKING:
+    from portico.core.model.machine_views import ClusterCheckView, MachineView, MemberView
+    from portico.core.model.views import ChangeView
+
+MACHINES: Final[Verb[Sequence[MachineView]]] = Verb(
+    "machines",
+    "GET",
+    "/v1/machines",
+    "Show what the other machines of the cluster say of themselves.",
+    "MachineView",
+    "list",
+    query={"machine": "Only this one."},
+    seconds=QUICK_TIMEOUT,
+)
+MEMBER: Final[Verb[MemberView]] = Verb(
+    "member",
+    "GET",
+    "/v1/cluster/member",
+    "Show what the machines of a cluster compare with each other, of this one.",
+    "MemberView",
+    seconds=QUICK_TIMEOUT,
+)
+CHECK_CLUSTER: Final[Verb[ClusterCheckView]] = Verb(
+    "check_cluster",
+    "GET",
+    "/v1/cluster/check",
+    "Compare the machines of the cluster: clocks, versions, files, certificates.",
+    "ClusterCheckView",
+    seconds=QUICK_TIMEOUT,
+)
+DRAIN: Final[Verb[ChangeView]] = Verb(
+    "drain",
+    "POST",
+    "/v1/cluster/drain",
+    "Leave the apps of this machine to the other machines of the cluster.",
+)
+UNDRAIN: Final[Verb[ChangeView]] = Verb(
+    "undrain", "POST", "/v1/cluster/undrain", "Run the apps of a drained machine again."
+)
+
+MACHINE_VERBS: Final[tuple[Verb[Any], ...]] = tuple(
+    value for value in list(globals().values()) if isinstance(value, Verb)
+)
+
+REPORTED_PATHS: Final = ("/v1/status", "/v1/cluster/member", "/v1/events", "/v1/traffic")
+"""What other machines may ask a daemon, with GET."""

@@ -1,0 +1,159 @@
+"""What differs between the machines of a cluster that should not, and what fails between them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from portico.core.model.machine_views import (
+    ClusterFindingView,
+    ClusterMachineView,
+    MemberView,
+)
+from portico.core.model.moments import moment
+
+CLOCK_TOLERANCE: Final = 2.0
+"""Seconds between two clocks."""
+RENEWAL_NOTICE: Final = 180 * 86400.0
+"""Seconds before the end of a machine's certificate from which on a new one is recommended."""
+_MACHINE_TABLES: Final = frozenset({"edge"})
+"""Tables of the file that may differ from machine to machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberAnswer:
+    """What another machine answered, or why it did not."""
+
+    name: str
+    member: MemberView | None
+    problem: str = ""
+    asked: float = 0.0
+    """Wall time of this machine at the question."""
+    round_trip: float = 0.0
+    """Seconds."""
+
+    @property
+    def apart(self) -> float | None:
+        """How far its clock is ahead of ours, in seconds: its time is that of half the way."""
+        if self.member is None or self.member.time is None:
+            return None
+        return self.member.time - (self.asked + self.round_trip / 2)
+
+
+def digest_of(document: Mapping[str, object]) -> str:
+    """Of a file in force, without what may differ from machine to machine."""
+    shared = {key: each for key, each in document.items() if key not in _MACHINE_TABLES}
+    text = json.dumps(shared, sort_keys=True, default=str, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def machine_rows(
+    own: MemberView, answers: Sequence[MemberAnswer]
+) -> tuple[ClusterMachineView, ...]:
+    return (
+        _row(own.machine, own, 0.0),
+        *(_row(each.name, each.member, each.apart) for each in answers),
+    )
+
+
+def _row(name: str, member: MemberView | None, apart: float | None) -> ClusterMachineView:
+    return ClusterMachineView(
+        name=name,
+        answers=member is not None,
+        version=member.version if member else None,
+        apart_s=None if apart is None else round(apart, 2),
+        certificate_until=member.certificate_until if member else None,
+    )
+
+
+def findings(
+    own: MemberView, answers: Sequence[MemberAnswer], now: float
+) -> list[ClusterFindingView]:
+    """Errors first. `now` is wall time."""
+    members = [own, *(each.member for each in answers if each.member)]
+    found = [
+        *_unanswered(answers),
+        *_unreached(members),
+        *_clocks(own.machine, answers),
+        *_versions(members),
+        *_files(members),
+        *(each for member in members for each in _certificate(member, now)),
+    ]
+    return sorted(found, key=lambda each: each.severity)
+
+
+def _error(machine: str, what: str) -> ClusterFindingView:
+    return ClusterFindingView(severity="error", machine=machine, what=what)
+
+
+def _warning(machine: str, what: str) -> ClusterFindingView:
+    return ClusterFindingView(severity="warning", machine=machine, what=what)
+
+
+def _unanswered(answers: Sequence[MemberAnswer]) -> Iterator[ClusterFindingView]:
+    for each in answers:
+        if each.member is None:
+            yield _error(each.name, f"gives no answer: {each.problem}")
+
+
+def _unreached(members: Sequence[MemberView]) -> Iterator[ClusterFindingView]:
+    """Each way of a pair: a firewall may close one of them."""
+    for member in members:
+        for name, why in (member.unreached or {}).items():
+            yield _error(member.machine, f"does not reach {name}: {why}")
+
+
+def _clocks(own: str, answers: Sequence[MemberAnswer]) -> Iterator[ClusterFindingView]:
+    for each in answers:
+        if each.apart is not None and abs(each.apart) > CLOCK_TOLERANCE + each.round_trip / 2:
+            way = "ahead of" if each.apart > 0 else "behind"
+            yield _warning(
+                each.name,
+                f"its clock is {abs(each.apart):.1f} s {way} that of {own}; synchronize both "
+                "by NTP",
+            )
+
+
+def _versions(members: Sequence[MemberView]) -> Iterator[ClusterFindingView]:
+    """A machine that does not say its version is of another one."""
+    for what, of in (
+        ("version {} of Portico", {each.machine: each.version or "unknown" for each in members}),
+        (
+            "version {} of the lists by which machines say what is ready",
+            {each.machine: str(each.lists or "unknown") for each in members},
+        ),
+    ):
+        if len(set(of.values())) > 1:
+            for machine, version in of.items():
+                yield _warning(machine, f"has {what.format(version)}; others have another one")
+
+
+def _files(members: Sequence[MemberView]) -> Iterator[ClusterFindingView]:
+    """What most machines have counts as right; of as many, what is first."""
+    known = {each.machine: each.files for each in members if each.files is not None}
+    for project in sorted({project for files in known.values() for project in files}):
+        digests = {machine: files.get(project, "") for machine, files in known.items()}
+        [(usual, _)] = Counter(digests.values()).most_common(1)
+        for machine, digest in digests.items():
+            if digest != usual:
+                which = "another" if digest else "no"
+                yield _warning(
+                    machine,
+                    f"has {which} file in force for project {project}; others differ. Apply the "
+                    "same file on all machines",
+                )
+
+
+def _certificate(member: MemberView, now: float) -> Iterator[ClusterFindingView]:
+    until = member.certificate_until
+    if until is None or until - now > RENEWAL_NOTICE:
+        return
+    renew = f"run `portico cluster invite {member.machine} --replace` on the first machine"
+    if until <= now:
+        yield _error(member.machine, f"its certificate expired at {moment(until)}; {renew}")
+    else:
+        yield _warning(member.machine, f"its certificate expires at {moment(until)}; {renew}")
