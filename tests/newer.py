@@ -36,13 +36,13 @@ def portico_in(folder: Path, *, tables: int = 0) -> dict[str, str]:
     """
     package = folder / "portico"
     shutil.copytree(Path(portico.__file__).parent, package)
-    _edit(package / "__init__.py", portico.__version__, LATER)
+    edit(package / "__init__.py", portico.__version__, LATER)
     script = "    ''',\n" + "    'CREATE TABLE later (number INTEGER)',\n" * tables + ")\n"
-    _edit(package / "adapters/state/migrations.py", '    """,\n)\n', script.replace("'''", '"""'))
+    edit(package / "adapters/state/migrations.py", '    """,\n)\n', script.replace("'''", '"""'))
     return {"PYTHONPATH": str(folder)}
 
 
-def _edit(file: Path, old: str, new: str) -> None:
+def edit(file: Path, old: str, new: str) -> None:
     text = file.read_text()
     assert text.count(old) == 1, f"{old!r} is not once in {file}"
     file.write_text(text.replace(old, new))

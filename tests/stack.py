@@ -208,7 +208,7 @@ class Stack:
 
     def api(self, path: str) -> Any:
         """What the daemon answers to a GET. OSError where there is none."""
-        api = _Unix(self.home / "api.sock")
+        api = UnixConnection(self.home / "api.sock")
         try:
             api.request("GET", path)
             return json.load(api.getresponse())
@@ -372,7 +372,7 @@ class _Loopback(http.client.HTTPConnection):
             self.sock = socket.create_connection(("127.0.0.1", self.port), self.timeout)
 
 
-class _Unix(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
         super().__init__("portico", timeout=60)
         self._path = str(path)

@@ -10,7 +10,7 @@ from portico.cli.arguments import Parser, json_option, refuse_others
 from portico.cli.session import Session
 from portico.errors import Refused
 
-Action = Callable[[Session, Namespace], None]
+Action = Callable[[Session, Namespace], int | None]
 
 
 def options(parser: Parser) -> None:
@@ -57,12 +57,12 @@ def options(parser: Parser) -> None:
     json_option(parser)
 
 
-def run(session: Session, args: Namespace) -> None:
+def run(session: Session, args: Namespace) -> int | None:
     action, allowed, needs = _ACTIONS[args.what]
     refuse_others("cluster", args, allowed)
     if needs and not args.name:
         raise Refused(f"`portico cluster {args.what}` needs {needs}; nothing was changed")
-    action(session, args)
+    return action(session, args)
 
 
 def _init(session: Session, args: Namespace) -> None:
@@ -88,6 +88,13 @@ def _show(session: Session, args: Namespace) -> None:
 
     del args
     show(session)
+
+
+def _check(session: Session, args: Namespace) -> int:
+    from portico.cli.cluster.checking import check  # noqa: PLC0415
+
+    del args
+    return check(session)
 
 
 def _keepalived(session: Session, args: Namespace) -> None:
@@ -133,6 +140,7 @@ _ACTIONS: Final[Mapping[str, tuple[Action, str, str]]] = {
     "init": (_init, "name", "the NAME of this machine"),
     "invite": (_invite, "name output replace", "the NAME of the machine that is to join"),
     "join": (_join, "name", "the FILE of an invitation"),
+    "check": (_check, "", ""),
     "keepalived": (_keepalived, "name interface", "the ADDRESS that moves"),
     "drain": (_drain, "", ""),
     "undrain": (_undrain, "", ""),

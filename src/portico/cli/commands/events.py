@@ -13,7 +13,7 @@ from portico.client.client import Client
 from portico.core.model import verbs
 from portico.core.model.labels import app_or_instance
 from portico.core.model.moments import moment
-from portico.errors import Refused, Unreachable
+from portico.errors import Failed, Refused, Unreachable
 from portico.system.waiting import pause
 
 if TYPE_CHECKING:
@@ -46,6 +46,11 @@ def options(parser: Parser) -> None:
     parser.add_argument(
         "--kind", metavar="KIND[,KIND]", help="only of these kinds, such as exit,failed"
     )
+    parser.add_argument(
+        "--machine",
+        metavar="NAME",
+        help="only of this machine of the cluster; default: all, with --follow this one",
+    )
     json_option(parser)
 
 
@@ -55,15 +60,21 @@ def run(session: Session, args: Namespace) -> None:
     if args.follow and args.until is not None:
         raise Refused("--follow cannot be combined with --until")
     client, wanted = session.client(), {"app": args.app or args.named, "kind": args.kind}
+    machines = _machines(client, args.machine, follow=args.follow)
     newest = _newest(client) if args.follow else 0
-    found = client.events(_count(args), since=args.since, until=args.until, **wanted)
-    events = list(reversed(found))
+    times = {"since": args.since, "until": args.until}
+    events = _events(session, client, machines, _count(args), {**wanted, **times})
     has_projects = len({each.project for each in events if each.project}) > 1
     if session.json:
         _print_json(session, events)
     elif events or not args.follow:
+        in_cluster = len(machines) > 1
         heads = ("time", *(["project"] if has_projects else []), "event", "of", "why")
-        session.terminal.table(heads, [_row(each, has_projects=has_projects) for each in events])
+        rows = [_row(each, has_projects=has_projects) for each in events]
+        if in_cluster:
+            heads = ("machine", *heads)
+            rows = [(e.machine, *row) for e, row in zip(events, rows, strict=True)]
+        session.terminal.table(heads, rows)
     if args.follow:
         for each in followed(session, client, max([newest, *(e.number for e in events)]), wanted):
             if session.json:
@@ -93,6 +104,38 @@ def followed(
 def as_line(event: EventView) -> str:
     """A line of JSON, as docs/logs-and-events.md describes it."""
     return json.dumps({"time": moment(event.at), **event}).replace("\x7f", "\\u007f")  # type: ignore[dict-item]  # a Record
+
+
+def _machines(client: Client, machine: str | None, *, follow: bool) -> list[str | None]:
+    """Whose events are shown, by name; this one has none where it is alone."""
+    status = client.ask(verbs.STATUS)
+    own = status.machine or None
+    if follow and machine not in {None, own}:
+        raise Refused("--follow shows this machine only; run it on that machine")
+    if machine:
+        return [machine]
+    if follow:
+        return [None]
+    return [own, *(each.name for each in status.neighbours)]
+
+
+def _events(
+    session: Session,
+    client: Client,
+    machines: list[str | None],
+    count: int,
+    wanted: dict[str, object],
+) -> list[EventView]:
+    """The newest so many of all of them, oldest first."""
+    found: list[EventView] = []
+    for machine in machines:
+        try:
+            found += reversed(client.events(count, machine=machine, **wanted))
+        except Failed as error:
+            if len(machines) == 1:
+                raise
+            session.terminal.write_labelled("note", str(error))
+    return sorted(found, key=lambda each: each.at)[-count:] if len(machines) > 1 else found
 
 
 def _newest(client: Client) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from portico import __version__
 from portico.cli.arguments import Parser, json_option
+from portico.cli.cluster import machines as others
 from portico.cli.formatting import duration, size, time_text
 from portico.cli.session import Session
 from portico.cli.states import STATES
@@ -16,7 +17,11 @@ from portico.core.model.labels import app_or_instance
 from portico.core.model.moments import moment
 
 if TYPE_CHECKING:
+    from portico.core.model.machine_views import MachineAppView, MachineInstanceView, MachineView
     from portico.core.model.views import AppView, InstanceView, StatusView, TrafficView
+
+    AnyApp = AppView | MachineAppView
+    AnyInstance = InstanceView | MachineInstanceView
 
 TRAFFIC_HEADS: Final = ("req/s", "p50", "p95", "5xx")
 """Of the last minute."""
@@ -34,7 +39,7 @@ HEADS: Final = (
     "memory",
     *TRAFFIC_HEADS,
 )
-NAMES: Final = ("project", "app", "instance", "target")
+NAMES: Final = ("machine", "project", "app", "instance", "target")
 SPARE: Final = ("pid", "port", "uptime")
 STATE: Final = HEADS.index("state")
 ROUND_RATE: Final = 100
@@ -49,39 +54,47 @@ def options(parser: Parser) -> None:
         type=app_or_instance,
         help="name of an app or project; default: all",
     )
+    parser.add_argument("--machine", metavar="NAME", help="only this machine of the cluster")
+    parser.add_argument("--here", action="store_true", help="only this machine")
     json_option(parser)
 
 
 def run(session: Session, args: Namespace) -> None:
-    status = session.client().ask(verbs.STATUS, app=args.app)
+    client = session.client()
+    status = client.ask(verbs.STATUS, app=args.app)
+    machines = others.ask_machines(client, status, args.machine, here=args.here)
     if session.json:
-        session.show_json(status)
+        session.show_json({**dict(status), "machines": machines} if status.machine else status)
         return
-    if status.apps:
-        rows = [(app.project, *row) for app in status.apps for row in _rows(app)]
-        _table(session, status, HEADS, rows)
-    elif not status.projects:
-        session.terminal.write("no app is running; start with `portico up`")
+    if args.machine and machines:
+        _instances(session, status, (), machines)
+        _machines(session, status, machines)
+        _reports(session, status, machines)
+        return
+    _instances(session, status, status.apps, machines)
     _sites(session, status)
     _streams(session, status)
     _upstreams(session, status)
-    _machines(session, status)
+    _machines(session, status, machines)
     for app in status.apps:
         write_reasons(session, app)
     _rest(session, status)
+    _reports(session, status, machines)
 
 
-def instance_row(app: str, instance: InstanceView) -> tuple[str, ...]:
+def instance_row(app: str, instance: AnyInstance) -> tuple[str, ...]:
+    """What another machine does not say of it is `-`."""
+    cpu, memory, uptime = instance.cpu_percent, instance.memory_bytes, instance.uptime_s
     return (
         app,
         instance.id,
         str(instance.pid or "-"),
         str(instance.port or "-"),
-        instance.state,
-        str(instance.restarts),
-        duration(instance.uptime_s) if instance.pid else "-",
-        f"{instance.cpu_percent:.1f}%",
-        size(instance.memory_bytes),
+        instance.state or "-",
+        "-" if instance.restarts is None else str(instance.restarts),
+        duration(uptime) if instance.pid and uptime is not None else "-",
+        "-" if cpu is None else f"{cpu:.1f}%",
+        "-" if memory is None else size(memory),
         *_traffic(instance.traffic),
     )
 
@@ -96,26 +109,54 @@ def _traffic(traffic: TrafficView | None) -> tuple[str, ...]:
     )
 
 
-def write_reasons(session: Session, app: AppView) -> None:
+def write_reasons(session: Session, app: AnyApp, machine: str = "") -> None:
     """Why instances are not as they should be, and when the next one is to run."""
+    write, at = session.terminal.write, f"{machine}: " if machine else ""
     if app.next_run is not None:
-        session.terminal.write(f"{app.name} runs next at {moment(app.next_run)}")
+        write(f"{at}{app.name} runs next at {moment(app.next_run)}")
     if app.waits:
-        session.terminal.write(f"{app.name} {app.waits}")
+        write(f"{at}{app.name} {app.waits}")
     for instance in app.instances:
         if instance.worn:
-            session.terminal.write(f"{instance.id} will be replaced: {instance.worn}")
+            write(f"{at}{instance.id} will be replaced: {instance.worn}")
         if instance.says:
-            session.terminal.write(f"{instance.id} reports: {instance.says}")
+            write(f"{at}{instance.id} reports: {instance.says}")
         if instance.reason and instance.state != "ready":
-            state = session.terminal.out.paint(instance.state, STATES.get(instance.state, ""))
-            session.terminal.write(f"{instance.id} is {state}: {instance.reason}")
+            name = instance.state or "not ready"
+            state = session.terminal.out.paint(name, STATES.get(name, ""))
+            write(f"{at}{instance.id} is {state}: {instance.reason}")
 
 
-def _rows(app: AppView) -> list[tuple[str, ...]]:
+def _instances(
+    session: Session,
+    status: StatusView,
+    own: Sequence[AppView],
+    machines: Sequence[MachineView],
+) -> None:
+    """A row an instance, by machine where there are several."""
+    if not machines:
+        if own:
+            rows = [(app.project, *row) for app in own for row in _rows(app)]
+            _table(session, status, HEADS, rows)
+        elif not status.projects:
+            session.terminal.write("no app is running; start with `portico up`")
+        return
+    apps: list[tuple[str, AnyApp]] = [(status.machine, app) for app in own]
+    apps += [(each.name, app) for each in machines for app in others.apps_of(each, status)]
+    rows = [
+        (app.project, machine, *row)
+        for machine, app in apps
+        if others.is_shown(app)
+        for row in _rows(app)
+    ]
+    if rows:
+        _table(session, status, ("machine", *HEADS), rows)
+
+
+def _rows(app: AnyApp) -> list[tuple[str, ...]]:
     if not app.instances:
         nothing = ("-",) * (len(HEADS) - STATE - 1)
-        return [(app.name, *("-",) * (STATE - 1), app.state, *nothing)]
+        return [(app.name, *("-",) * (STATE - 1), app.state or "-", *nothing)]
     return [instance_row(app.name, instance) for instance in app.instances]
 
 
@@ -173,22 +214,20 @@ def _upstreams(session: Session, status: StatusView) -> None:
         _table(session, status, ("upstream", "server", "health check", "last problem"), rows)
 
 
-def _machines(session: Session, status: StatusView) -> None:
-    if status.neighbours:
+def _machines(session: Session, status: StatusView, machines: Sequence[MachineView]) -> None:
+    if machines:
         session.terminal.write()
-        rows = [
-            (
-                each.name,
-                each.address,
-                ("drained" if each.drained else "reached") if each.reached else "not reached",
-                ", ".join(f"{app} ({count})" for app, count in each.apps.items()) or "-",
-                each.reason or "-",
-            )
-            for each in status.neighbours
-        ]
-        session.terminal.table(
-            ("other machine", "address", "state", "ready there", "last problem"), rows, STATES
-        )
+        rows = [others.machine_row(each, status.machine) for each in machines]
+        session.terminal.table(others.HEADS, rows, STATES, names=("ready there", "last problem"))
+
+
+def _reports(session: Session, status: StatusView, machines: Sequence[MachineView]) -> None:
+    """What the other machines say is wrong with them."""
+    for each in machines:
+        for app in others.apps_of(each, status):
+            write_reasons(session, app, each.name)
+        for trouble in each.status.troubles if each.status else ():
+            session.terminal.write_labelled("problem", f"{each.name}: {trouble}")
 
 
 def _rest(session: Session, status: StatusView) -> None:

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Final
 from portico.cli.formatting import duration, size, time_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from portico.core.model.machine_views import MachineAppView, MachineInstanceView, MachineView
     from portico.core.model.views import AppView, InstanceView, StatusView, TrafficView
+
+    AnyInstance = InstanceView | MachineInstanceView
 
 SAMPLES: Final = 30
 """Rates of requests that are kept of a row for its graph."""
@@ -26,8 +31,10 @@ class Row:
 
     project: str
     app: str
-    instance: InstanceView | None
+    instance: AnyInstance | None
     state: str
+    of_machine: str = ""
+    """Name of another machine; empty for this one."""
 
     @property
     def key(self) -> str:
@@ -42,7 +49,7 @@ class Row:
 
     @property
     def machine(self) -> str:
-        return self.instance.machine if self.instance else ""
+        return self.of_machine or (self.instance.machine if self.instance else "")
 
     @property
     def name(self) -> str:
@@ -69,7 +76,7 @@ class Column:
     """The largest comes first, unless the order is reversed."""
 
 
-def _of_instance(value: Callable[[InstanceView], Number]) -> Callable[[Row], Number]:
+def _of_instance(value: Callable[[AnyInstance], Number]) -> Callable[[Row], Number]:
     return lambda row: value(row.instance) if row.instance else None
 
 
@@ -176,16 +183,20 @@ def bars(values: Iterable[float]) -> str:
     )
 
 
-def rows_of(status: StatusView) -> Iterator[Row]:
+def rows_of(status: StatusView, machines: Sequence[MachineView] = ()) -> Iterator[Row]:
     for app in status.apps:
         yield from _rows(app)
+    for machine in machines:
+        for each in machine.status.apps if machine.status else ():
+            if each.instances:
+                yield from _rows(each, machine.name)
 
 
-def _rows(app: AppView) -> Iterator[Row]:
+def _rows(app: AppView | MachineAppView, machine: str = "") -> Iterator[Row]:
     if not app.instances:
-        yield Row(app.project, app.name, None, app.state)
+        yield Row(app.project, app.name, None, app.state or ABSENT, machine)
     for instance in app.instances:
-        yield Row(app.project, app.name, instance, instance.state)
+        yield Row(app.project, app.name, instance, instance.state or ABSENT, machine)
 
 
 def matches(row: Row, words: str) -> bool:

@@ -16,12 +16,15 @@ from portico.cli.formatting import size
 from portico.cli.states import STATES
 from portico.cli.top.rows import COLUMNS, HEADS, Graphs, Order, Row, first_column, matches, rows_of
 from portico.client.client import Client
-from portico.core.model import verbs
+from portico.core.model import machine_verbs, verbs
 from portico.errors import PorticoError
 from portico.system.harmless import harmless
 from portico.system.waiting import pause
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from portico.core.model.machine_views import MachineView
     from portico.core.model.views import ChangeView, StatusView
 
 P = ParamSpec("P")
@@ -67,6 +70,7 @@ class Top(App[None]):
         super().__init__()
         self._client, self._words, self._interval = client, words, interval
         self._status: StatusView | None = None
+        self._machines: Sequence[MachineView] = ()
         self._rows: dict[str, Row] = {}
         """Those that are shown, by key."""
         self._graphs, self._order = Graphs(), Order()
@@ -94,11 +98,13 @@ class Top(App[None]):
         while not worker.is_cancelled:
             try:
                 status = self._client.ask(verbs.STATUS)
+                others = status.neighbours
+                machines = self._client.ask(machine_verbs.MACHINES) if others else ()
                 lines = self._output()
             except PorticoError as error:
                 self._draw_from_thread(self._head, f"{error}; asking again")
             else:
-                self._draw_from_thread(self._show, status, lines)
+                self._draw_from_thread(self._show, status, machines, lines)
             waited = 0.0
             while waited < self._interval and not worker.is_cancelled:
                 pause(CLOSE_CHECK_INTERVAL)
@@ -115,12 +121,14 @@ class Top(App[None]):
         row = self.selected() if self._shows_output else None
         if row is None:
             return []
+        if row.of_machine:
+            return [f"the output of {row.label} is shown by `portico logs` on {row.of_machine}"]
         found = self._client.ask(verbs.OUTPUT, app=row.subject, count=LINES)
         return [each.line for each in found]
 
-    def _show(self, status: StatusView, lines: list[str]) -> None:
-        self._status = status
-        self._graphs.add(rows_of(status))
+    def _show(self, status: StatusView, machines: Sequence[MachineView], lines: list[str]) -> None:
+        self._status, self._machines = status, machines
+        self._graphs.add(rows_of(status, machines))
         self._draw()
         if self._shows_output:
             self.query_one("#output", Static).update("\n".join(lines) or "no output yet")
@@ -129,7 +137,8 @@ class Top(App[None]):
         """The table anew, with the cursor on the row that it was on."""
         if (status := self._status) is None:
             return
-        rows = [row for row in rows_of(status) if matches(row, self._words)]
+        every = [*rows_of(status, self._machines)]
+        rows = [row for row in every if matches(row, self._words)]
         table, selected = self.query_one("#rows", DataTable), self.selected()
         first, most = first_column(status), max(MIN_NAME, self.size.width // NAMES_OF_SCREEN)
         table.clear(columns=True)
@@ -143,7 +152,7 @@ class Top(App[None]):
             table.add_row(*cells, Text(self._graphs.of(row), style="cyan"), key=row.key)
         if selected and selected.key in self._rows:
             table.move_cursor(row=list(self._rows).index(selected.key))
-        self._head(_summary(status, self._words))
+        self._head(_summary(status, self._machines, every, self._words))
 
     def _head(self, text: str) -> None:
         self.query_one("#head", Static).update(harmless(text))
@@ -193,6 +202,9 @@ class Top(App[None]):
     def action_ask(self, what: str) -> None:
         """Have it confirmed: a key is pressed easily."""
         if (row := self.selected()) is None:
+            return
+        if row.of_machine:
+            self._message(f"{row.label} runs on {row.of_machine}; change it there")
             return
         if what in _STEPS:
             count = max(1, self._wanted(row) + _STEPS[what])
@@ -249,13 +261,19 @@ def _cell(number: int, row: Row, most: int) -> Text:
     )
 
 
-def _summary(status: StatusView, words: str) -> str:
+def _summary(
+    status: StatusView, machines: Sequence[MachineView], rows: Sequence[Row], words: str
+) -> str:
     nginx, daemon = status.nginx, status.daemon
-    ready = sum(i.state == "ready" for app in status.apps for i in app.instances)
-    count = sum(len(app.instances) for app in status.apps)
-    rate = sum(site.traffic.requests_s for site in status.sites if site.traffic)
+    instances = [row.instance for row in rows if row.instance]
+    ready = sum(i.state == "ready" for i in instances)
+    sites = [site.traffic for site in status.sites]
+    sites += [site.traffic for each in machines if each.status for site in each.status.sites]
+    rate = sum(traffic.requests_s for traffic in sites if traffic)
+    answering = 1 + sum(each.status is not None for each in machines)
     first = [
-        f"{ready} of {count} instances ready",
+        *([f"{answering} of {1 + len(machines)} machines"] if machines else []),
+        f"{ready} of {len(instances)} instances ready",
         f"{rate:.1f} requests/s",
         f"nginx {nginx.version}" if nginx.pid else "nginx is not running",
         f"porticod {daemon.version}, {size(daemon.memory_bytes)}",

@@ -5,7 +5,7 @@ import { sparkline } from "./charts.js";
 import { get } from "./client.js";
 import { h, setAttributes, setText, update } from "./dom.js";
 import { duration, fullName, rate, shorten, size, time, within } from "./format.js";
-import { errors, lately, requests, sum } from "./state.js";
+import { errors, keyOf, lately, requests, sum } from "./state.js";
 
 export const title = (name) => name;
 
@@ -68,12 +68,14 @@ export function open(root, name) {
       }
       wanted = app.wanted;
       setText(about, `${app.state}, ${app.wanted} wanted, balanced by ${app.balance} · ${app.command}`);
-      showReasons(why, app);
+      const isSpread = app.instances.some((i) => i.machine !== status.machine);
+      const label = (i) => `${isSpread ? `${i.machine} ` : ""}${within(app.project, i.id)}`;
+      showReasons(why, app, label);
       if (app.state === "rolling" && !isFollowed) {
         isFollowed = true;
         rollout(() => isOpen, app, progress).finally(() => (isFollowed = false));
       }
-      showRows(body, app);
+      showRows(body, app, label);
     },
     close() {
       isOpen = false;
@@ -108,12 +110,12 @@ async function rollout(isOpen, app, place) {
   }
 }
 
-function showReasons(place, app) {
+function showReasons(place, app, label) {
   const found = app.instances.flatMap((i) => [
-    ...(i.reason && i.state !== "ready" ? [{ text: `${i.id} is ${i.state}: ${i.reason}`, isBad: BAD.includes(i.state) }] : []),
-    ...(i.worn ? [{ text: `${i.id} will be replaced: ${i.worn}`, isBad: true }] : []),
-    ...(i.current || i.state !== "ready" ? [] : [{ text: `${i.id} runs another version and is being replaced` }]),
-    ...(i.says ? [{ text: `${i.id} reports: ${i.says}` }] : []),
+    ...(i.reason && i.state !== "ready" ? [{ text: `${label(i)} is ${i.state}: ${i.reason}`, isBad: BAD.includes(i.state) }] : []),
+    ...(i.worn ? [{ text: `${label(i)} will be replaced: ${i.worn}`, isBad: true }] : []),
+    ...(i.current === false && i.state === "ready" ? [{ text: `${label(i)} runs another version and is being replaced` }] : []),
+    ...(i.says ? [{ text: `${label(i)} reports: ${i.says}` }] : []),
   ]);
   if (app.waits) found.unshift({ text: app.waits });
   const more = found.length - MAX_REASONS;
@@ -129,14 +131,14 @@ function showReasons(place, app) {
 
 const share = (part) => `${(100 * part).toFixed(part < 0.1 ? 1 : 0)} %`;
 
-function showRows(body, app) {
+function showRows(body, app, label) {
   const all = sum(app.instances, requests);
   update(
     body,
     app.instances,
-    (i) => i.id,
+    (i) => `${label(i)} ${keyOf(i)}`,
     (i) =>
-      h("tr", {}, h("th", { scope: "row", title: i.id }, shorten(within(app.project, i.id), NAME)), HEADS.slice(1).map(() => h("td"))),
+      h("tr", {}, h("th", { scope: "row", title: label(i) }, shorten(label(i), NAME)), HEADS.slice(1).map(() => h("td"))),
     (row, i) => {
       const traffic = i.traffic;
       const cells = [
@@ -146,19 +148,19 @@ function showRows(body, app) {
         String(i.port || "-"),
         `${i.cpu_percent.toFixed(1)} %`,
         size(i.memory_bytes),
-        String(i.restarts),
+        String(i.restarts ?? "-"),
         traffic && all ? share(requests(i) / all) : "-",
         traffic ? rate(traffic.requests_s) : "-",
         time(traffic?.p50_s),
         time(traffic?.p95_s),
         time(traffic?.p99_s),
         traffic ? String(errors(i)) : "-",
-        String(i.connections),
+        String(i.connections ?? "-"),
       ];
       cells.forEach((text, at) => setText(row.children[at + 1], text));
       setAttributes(row.children[1], { class: `state ${i.state}` });
-      const values = lately(`${fullName(app)} ${i.id}`);
-      sparkline(row.lastElementChild, values, `requests of ${i.id}, the last minute`, 90, 20);
+      const values = lately(`${fullName(app)} ${keyOf(i)}`);
+      sparkline(row.lastElementChild, values, `requests of ${label(i)}, the last minute`, 90, 20);
     },
   );
 }

@@ -3,10 +3,12 @@
 import { get } from "./client.js";
 import { h, update } from "./dom.js";
 import { moment } from "./format.js";
+import { status } from "./state.js";
 
 export const title = () => "Events";
 
 const PAUSE = 2000; // milliseconds
+const COUNT = 300;
 const HEADS = ["time", "event", "of", "why"];
 
 export function open(root) {
@@ -26,16 +28,16 @@ export function open(root) {
   const show = () => {
     const words = filter.value.toLowerCase().split(/\s+/);
     const rows = found.filter((each) => {
-      const text = `${each.kind} ${subject(each)} ${each.text} ${each.command}`.toLowerCase();
+      const text = `${each.machine} ${each.kind} ${subject(each)} ${each.text} ${each.command}`.toLowerCase();
       return words.every((word) => text.includes(word));
     });
-    update(body, rows, (each) => String(each.number), row, () => {});
+    update(body, rows, (each) => `${each.machine} ${each.number}`, row, () => {});
   };
   filter.addEventListener("input", show);
   (async () => {
     while (isOpen) {
       try {
-        found = (await get("/v1/events?count=300")).sort((a, b) => b.number - a.number);
+        found = await events();
         show();
       } catch {
         // the header says that the daemon does not answer
@@ -50,6 +52,16 @@ export function open(root) {
   };
 }
 
+// Of all machines of the cluster, newest first. One that does not answer has none.
+async function events() {
+  const others = (status?.machines ?? []).filter((each) => each.status);
+  const paths = ["", ...others.map((each) => `&machine=${encodeURIComponent(each.name)}`)];
+  const found = await Promise.all(
+    paths.map((path) => get(`/v1/events?count=${COUNT}${path}`).catch((error) => (path ? [] : Promise.reject(error)))),
+  );
+  return found.flat().sort((a, b) => b.at - a.at || b.number - a.number).slice(0, COUNT);
+}
+
 // With its project; a file has none, and an instance may have it in its name.
 const subject = (each) =>
   !each.project || each.subject.startsWith("/") || each.subject.startsWith(`${each.project}/`)
@@ -61,7 +73,7 @@ function row(each) {
   return h(
     "tr",
     {},
-    h("td", {}, moment(each.at)),
+    h("td", {}, moment(each.at), each.machine ? ` · ${each.machine}` : ""),
     h("td", {}, each.kind),
     h("td", { class: "of" }, subject(each)),
     h("td", { class: "text" }, `${each.text}${asked}`),

@@ -60,10 +60,10 @@ export function open(root) {
   })();
   return {
     update() {
-      const names = status.apps.flatMap((app) => [
-        fullName(app),
-        ...(app.instances.length > 1 ? app.instances.map((i) => `${fullName(app)}.${i.slot}`) : []),
-      ]);
+      const names = status.apps.flatMap((app) => {
+        const here = app.instances.filter((i) => i.machine === status.machine);
+        return [fullName(app), ...(here.length > 1 ? here.map((i) => `${fullName(app)}.${i.slot}`) : [])];
+      });
       update(
         apps,
         ["", ...new Set(names)],

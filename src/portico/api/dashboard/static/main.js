@@ -47,7 +47,7 @@ live(
   (now) => {
     receive(now);
     connection(`porticod ${now.daemon.version}, live`, false);
-    shown.update?.(now);
+    shown.update?.(status);
   },
   (why, isRefused) => {
     connection(isRefused ? why : `not connected: ${why}`, true);

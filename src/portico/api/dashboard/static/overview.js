@@ -20,10 +20,16 @@ export function open(root) {
   const totals = h("dl", { class: "totals" });
   const problems = h("ul", { class: "problems", "aria-label": "Problems" });
   const picture = h("div", { class: "picture" });
+  const machine = h("select", { "aria-label": "Machine", hidden: true });
   let drawn = null;
-  root.append(h("h1", {}, "Overview"), totals, problems, picture);
+  root.append(h("h1", {}, "Overview"), totals, problems, machine, picture);
+  machine.addEventListener("change", () => drawn && (drawn = draw(picture, on(machine.value, shown), drawn)));
+  let shown = null;
   return {
-    update(status) {
+    update(all) {
+      showMachines(machine, all);
+      shown = all;
+      const status = on(machine.value, all);
       showTotals(totals, status);
       update(
         problems,
@@ -37,10 +43,33 @@ export function open(root) {
   };
 }
 
+// What is on one machine of the cluster, or everything.
+function on(machine, status) {
+  if (!machine) return status;
+  const apps = status.apps.map((app) => ({ ...app, instances: app.instances.filter((i) => i.machine === machine) }));
+  return { ...status, apps: apps.filter((app) => app.instances.length) };
+}
+
+function showMachines(select, status) {
+  const others = status.machines ?? [];
+  select.hidden = !others.length;
+  update(
+    select,
+    ["", ...(others.length ? [status.machine, ...others.map((each) => each.name)] : [])],
+    (name) => name,
+    (name) => h("option", { value: name }, name || "all machines"),
+    () => {},
+  );
+}
+
 function showTotals(place, status) {
   const all = status.apps.flatMap((app) => app.instances);
   const nginx = status.nginx;
+  const others = status.machines ?? [];
+  const answering = 1 + others.filter((each) => each.status).length;
+  const machines = ["machines", `${answering} of ${1 + others.length}`, null, "answer"];
   const cells = [
+    ...(others.length ? [machines] : []),
     ["requests/s", rate(sum(status.sites, requests)), "requests"],
     ["5xx in a minute", String(sum(status.sites, errors)), "errors"],
     ["instances ready", `${all.filter(isWell).length} of ${all.length}`, null],

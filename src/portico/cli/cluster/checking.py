@@ -1,0 +1,56 @@
+"""`portico cluster check`: what differs between the machines, or fails."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from portico.cli.formatting import several
+from portico.cli.terminal import Style
+from portico.core.model import machine_verbs
+from portico.core.model.moments import moment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from portico.cli.session import Session
+    from portico.core.model.machine_views import ClusterFindingView, ClusterMachineView
+
+_STYLES: Final[dict[str, Style]] = {"error": "red", "warning": "yellow"}
+_EXIT_CODES: Final = {"error": 2, "warning": 1}
+
+
+def check(session: Session) -> int:
+    """The exit code is as that of `portico doctor`: 2 with an error, 1 with a warning."""
+    view = session.client().ask(machine_verbs.CHECK_CLUSTER)
+    if session.json:
+        session.show_json(view)
+    else:
+        session.terminal.table(
+            ("machine", "version", "clock", "certificate until"),
+            [_row(each) for each in view.machines],
+        )
+        session.terminal.write()
+        _show(session, view.findings)
+    return max((_EXIT_CODES[each.severity] for each in view.findings), default=0)
+
+
+def _row(machine: ClusterMachineView) -> tuple[str, ...]:
+    apart, until = machine.apart_s, machine.certificate_until
+    return (
+        machine.name,
+        machine.version or ("-" if machine.answers else "no answer"),
+        "-" if apart is None else f"{apart:+.2f} s",
+        "-" if until is None else moment(until),
+    )
+
+
+def _show(session: Session, findings: Sequence[ClusterFindingView]) -> None:
+    out = session.terminal.out
+    for each in findings:
+        label = out.paint(each.severity, _STYLES[each.severity])
+        place = f"{each.machine} " if each.machine else ""
+        session.terminal.write(f"{label}: {place}{each.what}")
+    errors = sum(each.severity == "error" for each in findings)
+    warnings = len(findings) - errors
+    summary = f"{several(errors, 'error')}, {several(warnings, 'warning')}"
+    session.terminal.write(summary if findings else "nothing found")
