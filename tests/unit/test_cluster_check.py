@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from portico.core.model.machine_views import MemberView
+from portico.core.model.machine_views import MachineFactsView
 from portico.core.planning.cluster_check import (
     CLOCK_TOLERANCE,
     RENEWAL_NOTICE,
@@ -16,8 +16,8 @@ NOW = 1_800_000_000.0
 FILES = {"shop": "0a"}
 
 
-def member(machine: str, **more: object) -> MemberView:
-    return MemberView(
+def member(machine: str, **more: object) -> MachineFactsView:
+    return MachineFactsView(
         machine=machine,
         **{
             "version": "1.0",
@@ -38,7 +38,7 @@ def answer(name: str, **more: object) -> MemberAnswer:
 OWN = member("m1")
 
 
-def said(*answers: MemberAnswer, own: MemberView = OWN) -> list[tuple[str, str]]:
+def said(*answers: MemberAnswer, own: MachineFactsView = OWN) -> list[tuple[str, str]]:
     return [(each.severity, f"{each.machine} {each.what}") for each in findings(own, answers, NOW)]
 
 
@@ -76,7 +76,7 @@ def test_the_way_to_a_machine_is_no_difference_of_clocks():
 
 
 def test_what_a_machine_does_not_say_is_unknown():
-    silent = MemberAnswer("m2", MemberView(machine="m2"))
+    silent = MemberAnswer("m2", MachineFactsView(machine="m2"))
     [_, row] = machine_rows(OWN, [silent])
     assert (row.answers, row.version, row.apart_s, row.certificate_until) == (
         True,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from portico.core.model.verb import QUICK_TIMEOUT, Verb
 
 if TYPE_CHECKING:
-    from portico.core.model.machine_views import ClusterCheckView, MachineView, MemberView
+    from portico.core.model.machine_views import ClusterCheckView, MachineFactsView, MachineView
     from portico.core.model.views import ChangeView
 
 MACHINES: Final[Verb[Sequence[MachineView]]] = Verb(
@@ -21,12 +21,12 @@ MACHINES: Final[Verb[Sequence[MachineView]]] = Verb(
     query={"machine": "Only this one."},
     seconds=QUICK_TIMEOUT,
 )
-MEMBER: Final[Verb[MemberView]] = Verb(
+MEMBER: Final[Verb[MachineFactsView]] = Verb(
     "member",
     "GET",
     "/v1/cluster/member",
     "Show what the machines of a cluster compare with each other, of this one.",
-    "MemberView",
+    "MachineFactsView",
     seconds=QUICK_TIMEOUT,
 )
 CHECK_CLUSTER: Final[Verb[ClusterCheckView]] = Verb(

@@ -98,7 +98,7 @@ class MachineView(NeighbourView):
     problem: str = Field("", description="Why it gave no answer, or empty.")
 
 
-class MemberView(View):
+class MachineFactsView(View):
     """What the machines of a cluster compare with each other."""
 
     machine: str = Field(description="Its name.")

@@ -12,7 +12,7 @@ from typing import Final
 from portico.core.model.machine_views import (
     ClusterFindingView,
     ClusterMachineView,
-    MemberView,
+    MachineFactsView,
 )
 from portico.core.model.moments import moment
 
@@ -29,7 +29,7 @@ class MemberAnswer:
     """What another machine answered, or why it did not."""
 
     name: str
-    member: MemberView | None
+    member: MachineFactsView | None
     problem: str = ""
     asked: float = 0.0
     """Wall time of this machine at the question."""
@@ -52,7 +52,7 @@ def digest_of(document: Mapping[str, object]) -> str:
 
 
 def machine_rows(
-    own: MemberView, answers: Sequence[MemberAnswer]
+    own: MachineFactsView, answers: Sequence[MemberAnswer]
 ) -> tuple[ClusterMachineView, ...]:
     return (
         _row(own.machine, own, 0.0),
@@ -60,7 +60,7 @@ def machine_rows(
     )
 
 
-def _row(name: str, member: MemberView | None, apart: float | None) -> ClusterMachineView:
+def _row(name: str, member: MachineFactsView | None, apart: float | None) -> ClusterMachineView:
     return ClusterMachineView(
         name=name,
         answers=member is not None,
@@ -71,7 +71,7 @@ def _row(name: str, member: MemberView | None, apart: float | None) -> ClusterMa
 
 
 def findings(
-    own: MemberView, answers: Sequence[MemberAnswer], now: float
+    own: MachineFactsView, answers: Sequence[MemberAnswer], now: float
 ) -> list[ClusterFindingView]:
     """Errors first. `now` is wall time."""
     members = [own, *(each.member for each in answers if each.member)]
@@ -100,7 +100,7 @@ def _unanswered(answers: Sequence[MemberAnswer]) -> Iterator[ClusterFindingView]
             yield _error(each.name, f"gives no answer: {each.problem}")
 
 
-def _unreached(members: Sequence[MemberView]) -> Iterator[ClusterFindingView]:
+def _unreached(members: Sequence[MachineFactsView]) -> Iterator[ClusterFindingView]:
     """Each way of a pair: a firewall may close one of them."""
     for member in members:
         for name, why in (member.unreached or {}).items():
@@ -118,7 +118,7 @@ def _clocks(own: str, answers: Sequence[MemberAnswer]) -> Iterator[ClusterFindin
             )
 
 
-def _versions(members: Sequence[MemberView]) -> Iterator[ClusterFindingView]:
+def _versions(members: Sequence[MachineFactsView]) -> Iterator[ClusterFindingView]:
     """A machine that does not say its version is of another one."""
     for what, of in (
         ("version {} of Portico", {each.machine: each.version or "unknown" for each in members}),
@@ -132,7 +132,7 @@ def _versions(members: Sequence[MemberView]) -> Iterator[ClusterFindingView]:
                 yield _warning(machine, f"has {what.format(version)}; others have another one")
 
 
-def _files(members: Sequence[MemberView]) -> Iterator[ClusterFindingView]:
+def _files(members: Sequence[MachineFactsView]) -> Iterator[ClusterFindingView]:
     """What most machines have counts as right; of as many, what is first."""
     known = {each.machine: each.files for each in members if each.files is not None}
     for project in sorted({project for files in known.values() for project in files}):
@@ -148,7 +148,7 @@ def _files(members: Sequence[MemberView]) -> Iterator[ClusterFindingView]:
                 )
 
 
-def _certificate(member: MemberView, now: float) -> Iterator[ClusterFindingView]:
+def _certificate(member: MachineFactsView, now: float) -> Iterator[ClusterFindingView]:
     until = member.certificate_until
     if until is None or until - now > RENEWAL_NOTICE:
         return

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from portico import __version__
-from portico.core.model.machine_views import MemberView
+from portico.core.model.machine_views import MachineFactsView
 from portico.core.model.traffic_views import TrafficSeriesView
 from portico.core.model.views import EventView, StatusView
 from portico.core.planning.cluster_check import digest_of
@@ -32,11 +32,11 @@ class Member:
         self._intent, self._clock = engine.intent, engine.clock
         self._neighbourhood, self._certificate_end = neighbourhood, certificate_end
 
-    async def view(self) -> MemberView:
+    async def view(self) -> MachineFactsView:
         until = await asyncio.to_thread(self._certificate_end)
         revisions = self._intent.revisions.values()
         others = self._neighbourhood.views()
-        return MemberView(
+        return MachineFactsView(
             machine=self._neighbourhood.machine,
             version=__version__,
             time=self._clock.now(),
@@ -66,7 +66,7 @@ class AnswersToMachines:
                 self._status = self._now(), status
             return status
 
-    async def member(self) -> MemberView:
+    async def member(self) -> MachineFactsView:
         return await self._member.view()
 
     async def events(

@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from portico.core.model.machine_verbs import MEMBER
 from portico.core.model.machine_views import (
     ClusterCheckView,
+    MachineFactsView,
     MachineStatusView,
     MachineView,
-    MemberView,
 )
 from portico.core.model.traffic_views import TrafficSeriesView
 from portico.core.model.verbs import EVENTS, STATUS, TRAFFIC
@@ -76,7 +76,7 @@ class MachineReports:
         except ValidationError:
             raise _unreadable(machine) from None
 
-    async def member(self) -> MemberView:
+    async def member(self) -> MachineFactsView:
         return await self._member.view()
 
     async def check(self) -> ClusterCheckView:
@@ -92,7 +92,7 @@ class MachineReports:
         begun, asked = self._clock.monotonic(), self._clock.now()
         try:
             raw = await self._ask(other, MEMBER.path, {})
-            member = MemberView.model_validate_json(raw)
+            member = MachineFactsView.model_validate_json(raw)
         except (Failed, ValidationError) as error:
             return MemberAnswer(other.name, None, _why(error))
         seconds = self._clock.monotonic() - begun

@@ -51,7 +51,7 @@ from portico.ports.files import Logs
 from portico.ports.traffic import Traffic
 
 if TYPE_CHECKING:
-    from portico.core.model.machine_views import ClusterCheckView, MachineView, MemberView
+    from portico.core.model.machine_views import ClusterCheckView, MachineFactsView, MachineView
 
 EVENTS_SHOWN: Final = 100
 MAX_EVENTS_SHOWN: Final = 1000
@@ -76,7 +76,7 @@ class OtherMachines(Protocol):
 
     async def check(self) -> ClusterCheckView: ...
 
-    async def member(self) -> MemberView: ...
+    async def member(self) -> MachineFactsView: ...
 
 
 class Reading(CertificateOperations):
@@ -312,7 +312,7 @@ class Reading(CertificateOperations):
         """The other ones. A machine that does not answer is one of them, too."""
         return await self.others.views(machine) if self.others else []
 
-    async def member(self) -> MemberView:
+    async def member(self) -> MachineFactsView:
         return await self._in_any_cluster().member()
 
     async def check_cluster(self) -> ClusterCheckView:
