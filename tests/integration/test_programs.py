@@ -18,6 +18,7 @@ import pytest
 
 from portico.system.launcher import StartOutside
 from portico.system.programs import DEVNULL, STDOUT, Program, StartProgram, running, start_here
+from portico.system.spawning import start_beside
 from tests.stack import eventually
 
 
@@ -45,9 +46,11 @@ def home():
             yield home
 
 
-@pytest.fixture(params=["here", "outside"])
+@pytest.fixture(params=["here", "beside", "outside"])
 def start_program(request, home) -> StartProgram:
-    return start_here if request.param == "here" else StartOutside(str(home / "launch"))
+    if request.param == "outside":
+        return StartOutside(str(home / "launch"))
+    return start_here if request.param == "here" else start_beside
 
 
 def sh(text: str, **with_: object) -> Program:
@@ -110,6 +113,36 @@ def test_the_system_says_why_a_program_cannot_be_started(start_program, tmp_path
     (tmp_path / "text").touch()
     with pytest.raises(PermissionError):
         run(start_program, Program((str(tmp_path / "text"),), {}))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may start programs of others")
+def test_it_has_the_user_that_it_is_to_have_and_nothing_of_the_daemons(start_program, tmp_path):
+    """Not its rights, its umask, its groups, nor the signals that Python ignores."""
+    identity = {"uid": 1234, "gid": 2345, "groups": (2345, 3456), "umask": 0o027}
+    text = "id -u; id -g; id -G; umask; grep -E 'Sig(Ign|Blk)|CapEff' /proc/self/status; env"
+    code, out, err = run(start_program, sh(text, **identity))
+    lines = out.decode().splitlines()
+    assert (code, err) == (0, b"")
+    assert lines[:4] == ["1234", "2345", "2345 3456", "0027"]
+    blocked, ignored, rights = (int(line.split()[1], 16) for line in lines[4:7])
+    ignored &= (1 << 31) - 1  # 32 and 33 are the C library's own
+    assert (blocked, ignored, rights) == (0, 0, 0)
+    assert {line.split("=")[0] for line in lines[7:]} <= {"PATH", "PWD", "SHLVL", "_"}
+    closed = tmp_path / "closed"
+    closed.write_text("#!/bin/sh\n")
+    closed.chmod(0o700)
+    with pytest.raises(PermissionError) as refused:
+        run(start_program, Program((str(closed),), {}, **identity))
+    assert refused.value.filename == str(closed)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may start programs of others")
+def test_the_environment_of_an_apps_user_is_not_that_of_what_becomes_him():
+    """A library of his would have root's rights there."""
+    program = Program(("/bin/sh", "-c", "exit 0"), {"LD_DEBUG": "libs"}, uid=1234, gid=1234)
+    _, _, loaded = run(start_beside, program)
+    assert b"libc." in loaded
+    assert b"python" not in loaded
 
 
 def test_it_is_over_when_it_is_left_with_all_that_it_has_started(start_program, tmp_path):

@@ -27,6 +27,7 @@ from portico.system.home import Home
 from portico.system.notify import Notify
 from portico.system.orphans import REAP_INTERVAL, Orphans, inherit_orphans
 from portico.system.programs import STDOUT, Child, Program, StartProgram, start_here
+from portico.system.spawning import start_beside
 from portico.system.waiting import wait_for
 
 ADDRESS: Final = "PORTICO_LAUNCHER"
@@ -90,7 +91,7 @@ class StartOutside:
 def start_program_of(environ: Mapping[str, str]) -> StartProgram:
     """How this process starts programs."""
     address = environ.get(ADDRESS)
-    return StartOutside(address) if address else start_here
+    return StartOutside(address) if address else start_beside
 
 
 def _connected(address: str) -> socket.socket:
