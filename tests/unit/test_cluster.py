@@ -10,9 +10,9 @@ import pytest
 from portico.core.config.notes import notes
 from portico.core.model.cluster import Machine, MemberList, placed_on, shares
 from portico.core.model.names import PROJECT
+from portico.core.model.requests import DocumentRequest
 from portico.core.model.shared import SharedMachine, encoded
 from portico.core.model.stored import StoredItem
-from portico.core.model.views import DocumentRequest
 from portico.core.planning.members import machines_in
 from portico.engine.inputs import Inputs, ReadFiles, read_files
 from portico.errors import ConfigError

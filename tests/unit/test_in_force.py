@@ -24,8 +24,8 @@ from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.event import Requester
 from portico.core.model.names import PROJECT
 from portico.core.model.place import Build
+from portico.core.model.requests import DocumentRequest
 from portico.core.model.site import Site
-from portico.core.model.views import DocumentRequest
 from portico.core.model.world import NginxSeen, World
 from portico.engine.changes import Changes
 from portico.engine.control.operations import Operations

@@ -14,7 +14,7 @@ from portico.core.config.document import read_document
 from portico.core.model.desired import Desired
 from portico.core.model.event import KINDS
 from portico.core.model.notification import MACHINE_KEY, Notify, NotifyTarget
-from portico.core.model.views import DocumentRequest
+from portico.core.model.requests import DocumentRequest
 from portico.core.planning.notifications import MAX_ATTEMPTS, MAX_WAITING, signature
 from portico.engine.inputs import Inputs, read_files
 from portico.engine.notifications import Notifications

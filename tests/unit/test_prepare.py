@@ -15,7 +15,7 @@ from portico.core.model.generation import TestedGeneration as Generation
 from portico.core.model.names import PROJECT
 from portico.core.model.pair import OwnCopy, OwnPair
 from portico.core.model.place import Build, CertificateFiles
-from portico.core.model.views import DocumentRequest
+from portico.core.model.requests import DocumentRequest
 from portico.core.model.world import NginxSeen
 from portico.core.planning.served_certificates import ServedCertificates
 from portico.engine.inputs import Inputs

@@ -15,7 +15,7 @@ from portico.core.model.desired import Desired
 from portico.core.model.labels import home_folder, project_name
 from portico.core.model.names import PROJECT, app_host, label_of, qualified, split_name
 from portico.core.model.project import Names, projects_at
-from portico.core.model.views import DocumentRequest
+from portico.core.model.requests import DocumentRequest
 from portico.core.planning.discovery import Zone
 from portico.core.planning.lineages import wanted_lineages
 from portico.core.planning.order import waiting_apps

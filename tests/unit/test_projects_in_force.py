@@ -11,8 +11,8 @@ from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Origin, Spec
 from portico.core.model.event import Requester
 from portico.core.model.names import qualified
+from portico.core.model.requests import DocumentRequest
 from portico.core.model.site import Site
-from portico.core.model.views import DocumentRequest
 from portico.engine.in_force import InForce
 from portico.engine.inputs import Inputs
 from portico.engine.intent import Intent

@@ -7,14 +7,28 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from portico.core.model import certificate_views, cluster_views, nginx_views, traffic_views, views
+from portico.core.model import (
+    certificate_views,
+    cluster_views,
+    nginx_views,
+    requests,
+    traffic_views,
+    views,
+)
 from portico.core.model.event import Requester
 from portico.core.model.verb import Verb
 from portico.core.model.views import View
 
 VIEWS: Final[Mapping[str, type[View]]] = {
     name: each
-    for module in (views, certificate_views, cluster_views, nginx_views, traffic_views)
+    for module in (
+        requests,
+        views,
+        certificate_views,
+        cluster_views,
+        nginx_views,
+        traffic_views,
+    )
     for name, each in vars(module).items()
     if isinstance(each, type) and issubclass(each, View)
 }

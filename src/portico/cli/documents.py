@@ -40,7 +40,7 @@ def _path(session: Session, given: str) -> Path:
 
 
 def request(found: ImportedFile) -> dict[str, object]:
-    """The fields of views.DocumentRequest."""
+    """The fields of requests.DocumentRequest."""
     return {
         "source": found.source,
         "folder": found.folder,

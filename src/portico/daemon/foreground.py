@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from portico.core.model.event import Requester
-from portico.core.model.views import ChangeView, DocumentRequest
+from portico.core.model.requests import DocumentRequest
+from portico.core.model.views import ChangeView
 from portico.daemon.deaths import Deaths
 from portico.daemon.life import run_daemon
 from portico.daemon.wiring import Portico

@@ -14,7 +14,7 @@ from portico.adapters.certificates.issuing import CertificateChild
 from portico.adapters.lineages.disk import DiskLineages
 from portico.api.app import Api, json_of
 from portico.core.model.cluster import OwnMachine
-from portico.core.model.views import DocumentRequest
+from portico.core.model.requests import DocumentRequest
 from portico.core.render.alpn import answers
 from portico.core.render.challenge import pending_tokens
 from portico.engine.changes import Changes

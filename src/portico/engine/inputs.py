@@ -22,8 +22,8 @@ from portico.core.model.cluster import MemberList, OwnMachine, shares
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.notification import MACHINE_KEY
 from portico.core.model.records import Revision
+from portico.core.model.requests import DocumentRequest
 from portico.core.model.stream import parse_listen
-from portico.core.model.views import DocumentRequest
 from portico.core.planning.runs import runs_before
 from portico.errors import ConfigError, Problem
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -135,7 +135,7 @@ class Intent:
         writes[f"project {revision.project}"] = partial(self._add_revision, revision, added)
         if candidate.edge != self._edge:
             edge = candidate.edge.model_dump() if candidate.edge else None
-            writes |= self._setting(settings.EDGE, edge)
+            writes |= settings.writes(self._state, {settings.EDGE: edge})
         written = self.writes.store(writes, must=not smaller)
         accepted = added[-1] if written else replace(revision, number=self._next_number())
         self.versions.remember(records)
@@ -148,7 +148,7 @@ class Intent:
         """Nothing of a project is wanted any more; the candidate is of all others."""
         left = {key: each for key, each in self.revisions.items() if key != project}
         numbers = {key: each.number for key, each in left.items()}
-        self.writes.store(self._setting(settings.IN_FORCE, numbers), must=False)
+        self.writes.store(settings.writes(self._state, {settings.IN_FORCE: numbers}), must=False)
         self.revisions = left
         self.render_again(candidate)
 
@@ -178,12 +178,8 @@ class Intent:
     def set_paused(
         self, sites: frozenset[str], candidate: Candidate, holds: Mapping[str, float] = {}
     ) -> None:
-        self.writes.store(
-            {
-                **self._setting(settings.PAUSED, sorted(sites)),
-                **self._setting(settings.HELD, dict(holds)),
-            }
-        )
+        values = {settings.PAUSED: sorted(sites), settings.HELD: dict(holds)}
+        self.writes.store(settings.writes(self._state, values))
         self._paused, self._holds = sites, dict(holds)
         self.render_again(candidate)
 
@@ -201,14 +197,15 @@ class Intent:
         """The machine is drained, and these run on others; None: it is drained no more."""
         if apps != self.left:
             names = None if apps is None else sorted(apps)
-            self.writes.store(self._setting(settings.DRAINED, names), must=apps is None)
+            writes = settings.writes(self._state, {settings.DRAINED: names})
+            self.writes.store(writes, must=apps is None)
             self.left = apps
             self._resolve()
 
     def clear(self, *, at_once: bool) -> None:
         """Nothing is wanted any more: every app is to be drained, stopped and forgotten."""
-        nothing = {**self._setting(settings.IN_FORCE, {}), **self._setting(settings.DRAINED, None)}
-        self.writes.store(nothing, must=False)
+        nothing: dict[str, object] = {settings.IN_FORCE: {}, settings.DRAINED: None}
+        self.writes.store(settings.writes(self._state, nothing), must=False)
         self.left = None
         self._file = Candidate(Desired(at_once=at_once), {}, "", self._file.build, ())
         self.revisions = {}
@@ -235,9 +232,7 @@ class Intent:
 
     def on_disk(self) -> Mapping[str, Revision]:
         """The files that an earlier daemon had in force, by project."""
-        known = {revision.number: revision for revision in self._state.revisions()}
-        numbers = settings.numbers(self._state).items()
-        return {project: known[number] for project, number in numbers if number in known}
+        return settings.revisions(self._state)
 
     def preview(self, candidate: Candidate) -> Desired:
         """What would be wanted if the file were put in force."""
@@ -390,9 +385,6 @@ class Intent:
         self.writes.store(self.versions.writes(known), must=must)
         self.versions.remember(known)
         self._resolve()
-
-    def _setting(self, name: str, value: object) -> dict[str, Callable[[], object]]:
-        return {name: partial(self._state.put_setting, name, json.dumps(value))}
 
     def _resolve(self) -> None:
         apps = self._file.desired.apps

@@ -28,7 +28,7 @@ from portico.core.model.generation import TestedGeneration
 from portico.core.model.names import split_name
 from portico.core.model.pair import OwnPair
 from portico.core.model.place import AUTO, Build, CertificateFiles, NamesApart, RenderContext
-from portico.core.model.views import DocumentRequest
+from portico.core.model.requests import DocumentRequest
 from portico.core.planning.lineages import lineage_names
 from portico.core.planning.own_pairs import own_pairs
 from portico.core.planning.served_certificates import CertifiedNames, ServedCertificates

@@ -10,7 +10,7 @@ from portico.core.model.labels import home_folder, project_name
 from portico.core.model.names import PROJECT, qualified, split_name
 from portico.core.model.project import Names, projects_at
 from portico.core.model.records import Revision
-from portico.core.model.views import DocumentRequest
+from portico.core.model.requests import DocumentRequest
 from portico.engine.intent import Intent
 from portico.errors import ConfigError, Problem
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -10,7 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from portico.core.model.cluster import MemberList
 from portico.core.model.names import PROJECT
 from portico.core.model.place import AUTO
-from portico.core.model.views import DocumentRequest
+from portico.core.model.records import Revision
+from portico.core.model.requests import DocumentRequest
 from portico.ports.state import State
 
 log = logging.getLogger(__name__)
@@ -41,6 +45,13 @@ _HELD: Final = TypeAdapter(dict[str, float])
 _NUMBERS: Final[TypeAdapter[int | dict[str, int]]] = TypeAdapter(int | dict[str, int])
 
 
+def writes(state: State, values: Mapping[str, object]) -> dict[str, Callable[[], object]]:
+    """What puts these settings on disk, by name; the values are JSON."""
+    return {
+        name: partial(state.put_setting, name, json.dumps(value)) for name, value in values.items()
+    }
+
+
 def numbers(state: State) -> dict[str, int]:
     """Of the revisions in force, by project. If they cannot be read, the newest one: with none in
     force, everything would stop.
@@ -51,6 +62,12 @@ def numbers(state: State) -> dict[str, int]:
         log.warning("cannot read which file is in force, using the newest: %s", error)
         found = max((revision.number for revision in state.revisions()), default={})
     return {PROJECT: found} if isinstance(found, int) else found
+
+
+def revisions(state: State) -> dict[str, Revision]:
+    """Those in force, by project."""
+    known = {revision.number: revision for revision in state.revisions()}
+    return {project: known[each] for project, each in numbers(state).items() if each in known}
 
 
 def edge(state: State) -> DocumentRequest | None:

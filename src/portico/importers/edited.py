@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from portico.core.model.views import DocumentRequest
+from portico.core.model.requests import DocumentRequest
 from portico.importers.formats import wrong
 from portico.importers.read import ECOSYSTEM, toml_table
 from portico.system.rights import open_file

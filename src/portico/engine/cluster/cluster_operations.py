@@ -15,10 +15,11 @@ from msgspec.structs import replace
 
 from portico.core.model.event import Requester
 from portico.core.model.names import split_name
+from portico.core.model.requests import DocumentRequest
 from portico.core.model.shared import encoded, progress_key, revision_key
 from portico.core.model.shared_change import NamedTarget, Progress, SharedChange, SharedFile
 from portico.core.model.stored import ABSENT, Compare, Delete, Put, Write
-from portico.core.model.views import ChangeView, DocumentRequest
+from portico.core.model.views import ChangeView
 from portico.engine.changes import Change, Changes
 from portico.engine.cluster.assembly import Shared
 from portico.engine.cluster.change_report import ChangeReport

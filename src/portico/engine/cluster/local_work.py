@@ -8,8 +8,9 @@ from typing import Final
 from portico.core.model.event import Requester
 from portico.core.model.names import qualified
 from portico.core.model.records import Revision
+from portico.core.model.requests import DocumentRequest
 from portico.core.model.shared_change import NamedTarget, SharedChange, SharedFile
-from portico.core.model.views import ChangeView, DocumentRequest
+from portico.core.model.views import ChangeView
 from portico.engine.changes import EVERY_APP, Changes
 from portico.engine.cluster.turns import Say
 from portico.engine.control.operations import Operations

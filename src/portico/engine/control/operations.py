@@ -16,10 +16,10 @@ from portico.core.model.event import Requester
 from portico.core.model.instance import LEAVING_STATES
 from portico.core.model.names import InstanceId
 from portico.core.model.records import Revision
+from portico.core.model.requests import DocumentRequest
 from portico.core.model.views import (
     ChangeView,
     DashboardView,
-    DocumentRequest,
     PurgeView,
     TrustView,
     VersionView,
