@@ -310,7 +310,7 @@ def settle(path):
 def test_a_file_that_is_damaged_while_in_use_is_put_aside_at_once(begin, path, damage):
     state, told = begin(), []
     fill(state)
-    state.tell(told.append)
+    state.report_to(told.append)
     settle(path)
     damage(path)
 

@@ -153,7 +153,7 @@ class Daemon:
     def forget_servers(self, upstream) -> None:
         del self.servers[upstream]
 
-    def over_with(self, gone) -> None:
+    def resolve_all_of(self, gone) -> None:
         assert gone == "upstream old"
 
     def note(self, *_: object) -> None:

@@ -89,7 +89,7 @@ def test_a_trouble_is_over_when_the_same_ends_well_or_when_what_it_is_of_is_gone
         await daemon.clock.advance(0)
         (said,) = daemon.troubles.sentences()
         assert said.startswith("work on api")
-        daemon.troubles.over_with("api")
+        daemon.troubles.resolve_all_of("api")
         assert daemon.troubles.sentences() == []
 
     daemon.run(story)

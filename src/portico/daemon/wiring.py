@@ -313,7 +313,7 @@ async def assemble(
     )
     api = Api(asked)
     dashboard = late(lambda: dashboard_listener(asked, api, state, clock))
-    state.tell(partial(troubles.report, "state"))
+    state.report_to(partial(troubles.report, "state"))
     return Portico(
         api,
         certificates,

@@ -104,7 +104,7 @@ class Executor:
             case DropApp(app):
                 self._observed.withdraw(app)
                 self._intent.drop(app)
-                self._troubles.over_with(app)
+                self._troubles.resolve_all_of(app)
             case SwitchGeneration(fingerprint):
                 self._in_background(step, self._switch(fingerprint))
             case StartNginx(why):
@@ -127,7 +127,7 @@ class Executor:
 
     def _forget(self, instance: Instance) -> None:
         self._observed.forget(instance.id)
-        self._troubles.over_with(instance.id)
+        self._troubles.resolve_all_of(instance.id)
         self._intent.acknowledge_replacement(instance.id)
         left = self._observed.instances.values()
         if all(i.spec != instance.spec for i in left):

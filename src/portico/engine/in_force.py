@@ -239,7 +239,7 @@ class InForce:
     def _changed(self, candidate: Candidate) -> None:
         self._changes += 1
         if candidate.build.program:
-            self._troubles.over_with(FILES)
+            self._troubles.resolve_all_of(FILES)
         self._report_unreadable(candidate)
         self._observed.clear_refusal()
         self._loop.wake()

@@ -68,7 +68,7 @@ class ServerChecks:
         wanted = {name: each for name, each in desired.upstreams.items() if each.health}
         for name in self._groups.keys() - wanted.keys():
             self._end(name)
-            self._engine.troubles.over_with(_subject(name))
+            self._engine.troubles.resolve_all_of(_subject(name))
             self._observed.forget_servers(name)
         changed: dict[str, Group] = {}
         for name, upstream in wanted.items():

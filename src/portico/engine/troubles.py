@@ -49,9 +49,9 @@ class Troubles:
         if self._standing.pop(subject, None):
             log.info("%s: resolved", subject)
 
-    def over_with(self, gone: str) -> None:
-        """The app or certificate is gone, and what was wrong with it."""
-        for subject in [each for each, (of, _) in self._standing.items() if of == gone]:
+    def resolve_all_of(self, thing: str) -> None:
+        """The app or certificate is removed, and all that was wrong with it."""
+        for subject in [each for each, (of, _) in self._standing.items() if of == thing]:
             del self._standing[subject]
 
     def of(self, subject: str) -> str:

@@ -34,7 +34,7 @@ async def user_of_workers(start_program: StartProgram, name: str = NAME) -> str:
             log.warning(
                 "nginx's workers run as user nobody instead of their own user: %s", trouble
             )
-            return _nobody()
+            return _user_nobody()
     return name
 
 
@@ -72,7 +72,7 @@ async def _make(start_program: StartProgram, name: str) -> str:
     return output.decode(errors="replace").strip()
 
 
-def _nobody() -> str:
+def _user_nobody() -> str:
     try:
         nobody = pwd.getpwnam("nobody")
         return f"nobody {grp.getgrgid(nobody.pw_gid).gr_name}"

@@ -21,7 +21,7 @@ class LoopbackProbes:
         except TimeoutError:
             return f"no answer within {check.limit:g}s"
         except ConnectionRefusedError:
-            return await _elsewhere(port)
+            return await _listening_problem(port)
         except (ConnectionError, EOFError):
             return "closed the connection without answering"
         except (WrongProtocol, AnswerTooLong) as error:
@@ -38,7 +38,7 @@ async def _ask(check: Check, port: int, connection: Connection) -> str | None:
     return await ask_http(check, port, connection) if check.path else None
 
 
-async def _elsewhere(port: int) -> str:
+async def _listening_problem(port: int) -> str:
     """An app that listens on `localhost` may have got ::1 for it, and nothing else."""
     with suppress(OSError):
         async with asyncio.timeout(1), connected(port, "::1"):

@@ -66,13 +66,13 @@ class SqliteState:
         """Whether some may be: looked for once in a transaction, at its end."""
         self._ledger: dict[int, Entry] = {}
         """What was read of it last: reading JSON is most of what thousands of entries cost."""
-        self._tell: Callable[[str], None] = self.troubles.append
+        self._report: Callable[[str], None] = self.troubles.append
 
-    def tell(self, listener: Callable[[str], None]) -> None:
+    def report_to(self, listener: Callable[[str], None]) -> None:
         """Say what an operator should know of how the file was found, now and whenever."""
         for sentence in self.troubles:
             listener(sentence)
-        self._tell = listener
+        self._report = listener
 
     def close(self) -> None:
         self._db.close()
@@ -315,7 +315,7 @@ class SqliteState:
             self._db, troubles = open_database(self._path)
             self._ledger = {}
             for sentence in troubles:
-                self._tell(sentence)
+                self._report(sentence)
             holds = "starting with a new file; running apps are unaffected, so try again"
         return Failed(f"cannot {what} in {self._path}: {error}; {holds}")
 

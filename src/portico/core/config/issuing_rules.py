@@ -104,6 +104,6 @@ def _site(path: Path, name: str, site: Site, document: Document) -> Iterator[Fin
 
 def _settings_of(site: Site, document: Document) -> Issuing | None:
     """None where no authority is asked: the owner brings a certificate, or wants none."""
-    settings = site.tls.over(document.tls) if site.tls else document.tls
+    settings = site.tls.merged_over(document.tls) if site.tls else document.tls
     own = site.certificate or document.tls.certificate
     return settings if site.https and not own and settings.issuers else None

@@ -32,7 +32,7 @@ def notes(document: Document, *, root: bool = False) -> list[str]:
     for name, upstream in document.upstreams.items():
         found += _upstream(("upstreams", name), upstream)
     for key, stream in document.streams.items():
-        found += _nobody(("streams", key), stream)
+        found += _denial_of_all(("streams", key), stream)
         found += _elsewhere(("streams", key), stream, document)
     for name, site in document.sites.items():
         found += _site(("sites", name), site, document)
@@ -184,12 +184,12 @@ def _sticky_cookie_is_secure(site: Site, document: Document) -> bool:
 
 
 def _handling(path: Path, handling: Handling, site: Site) -> Iterator[_Note]:
-    yield from _nobody(path, handling)
+    yield from _denial_of_all(path, handling)
     if sign_in_loop(site, handling):
         what = "requires a sign-in too, so clients may be redirected in a loop"
         yield (*path, "auth", "sign_in"), f"{what}; add a route for it with auth = false"
 
 
-def _nobody(path: Path, handling: Handling | Stream) -> Iterator[_Note]:
+def _denial_of_all(path: Path, handling: Handling | Stream) -> Iterator[_Note]:
     if "all" in handling.deny and not handling.allow:
         yield (*path, "deny"), 'denies everyone: it has "all", and allow is empty'

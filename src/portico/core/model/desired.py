@@ -300,7 +300,7 @@ class Desired:
     def issuing(self, name: str) -> Issuing | None:
         """How a site's certificate is obtained; None where its owner brings one, or wants none."""
         site, tls = self.sites[name], self.origin(name).tls
-        settings = site.tls.over(tls) if site.tls else tls
+        settings = site.tls.merged_over(tls) if site.tls else tls
         is_ours = site.https and not self.has_own_certificate(name)
         return settings if is_ours and settings.issuers else None
 

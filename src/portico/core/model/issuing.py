@@ -196,7 +196,7 @@ class Issuing(Table):
         "or several, which run one by one. One that fails is repeated.",
     )
 
-    def over(self, general: Issuing) -> Issuing:
+    def merged_over(self, general: Issuing) -> Issuing:
         """These settings where they are given, the general ones elsewhere."""
         given = {key: getattr(self, key) for key in Issuing.model_fields}
         wanted = {

@@ -346,7 +346,7 @@ class CertificateLoop:
             return
         self._troubles.resolve("certificates")
         for gone in self._known - wanted.keys():
-            self._troubles.over_with(f"certificate {gone}")
+            self._troubles.resolve_all_of(f"certificate {gone}")
         self._known = frozenset(wanted)
         ledger, known = self.issuance.ledger(), self._state.renewal_states()
         due: list[tuple[int, Lineage, Action]] = []
@@ -381,7 +381,7 @@ class CertificateLoop:
     def _challenge_route(self, lineage: Lineage) -> AbstractAsyncContextManager[None]:
         """To whoever answers the authority."""
         if any(each.kind == "tls-alpn-01" for each in lineage.challenges):
-            return self._passthrough.through(self._in_force.render_again)
+            return self._passthrough.enabled(self._in_force.render_again)
         return nullcontext()
 
 

@@ -60,7 +60,7 @@ class Problems:
             yield self._observed.unrecorded
         if self._intent.writes.trouble:
             yield f"the latest changes could not be written to disk: {self._intent.writes.trouble}"
-        yield from self._nobody_well()
+        yield from self._apps_without_healthy_instance()
         yield from self._failing_servers()
         yield from self._lost_machines()
         yield from self._troubles.sentences()
@@ -87,7 +87,7 @@ class Problems:
                     why = each.reason or _EARLIER_FAILURE
                     yield f"server {each.name} of {upstream} gets no requests: {why}"
 
-    def _nobody_well(self) -> Iterator[str]:
+    def _apps_without_healthy_instance(self) -> Iterator[str]:
         known = self._observed.instances
         for app, endpoints in self._observed.endpoints.items():
             if {i.state for e in endpoints if (i := known.get(e.instance))} == {S.UNREADY}:
