@@ -73,7 +73,7 @@ class Machine(Stack):
         """Have joined the cluster, as `portico cluster join` does it, or created it."""
         home = Home(self.home)
         pair = authority.sign(self.name, machine_host(self.name), time.time())
-        self._issue()
+        self._make_authority()
         home.cluster.mkdir(mode=0o700)
         write_new(home.cluster / AUTHORITY, authority.pem)
         if has_key:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import importlib
 import json
 import os
 import subprocess
@@ -20,14 +21,20 @@ from portico.client.connect import DAEMON
 from tests.network import enter
 
 
-def start_daemon(environ: Mapping[str, str], folder: Path, log: Path, network: str = "") -> int:
+def start_daemon(
+    environ: Mapping[str, str],
+    folder: Path,
+    log: Path,
+    network: str = "",
+    program: str = DAEMON[-1],
+) -> int:
     """As `portico up` does it, in the network of that path; returns its pid. Whether it answers is
-    to be waited for.
+    to be waited for. Another program is a module with a `main`.
     """
     parent = _parent()
     assert parent.stdin
     assert parent.stdout
-    parent.stdin.write(json.dumps([dict(environ), str(folder), str(log), network]) + "\n")
+    parent.stdin.write(json.dumps([dict(environ), str(folder), str(log), network, program]) + "\n")
     parent.stdin.flush()
     return int(parent.stdout.readline())
 
@@ -47,7 +54,7 @@ def _parent() -> subprocess.Popen[str]:
 
 
 def _serve() -> None:
-    from portico.daemon.main import main  # noqa: PLC0415 - only this process pays for it
+    import portico.daemon.main  # noqa: F401, PLC0415 - only this process pays for it
 
     gc.collect()
     gc.freeze()
@@ -60,7 +67,7 @@ def _serve() -> None:
             os.write(1, b"%d\n" % pid)
             os._exit(0)
         os.setsid()
-        environ, folder, log, network = json.loads(line)
+        environ, folder, log, network, program = json.loads(line)
         if network:
             enter(network)
         os.environ.clear()
@@ -70,7 +77,7 @@ def _serve() -> None:
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 1)
         os.dup2(1, 2)
         sys.argv, sys.orig_argv = [DAEMON[-1]], list(DAEMON)
-        main()
+        importlib.import_module(program).main()
         return
 
 

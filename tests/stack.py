@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+import tomllib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -46,6 +47,8 @@ CHECKOUT = Path(__file__).parent.parent
 
 BEGINNINGS = {"run", "upgrade"}
 """Commands that become a daemon, or begin one though another answers."""
+BEGUN_FOR = {"up", "status"}
+"""Commands that find a daemon begun for them: by themselves they would begin a dearer one."""
 
 T = TypeVar("T")
 
@@ -117,14 +120,22 @@ class Stack:
         """Write the file, if its text is given, and bring it up; fails the test if that fails."""
         if text is not None:
             self.write(text, **edge)
-        if not self.home.exists() and not self._as:
-            self._issue()
+        if not self._as:
+            self._certify()
         return self.done("up", str(self.folder / "portico.toml"))
 
-    def _issue(self) -> None:
-        """What an earlier `up` would have left; it takes half a second of the processor."""
+    def _certify(self) -> None:
+        """What an earlier `up` would have left; the child that the daemon starts for it takes half
+        a second of the processor.
+        """
+        folder = self.home / "certificates/local"
+        if not self.home.exists():
+            self._make_authority()
+        _certify(folder, _site_names((self.folder / "portico.toml").read_text()))
+
+    def _make_authority(self) -> None:
         Home(self.home).make()
-        for name, content in _issued().items():
+        for name, content in _authority().items():
             file = self.home / "certificates" / name
             for folder in reversed(file.relative_to(self.home).parents[:-2]):
                 (self.home / folder).mkdir(mode=0o700, exist_ok=True)
@@ -132,11 +143,8 @@ class Stack:
             file.chmod(0o600)
 
     def portico(self, *args: str, seconds: float = 180) -> subprocess.CompletedProcess[str]:
-        """In this process, unless the command is to be another's or begins a daemon. `up` finds
-        one that was begun for it.
-        """
-        if args[0] == "up" and self._is_plain and not self._answers():
-            self._begin()
+        """In this process, unless the command is to be another's or begins a daemon."""
+        self._begin_for(args[0])
         if args[0] not in BEGINNINGS and self._is_plain and self._answers():
             return run_here(args, self.environ, self.folder, seconds)
         return subprocess.run(
@@ -159,8 +167,10 @@ class Stack:
     def _answers(self) -> bool:
         return reachable(self.home / "api.sock")
 
-    def _begin(self) -> None:
+    def _begin_for(self, command: str) -> None:
         """Where it does not come up, the command begins its own, and says why that one fails."""
+        if command not in BEGUN_FOR or not self._is_plain or self._answers():
+            return
         home = Home(self.home)
         with suppress(OSError, PorticoError):
             home.make()
@@ -177,6 +187,7 @@ class Stack:
     @contextmanager
     def running(self, *args: str, under: Sequence[str] = ()) -> Iterator[subprocess.Popen[str]]:
         """A command that goes on, as `portico run`; killed if it has not ended by itself."""
+        self._begin_for(args[0])
         process = subprocess.Popen(
             [*under, BIN / "portico", *args],
             cwd=self.folder,
@@ -438,22 +449,26 @@ class RunningLoad:
 
 
 @cache
-def _issued() -> dict[Path, bytes]:
-    """The local authority's files with a certificate for the site that most tests have."""
+def _authority() -> dict[Path, bytes]:
+    """The files of a local authority, the same for all homes of this process."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "local"
-        lineages = {"app.localhost": ["app.localhost"]}
-        answer(
-            {
-                "act": "local",
-                "now": time.time(),
-                "folder": str(folder),
-                "host": "tests",
-                "lineages": lineages,
-            }
-        )
-        files = [file for file in folder.rglob("*") if file.is_file()]
+        _certify(Path(name) / "local", {})
+        files = [file for file in Path(name).rglob("*") if file.is_file()]
         return {file.relative_to(name): file.read_bytes() for file in files}
+
+
+def _certify(folder: Path, lineages: dict[str, list[str]]) -> None:
+    request = {"act": "local", "now": time.time(), "folder": str(folder), "host": "tests"}
+    answer(request | {"lineages": lineages})
+
+
+def _site_names(text: str) -> dict[str, list[str]]:
+    """None where the file cannot be read, which is for the daemon to say."""
+    try:
+        sites = tomllib.loads(text).get("sites", {})
+        return {name: [name, *site.get("aliases", ())] for name, site in sites.items()}
+    except (ValueError, AttributeError):
+        return {}
 
 
 def kill(pid: int) -> int:

@@ -38,7 +38,8 @@ STUBBORN = {"env": {"IGNORE_SIGTERM": "1"}, "stop_timeout": 600}
 
 
 def up(stack: Stack, program: str = "echo.py", **keys: object) -> None:
-    stack.done("up", file(stack, program, **keys))
+    file(stack, program, **keys)
+    stack.up()
 
 
 def never_ready(stack: Stack) -> str:

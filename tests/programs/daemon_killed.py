@@ -16,8 +16,9 @@ from portico.adapters.hooks.runner import HookRunner
 from portico.adapters.lineages.disk import DiskLineages
 from portico.adapters.nginx.program import NginxProgram
 from portico.adapters.sites.probe import SiteProbe
-from portico.daemon.main import main
+from portico.daemon.main import main as serve
 
+# One between any two changes of what is on disk, or of what nginx serves.
 PLACES = {
     "before the order": (Authorities, "issue", "before"),
     "when it was signed": (Authorities, "issue", "after"),
@@ -25,11 +26,9 @@ PLACES = {
     "before the order is forgotten": (Authorities, "forget", "before"),
     "before the lineage is switched": (DiskLineages, "switch", "before"),
     "when the lineage was switched": (DiskLineages, "switch", "after"),
-    "before nginx -t": (NginxProgram, "install", "before"),
     "after nginx -t": (NginxProgram, "install", "after"),
     "before the reload": (NginxProgram, "switch", "before"),
     "after the reload": (NginxProgram, "switch", "after"),
-    "before the handshake": (SiteProbe, "served", "before"),
     "after the handshake": (SiteProbe, "served", "after"),
     "before the record": (HookRunner, "run", "after"),
 }
@@ -60,7 +59,7 @@ def die_at(place: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-if __name__ == "__main__":
+def main() -> None:
     for place, where in PLACES.items():
         make_deadly(place, *where)
-    main()
+    serve()

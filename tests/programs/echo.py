@@ -24,38 +24,39 @@ In the environment, each also for one instance alone (`SLEEP_1=0.2`, counted fro
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
-import signal
+import socket
 import sys
+import threading
+import time
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
+from signal import SIG_BLOCK, SIGTERM, pthread_sigmask, sigwait
 
-import frames
+# The tests start it more than a thousand times, mostly for a request or none: what only some
+# answers need is imported for them.
 
 INSTANCE = int(os.environ.get("NODE_APP_INSTANCE", "0"))
 PORT = int(os.environ.get("PORT", "3000"))
 
 
-async def main() -> None:
+def main() -> None:
     print(f"instance {INSTANCE} starts as pid {os.getpid()}", flush=True)
     if switch("CRASH"):
         die(7)
-    await asyncio.sleep(float(switch("START_DELAY", "0")))
+    time.sleep(float(switch("START_DELAY", "0")))
+    if not switch("DIE_AT_ONCE"):
+        pthread_sigmask(SIG_BLOCK, {SIGTERM})  # in all threads
     program = Program()
     if not switch("NEVER_LISTEN"):
-        await program.listen(int(switch("LISTEN_ON", str(PORT))))
-    loop = asyncio.get_running_loop()
-    if switch("IGNORE_SIGTERM"):
-        loop.add_signal_handler(signal.SIGTERM, print, "SIGTERM is ignored")
-    elif not switch("DIE_AT_ONCE"):
-        loop.add_signal_handler(signal.SIGTERM, program.leave)
+        program.listen(int(switch("LISTEN_ON", str(PORT))))
     if crash_after := switch("CRASH_AFTER"):
-        loop.call_later(float(crash_after), die, 7)
-    await program.left.wait()
+        start(lambda: (time.sleep(float(crash_after)), die(7)))
+    sigwait({SIGTERM})
+    while switch("IGNORE_SIGTERM"):
+        print("SIGTERM is ignored", flush=True)
+        sigwait({SIGTERM})
+    program.leave()
+    os._exit(0)
 
 
 def switch(name: str, default: str = "") -> str:
@@ -67,70 +68,99 @@ def die(code: int) -> None:
     os._exit(code)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    body_bytes: int
+def start(task, *arguments) -> None:
+    threading.Thread(target=task, args=arguments, daemon=True).start()
 
 
 class Program:
+    """With a thread for each connection."""
+
     def __init__(self) -> None:
-        self.left = asyncio.Event()
-        self._server: asyncio.Server | None = None
-        self._idle: set[asyncio.StreamWriter] = set()
+        self._state = threading.Condition()
+        self._listener: socket.socket | None = None
+        self._leaves = False
+        self._idle: set[socket.socket] = set()
         self._open = self._most = self._answers = 0
         self._kept: list[bytes] = []
 
-    async def listen(self, port: int) -> None:
-        self._server = await asyncio.start_server(self._converse, "127.0.0.1", port, backlog=1024)
+    def listen(self, port: int) -> None:
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=1024)
+        start(self._accept, self._listener)
 
     def leave(self) -> None:
-        """Listen no more, finish what is open, then end."""
-        if self._server:
-            self._server.close()
-        for writer in self._idle:
-            writer.close()
-        if not self._open:
-            self.left.set()
-        self._server = None
+        """Listen no more, and finish what is open."""
+        with self._state:
+            self._leaves = True
+            for each in self._idle | ({self._listener} if self._listener else set()):
+                shut(each)
+            self._state.wait_for(lambda: not self._open)
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._idle.add(writer)
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            while request := await read_request(reader):
-                self._idle.discard(writer)
-                if key := request.headers.get("sec-websocket-key"):
-                    await frames.echo(key, reader, writer)
-                    break
-                counts = int(request.path != "/healthz")
-                self._open += counts
-                self._most = max(self._most, self._open)
-                try:
-                    await self._answer(request, writer)
-                finally:
-                    self._open -= counts
-                if self._server is None or writer.is_closing():
-                    break
-                self._idle.add(writer)
-        self._idle.discard(writer)
-        writer.close()
-        if self._server is None and not self._open:
-            self.left.set()
+    def _accept(self, listener: socket.socket) -> None:
+        while not self._leaves:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                continue
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            start(self._converse, connection)
 
-    async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
+    def _converse(self, connection: socket.socket) -> None:
+        with suppress(OSError, EOFError), connection, connection.makefile("rb") as stream:
+            while self._answer_next(connection, stream):
+                pass
+
+    def _answer_next(self, connection: socket.socket, stream) -> bool:
+        """Whether another request may follow."""
+        with self._state:
+            if self._leaves:
+                return False
+            self._idle.add(connection)
+        try:
+            request = Request(stream)
+        finally:
+            with self._state:
+                self._idle.discard(connection)
+        if key := request.headers.get("sec-websocket-key"):
+            import frames  # noqa: PLC0415
+
+            frames.echo(key, stream, connection)
+            return False
+        self._count(request, 1)
+        try:
+            return self._answer(request, connection)
+        finally:
+            self._count(request, -1)
+
+    def _count(self, request: Request, number: int) -> None:
+        with self._state:
+            self._open += number if request.path != "/healthz" else 0
+            self._most = max(self._most, self._open)
+            self._state.notify_all()
+
+    def _answer(self, request: Request, connection: socket.socket) -> bool:
         if "exit" in request.query:
             die(int(request.query["exit"]))
         if request.query.get("close"):
-            writer.transport.abort()
-            return
-        self._answers += 1
-        if self._answers > int(switch("HANG_AFTER", str(sys.maxsize))):
-            await asyncio.Event().wait()
+            return False
+        with self._state:
+            self._answers += 1
+            number = self._answers
+        if number > int(switch("HANG_AFTER", str(sys.maxsize))):
+            threading.Event().wait()
         self._kept.append(bytes(int(switch("LEAK", "0"))))
-        status = await self._wait_and_choose_status(request)
+        status = wait_and_choose_status(request)
+        body = self._facts(request)
+        head = (
+            f"HTTP/1.1 {status} Answer\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n"
+            f"X-Instance: {INSTANCE}\r\nX-Pid: {os.getpid()}\r\n\r\n"
+        )
+        connection.sendall(head.encode() + (b"" if request.method == "HEAD" else body))
+        return True
+
+    def _facts(self, request: Request) -> bytes:
+        import json  # noqa: PLC0415
+
         facts = {
             "pid": os.getpid(),
             "port": PORT,
@@ -143,59 +173,66 @@ class Program:
             "most": self._most,
             "padding": "." * int(request.query.get("size", "0")),
         }
-        body = json.dumps(facts).encode()
-        head = (
-            f"HTTP/1.1 {status} Answer\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n"
-            f"X-Instance: {INSTANCE}\r\nX-Pid: {os.getpid()}\r\n\r\n"
-        )
-        writer.write(head.encode() + (b"" if request.method == "HEAD" else body))
-        await writer.drain()
-
-    async def _wait_and_choose_status(self, request: Request) -> int:
-        if request.path == "/healthz":
-            unhealthy = switch("UNHEALTHY")
-            return 503 if unhealthy and Path(unhealthy).exists() else 200  # noqa: ASYNC240 - a stat
-        if delay := float(request.query.get("sleep", switch("SLEEP", "0"))):
-            await asyncio.sleep(delay)
-        while "until" in request.query and not Path(request.query["until"]).exists():  # noqa: ASYNC110, ASYNC240 - a stat
-            await asyncio.sleep(0.02)
-        return int(request.query.get("status", switch("STATUS", "200")))
+        return json.dumps(facts).encode()
 
 
-async def read_request(reader: asyncio.StreamReader) -> Request | None:
-    """The next request with its body read and counted; None when the client has left."""
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError:
-        return None
-    first, *lines = head.decode("latin-1").split("\r\n")
-    method, target, _ = first.split(" ", 2)
-    headers = {
-        name.strip().lower(): value.strip()
-        for name, _, value in (line.partition(":") for line in lines if line)
-    }
-    url = urlsplit(target)
-    body_bytes = await read_body(reader, headers)
-    return Request(method, url.path, dict(parse_qsl(url.query)), headers, body_bytes)
+def shut(connection: socket.socket) -> None:
+    with suppress(OSError):  # the other side was quicker
+        connection.shutdown(socket.SHUT_RDWR)
 
 
-async def read_body(reader: asyncio.StreamReader, headers: dict[str, str]) -> int:
+def wait_and_choose_status(request: Request) -> int:
+    if request.path == "/healthz":
+        unhealthy = switch("UNHEALTHY")
+        return 503 if unhealthy and os.path.exists(unhealthy) else 200  # noqa: PTH110
+    time.sleep(float(request.query.get("sleep", switch("SLEEP", "0"))))
+    while "until" in request.query and not os.path.exists(request.query["until"]):  # noqa: PTH110
+        time.sleep(0.02)
+    return int(request.query.get("status", switch("STATUS", "200")))
+
+
+class Request:
+    """With its body read and counted. EOFError when the client has left."""
+
+    def __init__(self, stream) -> None:
+        self.method, target, _ = line_of(stream).split(" ", 2)
+        self.path, _, query = target.partition("?")
+        pairs = (pair.partition("=") for pair in query.split("&"))
+        self.query = {name: value for name, _, value in pairs}
+        self.headers: dict[str, str] = {}
+        while line := line_of(stream):
+            name, _, value = line.partition(":")
+            self.headers[name.strip().lower()] = value.strip()
+        self.body_bytes = skip_body(stream, self.headers)
+
+
+def line_of(stream) -> str:
+    line = stream.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError
+    return line.decode("latin-1").rstrip("\r\n")
+
+
+def skip_body(stream, headers: dict[str, str]) -> int:
     if headers.get("transfer-encoding", "").lower() == "chunked":
         total = 0
-        while size := int((await reader.readline()).split(b";")[0], 16):
-            await reader.readexactly(size + 2)
+        while size := int(line_of(stream).split(";")[0], 16):
+            skip(stream, size + 2)
             total += size
-        await reader.readline()
+        line_of(stream)
         return total
-    length = left = int(headers.get("content-length", "0"))
-    while left:
-        chunk = await reader.read(min(left, 65536))
-        if not chunk:
-            raise asyncio.IncompleteReadError(b"", left)
-        left -= len(chunk)
+    length = int(headers.get("content-length", "0"))
+    skip(stream, length)
     return length
 
 
+def skip(stream, size: int) -> None:
+    while size:
+        chunk = stream.read(min(size, 65536))
+        if not chunk:
+            raise EOFError
+        size -= len(chunk)
+
+
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

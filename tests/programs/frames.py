@@ -5,30 +5,29 @@ Each message, in one frame of at most 64 KiB, comes back as JSON: pid, text.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import json
 import os
+import socket
+from typing import BinaryIO
 
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
-GOING_AWAY = 1001
 
 
-async def echo(key: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+def echo(key: str, stream: BinaryIO, connection: socket.socket) -> None:
     """Accept the handshake with this Sec-WebSocket-Key, and talk until the client leaves."""
     accept = base64.b64encode(hashlib.sha1((key + GUID).encode()).digest()).decode()
-    writer.write(
+    connection.sendall(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         + f"Sec-WebSocket-Accept: {accept}\r\nX-Pid: {os.getpid()}\r\n\r\n".encode()
     )
-    while True:
-        kind, data = await _read_frame(reader)
+    while head := stream.read(2):
+        kind, data = head[0] & 0x0F, read_data(head[1] & 0x7F, stream)
         if kind == TEXT:
             data = json.dumps({"pid": os.getpid(), "text": data.decode()}).encode()
-        writer.write(frame({PING: PONG}.get(kind, kind), data))
-        await writer.drain()
+        connection.sendall(frame({PING: PONG}.get(kind, kind), data))
         if kind == CLOSE:
             return
 
@@ -40,11 +39,8 @@ def frame(kind: int, data: bytes) -> bytes:
     return bytes([0x80 | kind, 126]) + len(data).to_bytes(2, "big") + data
 
 
-async def _read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    first, second = await reader.readexactly(2)
-    length = second & 0x7F
+def read_data(length: int, stream: BinaryIO) -> bytes:
     if length == 126:
-        length = int.from_bytes(await reader.readexactly(2), "big")
-    mask = await reader.readexactly(4)
-    data = await reader.readexactly(length)
-    return first & 0x0F, bytes(byte ^ mask[n % 4] for n, byte in enumerate(data))
+        length = int.from_bytes(stream.read(2), "big")
+    mask = stream.read(4)
+    return bytes(byte ^ mask[n % 4] for n, byte in enumerate(stream.read(length)))
