@@ -15,10 +15,7 @@ import pytest
 from tests.fakes import pebble
 from tests.stack import PROGRAMS, Stack, eventually
 
-pytestmark = [
-    pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED),
-    pytest.mark.alone,
-]
+pytestmark = pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED)
 
 FILE = """
 [tls]

@@ -23,8 +23,7 @@ from tests.fakes.certificates_kept import DIRECTORY, Keeping, desired_of
 from tests.fakes.state import events_of
 from tests.unit.certificates import DAY, HOUR, lineage
 
-MOST = 300
-NAMES = [f"www.shop{number}.com" for number in range(350)]
+NAMES = [f"www.shop{number}.com" for number in range(70)]
 
 
 @pytest.fixture
@@ -42,13 +41,15 @@ def wait(keeping, seconds):
 
 def test_however_many_are_due_the_authoritys_limit_is_never_passed(tmp_path):
     keeping = Keeping(tmp_path, NAMES)
+    limits = {"same_names": "5/7d", "domain": "50/7d", "orders": "60/3h"}
+    keeping.desired = desired_of(NAMES, limits=limits)
     keeping.hold_all(age_days=80)
     for _ in range(5):
         keeping.look()
         wait(keeping, HOUR)
     orders = keeping.authority.orders
     for at, _ in orders:
-        assert sum(at <= other < at + 3 * HOUR for other, _ in orders) <= MOST
+        assert sum(at <= other < at + 3 * HOUR for other, _ in orders) <= 60
     assert {name for _, name in orders} == set(NAMES), "all had their turn"
     assert len(orders) == len(NAMES), "and each of them one"
     assert keeping.authority.most_at_once == MAX_WORKERS

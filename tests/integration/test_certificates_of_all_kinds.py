@@ -32,7 +32,7 @@ from tests.stack import PROGRAMS, Stack, eventually, free_port
 pytestmark = [
     pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: name servers listen at port 53"),
-    pytest.mark.alone,
+    pytest.mark.slow,
 ]
 
 __all__ = ["certbot"]

@@ -12,8 +12,6 @@ import pytest
 
 from tests.stack import PROGRAMS, Stack, eventually, is_gone, kill
 
-pytestmark = pytest.mark.alone
-
 RATE = 200
 
 

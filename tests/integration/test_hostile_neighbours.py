@@ -147,7 +147,6 @@ def owner(request) -> Iterator[Neighbour | None]:
         yield owner
 
 
-@pytest.mark.alone
 def test_a_neighbour_who_besieges_discovery_never_has_it_and_costs_no_request(
     owner, stack, neighbour
 ):

@@ -11,7 +11,6 @@ import pytest
 from portico.core.model.certificate import Entry
 from tests.fakes.certificates_kept import DIRECTORY, Keeping
 
-pytestmark = pytest.mark.alone
 MANY = 10_000
 
 

@@ -39,7 +39,6 @@ def serving(stack: Stack) -> tuple[str, str]:
 
 
 @needs_compiler
-@pytest.mark.alone
 def test_an_nginx_is_built_and_serves_for_good_and_no_request_is_lost(stack):
     # without a daemon and without a file
     before = shown(stack)

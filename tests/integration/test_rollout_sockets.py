@@ -64,7 +64,6 @@ def _goes_on(socket: Held, said: int) -> bool:
     return socket.ended_at is not None or socket.messages > said
 
 
-@pytest.mark.alone
 def test_a_rollout_of_all_at_once_does_not_close_all_sockets_at_once(stack):
     four(stack, drain_timeout=12, batch=4)
     slots = {i["pid"]: i["slot"] for i in stack.instances("web")}

@@ -34,7 +34,6 @@ def become_later(stack: Stack, **how: int) -> None:
     stack.environ |= newer.portico_in(stack.root / "later", **how)
 
 
-@pytest.mark.alone
 def test_a_newer_portico_and_a_newer_nginx_take_over_in_one_command_and_lose_nothing(four):
     before, daemon = pids(four), four.status()["daemon"]
     work = {"rate": RATE, "posts": 0.3, "connections": 32, "websockets": 0}
@@ -68,7 +67,6 @@ def test_a_newer_nginx_alone_is_taken_when_it_is_asked_for(four):
     assert four.get("app.localhost").status == 200
 
 
-@pytest.mark.alone
 def test_another_nginx_that_the_file_names_takes_over_and_loses_nothing(four):
     other = newer.nginx(four.root / "other", later=True)
     with four.load("app.localhost", "/?sleep=0.01", rate=RATE, posts=0.3) as load:
@@ -116,7 +114,6 @@ def test_an_nginx_that_does_not_take_the_files_leaves_everything_as_it_was(four)
     assert four.get("app.localhost").status == 200
 
 
-@pytest.mark.alone
 def test_a_daemon_that_dies_while_nginx_is_replaced_leaves_that_to_the_next_one(four):
     nginx = four.status()["nginx"]["pid"]
     newer.nginx(four.root / "nginx", later=True)

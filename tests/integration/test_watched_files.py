@@ -192,7 +192,6 @@ def watches(stack: Stack) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 def test_changes_of_files_are_rolled_out_and_no_request_is_lost(stack):
     words = stack.folder / "words.txt"
     words.write_text("one")
