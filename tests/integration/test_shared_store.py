@@ -132,6 +132,8 @@ def test_all_members_are_dead_and_a_daemon_starts_without_them(shared: Shared) -
         one.kill_daemon()
         assert [each["name"] for each in one.status()["neighbours"]] == ["m2"]
         assert "the store of the cluster is not available" in one.done("cluster", "show").stderr
+        address = shared.machines["m2"].address
+        assert address in one.done("cluster", "keepalived", "10.0.0.100/24").stdout
         shared.store.start()
 
 

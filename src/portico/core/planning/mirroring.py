@@ -54,16 +54,14 @@ def values_of(found: Snapshot) -> Mapping[str, bytes]:
 
 
 def _older(mirror: Snapshot, found: Snapshot) -> str:
-    if values_of(found) == values_of(mirror):
-        return ""  # whatever became of it, following it changes nothing
+    why = ""
     if found.revision < mirror.revision:
-        return (
-            f"it was restored from an older copy: it is at revision {found.revision}, and this "
-            f"machine has seen {mirror.revision}"
-        )
-    if key := _other_history(mirror, found):
-        return f"it was restored from an older copy: {key} differs from what this machine has seen"
-    return ""
+        why = f"it is at revision {found.revision}, and this machine has seen {mirror.revision}"
+    elif key := _other_history(mirror, found):
+        why = f"{key} differs from what this machine has seen"
+    if not why or values_of(found) == values_of(mirror):
+        return ""  # with the same values, whatever became of it, following it changes nothing
+    return f"it was restored from an older copy: {why}"
 
 
 def _other_history(mirror: Snapshot, found: Snapshot) -> str:

@@ -24,6 +24,7 @@ class Membership:
     ) -> None:
         """`cluster` is its UUID, `machine` the own name."""
         self._intent, self._troubles, self._in_force = engine.intent, engine.troubles, in_force
+        self._events = engine.events
         self._following, self._cluster, self._machine = following, cluster, machine
         self._woken = asyncio.Event()
         following.subscribe(SUBJECT, self._note)
@@ -42,6 +43,7 @@ class Membership:
             )
             return
         if members != self._intent.members:
+            before = self._intent.members
             try:
                 await self._in_force.set_members(members)
             except PorticoError as error:
@@ -49,12 +51,20 @@ class Membership:
                     SUBJECT, f"cannot use {SUBJECT} as its store has them: {error}; retrying"
                 )
                 return
+            self._note_events(before, members)
         self._troubles.resolve(SUBJECT)
 
     async def pause(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(RETRY_INTERVAL if self._troubles.of(SUBJECT) else None):
                 await self._woken.wait()
+
+    def _note_events(self, before: MemberList | None, after: MemberList) -> None:
+        names = before.machines.keys() if before else set[str]()
+        for name in after.machines.keys() - names:
+            self._events.note("machine", name, "is a machine of the cluster now")
+        for name in names - after.machines.keys():
+            self._events.note("machine", name, "is no machine of the cluster any more")
 
     def _note(self, changes: SharedChanges) -> None:
         if any(key == CLUSTER_KEY or key.startswith(MACHINES) for key in changes):
