@@ -83,7 +83,7 @@ class Etcd:
         places: Sequence[Place] = (),
     ) -> None:
         """`tls` are options of each member, `client` those of etcdctl."""
-        self._client = client
+        self._client, self._options = client, tuple[str, ...]()
         self.members = [
             Member(f"e{n}", folder / f"e{n}", tls, places[n] if places else None)
             for n in range(members)
@@ -98,10 +98,11 @@ class Etcd:
         return ",".join(f"{each.name}={each.peer}" for each in self.members)
 
     def start(self, *options: str) -> None:
-        """Those that do not run, and wait until most agree."""
+        """Those that do not run, as at the first start, and wait until most agree."""
+        self._options = self._options or options
         for each in self.members:
             if not each.runs:
-                each.start(self._cluster, *options)
+                each.start(self._cluster, *self._options)
         self.wait_until_healthy()
 
     def wait_until_healthy(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import time
@@ -75,6 +76,12 @@ class Shared:
         view = machine.api("/v1/cluster")
         [labels] = [each["labels"] for each in view["machines"] if each["name"] == "m2"]
         return labels if view["followed"] else []
+
+    def is_full(self, number: int) -> bool:
+        """Whether the database is, with one more value in it."""
+        with suppress(CalledProcessError):
+            self.store.ctl("put", f"/full/{number}", "x" * PIECE)
+        return "NOSPACE" in self.store.ctl("alarm", "list")
 
     def pids(self) -> list[list[int]]:
         return [
@@ -187,10 +194,8 @@ def test_the_store_is_replaced_by_an_older_copy(shared: Shared, tmp_path: Path) 
 
 def test_the_database_of_the_store_is_full(shared: Shared) -> None:
     with shared.undisturbed():
-        with suppress(CalledProcessError):
-            for number in range(2 * QUOTA // PIECE):
-                shared.store.ctl("put", f"/full/{number}", "x" * PIECE)
-        assert "NOSPACE" in shared.store.ctl("alarm", "list")
+        numbers = itertools.count()
+        eventually(lambda: shared.is_full(next(numbers)))
         shared.store.ctl("del", "--prefix", "/full/")
         revision = json.loads(shared.store.ctl("get", "x", "-w", "json"))["header"]["revision"]
         shared.store.ctl("compact", str(revision))
