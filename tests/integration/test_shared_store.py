@@ -92,7 +92,7 @@ class Shared:
     def is_refused(self) -> None:
         """A change of what is shared, at once and with a reason."""
         before = time.monotonic()
-        refused = self.machines["m1"].portico("cluster", "restore", "--yes")
+        refused = self.machines["m1"].portico("reload", "web")
         assert refused.returncode != 0
         assert "cannot reach the store of the cluster" in refused.stderr
         assert time.monotonic() - before < 10  # three seconds, on a machine that does nothing else
@@ -153,6 +153,7 @@ def test_a_machine_is_cut_from_the_store_and_not_from_the_others(shared: Shared)
         shared.store.ctl("compact", str(revision))
         eventually(lambda: any("cluster's store" in each for each in one.status()["troubles"]))
         assert not shared.is_current()
+        shared.is_refused()
         shared.machines.rejoin("m1", "store")
 
 
@@ -196,6 +197,7 @@ def test_the_database_of_the_store_is_full(shared: Shared) -> None:
     with shared.undisturbed():
         numbers = itertools.count()
         eventually(lambda: shared.is_full(next(numbers)))
+        assert "its database is full" in shared.machines["m1"].portico("reload", "web").stderr
         shared.store.ctl("del", "--prefix", "/full/")
         revision = json.loads(shared.store.ctl("get", "x", "-w", "json"))["header"]["revision"]
         shared.store.ctl("compact", str(revision))

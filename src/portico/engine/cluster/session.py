@@ -21,6 +21,7 @@ DURATION: Final = 15
 INTERVAL: Final = 5.0
 FIRST_INTERVAL: Final = 0.5
 """As long as there is no session."""
+RETRY_INTERVAL: Final = 2.0
 SUBJECT: Final = "presence of this machine in the cluster's store"
 
 
