@@ -8,12 +8,12 @@ import ssl
 from cryptography import x509
 
 
-def served_serial(port: int, name: str) -> str:
+def served_serial(port: int, name: str, address: str = "127.0.0.1") -> str:
     """Of the certificate that a client gets, who trusts nobody in particular; hexadecimal."""
     tls = ssl.create_default_context()
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     with (
-        socket.create_connection(("127.0.0.1", port), 60) as plain,
+        socket.create_connection((address, port), 60) as plain,
         tls.wrap_socket(plain, server_hostname=name) as secure,
     ):
         der = secure.getpeercert(binary_form=True)

@@ -128,7 +128,9 @@ class Authority:
             raise AuthorityError("no answer")
         return self.seen
 
-    async def issue(self, lineage, issuer, order, replaces, *, no_account, made_account):
+    async def issue(
+        self, lineage, issuer, order, replaces, *, no_account, made_account, keep=None
+    ):
         self.orders.append((self.clock.now(), lineage.name))
         self.replaced.append(replaces)
         self.at_once += 1
@@ -249,6 +251,7 @@ class Keeping:
                     authorities=self.authority,
                     lineages=self.lineages,
                     passthrough=AlpnPassthrough(),
+                    sharing=None,
                 )
                 await work(keeper)
 

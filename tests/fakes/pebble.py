@@ -10,11 +10,12 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from portico.adapters.acme.wire import Server
 from portico.adapters.certificates.authority import local_authority
+from tests.network import Network
 from tests.stack import free_port
 
 MISSING = [name for name in ("pebble", "pebble-challtestsrv") if not shutil.which(name)]
@@ -36,12 +37,16 @@ class Pebble:
         *,
         environ: Mapping[str, str] | None = None,
         dns: int | str | None = None,
+        address: str = "127.0.0.1",
+        network: Network | None = None,
         **config: object,
     ) -> None:
+        """It listens at `address` in a network of a test, or on loopback."""
+        self.address, self._network = address, network
         self.folder = folder
         self.acme, self.management, self.http, self.tls = (free_port() for _ in range(4))
         self.dns, self._names = dns or free_port(), free_port()
-        self._resolver = dns if isinstance(dns, str) else f"127.0.0.1:{self.dns}"
+        self._resolver = dns if isinstance(dns, str) else f"{self.address}:{self.dns}"
         self._own_names = dns is None
         self._environ = {**os.environ, **DEFAULTS, **(environ or {})}
         self._pair(folder)
@@ -50,7 +55,7 @@ class Pebble:
 
     @property
     def directory(self) -> str:
-        return f"https://127.0.0.1:{self.acme}/dir"
+        return f"https://{self.address}:{self.acme}/dir"
 
     @property
     def server(self) -> Server:
@@ -59,8 +64,8 @@ class Pebble:
     def start(self) -> None:
         if self._own_names:
             self._run(
-                *("pebble-challtestsrv", "-dns01", f"127.0.0.1:{self.dns}"),
-                *("-management", f"127.0.0.1:{self._names}"),
+                *("pebble-challtestsrv", "-dns01", f"{self.address}:{self.dns}"),
+                *("-management", f"{self.address}:{self._names}"),
                 *("-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv6", ""),
             )
         self._run("pebble", "-config", self._config, "-dnsserver", self._resolver)
@@ -83,13 +88,17 @@ class Pebble:
     def names(self, act: str, **fields: str) -> None:
         """`set-txt`, `add-a`, `set-servfail` and others of its name server."""
         data = json.dumps(fields).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self._names}/{act}", data=data)
-        urllib.request.urlopen(request, timeout=60).close()
+        request = urllib.request.Request(f"http://{self.address}:{self._names}/{act}", data=data)
+        with self._entered():
+            urllib.request.urlopen(request, timeout=60).close()
 
     def managed(self, path: str) -> bytes:
         """Its management interface: `/roots/0` and others."""
-        url = f"https://127.0.0.1:{self.management}{path}"
-        with urllib.request.urlopen(url, context=self.trusting, timeout=60) as answer:
+        url = f"https://{self.address}:{self.management}{path}"
+        with (
+            self._entered(),
+            urllib.request.urlopen(url, context=self.trusting, timeout=60) as answer,
+        ):
             return answer.read()
 
     def status(self, serial: str) -> str:
@@ -105,7 +114,7 @@ class Pebble:
 
     def _pair(self, folder: Path) -> None:
         authority = local_authority(folder, "pebble", time.time())
-        certificate, key = authority.sign(["127.0.0.1", "localhost"], time.time())
+        certificate, key = authority.sign([self.address, "localhost"], time.time())
         self.certificate, self.key = folder / "certificate.pem", folder / "key.pem"
         self.certificate.write_bytes(certificate)
         self.key.write_bytes(key)
@@ -113,8 +122,8 @@ class Pebble:
 
     def _write_config(self, more: Mapping[str, object]) -> str:
         settings = {
-            "listenAddress": f"127.0.0.1:{self.acme}",
-            "managementListenAddress": f"127.0.0.1:{self.management}",
+            "listenAddress": f"{self.address}:{self.acme}",
+            "managementListenAddress": f"{self.address}:{self.management}",
             "certificate": str(self.certificate),
             "privateKey": str(self.key),
             "httpPort": self.http,
@@ -127,7 +136,8 @@ class Pebble:
 
     def _run(self, *command: str) -> None:
         with (self.folder / f"{command[0]}.log").open("ab") as log:
-            program = subprocess.Popen(command, stdout=log, stderr=log, env=self._environ)
+            words = [*(self._network.words if self._network else ()), *command]
+            program = subprocess.Popen(words, stdout=log, stderr=log, env=self._environ)
         self._programs.append(program)
 
     def _wait(self) -> None:
@@ -137,8 +147,11 @@ class Pebble:
             assert time.monotonic() < deadline, self.log
             time.sleep(0.02)
 
+    def _entered(self) -> AbstractContextManager[None]:
+        return self._network.entered() if self._network else nullcontext()
+
     def _answers(self) -> bool:
-        with suppress(OSError):
+        with suppress(OSError), self._entered():
             urllib.request.urlopen(self.directory, context=self.trusting, timeout=60).close()
             return True
         return False

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 
+from portico.core.model.certificate import Entry, RenewalState
 from portico.core.model.desired import Spec
 from portico.core.model.event import Event, EventFilter
 from portico.core.model.instance import Instance
@@ -28,6 +29,8 @@ class MemoryState:
         self._specs: dict[str, Spec] = {}
         self._notified: dict[str, int] = {}
         self._mirrors: dict[str, Snapshot] = {}
+        self._renewals: dict[str, RenewalState] = {}
+        self._ledger: list[Entry] = []
         self.full = False
         """Nothing more can be written; found out at the end of a transaction."""
         self.recorded: list[Event] = []
@@ -53,6 +56,29 @@ class MemoryState:
     def put_mirror(self, cluster: str, changes: Changes) -> None:
         self.commit()
         self._mirrors = {cluster: self._mirrors.get(cluster, Snapshot(0)).after(changes)}
+
+    def renewal_states(self) -> Mapping[str, RenewalState]:
+        return dict(self._renewals)
+
+    def renewal_state(self, lineage: str) -> RenewalState:
+        return self._renewals.get(lineage) or RenewalState(lineage)
+
+    def put_renewal_state(self, renewal: RenewalState) -> None:
+        self.commit()
+        self._renewals[renewal.lineage] = renewal
+
+    def ledger_since(self, at: float) -> list[Entry]:
+        return sorted((each for each in self._ledger if each.at >= at), key=lambda each: each.at)
+
+    def last_entry(self) -> int:
+        return len(self._ledger)
+
+    def add_ledger(self, entries: Sequence[Entry]) -> None:
+        self.commit()
+        self._ledger += entries
+
+    def no_ledger_after(self, now: float) -> None:
+        self._ledger = [replace(each, at=min(each.at, now)) for each in self._ledger]
 
     def revisions(self) -> list[Revision]:
         return self._revisions[::-1]

@@ -84,6 +84,10 @@ class FakeStore:
 
     async def close(self) -> None: ...
 
+    def peek(self, key: str) -> StoredItem | None:
+        """What it has now, reachable or not."""
+        return self._all.items.get(key)
+
     # What happens to a store
 
     def compact(self) -> None:

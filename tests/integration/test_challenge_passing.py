@@ -157,3 +157,15 @@ def test_no_other_file_is_served_there(edge, path):
     edge.file("secret", "secret")
     answer = edge.plain("shop.example.com", f"{WELL_KNOWN}{path}")
     assert b"secret" not in answer.body
+
+
+def test_where_another_machine_may_have_ordered_every_token_is_answered_for_our_account():
+    with Backend() as backend:
+        edge = Edge(TEXT.format(port=backend.port, long=LONG), thumbprint="thumb", any_token=True)
+        edge.file(f"www{WELL_KNOWN}theirs", "theirs.key")
+        with edge:
+            for name in (*ANSWERED, *REDIRECTED, *PASSED):
+                answer = edge.plain(name, f"{WELL_KNOWN}of_another-1")
+                assert (answer.status, answer.body) == (200, b"of_another-1.thumb"), name
+            assert edge.plain(FOLDERS[0], f"{WELL_KNOWN}theirs").body == b"theirs.key"
+            assert edge.plain("own.example.com", f"{WELL_KNOWN}theirs").json["method"] == "GET"

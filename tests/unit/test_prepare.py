@@ -87,6 +87,9 @@ class Outside:
         self.asked["renderings"] += 1
         return ""
 
+    def answers_any_token(self) -> bool:
+        return False
+
     def asked_by_alpn(self) -> bool:
         return False
 

@@ -17,6 +17,7 @@ from portico.core.model.cluster import OwnMachine
 from portico.core.model.requests import DocumentRequest
 from portico.core.render.alpn import answers
 from portico.core.render.challenge import pending_tokens
+from portico.engine.certificates.issued_files import IssuedFiles
 from portico.engine.changes import Changes
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.operations import MachineDraining, Operations
@@ -25,6 +26,7 @@ from portico.engine.in_force import InForce
 from portico.engine.instances.timetable import Timetable
 from portico.engine.prepare import Preparation
 from portico.errors import Failed
+from portico.ports.certificates import Lineages
 from portico.ports.clock import Clock
 from portico.ports.state import State
 from portico.system.home import Home
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from portico.api.dashboard.listener import DashboardListener
     from portico.api.machines_listener import MachinesListener
     from portico.engine.cluster.assembly import Shared
+    from portico.engine.cluster.certificates import SharedCertificates
     from portico.engine.cluster.neighbourhood import Neighbourhood
     from portico.importers.certbot_bridge import CertbotBridge
 
@@ -155,6 +158,27 @@ def shared_of(
             neighbourhood.absent = shared.absent
             return shared
     return None
+
+
+def sharing_of(
+    engine: Engine,
+    home: Home,
+    shared: Shared | None,
+    authorities: Authorities,
+    lineages: Lineages,
+    issued: IssuedFiles,
+) -> SharedCertificates | None:
+    if shared is None:
+        return None
+    issued.any_token = True
+    from portico.adapters.vault.children import ChildVault  # noqa: PLC0415 - few have a store
+    from portico.engine.cluster.certificates import SharedCertificates  # noqa: PLC0415
+    from portico.system.cluster_store import KEY_FILE  # noqa: PLC0415
+
+    vault = ChildVault(sys.executable, str(home.cluster / KEY_FILE))
+    return SharedCertificates(
+        engine, shared, authorities=authorities, lineages=lineages, vault=vault
+    )
 
 
 def draining_of(

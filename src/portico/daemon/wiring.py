@@ -56,11 +56,12 @@ from portico.daemon.late import (
     neighbourhood_of,
     own_machine,
     shared_of,
+    sharing_of,
 )
 from portico.daemon.machine import Mode, secret_of, this_daemon, this_machine, usable_cores
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
 from portico.engine.certificates.assembly import CertificateParts, assemble_certificates
-from portico.engine.certificates.loop import IssuedFiles
+from portico.engine.certificates.issued_files import IssuedFiles
 from portico.engine.certificates.stored_files import report_files
 from portico.engine.changes import Changes
 from portico.engine.client_files import ClientFiles
@@ -236,14 +237,22 @@ async def assemble(
     issued = IssuedFiles(state, lineages, passthrough, clock)
     preparation = prepare(issued)
     in_force = InForce(engine, preparation)
-    shared = shared_of(engine, in_force, neighbourhood, home, issued.thumbprint)
+    shared = shared_of(
+        engine,
+        in_force,
+        neighbourhood,
+        home,
+        lambda: sharing.answering() if sharing else "",
+    )
+    authorities = late(partial(acme_authorities, home, start_program))
+    sharing = sharing_of(engine, home, shared, authorities, lineages, issued)
     sites = SiteProbe()
     certificates = assemble_certificates(
         engine,
         in_force,
         issued,
         prepare,
-        authorities=late(partial(acme_authorities, home, start_program)),
+        authorities=authorities,
         certbot=late(partial(certbot_bridge, home, lineages, local)),
         client_files=client_files,
         hooks=HookRunner(start_program),
@@ -253,6 +262,7 @@ async def assemble(
         nginx=nginx,
         passthrough=passthrough,
         scratch=DiskLineages(Home(home.certificates / "scratch"), local, clock),
+        sharing=sharing,
         sites=sites,
     )
     traffic = CountingChild(home.traffic, clock)
@@ -296,16 +306,12 @@ async def assemble(
         nginx=nginx,
         unreadable=host_checks.unreadable,
     )
-    notifications = Notifications(
-        engine, Sender(machine.authorities, start_program), socket.gethostname()
-    )
-    cores = STARTS_PER_CORE * usable_cores()
     observer = Observer(
         engine,
         instances,
         watches,
         server_checks,
-        most_starting=cores,
+        most_starting=STARTS_PER_CORE * usable_cores(),
         cluster=neighbourhood.cluster if neighbourhood else None,
     )
     asked = for_all_machines(
@@ -331,7 +337,7 @@ async def assemble(
         ),
         neighbourhood,
         nginx,
-        notifications,
+        Notifications(engine, Sender(machine.authorities, start_program), socket.gethostname()),
         observed,
         operations,
         safe_mode,

@@ -98,6 +98,8 @@ class CertificateSource(Protocol):
 
     def thumbprint(self) -> str: ...
 
+    def answers_any_token(self) -> bool: ...
+
     def asked_by_alpn(self) -> bool: ...
 
 
@@ -323,6 +325,7 @@ class Preparation:
             hosts=self._machine.hosts,
             authorities=self._machine.authorities,
             thumbprint=self._issued.thumbprint(),
+            any_token=self._issued.answers_any_token(),
             asked_by_alpn=self._issued.asked_by_alpn(),
             machine=usable.identity,
         )

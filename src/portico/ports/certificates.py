@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -79,6 +79,10 @@ class AuthorityError(Failed):
         super().__init__(text)
 
 
+KeepOrder = Callable[[Mapping[str, str]], Awaitable[None]]
+"""Is given the files of an order, by name, so that it can be continued elsewhere."""
+
+
 class Authorities(Protocol):
     """Certificate authorities (RFC 8555). Every call is a child process with a deadline, and
     raises AuthorityError.
@@ -99,7 +103,7 @@ class Authorities(Protocol):
     async def deactivate(self, issuer: Issuer) -> Accounts:
         """For ever (RFC 8555 7.3.6). Also where that was done already and is not known here."""
 
-    async def issue(
+    async def issue(  # noqa: PLR0913 - an order has as many parts
         self,
         lineage: Lineage,
         issuer: Issuer,
@@ -108,11 +112,25 @@ class Authorities(Protocol):
         *,
         no_account: Refusal | None,
         made_account: Callable[[], None],
+        keep: KeepOrder | None = None,
     ) -> NewCertificate:
         """The same order goes on where an earlier run was interrupted.
 
-        `no_account` is why no account may be made now; `made_account` is called if one was.
+        `no_account` is why no account may be made now; `made_account` is called if one was. `keep`
+        is called before the order is sent and before anything is proven; what it raises is raised,
+        and nothing else is sent then.
         """
+
+    async def take_order(self, order: str, files: Mapping[str, str]) -> None:
+        """Have it go on here from what `keep` was given elsewhere; where it was begun here with
+        the same key, that stays. Starts no child process. Raises Failed.
+        """
+
+    async def account_files(self) -> Mapping[str, str]:
+        """Of the accounts' key, by name; none while there is none. Starts no child process."""
+
+    async def take_account(self, files: Mapping[str, str]) -> None:
+        """Use this key from now on, and its accounts. Starts no child process. Raises Failed."""
 
     async def preflight(
         self, lineage: Lineage, issuer: Issuer, order: str, folders: Sequence[str]
@@ -171,6 +189,11 @@ class Lineages(Protocol):
         The same certificate stored twice is one generation. Raises Failed, and leaves what there
         was, if pair, names, chain or dates are wrong, or staging would follow production.
         """
+
+    async def take(
+        self, lineage: str, names: Sequence[str], chain: str, key: str, about: Provenance
+    ) -> Certificate:
+        """The same with the private key itself (PEM), of another machine of the cluster."""
 
     async def switch(self, lineage: str, generation: int) -> Certificate:
         """Make a generation current, here and in the folder that other programs read.

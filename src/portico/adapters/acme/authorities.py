@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, assert_never
+from typing import Final, Literal, assert_never
 
-from portico.adapters.acme import wire
+from portico.adapters.acme import portable, wire
 from portico.adapters.acme.child_client import AcmeChild
 from portico.core.model.certificate import Certificate, Challenge, Issuer, Lineage
 from portico.core.model.order import Accounts, NewCertificate
 from portico.core.planning.ledger import Refusal
 from portico.core.planning.preflight import PreflightFacts
-from portico.ports.certificates import AuthorityError
+from portico.ports.certificates import AuthorityError, KeepOrder
 from portico.system.programs import StartProgram, start_here
 
 log = logging.getLogger(__name__)
 
+_STEPS: Final[tuple[Literal["key", "order"], ...]] = ("key", "order")
+"""Of an order, each of which is known to other machines before the next one."""
 RFC2136: Final = "rfc2136"
 COMMAND: Final = "command"
 ROLLOVER_TIMEOUT: Final = 30.0
@@ -74,7 +76,7 @@ class Authorities:
         answer = await self._child.account(request)
         return Accounts(answer.thumbprint, answer.accounts, answer.deactivated, answer.halfway)
 
-    async def issue(
+    async def issue(  # noqa: PLR0913 - as in ports
         self,
         lineage: Lineage,
         issuer: Issuer,
@@ -83,6 +85,7 @@ class Authorities:
         *,
         no_account: Refusal | None,
         made_account: Callable[[], None],
+        keep: KeepOrder | None = None,
     ) -> NewCertificate:
         def tell(progress: wire.Progress) -> None:
             if progress.step == "account":
@@ -94,10 +97,26 @@ class Authorities:
         if no_account:
             none_now = wire.NoAccount(no_account.why, no_account.until)
             request = replace(request, account=replace(request.account, none_now=none_now))
+        if keep:
+            folder = Path(self._orders, order)
+            for step in _STEPS:
+                await self._child.issue(replace(request, until=step), tell)
+                await keep(await asyncio.to_thread(portable.files_of, folder))
         answer = await self._child.issue(request, tell)
         if isinstance(answer, wire.ManualSteps):
             raise AuthorityError(_by_hand(lineage.name, answer))
+        assert isinstance(answer, wire.IssuedCertificate)  # noqa: S101 - it was not to stop before
         return NewCertificate(answer.chain, answer.key, answer.replaced)
+
+    async def take_order(self, order: str, files: Mapping[str, str]) -> None:
+        folder = Path(self._orders, order)
+        await asyncio.to_thread(portable.take_order, folder, files, self._key)
+
+    async def account_files(self) -> Mapping[str, str]:
+        return await asyncio.to_thread(portable.files_of, Path(self._key).parent)
+
+    async def take_account(self, files: Mapping[str, str]) -> None:
+        await asyncio.to_thread(portable.take_account, Path(self._key).parent, files)
 
     async def preflight(
         self, lineage: Lineage, issuer: Issuer, order: str, folders: Sequence[str]

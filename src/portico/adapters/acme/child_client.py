@@ -19,6 +19,7 @@ from portico.adapters.acme.wire import (
     REQUEST,
     AccountAnswer,
     AccountRequest,
+    BegunOrder,
     Command,
     Dns,
     Failure,
@@ -46,8 +47,8 @@ CHILD: Final = "portico.adapters.acme.child.main"
 CLEANUP_TIME: Final = 25.0  # seconds beyond a request's deadline, for what has to be taken away
 _MAX_LINE_LENGTH: Final = 1 << 22
 _MAX_ERROR_LENGTH: Final = 4096
-_ISSUE: Final[TypeAdapter[IssuedCertificate | ManualSteps]] = TypeAdapter(
-    IssuedCertificate | ManualSteps
+_ISSUE: Final[TypeAdapter[IssuedCertificate | ManualSteps | BegunOrder]] = TypeAdapter(
+    IssuedCertificate | ManualSteps | BegunOrder
 )
 
 
@@ -67,7 +68,7 @@ class AcmeChild:
 
     async def issue(
         self, request: IssueRequest, tell: Tell | None = None
-    ) -> IssuedCertificate | ManualSteps:
+    ) -> IssuedCertificate | ManualSteps | BegunOrder:
         """The certificate; the same request goes on where an earlier one was interrupted."""
         return await self._ask(request, _ISSUE, tell, "; existing certificates remain in use")
 

@@ -189,8 +189,8 @@ class AccountRequest:
 
 @dataclass(frozen=True, slots=True)
 class IssueRequest:
-    """Answers Issued, or ManualSteps. The same request goes on where an earlier one was
-    interrupted, and answers the same certificate again until `forget`.
+    """Answers Issued, ManualSteps, or BegunOrder with `until`. The same request goes on where an
+    earlier one was interrupted, and answers the same certificate again until `forget`.
     """
 
     account: Account
@@ -208,6 +208,9 @@ class IssueRequest:
     """Common name of an issuer that the chain should have."""
     replaces: str | None = None
     """The renewal id of the certificate that this one follows. RFC 9773 5."""
+    until: Literal["", "key", "order"] = ""
+    """Where to stop: when the new certificate's key is on disk, and nobody was asked; or when the
+    order is known there too, and nothing was proven. Empty for not before the certificate."""
     deadline: float = 600.0
     act: Literal["issue"] = "issue"
 
@@ -303,6 +306,14 @@ class ManualSteps:
 
 
 @dataclass(frozen=True, slots=True)
+class BegunOrder:
+    """It is on disk as far as was asked for."""
+
+    url: str
+    """Of the order; empty while it was not sent."""
+
+
+@dataclass(frozen=True, slots=True)
 class RenewalInfo:
     """RFC 9773 4.2. Without a window, `why` says so."""
 
@@ -367,7 +378,13 @@ class Failure:
 
 
 Answer = (
-    AccountAnswer | IssuedCertificate | ManualSteps | RenewalInfo | RevokedAnswer | PreflightFacts
+    AccountAnswer
+    | BegunOrder
+    | IssuedCertificate
+    | ManualSteps
+    | RenewalInfo
+    | RevokedAnswer
+    | PreflightFacts
 )
 
 

@@ -67,6 +67,15 @@ class DiskLineages:
     async def store(
         self, lineage: str, names: Sequence[str], chain: str, key: str, about: Provenance
     ) -> Certificate:
+        try:
+            pem = await asyncio.to_thread(Path(key).read_text)
+        except OSError as error:
+            raise _failed(lineage, f"cannot read {_where(error)}") from error
+        return await self.take(lineage, names, chain, pem, about)
+
+    async def take(
+        self, lineage: str, names: Sequence[str], chain: str, key: str, about: Provenance
+    ) -> Certificate:
         async with self._changing:
             try:
                 return await self._store(lineage, names, chain, key, about)
@@ -118,7 +127,7 @@ class DiskLineages:
         self, lineage: str, names: Sequence[str], chain: str, key: str, about: Provenance
     ) -> Certificate:
         folder = self._lineage_folder(lineage)
-        unfinished = await asyncio.to_thread(_begin, folder, chain, key)
+        unfinished = await asyncio.to_thread(folder.begin, chain, key.encode())
         try:
             facts = await self._look(unfinished, names)
             held = self.held(lineage)
@@ -197,10 +206,6 @@ def _heal(folder: LineageFolder, known: _LineageState) -> list[str]:
     except OSError as error:
         return [f"cannot write {_where(error)}"]
     return []
-
-
-def _begin(folder: LineageFolder, chain: str, key: str) -> Path:
-    return folder.begin(chain, Path(key).read_bytes())
 
 
 def _next_number(folder: LineageFolder) -> int:

@@ -77,6 +77,8 @@ class RenderContext:
     """By the site's name; few sites have any."""
     thumbprint: str = ""
     """Of the key of our account at certificate authorities (RFC 7638): what answers HTTP-01."""
+    any_token: bool = False
+    """Whether every token of HTTP-01 is answered, because another machine may have ordered."""
     asked_by_alpn: bool = False
     """Whether an authority is about to ask by TLS-ALPN-01, which another process answers."""
     client_authorities: Mapping[str, str] = field(default_factory=dict)

@@ -28,6 +28,7 @@ PROGRESS: Final = "progress/"
 TURN_KEY: Final = "turn"
 ISSUER_KEY: Final = "issuer"
 LINEAGES: Final = "lineages/"
+ORDERS: Final = "orders/"
 CURRENT: Final = "current/"
 ACCOUNT_KEY: Final = "account"
 THUMBPRINT_KEY: Final = "thumbprint"
@@ -68,6 +69,10 @@ def lineage_key(lineage: str, number: int) -> str:
 
 def current_key(lineage: str) -> str:
     return f"{CURRENT}{lineage}"
+
+
+def order_key(lineage: str) -> str:
+    return f"{ORDERS}{lineage}"
 
 
 def ledger_key(at: float, entry: str) -> str:

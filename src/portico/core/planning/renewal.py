@@ -93,7 +93,7 @@ def end_of_wait(held: Certificate, until: float, now: float) -> float:
     return held.not_after - URGENT_PART * held.lifetime
 
 
-def next_action(
+def next_action(  # noqa: PLR0913 - all that decides
     lineage: Lineage,
     held: Certificate | None,
     renewal: RenewalState,
@@ -101,15 +101,17 @@ def next_action(
     now: float,
     *,
     blocked_first: bool = False,
+    elsewhere: str = "",
 ) -> Action:
     """`renewal` comes from `clamped_to_clock`. Of several that are due, deploying comes first,
     for a certificate on disk protects nobody.
 
     With `blocked_first` it is the order that is due and waits for a limit, or after a failure,
-    whatever else comes before it.
+    whatever else comes before it. `elsewhere` is why this machine asks no authority now, while
+    another one of its cluster may.
     """
     ordered = replace(lineage, names=names_to_order(lineage, renewal, now))
-    case = _Case(ordered, lineage, held, renewal, ledger, now)
+    case = _Case(ordered, lineage, held, renewal, ledger, now, elsewhere)
     orders = list(_issuing(case))
     if blocked_first and orders and _due(case)[0] <= now < orders[0].at:
         return orders[0]
@@ -128,6 +130,7 @@ class _Case:
     renewal: RenewalState
     ledger: Ledger
     now: float
+    elsewhere: str
 
 
 def _deploying(case: _Case) -> Iterator[Action]:
@@ -145,6 +148,9 @@ def _issuing(case: _Case) -> Iterator[Action]:
         return
     if case.lineage.problem:
         yield Action("issue", NEVER, f"{why}; {case.lineage.problem}")
+        return
+    if case.elsewhere:
+        yield Action("issue", at if at > case.now else NEVER, f"{why}; {case.elsewhere}")
         return
     best = min(_choices(case, max(at, case.now)), key=lambda choice: choice.at)
     staging = _staging_first(case, best.issuer)
@@ -329,7 +335,9 @@ def _hooking(case: _Case) -> Iterator[Action]:
 
 def _asking(case: _Case) -> Iterator[Action]:
     held, now = case.held, case.now
-    if held is None or not held.ari_id or not case.lineage.renewal or now >= held.not_after:
+    if case.elsewhere or held is None or not held.ari_id:
+        return
+    if not case.lineage.renewal or now >= held.not_after:
         return
     for issuer in case.lineage.issuers:
         if issuer.directory == held.issuer:

@@ -4,7 +4,8 @@ A token is answered with the thumbprint of our account's key: only who holds tha
 of it. So a site without a program answers every token that is no file of its folder. A program
 may answer the tokens of others, and whatever else it is asked for: it is asked unless an order of
 ours waits for the token, which a file of its name says. Where another program obtains the
-certificate of a site, nothing is answered here.
+certificate of a site, nothing is answered here. In a cluster with a store the order may be another
+machine's, and no program is asked (`any_token`).
 """
 
 from __future__ import annotations
@@ -65,12 +66,12 @@ def challenge_maps(desired: Desired, context: RenderContext) -> Iterator[Directi
         yield d("map", Raw('"$https|$uri"'), Raw(f"${INSECURE_VARIABLE}"), block=lines)
     if not context.thumbprint:
         return
-    sites = RedirectedSites.of(desired)
+    sites = RedirectedSites.of(desired, any_token=context.any_token)
     if sites.roots:
         yield _host_map(_WEBROOT, "/dev/null", sites.roots)
     if sites.without_program:
         yield _host_map(_PROGRAM, "1", dict.fromkeys(sites.without_program, ""))
-    if any(_passes_others(each, desired) for each in _sites(desired)):
+    if any(_passes_others(each, desired, context) for each in _sites(desired)):
         yield variable_map(
             "$uri", _CHALLENGE_VARIABLE, '""', d(rf'"~^{_CHALLENGE_PATH}$"', Raw("$1"))
         )
@@ -78,7 +79,7 @@ def challenge_maps(desired: Desired, context: RenderContext) -> Iterator[Directi
 
 def shared_answer(desired: Desired, context: RenderContext, origin: str) -> Iterator[Directive]:
     """In the server for all sites whose plain requests are redirected, which is to `origin`."""
-    sites = RedirectedSites.of(desired)
+    sites = RedirectedSites.of(desired, any_token=context.any_token)
     root = Raw(f"${_WEBROOT}") if sites.roots else None
     other: tuple[Directive, ...] = ()
     if sites.any_program:
@@ -94,7 +95,7 @@ def site_answer(
     """In the server of a site that is not redirected as a whole."""
     if desired.issuing(site_scopes[0].name) is None or not context.thumbprint:
         return
-    if _passes_others(site_scopes, desired):
+    if _passes_others(site_scopes, desired, context):
         yield _if_pending(_CHALLENGE_VARIABLE, context)
         return
     root = webroot(site_scopes)
@@ -127,7 +128,7 @@ class RedirectedSites:
         return frozenset((*self.roots, *self.without_program))
 
     @classmethod
-    def of(cls, desired: Desired) -> RedirectedSites:
+    def of(cls, desired: Desired, *, any_token: bool = False) -> RedirectedSites:
         roots, without, any_program = dict[str, str](), list[str](), False
         for each in _sites(desired):
             name = each[0].name
@@ -136,14 +137,16 @@ class RedirectedSites:
             names = (name, *each[0].site.aliases)
             if root := webroot(each):
                 roots |= dict.fromkeys(names, root)
-            if _has_program(each):
+            if _has_program(each) and not any_token:
                 any_program = True
             else:
                 without += names
         return cls(roots, tuple(without) if any_program else (), any_program)
 
 
-def _passes_others(site_scopes: Sequence[Scope], desired: Desired) -> bool:
+def _passes_others(site_scopes: Sequence[Scope], desired: Desired, context: RenderContext) -> bool:
+    if context.any_token:
+        return False
     name = site_scopes[0].name
     is_ours = desired.issuing(name) is not None and not is_redirected(name, desired)
     return is_ours and _has_program(site_scopes)

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from portico.core.model.certificate import Issuer, Lineage
 from portico.core.model.certificate_views import AccountsView, AccountView
+from portico.engine.certificates.sharing import CertificateSharing
 from portico.errors import NotFound, PorticoError, Refused
 from portico.ports.certificates import Authorities
 from portico.ports.state import State
@@ -37,8 +38,16 @@ class Rendering(Protocol):
 
 
 class AccountKeeper:
-    def __init__(self, rendering: Rendering, *, authorities: Authorities, state: State) -> None:
+    def __init__(
+        self,
+        rendering: Rendering,
+        *,
+        authorities: Authorities,
+        sharing: CertificateSharing | None = None,
+        state: State,
+    ) -> None:
         self._rendering, self._authorities, self._state = rendering, authorities, state
+        self._sharing = sharing
         self._changing = asyncio.Lock()
         self._users: list[str] = []
 
@@ -78,6 +87,8 @@ class AccountKeeper:
         first order and after the key was lost or replaced by hand. A replacement of the key that
         was interrupted is brought to its end first.
         """
+        if self._sharing and not self._sharing.has_account():
+            return
         if await self._is_ready(wanted):
             return
         async with self._changing:
@@ -142,6 +153,8 @@ class AccountKeeper:
         return known.urls[directory]
 
     def _refuse_if_used(self, what: str) -> None:
+        if self._sharing and (why := self._sharing.account_hindrance()):
+            raise Refused(f"cannot {what} on this machine: {why}; nothing was changed")
         if self._users:
             names = ", ".join(sorted(set(self._users)))
             raise Refused(

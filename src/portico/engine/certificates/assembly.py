@@ -10,10 +10,12 @@ from portico.engine.certificates.client_watch import ClientWatch
 from portico.engine.certificates.deploy_hooks import DeployHooks
 from portico.engine.certificates.deployment import Deployment
 from portico.engine.certificates.dry_run import DryRun, ScratchFiles
-from portico.engine.certificates.loop import CertificateLoop, IssuedFiles
+from portico.engine.certificates.issued_files import IssuedFiles
+from portico.engine.certificates.loop import CertificateLoop
 from portico.engine.certificates.migration import Migration
 from portico.engine.certificates.own_files import OwnFiles
 from portico.engine.certificates.revocation import Revocation
+from portico.engine.certificates.sharing import CertificateSharing
 from portico.engine.certificates.stored_files import StoredFiles
 from portico.engine.client_files import ClientFiles
 from portico.engine.engine import Engine
@@ -57,6 +59,7 @@ def assemble_certificates(  # noqa: PLR0913 - a certificate passes through all o
     passthrough: AlpnPassthrough,
     pem_files: PemFiles,
     scratch: Lineages,
+    sharing: CertificateSharing | None,
     sites: Sites,
 ) -> CertificateParts:
     """`scratch` holds what a dry run obtains, and `prepare` renders with it."""
@@ -69,7 +72,10 @@ def assemble_certificates(  # noqa: PLR0913 - a certificate passes through all o
         authorities=authorities,
         lineages=lineages,
         passthrough=passthrough,
+        sharing=sharing,
     )
+    if sharing:
+        sharing.wake = loop.wake
     migration = Migration(engine, loop, lineages=lineages, certbot=certbot)
     preparation = prepare(ScratchFiles(scratch, issued))
     dry_run = DryRun(engine.intent, loop, preparation, nginx=nginx, scratch=scratch)

@@ -10,7 +10,8 @@ from dataclasses import replace
 from portico.core.model.certificate import STAGING_LIMITS, Issuer, Lineage, Provenance
 from portico.core.model.names import folder_name
 from portico.core.planning.served_certificates import ServedCertificates
-from portico.engine.certificates.loop import CertificateLoop, IssuedFiles
+from portico.engine.certificates.issued_files import IssuedFiles
+from portico.engine.certificates.loop import CertificateLoop
 from portico.engine.changes import Change
 from portico.engine.intent import Intent
 from portico.engine.prepare import Preparation
@@ -32,6 +33,9 @@ class ScratchFiles:
 
     def thumbprint(self) -> str:
         return self._issued.thumbprint()
+
+    def answers_any_token(self) -> bool:
+        return self._issued.answers_any_token()
 
     def asked_by_alpn(self) -> bool:
         return self._issued.asked_by_alpn()

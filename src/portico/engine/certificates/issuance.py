@@ -25,6 +25,7 @@ from portico.core.planning.left_out import names_to_leave_out
 from portico.core.planning.preflight import Finding, findings, name_findings
 from portico.core.planning.renewal import Action, end_of_wait, is_urgent, next_action
 from portico.core.planning.renewal_state import RenewalAnswer
+from portico.engine.certificates.sharing import CertificateSharing
 from portico.errors import Failed, Refused
 from portico.ports.certificates import Authorities, AuthorityError, Lineages
 from portico.ports.clock import Clock
@@ -41,12 +42,15 @@ class Issuance:
         authorities: Authorities,
         clock: Clock,
         lineages: Lineages,
+        sharing: CertificateSharing | None,
         state: State,
     ) -> None:
-        """While inside `challenge_route` an authority is answered."""
+        """While inside `challenge_route` an authority is answered. `sharing` is None where
+        certificates are this machine's alone.
+        """
         self._challenge_route = challenge_route
         self._authorities, self._clock = authorities, clock
-        self._lineages, self._state = lineages, state
+        self._lineages, self._sharing, self._state = lineages, sharing, state
         self._counted: tuple[int, Ledger] | None = None
 
     def next(self, lineage: Lineage) -> Action:
@@ -67,8 +71,15 @@ class Issuance:
         if renewal is not recorded:  # else what the clock has set back would begin anew each time
             renewal = renewal_state.clamped_to_clock(self._state.renewal_state(lineage.name), now)
             self._state.put_renewal_state(renewal)
-        held = self._lineages.held(lineage.name)
-        return next_action(lineage, held, renewal, ledger, now, blocked_first=blocked_first)
+        return next_action(
+            lineage,
+            self._lineages.held(lineage.name),
+            renewal,
+            ledger,
+            now,
+            blocked_first=blocked_first,
+            elsewhere=self._sharing.hindrance(lineage) if self._sharing else "",
+        )
 
     def ledger(self) -> Ledger:
         """Of now. Thousands of entries are counted anew only when there is another one."""
@@ -83,9 +94,7 @@ class Issuance:
         issuer = action.issuer
         if issuer is None:
             return
-        held = self._lineages.held(lineage.name)
-        order = f"{folder_name(lineage.name)}.{(held.generation if held else 0) + 1}"
-        asked = issuer
+        asked, order = issuer, self._order_name(lineage, 1)
         if action.staging and issuer.staging:
             asked, order = replace(issuer, directory=issuer.staging), f"{order}.staging"
         whole, lineage = lineage, replace(lineage, names=action.names or lineage.names)
@@ -98,7 +107,21 @@ class Issuance:
                 self._remember_trouble(whole, issuer, error)
                 raise
             if not self._is_another(action, whole):
-                await self._order(whole, action, issuer, asked, order)
+                try:
+                    await self._order(whole, action, issuer, asked, order)
+                finally:
+                    if self._sharing:
+                        await self._sharing.share(whole)
+
+    def _order_name(self, lineage: Lineage, later: int) -> str:
+        """Of the order for the certificate that follows the one held by so many; the same on all
+        machines that share it.
+        """
+        name = folder_name(lineage.name)
+        if self._sharing and lineage.behind_nginx:
+            return f"{name}.c{self._sharing.number(lineage.name) + later}"
+        held = self._lineages.held(lineage.name)
+        return f"{name}.{(held.generation if held else 0) + later}"
 
     async def _order(
         self, whole: Lineage, action: Action, issuer: Issuer, asked: Issuer, order: str
@@ -106,7 +129,12 @@ class Issuance:
         lineage = replace(whole, names=action.names or whole.names)
         try:
             obtained = await self._obtain(
-                lineage, asked, order, action.replaces, exempt=action.exempt
+                lineage,
+                asked,
+                order,
+                action.replaces,
+                exempt=action.exempt,
+                shared="" if action.staging else order,
             )
         except AuthorityError as error:
             if self._leave_out(whole, lineage, error.wrong):
@@ -134,8 +162,8 @@ class Issuance:
         """Remove what a daemon that died has left of the order for the certificate held: its key
         would lie there for ever.
         """
-        if held := self._lineages.held(lineage.name):
-            order = f"{folder_name(lineage.name)}.{held.generation}"
+        if self._lineages.held(lineage.name):
+            order = self._order_name(lineage, 0)
             await self._authorities.forget(order)
             await self._authorities.forget(f"{order}.staging")
 
@@ -154,10 +182,20 @@ class Issuance:
         await self._authorities.forget(order)
 
     async def _obtain(
-        self, lineage: Lineage, asked: Issuer, order: str, replaces: str, *, exempt: bool
+        self,
+        lineage: Lineage,
+        asked: Issuer,
+        order: str,
+        replaces: str,
+        *,
+        exempt: bool,
+        shared: str = "",
     ) -> NewCertificate:
-        """What the authority counts is booked, before it is sent and when it has ended."""
+        """What the authority counts is booked, before it is sent and when it has ended. `shared`
+        is the order where another machine may continue it.
+        """
         self._enter("order", lineage, asked, order, exempt=exempt)
+        keep = await self._sharing.begin(lineage, shared) if self._sharing else None
         try:
             obtained = await self._authorities.issue(
                 lineage,
@@ -166,6 +204,7 @@ class Issuance:
                 replaces or None,
                 no_account=self._account_refusal(lineage, asked),
                 made_account=partial(self._enter, "account", lineage, asked, order),
+                keep=keep,
             )
         except AuthorityError as error:
             self._book_failure(lineage, asked, order, error)

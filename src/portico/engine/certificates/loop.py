@@ -10,11 +10,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from portico.core.model.certificate import (
-    Certificate,
     Lineage,
     RenewalState,
 )
@@ -28,21 +28,19 @@ from portico.core.planning.ledger import Ledger
 from portico.core.planning.left_out import left_out_text
 from portico.core.planning.lineages import secret_files, wanted_lineages
 from portico.core.planning.own_pairs import not_renewed
-from portico.core.planning.renewal import NEVER, Action, ActionKind, is_missing, is_revoked
-from portico.core.planning.served_certificates import ServedCertificates
-from portico.engine.certificates.account import THUMBPRINT, AccountKeeper
+from portico.core.planning.renewal import NEVER, Action, ActionKind, is_missing
+from portico.engine.certificates.account import AccountKeeper
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
 from portico.engine.certificates.deployment import Deployment
 from portico.engine.certificates.issuance import Issuance
+from portico.engine.certificates.sharing import CertificateSharing
 from portico.engine.certificates.standalone import forget, standalone_lineages
 from portico.engine.certificates.work_queue import WorkQueue
 from portico.engine.changes import Change
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
-from portico.errors import Failed, NotFound, PorticoError
+from portico.errors import Failed, NotFound, PorticoError, Refused
 from portico.ports.certificates import Authorities, Lineages
-from portico.ports.clock import Clock
-from portico.ports.state import State
 from portico.system.text import read_text
 
 log = logging.getLogger(__name__)
@@ -58,40 +56,10 @@ YIELD_INTERVAL: Final = 250
 RENEW_TIMEOUT: Final = 900.0
 
 
-class IssuedFiles:
-    """What nginx is given. Implements `prepare.CertificateSource`."""
-
-    def __init__(
-        self, state: State, lineages: Lineages, passthrough: AlpnPassthrough, clock: Clock
-    ) -> None:
-        self._state, self._lineages, self._passthrough = state, lineages, passthrough
-        self._clock = clock
-
-    def served(self) -> ServedCertificates:
-        return ServedCertificates(self.current(), self._clock.now(), self._is_revoked)
-
-    def current(self) -> Mapping[str, Certificate]:
-        """By lineage."""
-        found = ((name, self._lineages.current(name)) for name in self._lineages.names())
-        return {name: each for name, each in found if each}
-
-    def _is_revoked(self, certificate: Certificate) -> bool:
-        return is_revoked(certificate, self._state.renewal_state(certificate.lineage))
-
-    def now(self) -> float:
-        return self._clock.now()
-
-    def thumbprint(self) -> str:
-        return self._state.setting(THUMBPRINT) or ""
-
-    def asked_by_alpn(self) -> bool:
-        return self._passthrough.is_open
-
-
 class CertificateLoop:
     """A task of its own. Whatever goes wrong with one lineage is remembered with it alone."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a certificate passes through all of these
         self,
         engine: Engine,
         in_force: InForce,
@@ -100,19 +68,24 @@ class CertificateLoop:
         authorities: Authorities,
         lineages: Lineages,
         passthrough: AlpnPassthrough,
+        sharing: CertificateSharing | None = None,
     ) -> None:
         clock, state = engine.clock, engine.state
         self._intent, self._in_force, self._troubles = engine.intent, in_force, engine.troubles
         self._authorities, self._clock = authorities, clock
         self._lineages, self._passthrough, self._state = lineages, passthrough, state
+        self._sharing = sharing
         self.issuance = Issuance(
             self._challenge_route,
             authorities=authorities,
             clock=clock,
             lineages=lineages,
+            sharing=sharing,
             state=state,
         )
-        self.account = AccountKeeper(in_force, authorities=authorities, state=state)
+        self.account = AccountKeeper(
+            in_force, authorities=authorities, sharing=sharing, state=state
+        )
         self._read: tuple[Desired, Mapping[str, str], Mapping[str, Lineage]] | None = None
         self._queue = WorkQueue(
             self.wanted,
@@ -149,6 +122,11 @@ class CertificateLoop:
         read = secrets | unreadable
         if self._read is None or self._read[0] is not desired or self._read[1] != read:
             lineages = await asyncio.to_thread(wanted_lineages, desired, secrets, unreadable)
+            if self._sharing:
+                lineages = {
+                    name: replace(each, problem=each.problem or self._sharing.problem(each))
+                    for name, each in lineages.items()
+                }
             self._read = desired, read, lineages
         return {**standalone_lineages(self._state), **self._read[2]}
 
@@ -220,6 +198,9 @@ class CertificateLoop:
         """Do what is due, or asked for, and follow it to its end. Failed if one of them fails."""
         wanted = await self.wanted()
         lineages = self.select(wanted, name)
+        if force:
+            for lineage in lineages:
+                self.assert_here(lineage, "renew")
         await self.account.publish_thumbprint(wanted)
         begun = {
             lineage.name
@@ -232,6 +213,11 @@ class CertificateLoop:
         ]
         if failed := [trouble for trouble in troubles if trouble]:
             raise Failed("\n".join(failed))
+
+    def assert_here(self, lineage: Lineage, act: str) -> None:
+        """Refused where another machine of the cluster has to do it, or none can now."""
+        if self._sharing and (why := self._sharing.hindrance(lineage)):
+            raise Refused(f"cannot {act} {lineage.name} on this machine: {why}")
 
     def select(self, wanted: Mapping[str, Lineage], name: str | None) -> list[Lineage]:
         """The one of this name, or all. Raises NotFound, which says what else the name has."""
@@ -284,8 +270,8 @@ class CertificateLoop:
         self, lineage: Lineage, action: Action, change: Change, *, begun: bool, force: bool
     ) -> str:
         name, renewal = lineage.name, self._state.renewal_state(lineage.name)
-        if action.kind == "issue" and lineage.problem:
-            return f"{name}: {lineage.problem}"
+        if action.kind == "issue" and action.at == NEVER:
+            return f"{name}: {lineage.problem or action.why}"
         if begun and renewal.last_trouble:
             return f"{name}: {renewal.last_trouble.error}"
         if begun and (other := self._troubles.of(f"certificate {name}")):
@@ -311,6 +297,8 @@ class CertificateLoop:
         """Obtain one at once where there is none that does, whatever it would wait for."""
         lineage = (await self.wanted()).get(name)
         missing = lineage is not None and self._misses(lineage)
+        if lineage and missing:
+            self.assert_here(lineage, "issue")
         await self.renew(name, change, force=missing)
         if lineage is not None and self._misses(lineage):
             action = self.issuance.next(lineage)
@@ -340,6 +328,8 @@ class CertificateLoop:
         self._woken.clear()
         try:
             wanted = await self.wanted()
+            if self._sharing:
+                await self._sharing.look(wanted)
             await self.account.publish_thumbprint(wanted)
         except PorticoError as error:
             self._troubles.report("certificates", f"cannot obtain certificates: {error}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final, Protocol
@@ -24,6 +24,7 @@ from portico.errors import Failed
 from portico.ports.store import Store
 
 END_TIMEOUT: Final = 1.0
+TAKE_TIMEOUT: Final = 12.0
 MAX_TROUBLES, MAX_TROUBLE_LENGTH = 10, 200
 """Of what other machines are shown."""
 
@@ -64,13 +65,19 @@ class Shared:
         """Whether the others count on the daemon; not after `down --all`, when it may exit."""
         self.beside: dict[str, Beat] = {}
         """What is started with it, by what a problem of it is of."""
+        self.take: Callable[[], Awaitable[None]] | None = None
+        """What else a machine that has joined just now has to have before it serves."""
 
     async def begin(self) -> None:
         """A machine that has joined just now reads the store before it serves anything, so that
-        the first `up` knows the machines. Ends within 3 s.
+        the first `up` knows the machines, and has their certificates. Ends within 15 s.
         """
         if self.following.mirror is None and await self.following.read():
             await self._membership.look()
+            if self.take:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(TAKE_TIMEOUT):
+                        await self.take()
 
     def start(self, tasks: Tasks) -> None:
         tasks.repeat("the cluster's store", self.following.look, self.following.pause)

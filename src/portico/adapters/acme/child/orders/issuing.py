@@ -26,7 +26,13 @@ from portico.adapters.acme.child.orders.chains import choose, is_for, read_chain
 from portico.adapters.acme.child.protocol.accounts import open_account
 from portico.adapters.acme.child.protocol.authority import Authority
 from portico.adapters.acme.child.protocol.keys import make_key, read_key, signing_request
-from portico.adapters.acme.wire import Dns, IssuedCertificate, IssueRequest, ManualSteps
+from portico.adapters.acme.wire import (
+    BegunOrder,
+    Dns,
+    IssuedCertificate,
+    IssueRequest,
+    ManualSteps,
+)
 from portico.system.files import write
 
 MAX_ORDERS_LISTED: Final = 50
@@ -40,19 +46,25 @@ class Issuing:
         self._folder = OrderFolder(request.folder, request.order)
         self._asked = OrderIdentity.of(request)
 
-    def run(self) -> IssuedCertificate | ManualSteps:
+    def run(self) -> IssuedCertificate | ManualSteps | BegunOrder:
         with locked(self._folder.path, self._context):
             record = self._have_record()
+            if self._request.until == "key":
+                if not record.order:  # by another machine, which knows no more than this
+                    self._folder.write(Record(self._asked, sending=True))
+                return BegunOrder(record.order)
             if not self._folder.chain.exists():
                 opened = open_account(self._request.account, self._context)
-                if steps := self._obtain(record, opened.authority):
-                    return steps
+                if unfinished := self._obtain(record, opened.authority):
+                    return unfinished
             self._remove_stale_txt_records()
             return self._issued()
 
-    def _obtain(self, record: Record, authority: Authority) -> ManualSteps | None:
+    def _obtain(self, record: Record, authority: Authority) -> ManualSteps | BegunOrder | None:
         """The states of an order, RFC 8555 7.1.6: pending, ready, processing, valid."""
         record, order = self._have_order(record, authority)
+        if self._request.until == "order":
+            return BegunOrder(record.order)
         if order.status == "pending":
             if steps := self._prove(order, authority):
                 return steps

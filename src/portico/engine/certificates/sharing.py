@@ -1,0 +1,44 @@
+"""What certificates need of the other machines of a cluster with a store (engine/cluster)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from portico.core.model.certificate import Lineage
+from portico.ports.certificates import KeepOrder
+
+
+class CertificateSharing(Protocol):
+    wake: Callable[[], None]
+    """Called when `look` has something to do."""
+
+    async def look(self, wanted: Mapping[str, Lineage]) -> None:
+        """Take what others have written, and write what they have not seen. Raises nothing that
+        is only about the store, or about one certificate.
+        """
+
+    def problem(self, lineage: Lineage) -> str:
+        """Why no machine of the cluster can obtain it; empty if one can."""
+
+    def hindrance(self, lineage: Lineage) -> str:
+        """Why this machine may not order a certificate for it now; empty if it may."""
+
+    def account_hindrance(self) -> str:
+        """Why this machine may not change the account now; empty if it may."""
+
+    def has_account(self) -> bool:
+        """Whether the account here is that of the cluster."""
+
+    def number(self, lineage: str) -> int:
+        """Of the newest certificate that machines share; 0 for none."""
+
+    async def begin(self, lineage: Lineage, order: str) -> KeepOrder | None:
+        """What is in the ledger is known to all machines after it, and an order of this name that
+        another machine has begun goes on here. None where it is this machine's own.
+
+        Raises Failed where this machine may not order; then nothing may be sent.
+        """
+
+    async def share(self, lineage: Lineage) -> None:
+        """What has just come of an order, as `look`."""

@@ -1,0 +1,400 @@
+"""Certificates of a cluster with a store: one machine obtains them, and all serve them.
+
+Implements `engine.certificates.sharing`. What others have written is taken into this machine's own
+database and folders, so that everything else goes by these, with the store or without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from portico.core.model.certificate import Certificate, Lineage, Provenance, RenewalState
+from portico.core.model.shared import (
+    ACCOUNT_KEY,
+    CURRENT,
+    FAILURES,
+    ISSUER_KEY,
+    LINEAGES,
+    PRESENT,
+    THUMBPRINT_KEY,
+    Presence,
+    R,
+    current_key,
+    decoded,
+    encoded,
+    failures_key,
+    lineage_key,
+    order_key,
+)
+from portico.core.model.shared_certificates import (
+    AccountThumbprint,
+    CurrentLineage,
+    SharedAccount,
+    SharedLineage,
+    SharedOrder,
+    digest_of,
+    failures_value,
+    with_failures,
+)
+from portico.core.model.stored import ABSENT, Compare, Delete, Put, Write
+from portico.core.planning.issuer import (
+    UNANSWERED,
+    IssuerView,
+    hindrance,
+    is_to_share,
+    problem,
+    to_take,
+)
+from portico.engine.certificates.account import ROLLOVER, THUMBPRINT, THUMBPRINT_OF
+from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.following import SharedChanges
+from portico.engine.cluster.issuer import IssuerRole
+from portico.engine.cluster.ledger import SharedLedger
+from portico.engine.engine import Engine
+from portico.errors import Failed
+from portico.ports.certificates import Authorities, KeepOrder, Lineages
+from portico.ports.store import SessionEnded, StoreUnavailable
+from portico.ports.vault import Vault
+from portico.system.text import read_text
+
+log = logging.getLogger(__name__)
+
+SUBJECT: Final = "certificates of the cluster"
+TAKEN_LINEAGES: Final = "shared_lineages"
+"""Setting: by lineage, the number of the newest certificate taken or written here, as JSON."""
+TAKEN_ACCOUNT: Final = "shared_account"
+"""Setting: digest of the account's files as they were last taken or written here."""
+YIELD_INTERVAL: Final = 250
+"""Lineages that are looked at in one go."""
+_NEW_KEY: Final = ".new"
+"""End of the name of a key that is to replace the account's, and has not yet everywhere."""
+_WAKING: Final = (CURRENT, THUMBPRINT_KEY, ISSUER_KEY, PRESENT)
+
+
+class SharedCertificates:
+    def __init__(
+        self,
+        engine: Engine,
+        shared: Shared,
+        *,
+        authorities: Authorities,
+        lineages: Lineages,
+        vault: Vault,
+    ) -> None:
+        self._clock, self._state, self._troubles = engine.clock, engine.state, engine.troubles
+        self._shared, self._following = shared, shared.following
+        self._authorities, self._lineages, self._vault = authorities, lineages, vault
+        self._role = IssuerRole(shared)
+        self._ledger = SharedLedger(shared, engine.state, engine.clock)
+        self._numbers: dict[str, int] = json.loads(self._state.setting(TAKEN_LINEAGES) or "{}")
+        self._failures: dict[str, int] = {}
+        """By lineage, the revision of what was taken or written last."""
+        self._account_written = 0
+        """The revision at which this machine wrote the account last."""
+        self._viewed: tuple[object, IssuerView] | None = None
+        """With what it is a view of."""
+        self._wanted: Mapping[str, Lineage] = {}
+        self._ready = 0
+        """The revision of our key `issuer` since which all that is shared was taken here."""
+        self._working = asyncio.Lock()
+        self.wake: Callable[[], None] = lambda: None
+        """Called when there is something to take, or this machine's part may have changed."""
+        self._following.subscribe(SUBJECT, self._changed)
+        shared.take = self._begin
+
+    def _changed(self, changes: SharedChanges) -> None:
+        if any(key.startswith(_WAKING) for key in changes):
+            self.wake()
+
+    async def _begin(self) -> None:
+        """What a new machine is to have before its sites are served."""
+        async with self._working:
+            await self._take_account()
+            await self._take_lineages()
+
+    # what may be done here
+
+    def problem(self, lineage: Lineage) -> str:
+        return problem(lineage)
+
+    def hindrance(self, lineage: Lineage) -> str:
+        return hindrance(lineage, self._view(), self._clock.now())
+
+    def account_hindrance(self) -> str:
+        view = self._view()
+        return hindrance(Lineage("", (), (), challenges=()), view, self._clock.now())
+
+    def has_account(self) -> bool:
+        known, item = (
+            self._value(AccountThumbprint, THUMBPRINT_KEY),
+            self._following.item(THUMBPRINT_KEY),
+        )
+        if known is None or item is None:
+            return False
+        is_own = item.revision < self._account_written  # which is not followed yet
+        return is_own or known.digest == self._state.setting(TAKEN_ACCOUNT)
+
+    def number(self, lineage: str) -> int:
+        current = self._current(lineage)
+        return max(current.number if current else 0, self._numbers.get(lineage, 0))
+
+    def answering(self) -> str:
+        """What others are to know: the thumbprint by which nginx answers authorities here."""
+        if not any(each.behind_nginx for each in self._wanted.values()):
+            return ""
+        if self._state.setting(ROLLOVER) or not self._state.setting(THUMBPRINT_OF):
+            return UNANSWERED
+        return self._state.setting(THUMBPRINT) or UNANSWERED
+
+    def _view(self) -> IssuerView:
+        """Made once in a second, for thousands of lineages ask."""
+        trouble, fence = self._following.trouble, self._role.fence
+        known = (trouble, self._following.revision, fence, self._ready, int(self._clock.now()))
+        if self._viewed is None or self._viewed[0] != known:
+            self._viewed = known, self._new_view(fence)
+        return self._viewed[1]
+
+    def _new_view(self, fence: int) -> IssuerView:
+        present = self._following.under(PRESENT).items()
+        found = ((name, decoded(Presence, item.value)) for name, item in present)
+        return IssuerView(
+            self._following.trouble,
+            self._role.holder,
+            is_own=bool(fence),
+            is_ready=self._ready == fence,
+            ledger_until=self._ledger.until,
+            thumbprint=self._state.setting(THUMBPRINT) or "",
+            answering={n: each.thumbprint for n, each in found if each and each.thumbprint},
+        )
+
+    # an order
+
+    async def begin(self, lineage: Lineage, order: str) -> KeepOrder | None:
+        compares = self._role.compares() if lineage.behind_nginx else []
+        if not await self._ledger.share(compares):
+            raise Failed("another machine obtains the certificates of the cluster now")
+        if not order or not lineage.behind_nginx:
+            return None
+        await self._share_failures(self._state.renewal_state(lineage.name), compares)
+        key = order_key(lineage.name)
+        if item := self._following.item(key):
+            opened = await self._vault.open(self._following.prefix + key, item.value)
+            known = decoded(SharedOrder, opened)
+            if known and known.order == order:
+                await self._authorities.take_order(order, known.files)
+        return partial(self._keep, key, order)
+
+    async def _keep(self, key: str, order: str, files: Mapping[str, str]) -> None:
+        value = await self._sealed(key, encoded(SharedOrder(order=order, files=files)))
+        if await self._shared.transaction(self._role.compares(), [Put(key, value)]) is None:
+            raise Failed("another machine obtains the certificates of the cluster now")
+
+    async def share(self, lineage: Lineage) -> None:
+        async with self._working:
+            with self._contained():
+                await self._share([lineage])
+
+    # all that there is
+
+    async def look(self, wanted: Mapping[str, Lineage]) -> None:
+        self._wanted = wanted
+        async with self._working:
+            fence = self._role.fence
+            self._ledger.take()
+            if not fence or self._ready != fence:
+                self._take_failures()
+            is_whole = await self._take_account() and await self._take_lineages()
+            if self._following.trouble:
+                return
+            self._ready = fence if is_whole else 0
+            with self._contained():
+                needed = any(each.behind_nginx for each in wanted.values())
+                await self._role.update(needed=needed and is_whole)
+                await self._share(wanted.values())
+
+    @contextmanager
+    def _contained(self) -> Iterator[None]:
+        """What cannot be written now is written later. Following the store says what is wrong
+        with it.
+        """
+        try:
+            yield
+        except (StoreUnavailable, SessionEnded) as error:
+            log.info("%s: not written yet: %s", SUBJECT, error)
+        except Failed as error:
+            self._troubles.report(SUBJECT, f"{SUBJECT}: {error}")
+        else:
+            self._troubles.resolve(SUBJECT)
+
+    # taking
+
+    def _take_failures(self) -> None:
+        for name, item in self._following.under(FAILURES).items():
+            if self._failures.get(name) == item.revision:
+                continue
+            known = self._state.renewal_state(name)
+            if (renewal := with_failures(known, item.value)) != known:
+                self._state.put_renewal_state(renewal)
+            self._failures[name] = item.revision
+
+    async def _take_account(self) -> bool:
+        """Whether the account here is that of the cluster, if it has one. A copy of the store may
+        have one of before.
+        """
+        known, item = (
+            self._value(AccountThumbprint, THUMBPRINT_KEY),
+            self._following.item(ACCOUNT_KEY),
+        )
+        if known is None or item is None or self.has_account() or self._following.trouble:
+            return known is None or self.has_account()
+
+        async def take() -> None:
+            opened = await self._vault.open(self._following.prefix + ACCOUNT_KEY, item.value)
+            account = decoded(SharedAccount, opened)
+            if account is None or digest_of(account.files) != known.digest:
+                raise Failed("the account of the cluster cannot be read")
+            if self._state.setting(THUMBPRINT) != known.thumbprint:
+                self._state.put_setting(THUMBPRINT_OF, "")  # nginx does not answer with it yet
+            await self._authorities.take_account(account.files)
+            self._state.put_setting(THUMBPRINT, known.thumbprint)
+            self._state.put_setting(TAKEN_ACCOUNT, known.digest)
+
+        return await self._done("account of the cluster", take)
+
+    async def _take_lineages(self) -> bool:
+        """Whether all could be taken that were to be."""
+        found = ((name, self._current(name)) for name in self._following.under(CURRENT))
+        shared = {name: current for name, current in found if current}
+        here = {name: held.not_before for name in shared if (held := self._lineages.held(name))}
+        is_whole = True
+        for name, number in list(to_take(shared, self._numbers, here, self._clock.now())):
+            take = partial(self._take, name, number)
+            is_whole &= await self._done(f"certificate {name} of the cluster", take)
+        return is_whole
+
+    async def _take(self, name: str, number: int) -> None:
+        key = lineage_key(name, number)
+        if (item := self._following.item(key)) is None:
+            raise Failed(f"{key} is missing in the store of the cluster")
+        opened = await self._vault.open(self._following.prefix + key, item.value)
+        if (shared := decoded(SharedLineage, opened)) is None:
+            raise Failed(f"{key} cannot be read")
+        about = Provenance(shared.issuer, shared.profile, staging=shared.staging)
+        stored = await self._lineages.take(name, shared.names, shared.chain, shared.key, about)
+        if self._lineages.current(name) is None:  # nginx serves nothing better
+            await self._lineages.switch(name, stored.generation)
+        self._remember(name, number)
+        log.info("certificate %s: taken from the cluster, serial %s", name, stored.serial)
+
+    async def _done(self, subject: str, work: Callable[[], Awaitable[None]]) -> bool:
+        with self._troubles.fence(subject):
+            await work()
+            return True
+        return False
+
+    # sharing
+
+    async def _share(self, lineages: Iterable[Lineage]) -> None:
+        """Raises StoreUnavailable."""
+        await self._ledger.share([])
+        if not (fence := self._role.fence) or fence != self._ready:
+            return
+        compares = [Compare(ISSUER_KEY, created=fence)]
+        known = self._state.renewal_states()
+        for number, lineage in enumerate(lineages):
+            if number % YIELD_INTERVAL == 0:
+                await asyncio.sleep(0)
+            if lineage.behind_nginx:
+                await self._share_lineage(lineage.name, compares)
+                if renewal := known.get(lineage.name):
+                    await self._share_failures(renewal, compares)
+        await self._share_account(compares)
+        await self._ledger.prune(compares)
+
+    async def _share_account(self, compares: list[Compare]) -> None:
+        files = await self._authorities.account_files()
+        known = self._value(AccountThumbprint, THUMBPRINT_KEY)
+        if known and digest_of(files) == self._state.setting(TAKEN_ACCOUNT):
+            return
+        if any(name.endswith(_NEW_KEY) for name in files):
+            return
+        thumbprint = (await self._authorities.accounts()).thumbprint  # of a new key, if need be
+        files = await self._authorities.account_files()
+        digest = digest_of(files)
+        value = await self._sealed(ACCOUNT_KEY, encoded(SharedAccount(files=files)))
+        about = AccountThumbprint(thumbprint=thumbprint, digest=digest)
+        writes = [Put(ACCOUNT_KEY, value), Put(THUMBPRINT_KEY, encoded(about))]
+        if revision := await self._shared.transaction(compares, writes):
+            self._account_written = revision
+            self._state.put_setting(TAKEN_ACCOUNT, digest)
+
+    async def _share_lineage(self, name: str, compares: list[Compare]) -> None:
+        held, current = self._lineages.held(name), self._current(name)
+        if held is None or not is_to_share(
+            held, current, self._numbers.get(name, 0), self._clock.now()
+        ):
+            return
+        number = self.number(name) + 1
+        item, key = self._following.item(current_key(name)), lineage_key(name, number)
+        about = CurrentLineage(
+            number=number,
+            serial=held.serial,
+            not_before=held.not_before,
+            not_after=held.not_after,
+        )
+        writes: list[Write] = [
+            Put(key, await self._sealed(key, encoded(await _shared_lineage(held)))),
+            Put(current_key(name), encoded(about)),
+            Delete(order_key(name)),
+        ]
+        writes += [Delete(f"{LINEAGES}{each}") for each in self._older(name, number - 1)]
+        seen = Compare(current_key(name), item.revision if item else ABSENT)
+        if await self._shared.transaction([*compares, seen], writes) is not None:
+            self._remember(name, number)
+            log.info("certificate %s: given to the cluster, serial %s", name, held.serial)
+
+    def _older(self, name: str, number: int) -> list[str]:
+        """Those before a number: one is kept for machines that are about to read it."""
+        numbers = self._following.under(f"{LINEAGES}{name}/")
+        return [f"{name}/{each}" for each in numbers if each.isdecimal() and int(each) < number]
+
+    async def _share_failures(self, renewal: RenewalState, compares: list[Compare]) -> None:
+        value, key = failures_value(renewal), failures_key(renewal.lineage)
+        item = self._following.item(key)
+        if item is None or item.value != value:
+            revision = await self._shared.transaction(compares, [Put(key, value)])
+            self._failures[renewal.lineage] = revision or 0
+
+    def _remember(self, name: str, number: int) -> None:
+        self._numbers[name] = number
+        self._state.put_setting(TAKEN_LINEAGES, json.dumps(self._numbers))
+
+    def _current(self, name: str) -> CurrentLineage | None:
+        return self._value(CurrentLineage, current_key(name))
+
+    def _value(self, kind: type[R], key: str) -> R | None:
+        item = self._following.item(key)
+        return decoded(kind, item.value) if item else None
+
+    async def _sealed(self, key: str, plain: bytes) -> bytes:
+        return await self._vault.seal(self._following.prefix + key, plain)
+
+
+async def _shared_lineage(held: Certificate) -> SharedLineage:
+    chain = await asyncio.to_thread(read_text, Path(held.files.certificate))
+    key = await asyncio.to_thread(read_text, Path(held.files.key))
+    return SharedLineage(
+        names=held.names,
+        chain=chain,
+        key=key,
+        issuer=held.issuer,
+        profile=held.profile,
+        staging=held.staging,
+    )

@@ -1,0 +1,82 @@
+"""The ledger of what authorities count, of all machines: lines that are only ever added.
+
+Each machine has all of them in its own database, where orders are decided. A line is the same on
+all machines, and has the same key in the store whoever writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+from portico.core.model.certificate import ISSUE_COUNT_PERIOD, Entry
+from portico.core.model.shared import LEDGER, ledger_key
+from portico.core.model.shared_certificates import ledger_entry, ledger_item
+from portico.core.model.stored import Compare, Delete, Put, Write
+from portico.core.planning.issuer import usable_entries
+from portico.engine.cluster.assembly import Shared
+from portico.ports.clock import Clock
+from portico.ports.state import State
+
+MAX_WRITES: Final = 100
+"""In one transaction: etcd takes 128."""
+
+
+class SharedLedger:
+    def __init__(self, shared: Shared, state: State, clock: Clock) -> None:
+        self._shared, self._state, self._clock = shared, state, clock
+        self._read: dict[str, Entry] = {}
+        """Lines of the store, by key."""
+        self._own: dict[str, bytes] = {}
+        """Values of the lines here, by key, as of the newest one."""
+        self._last = -1
+        self.until = 0.0
+        """The latest moment in it."""
+
+    def take(self) -> None:
+        """Add here what other machines have written."""
+        items = self._shared.following.under(LEDGER)
+        read = {}
+        for rest, item in items.items():
+            key = f"{LEDGER}{rest}"
+            if entry := self._read.get(key) or ledger_entry(item.value):
+                read[key] = entry
+        self._read = read
+        self.until = max((entry.at for entry in read.values()), default=0.0)
+        own = frozenset(self._own_lines())
+        oldest = self._clock.now() - ISSUE_COUNT_PERIOD
+        new = usable_entries(self._read, own, self._clock.now())
+        if new := [entry for entry in new if entry.at >= oldest]:
+            self._state.add_ledger(new)
+
+    async def share(self, compares: list[Compare]) -> bool:
+        """Write what the store does not have. False where a comparison was not true; then lines
+        are missing. Raises StoreUnavailable.
+        """
+        known = self._shared.following.under(LEDGER)
+        lines = self._own_lines().items()
+        missing = [Put(key, value) for key, value in lines if key[len(LEDGER) :] not in known]
+        for batch in _batches(missing):
+            if await self._shared.transaction(compares, batch) is None:
+                return False
+        return True
+
+    async def prune(self, compares: list[Compare]) -> None:
+        """Remove lines that nothing counts any more. Raises StoreUnavailable."""
+        oldest = ledger_key(self._clock.now() - ISSUE_COUNT_PERIOD, "")
+        old = [Delete(key) for key in self._read if key < oldest]
+        if batch := old[:MAX_WRITES]:
+            await self._shared.transaction(compares, batch)
+
+    def _own_lines(self) -> dict[str, bytes]:
+        if self._last != (last := self._state.last_entry()):
+            entries = self._state.ledger_since(self._clock.now() - ISSUE_COUNT_PERIOD)
+            self._own, self._last = dict(map(ledger_item, entries)), last
+        return self._own
+
+
+def _batches(writes: list[Put]) -> Iterator[list[Write]]:
+    each = iter(writes)
+    while batch := list[Write](islice(each, MAX_WRITES)):
+        yield batch

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import pytest
+
+from portico.core.model.certificate import Challenge, Entry
+from portico.core.model.shared_certificates import CurrentLineage, ledger_item
+from portico.core.planning.issuer import (
+    UNANSWERED,
+    IssuerView,
+    hindrance,
+    is_to_share,
+    problem,
+    to_take,
+    usable_entries,
+)
+from tests.unit.certificates import NOW, certificate, lineage
+
+MAY = IssuerView(
+    holder="m1", is_own=True, is_ready=True, thumbprint="t", answering={"m1": "t", "m2": "t"}
+)
+DNS = lineage(challenges=(Challenge("dns-01"),))
+OWN = lineage(behind_nginx=False)
+
+
+def view(**more):
+    return IssuerView(**{name: getattr(MAY, name) for name in MAY.__slots__} | more)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "seen", "why"),
+    [
+        (lineage(), MAY, ""),
+        (lineage(), view(trouble="down"), "the store of the cluster is not available: down"),
+        (OWN, view(trouble="down"), "the store of the cluster is not available: down"),
+        (lineage(), view(is_own=False), "m1 obtains the certificates of the cluster"),
+        (
+            lineage(),
+            view(is_own=False, holder=""),
+            "no machine obtains the certificates of the cluster",
+        ),
+        (OWN, view(is_own=False), ""),
+        (
+            lineage(),
+            view(is_ready=False),
+            "this machine has not read yet what the others know of certificates",
+        ),
+        (
+            lineage(),
+            view(answering={"m1": "t", "m2": "old", "m3": UNANSWERED}),
+            "m2, m3 cannot answer the authority yet",
+        ),
+        (DNS, view(answering={"m2": UNANSWERED}), ""),
+        (lineage(), view(ledger_until=NOW + 3600), ""),
+    ],
+)
+def test_what_keeps_a_machine_from_ordering(wanted, seen, why):
+    assert hindrance(wanted, seen, NOW) == why
+
+
+def test_a_clock_that_is_behind_the_last_order_waits():
+    assert "the clock of this machine is behind" in hindrance(
+        lineage(), view(ledger_until=NOW + 5), NOW
+    )
+
+
+def test_a_challenge_that_only_one_machine_could_answer_is_refused():
+    assert problem(lineage()) == problem(DNS) == ""
+    assert "use http-01 or dns-01" in problem(lineage(challenges=(Challenge("tls-alpn-01"),)))
+
+
+def current(number, serial="1", left=100.0):
+    return CurrentLineage(number=number, serial=serial, not_before=NOW - 100, not_after=NOW + left)
+
+
+def test_only_what_is_newer_or_was_lost_and_is_valid_is_taken():
+    shared = {"a": current(2), "b": current(2), "c": current(1), "d": current(9, left=-1)}
+    held = dict.fromkeys(shared, NOW - 100)
+    known = {"a": 1, "b": 2, "c": 2}
+    assert list(to_take(shared, known, held, NOW)) == [("a", 2)]
+    assert list(to_take(shared, known, held | {"b": NOW - 500}, NOW)) == [("a", 2), ("b", 2)]
+    del held["c"]
+    assert list(to_take(shared, known, held, NOW)) == [("a", 2)]
+
+
+@pytest.mark.parametrize(
+    ("held", "shared", "known", "is_shared"),
+    [
+        (certificate(serial="2"), None, 0, True),
+        (certificate(serial="2"), current(1), 1, True),
+        (certificate(serial="1"), current(1), 1, False),
+        (certificate(serial="2"), current(2), 1, False),
+        (certificate(serial="2", days=-1), None, 0, False),
+        (None, None, 0, False),
+    ],
+)
+def test_what_was_obtained_here_is_shared_unless_a_newer_one_is_to_be_taken(
+    held, shared, known, is_shared
+):
+    assert is_to_share(held, shared, known, NOW) is is_shared
+
+
+def test_lines_of_the_ledger_are_added_once_and_those_of_the_future_later():
+    old, new, later = (Entry(NOW + at, "ca", "order", ("a",), "a.c1") for at in (-9, -5, 5))
+    shared = {ledger_item(each)[0]: each for each in (later, new, old)}
+    known = frozenset({ledger_item(old)[0]})
+    assert usable_entries(shared, known, NOW) == [new]
+    assert usable_entries(shared, known, NOW + 5) == [new, later]

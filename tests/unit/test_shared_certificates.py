@@ -1,0 +1,176 @@
+"""Certificates of a cluster with a store, over machines without nginx."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from portico.core.planning.mirroring import prefix_of
+from tests.fakes.certificates_shared import CLUSTER, STEPS, Cluster
+from tests.unit.certificates import DAY, HOUR
+
+NAME = "a.example.com"
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    cluster = Cluster(tmp_path, NAME)
+    yield cluster
+    cluster.close()
+
+
+def test_one_machine_orders_and_all_serve_what_came(cluster):
+    cluster.run(cluster.look())
+    assert len(cluster.authority.orders) == 1
+    assert [each.lineages.given[NAME].serial for each in cluster.machines] == ["1"] * 3
+    assert len({each.authorities.account["key.pem"] for each in cluster.machines}) == 1
+    for each in cluster.machines:
+        assert [e.kind for e in each.state.ledger_since(0.0)] == ["order", "certificate"]
+    assert cluster.store.peek(f"{prefix_of(CLUSTER)}orders/{NAME}") is None
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_where_the_machine_dies_in_the_middle_another_one_ends_the_same_order(cluster, step):
+    async def run():
+        for each in cluster.machines:
+            each.dies_at = step
+        await cluster.look()
+        for each in cluster.machines:
+            each.dies_at = ""
+        await cluster.wait(20)
+        await cluster.look()
+
+    cluster.run(run())
+    alive = [each for each in cluster.machines if each.runs]
+    assert len(alive) == 2
+    assert len(cluster.authority.orders) == 1
+    assert [each.serial for each in alive] == [1, 1]
+    assert list(cluster.authority.signed.values()) == ["1"]
+
+
+def test_without_a_store_nothing_is_ordered_and_what_is_served_stays(cluster):
+    async def run():
+        await cluster.look()
+        cluster.store.fail("down")
+        await cluster.wait(70 * DAY)
+        await cluster.look()
+
+    cluster.run(run())
+    assert len(cluster.authority.orders) == 1
+    assert [each.serial for each in cluster.machines] == [1, 1, 1]
+    [why] = {each.next.why.partition("; ")[2] for each in cluster.machines}
+    assert why == (
+        "the store of the cluster is not available: cannot reach the store of the cluster: down"
+    )
+
+
+def test_what_machines_obtained_before_counts_and_one_of_their_certificates_is_kept(cluster):
+    first, second, _ = cluster.machines
+    for each, serial in ((first, 3), (second, 4)):
+        each.obtained_before(serial)
+
+    cluster.run(cluster.look())
+    assert cluster.authority.orders == []
+    assert len({each.serial for each in cluster.machines} & {3, 4}) == 1
+    assert [each.counted for each in cluster.machines] == [2, 2, 2]
+
+
+def test_an_issuer_that_cannot_read_what_is_shared_leaves_it_to_others(cluster):
+    first = cluster.machines[0]
+
+    async def run():
+        await cluster.look()
+        first.vault.key = "another"
+        await cluster.wait(70 * DAY)
+        first.kill()
+        await cluster.wait(20)
+        await cluster.look()
+        first.start()
+        await cluster.look()
+
+    cluster.run(run())
+    assert [each.serial for each in cluster.machines] == [1, 2, 2]
+    assert any("encrypted with another key" in each for each in first.troubles.sentences())
+
+
+class Machines(RuleBasedStateMachine):
+    """Whatever happens to machines and the store, in whatever order."""
+
+    @initialize()
+    def begin(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.cluster = Cluster(Path(self.folder.name), NAME)
+        self.served = [0, 0, 0]
+
+    @rule(number=st.integers(0, 2))
+    def look(self, number):
+        machine = self.cluster.machines[number]
+        if machine.runs:
+            self.cluster.run(machine.look())
+
+    @rule(seconds=st.sampled_from([6, 20, HOUR, 61 * DAY]))
+    def wait(self, seconds):
+        self.cluster.run(self.cluster.wait(seconds))
+
+    @rule(number=st.integers(0, 2), step=st.sampled_from(STEPS))
+    def die_at(self, number, step):
+        self.cluster.machines[number].dies_at = step
+
+    @rule(number=st.integers(0, 2))
+    def kill_or_start(self, number):
+        machine = self.cluster.machines[number]
+        self.cluster.run(machine.killed() if machine.runs else machine.started())
+
+    @rule(number=st.integers(0, 2))
+    def cut_or_mend(self, number):
+        machine = self.cluster.machines[number]
+        machine.reach.cut = machine.runs and not machine.reach.cut
+
+    @rule()
+    def lose_the_store_or_have_it_back(self):
+        self.cluster.store.fail("" if self.cluster.store.trouble else "down")
+
+    @rule(refuses=st.booleans())
+    def refuse(self, refuses):
+        self.cluster.authority.refuses = refuses
+
+    @invariant()
+    def no_certificate_is_replaced_by_an_older_one(self):
+        now = [each.serial for each in self.cluster.machines]
+        assert all(a <= b for a, b in zip(self.served, now, strict=True)), (self.served, now)
+        self.served = now
+
+    @invariant()
+    def no_more_is_signed_than_is_counted_somewhere(self):
+        assert len(self.cluster.authority.signed) <= len(self.cluster.order_names())
+
+    def teardown(self):
+        """Once all is well again every machine serves the same certificate."""
+
+        async def run():
+            self.cluster.store.fail("")
+            self.cluster.authority.refuses = False
+            for each in self.cluster.machines:
+                each.dies_at, each.reach.cut = "", not each.runs
+                if not each.runs:
+                    await each.started()
+            await self.cluster.wait(HOUR)
+            await self.cluster.look()
+            await self.cluster.wait(2 * DAY)
+            await self.cluster.look()
+
+        self.cluster.run(run())
+        serials = {each.serial for each in self.cluster.machines}
+        assert len(serials) == 1, [each.troubles.sentences() for each in self.cluster.machines]
+        assert serials != {0}
+        self.cluster.close()
+        self.folder.cleanup()
+
+
+TestMachines = Machines.TestCase
+TestMachines.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
