@@ -88,7 +88,7 @@ class Machine(Stack):
         edge = {"http": self.http, "https": self.https, "bind": ["127.0.0.1", self.address]}
         lines = (f"{key} = {json.dumps(value)}\n" for key, value in edge.items())
         (self.home / "edge.toml").write_text("[edge]\n" + "".join(lines))
-        self._begin()
+        self._begin_for("up")
 
     def sees(self, machines: int) -> bool:
         """Whether its daemon knows of so many that are there."""
