@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import shutil
 import threading
@@ -16,7 +17,8 @@ from portico.api.dashboard.live import LiveStatus
 from portico.api.dashboard.site import Dashboard
 from portico.api.open_requests import OpenRequests
 from portico.core.model.event import Requester
-from portico.core.model.views import StatusView, TrafficView
+from portico.core.model.machine_views import MachineStatusView, MachineView
+from portico.core.model.views import SiteView, StatusView, TrafficView
 from tests.fakes.control import FakeControl
 from tests.unit.top_views import app, status
 
@@ -54,6 +56,47 @@ class Feed:
                 i.traffic = TrafficView(self._chance.random() * 100, 0.004, 0.02, 0.03, 0)
                 i.cpu_percent = self._chance.random() * 50
         return status(apps)
+
+
+class ClusterFeed(Feed):
+    """Of m1 in a cluster: m2 answers and is of another version, m3 does not answer."""
+
+    async def frame(self) -> str:
+        machines = [each.model_dump() for each in self.machines()]
+        return json.dumps({**self.status().model_dump(), "machines": machines})
+
+    def status(self) -> StatusView:
+        web = app("web", [1, 2])
+        for each in web.instances:
+            each.id, each.machine = f"web.{each.slot}.{each.slot}", "m1"
+        site = SiteView(
+            name="shop.example.com", project="shop", urls=(), to="app web", traffic=_TRAFFIC
+        )
+        lost = "machine m3 gets no requests from this one: it does not answer in time"
+        whole = status([web], troubles=[lost])
+        return whole.model_copy(update={"machine": "m1", "sites": (site,)})
+
+    def machines(self) -> list[MachineView]:
+        known = {"state": "ready", "pid": 7, "cpu_percent": 2.5, "traffic": _TRAFFIC}
+        instances = [{"id": "web.1.1", "slot": 1, **known}, {"id": "web.2.2", "state": "dreaming"}]
+        said = {
+            "machine": "m2",
+            "apps": [{"name": "web", "project": "shop", "instances": instances}],
+            "sites": [{"name": "shop.example.com", "project": "shop", "traffic": _TRAFFIC}],
+            "troubles": ["web.2.2 dreams"],
+        }
+        two = MachineView(
+            name="m2",
+            address="10.0.0.2",
+            reached=True,
+            used=True,
+            status=MachineStatusView.model_validate(said),
+        )
+        three = MachineView(name="m3", address="10.0.0.3", reached=False, used=False)
+        return [two, three]
+
+
+_TRAFFIC = TrafficView(12.5, 0.004, 0.02, 0.03, 0)
 
 
 @contextmanager

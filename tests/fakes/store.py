@@ -9,6 +9,7 @@ from portico.core.model.stored import (
     ABSENT,
     Changes,
     Compare,
+    MemberHealth,
     Put,
     Snapshot,
     StoredItem,
@@ -53,6 +54,9 @@ class FakeStore:
                 if items:
                     yield Changes(after, items)
             await changed.wait()
+
+    async def health(self) -> Sequence[MemberHealth]:
+        return [MemberHealth("fake", self.trouble)]
 
     async def transaction(
         self, compares: Sequence[Compare], writes: Sequence[Write]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dashboard import APPS, CHROMIUM, OPTIONS, SLOTS, Feed, served
+from tests.dashboard import APPS, CHROMIUM, OPTIONS, SLOTS, ClusterFeed, Feed, served
 from tests.stack import PROGRAMS, Stack, eventually
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -175,6 +175,36 @@ def test_of_200_instances_those_near_the_screen_are_changed_and_all_are_there(ch
         rows.last.scroll_into_view_if_needed()
         before = rows.last.inner_text()
         eventually(lambda: rows.last.inner_text() != before)
+        page.close()
+
+
+def test_all_machines_of_a_cluster_are_shown_and_one_can_be_chosen(chromium):
+    with served(ClusterFeed()) as link:
+        page = chromium.new_page(viewport={"width": 360, "height": 740})
+        page.set_default_timeout(WITHIN)
+        wrong = []
+        page.on("pageerror", lambda each: wrong.append(str(each)))
+        page.goto(link)
+        page.wait_for_selector(".picture svg")
+        assert page.locator(".picture .group").all_text_contents() == ["m1 · shop", "m2 · shop"]
+        assert page.locator(".totals dd strong").first.inner_text() == "2 of 3"
+        assert "m2: web.2.2 dreams" in page.locator(".problems").inner_text()
+        page.select_option("select", "m2")
+        eventually(lambda: page.locator(".picture a[href*=web]").count() == 2)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        if AXE.exists():
+            page.evaluate(AXE.read_text())
+            found = page.evaluate("axe.run()")["violations"]
+            assert [
+                each["id"] for each in found if each["impact"] in {"serious", "critical"}
+            ] == []
+
+        page.goto(f"{page.url.split('#')[0]}#/app/shop%2Fweb")
+        rows = page.locator(".instances tbody th")
+        eventually(lambda: rows.count() == 4)
+        names = ["m1 web.1.1", "m1 web.2.2", "m2 web.1.1", "m2 web.2.2"]
+        assert rows.all_inner_texts() == names
+        assert wrong == []
         page.close()
 
 

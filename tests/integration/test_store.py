@@ -224,3 +224,17 @@ def values(changes: Changes, shared: Shared) -> dict[str, bytes | None]:
     return {
         key.removeprefix(shared.prefix): item and item.value for key, item in changes.items.items()
     }
+
+
+def test_each_member_says_how_it_is_and_how_large(one_member):
+    async def look() -> None:
+        nobody = "http://127.0.0.1:1"
+        store = EtcdStore(StoreAddress([*one_member.urls, nobody]), SystemClock())
+        first, second = await store.health()
+        assert (first.problem, first.endpoint) == ("", one_member.urls[0])
+        assert first.size
+        assert (second.size, second.endpoint) == (None, nobody)
+        assert second.problem
+        await store.close()
+
+    asyncio.run(look())

@@ -3,10 +3,13 @@ from __future__ import annotations
 import pytest
 
 from portico.core.model.machine_views import MachineFactsView
+from portico.core.model.stored import MemberHealth
 from portico.core.planning.cluster_check import (
     CLOCK_TOLERANCE,
+    LARGE_STORE,
     RENEWAL_NOTICE,
     MemberAnswer,
+    StoreAnswer,
     digest_of,
     findings,
     machine_rows,
@@ -85,6 +88,30 @@ def test_what_a_machine_does_not_say_is_unknown():
         None,
     )
     assert [text for _, text in said(silent) if "file" in text or "clock" in text] == []
+
+
+@pytest.mark.parametrize(
+    ("store", "severity", "what"),
+    [
+        (StoreAnswer("no answer"), "error", "m1 does not follow the store of the cluster: no"),
+        (
+            StoreAnswer(members=[MemberHealth("e1", "no leader")]),
+            "error",
+            " etcd at e1: no leader",
+        ),
+        (
+            StoreAnswer(members=[MemberHealth("e1", size=LARGE_STORE + 1)]),
+            "warning",
+            " etcd at e1: its database has 1.6 GiB",
+        ),
+    ],
+)
+def test_a_store_that_is_not_well_is_found(store, severity, what):
+    [found] = findings(OWN, [answer("m2")], NOW, store)
+    assert found.severity == severity
+    assert f"{found.machine} {found.what}".startswith(what)
+    healthy = StoreAnswer(members=[MemberHealth("e1", size=1 << 20), MemberHealth("e2")])
+    assert findings(OWN, [answer("m2")], NOW, healthy) == []
 
 
 def test_the_digest_of_a_file_is_that_of_what_all_machines_have_in_common():

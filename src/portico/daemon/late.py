@@ -230,6 +230,7 @@ def machines_listener(
     engine: Engine,
     home: Home,
     neighbourhood: Neighbourhood | None,
+    shared: Shared | None,
     operations: Operations,
     workers: str,
 ) -> MachinesListener | None:
@@ -244,7 +245,9 @@ def machines_listener(
     from portico.engine.cluster.reports import MachineReports  # noqa: PLC0415
 
     member = Member(engine, neighbourhood, partial(certificate_end, home))
-    operations.others = MachineReports(neighbourhood, member, neighbourhood.port, engine.clock)
+    operations.others = MachineReports(
+        neighbourhood, member, neighbourhood.port, engine.clock, shared
+    )
     answers = AnswersToMachines(operations, member, engine.clock.monotonic)
     uids = {0, os.geteuid()} | ({getpwnam(workers.partition(" ")[0]).pw_uid} if workers else set())
     return MachinesListener(answers, Path(reports_socket(str(home.path))), frozenset(uids))

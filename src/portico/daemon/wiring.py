@@ -331,7 +331,7 @@ async def assemble(
         instances,
         intent,
         loop,
-        machines_listener(engine, home, neighbourhood, operations, workers),
+        machines_listener(engine, home, neighbourhood, shared, operations, workers),
         MetricsListener(
             api, lambda: intent.desired.edge.metrics or "", troubles, loop.after_round
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
-from portico.core.model.stored import Changes, Compare, Snapshot, Write
+from portico.core.model.stored import Changes, Compare, MemberHealth, Snapshot, Write
 from portico.errors import Failed
 
 
@@ -71,6 +71,11 @@ class Store(Protocol):
 
     async def end_session(self, session: int) -> None:
         """Delete what is bound to it, now. Nothing if it is over. Raises StoreUnavailable."""
+
+    async def health(self) -> Sequence[MemberHealth]:
+        """Of each member whose address is known, all asked at once; one that does not answer is
+        among them.
+        """
 
     async def close(self) -> None:
         """Close connections. Sessions go on until their time is up."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from portico.cli.formatting import several
+from portico.cli.formatting import several, size
 from portico.cli.terminal import Style
 from portico.core.model import machine_verbs
 from portico.core.model.moments import moment
@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from portico.cli.session import Session
-    from portico.core.model.machine_views import ClusterFindingView, ClusterMachineView
+    from portico.core.model.machine_views import (
+        ClusterFindingView,
+        ClusterMachineView,
+        StoreMemberView,
+    )
 
 _STYLES: Final[dict[str, Style]] = {"error": "red", "warning": "yellow"}
 _EXIT_CODES: Final = {"error": 2, "warning": 1}
@@ -30,6 +34,10 @@ def check(session: Session) -> int:
             [_row(each) for each in view.machines],
         )
         session.terminal.write()
+        if view.store:
+            rows = [_store_row(each) for each in view.store]
+            session.terminal.table(("etcd", "database", "state"), rows)
+            session.terminal.write()
         _show(session, view.findings)
     return max((_EXIT_CODES[each.severity] for each in view.findings), default=0)
 
@@ -41,6 +49,15 @@ def _row(machine: ClusterMachineView) -> tuple[str, ...]:
         machine.version or ("-" if machine.answers else "no answer"),
         "-" if apart is None else f"{apart:+.2f} s",
         "-" if until is None else moment(until),
+    )
+
+
+def _store_row(member: StoreMemberView) -> tuple[str, ...]:
+    is_unknown = member.size_bytes is None
+    return (
+        member.endpoint,
+        "-" if is_unknown else size(member.size_bytes or 0),
+        "not healthy" if member.problem else "healthy",
     )
 
 

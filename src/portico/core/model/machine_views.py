@@ -133,6 +133,14 @@ class ClusterMachineView(View):
     certificate_until: float | None = None
 
 
+class StoreMemberView(View):
+    """A member of the store, in `portico cluster check`."""
+
+    endpoint: str
+    problem: str = Field("", description="Why it is not healthy, or empty.")
+    size_bytes: int | None = Field(None, description="Of its database on disk.")
+
+
 class ClusterFindingView(View):
     severity: Literal["error", "warning"]
     machine: str = Field("", description="Name of the machine; empty for the cluster.")
@@ -144,4 +152,7 @@ class ClusterCheckView(View):
 
     machine: str = Field(description="Name of this machine.")
     machines: tuple[ClusterMachineView, ...]
+    store: tuple[StoreMemberView, ...] = Field(
+        (), description="Where the cluster has one, its members."
+    )
     findings: tuple[ClusterFindingView, ...]

@@ -53,6 +53,17 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberHealth:
+    """Of a member of the store."""
+
+    endpoint: str
+    problem: str = ""
+    """Why it is not healthy; empty if it is."""
+    size: int | None = None
+    """Bytes of its database on disk; None if it does not say."""
+
+
+@dataclass(frozen=True, slots=True)
 class Compare:
     """True if the key was last changed at `revision`, and came to exist at `created` if given.
 

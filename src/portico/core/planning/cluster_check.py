@@ -15,11 +15,14 @@ from portico.core.model.machine_views import (
     MachineFactsView,
 )
 from portico.core.model.moments import moment
+from portico.core.model.stored import MemberHealth
 
 CLOCK_TOLERANCE: Final = 2.0
 """Seconds between two clocks."""
 RENEWAL_NOTICE: Final = 180 * 86400.0
 """Seconds before the end of a machine's certificate from which on a new one is recommended."""
+LARGE_STORE: Final = 1_600 << 20
+"""Bytes of etcd's database: its default limit is 2 GiB."""
 _MACHINE_TABLES: Final = frozenset({"edge"})
 """Tables of the file that may differ from machine to machine."""
 
@@ -42,6 +45,15 @@ class MemberAnswer:
         if self.member is None or self.member.time is None:
             return None
         return self.member.time - (self.asked + self.round_trip / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAnswer:
+    """What the store of the cluster, and each of its members, says of itself."""
+
+    trouble: str = ""
+    """Why this machine does not follow it; empty if it does."""
+    members: Sequence[MemberHealth] = ()
 
 
 def digest_of(document: Mapping[str, object]) -> str:
@@ -71,7 +83,10 @@ def _row(name: str, member: MachineFactsView | None, apart: float | None) -> Clu
 
 
 def findings(
-    own: MachineFactsView, answers: Sequence[MemberAnswer], now: float
+    own: MachineFactsView,
+    answers: Sequence[MemberAnswer],
+    now: float,
+    store: StoreAnswer | None = None,
 ) -> list[ClusterFindingView]:
     """Errors first. `now` is wall time."""
     members = [own, *(each.member for each in answers if each.member)]
@@ -82,8 +97,24 @@ def findings(
         *_versions(members),
         *_files(members),
         *(each for member in members for each in _certificate(member, now)),
+        *(_store(own.machine, store) if store else ()),
     ]
     return sorted(found, key=lambda each: each.severity)
+
+
+def _store(own: str, store: StoreAnswer) -> Iterator[ClusterFindingView]:
+    if store.trouble:
+        yield _error(own, f"does not follow the store of the cluster: {store.trouble}")
+    for each in store.members:
+        if each.problem:
+            yield _error("", f"etcd at {each.endpoint}: {each.problem}")
+        if each.size is not None and each.size > LARGE_STORE:
+            yield _warning(
+                "",
+                f"etcd at {each.endpoint}: its database has {each.size / (1 << 30):.1f} GiB; it "
+                "takes no changes from 2 GiB on, unless --quota-backend-bytes sets more. Compact "
+                "and defragment it",
+            )
 
 
 def _error(machine: str, what: str) -> ClusterFindingView:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
 from pydantic import ValidationError
@@ -19,16 +19,25 @@ from portico.core.model.machine_views import (
     MachineFactsView,
     MachineStatusView,
     MachineView,
+    StoreMemberView,
 )
 from portico.core.model.traffic_views import TrafficSeriesView
 from portico.core.model.verbs import EVENTS, STATUS, TRAFFIC
 from portico.core.model.views import EventView, NeighbourView
-from portico.core.planning.cluster_check import MemberAnswer, findings, machine_rows
+from portico.core.planning.cluster_check import (
+    MemberAnswer,
+    StoreAnswer,
+    findings,
+    machine_rows,
+)
 from portico.engine.cluster.member import Member
 from portico.engine.cluster.neighbourhood import Neighbourhood
 from portico.errors import Failed, NotFound
 from portico.ports.clock import Clock
 from portico.ports.neighbours import Neighbours
+
+if TYPE_CHECKING:
+    from portico.engine.cluster.assembly import Shared
 
 ANSWER_TIMEOUT: Final = 1.0
 """Seconds for the answer of a machine."""
@@ -38,8 +47,15 @@ SILENCE_TIME: Final = 2.0
 
 class MachineReports:
     def __init__(
-        self, neighbourhood: Neighbourhood, member: Member, port: Neighbours, clock: Clock
+        self,
+        neighbourhood: Neighbourhood,
+        member: Member,
+        port: Neighbours,
+        clock: Clock,
+        shared: Shared | None,
     ) -> None:
+        """`shared` is None where the cluster has no store."""
+        self._shared = shared
         self._neighbourhood, self._member = neighbourhood, member
         self._port, self._clock = port, clock
 
@@ -81,12 +97,23 @@ class MachineReports:
 
     async def check(self) -> ClusterCheckView:
         own, others = await self._member.view(), self._neighbourhood.views()
-        answers = await asyncio.gather(*map(self._member_of, others))
+        answers, store = await asyncio.gather(
+            asyncio.gather(*map(self._member_of, others)), self._store_answer()
+        )
         return ClusterCheckView(
             machine=own.machine,
             machines=machine_rows(own, answers),
-            findings=tuple(findings(own, answers, self._clock.now())),
+            store=tuple(
+                StoreMemberView(endpoint=each.endpoint, problem=each.problem, size_bytes=each.size)
+                for each in (store.members if store else ())
+            ),
+            findings=tuple(findings(own, answers, self._clock.now(), store)),
         )
+
+    async def _store_answer(self) -> StoreAnswer | None:
+        if (shared := self._shared) is None:
+            return None
+        return StoreAnswer(shared.following.trouble, await shared.store.health())
 
     async def _member_of(self, other: NeighbourView) -> MemberAnswer:
         begun, asked = self._clock.monotonic(), self._clock.now()

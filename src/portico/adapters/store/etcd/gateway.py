@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, closing
 from typing import Final, TypeVar
 
@@ -62,6 +62,10 @@ class Gateway:
         """By endpoint, why it could not be asked last."""
 
     @property
+    def endpoints(self) -> Sequence[str]:
+        return self._address.endpoints
+
+    @property
     def url(self) -> str:
         return self._address.endpoints[self._current]
 
@@ -109,6 +113,20 @@ class Gateway:
                 self.leave_member(url, refusal.message)
                 raise self._unknown() from refusal
             raise self._translated(refusal) from refusal
+
+    async def ask_member(self, url: str, path: str, kind: type[T]) -> T:
+        """On a connection of its own. Raises StoreUnavailable with why it gives no answer."""
+        try:
+            async with asyncio.timeout(MEMBER_TIMEOUT):
+                connection = await connected(url, self._tls)
+                with closing(connection):
+                    await self._accepted(connection, path, {}, [])
+                    answer = await _all_of(connection)
+            return msgspec.json.decode(answer, type=kind, strict=False)
+        except TimeoutError:
+            raise StoreUnavailable("it does not answer in time") from None
+        except (ConnectionLost, RefusedByMember, msgspec.DecodeError) as error:
+            raise StoreUnavailable(str(error)) from error
 
     @asynccontextmanager
     async def stream(self, path: str, body: object) -> AsyncGenerator[Connection, None]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import assert_never
 
 from portico.adapters.store.etcd.gateway import SEARCH_TIMEOUT, Gateway
 from portico.adapters.store.etcd.watching import Watching
 from portico.adapters.store.etcd.wire import (
+    UNHEALTHY,
     Answer,
     KeptLease,
     KeyValue,
+    MemberStatus,
     decoded,
     encoded,
     keys_from,
@@ -20,6 +23,7 @@ from portico.core.model.stored import (
     Changes,
     Compare,
     Delete,
+    MemberHealth,
     Put,
     Snapshot,
     StoreAddress,
@@ -27,7 +31,7 @@ from portico.core.model.stored import (
     Write,
 )
 from portico.ports.clock import Clock
-from portico.ports.store import SessionEnded
+from portico.ports.store import SessionEnded, StoreUnavailable
 
 
 class EtcdStore:
@@ -74,6 +78,17 @@ class EtcdStore:
             await self._gateway.read("/v3/lease/revoke", {"ID": session}, Answer)
         except SessionEnded:
             return
+
+    async def health(self) -> Sequence[MemberHealth]:
+        return await asyncio.gather(*map(self._health_of, self._gateway.endpoints))
+
+    async def _health_of(self, url: str) -> MemberHealth:
+        try:
+            found = await self._gateway.ask_member(url, "/v3/maintenance/status", MemberStatus)
+        except StoreUnavailable as error:
+            return MemberHealth(url, str(error))
+        problem = "; ".join(found.errors) or ("" if found.leader else UNHEALTHY)
+        return MemberHealth(url, problem, found.size)
 
     async def close(self) -> None:
         await self._gateway.close()

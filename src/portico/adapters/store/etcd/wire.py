@@ -63,6 +63,15 @@ class KeptLease(msgspec.Struct):
     result: LeaseState
 
 
+class MemberStatus(msgspec.Struct):
+    """Of the member that was asked."""
+
+    size: int = msgspec.field(name="dbSize", default=0)
+    leader: int = 0
+    errors: list[str] = []
+    """Alarms above all: NOSPACE, CORRUPT."""
+
+
 class Event(msgspec.Struct):
     kv: KeyValue
     type: str = "PUT"

@@ -143,11 +143,11 @@ function showRows(body, app, label) {
       const traffic = i.traffic;
       const cells = [
         i.state,
-        i.pid ? duration(i.uptime_s) : "-",
+        i.pid && i.uptime_s !== null ? duration(i.uptime_s) : "-",
         String(i.pid ?? "-"),
         String(i.port || "-"),
-        `${i.cpu_percent.toFixed(1)} %`,
-        size(i.memory_bytes),
+        i.cpu_percent === null ? "-" : `${i.cpu_percent.toFixed(1)} %`,
+        i.memory_bytes === null ? "-" : size(i.memory_bytes),
         String(i.restarts ?? "-"),
         traffic && all ? share(requests(i) / all) : "-",
         traffic ? rate(traffic.requests_s) : "-",

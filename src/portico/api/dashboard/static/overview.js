@@ -20,13 +20,15 @@ export function open(root) {
   const totals = h("dl", { class: "totals" });
   const problems = h("ul", { class: "problems", "aria-label": "Problems" });
   const picture = h("div", { class: "picture" });
-  const machine = h("select", { "aria-label": "Machine", hidden: true });
+  const machine = h("select", { "aria-label": "Machine" });
+  const choice = h("div", { class: "buttons", hidden: true }, machine);
   let drawn = null;
-  root.append(h("h1", {}, "Overview"), totals, problems, machine, picture);
+  root.append(h("h1", {}, "Overview"), totals, problems, choice, picture);
   machine.addEventListener("change", () => drawn && (drawn = draw(picture, on(machine.value, shown), drawn)));
   let shown = null;
   return {
     update(all) {
+      choice.hidden = !all.machines?.length;
       showMachines(machine, all);
       shown = all;
       const status = on(machine.value, all);
@@ -52,7 +54,6 @@ function on(machine, status) {
 
 function showMachines(select, status) {
   const others = status.machines ?? [];
-  select.hidden = !others.length;
   update(
     select,
     ["", ...(others.length ? [status.machine, ...others.map((each) => each.name)] : [])],

@@ -36,14 +36,7 @@ function withMachines(now) {
   return { ...now, apps, sites, troubles: [...now.troubles, ...troubles] };
 }
 
-const known = (instance, machine) => ({
-  ...instance,
-  machine,
-  state: instance.state ?? "unknown",
-  cpu_percent: instance.cpu_percent ?? 0,
-  memory_bytes: instance.memory_bytes ?? 0,
-  uptime_s: instance.uptime_s ?? 0,
-});
+const known = (instance, machine) => ({ ...instance, machine, state: instance.state ?? "unknown" });
 
 // Times cannot be added.
 const added = (rows) => ({
