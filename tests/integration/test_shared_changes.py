@@ -12,7 +12,7 @@ import pytest
 from portico.core.model.shared import decoded, progress_key
 from portico.core.model.shared_change import Progress
 from tests import etcd as harness
-from tests.cluster import SITE, Machines, needs_root
+from tests.cluster import SITE, Machine, Machines, needs_root
 from tests.etcd import Etcd
 from tests.stack import PROGRAMS, eventually
 
@@ -25,13 +25,14 @@ Pids = dict[str, set[int]]
 
 
 class Shared:
-    def __init__(self, machines: Machines, store: Etcd) -> None:
-        self.machines, self.store = machines, store
+    def __init__(self, machines: Machines, store: Etcd, instances: int = 2) -> None:
+        self.machines, self.store, self.instances = machines, store, instances
 
     def file(self, **env: str) -> str:
         lines = "".join(f'env.{key} = "{value}"\n' for key, value in env.items())
         return (
-            f'[apps.web]\ncommand = ["node", "{PROGRAMS}/echo.js"]\ninstances = 2\n{lines}'
+            f'[apps.web]\ncommand = ["node", "{PROGRAMS}/echo.js"]\n{lines}'
+            f"instances = {self.instances}\n"
             f'[sites."{SITE}"]\napp = "web"\n'
         )
 
@@ -116,3 +117,18 @@ def test_a_machine_that_was_taken_down_takes_what_is_in_force(shared):
     result = machines["m3"].done("up")  # without a file
     assert "the cluster's files" in result.stdout
     assert len(shared.pids()["m3"]) == 2
+
+
+def test_every_command_is_of_all_machines_and_down_ends_the_project_on_each(shared):
+    one, two, three = shared.machines
+
+    def is_paused(machine: Machine) -> bool:
+        [site] = machine.status()["sites"]
+        return site["paused"]
+
+    two.done("scale", "web", "1")
+    assert [len(each.instances("web")) for each in shared.machines] == [1, 1, 1]
+    three.done("pause", SITE)
+    assert all(map(is_paused, shared.machines))
+    one.done("down", "--now")
+    assert [each.status()["projects"] for each in shared.machines] == [[], [], []]
