@@ -9,6 +9,7 @@ with Machines("m1", "m2", "m3") as machines:
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import SimpleNamespace
@@ -196,7 +197,7 @@ class Machines:
         number = max([0, *machine.standing.revisions(PROJECT)]) + 1
         key = revision_key(PROJECT, number)
         file = SharedFile(who="root", source=version, folder="/", document={}, environ={})
-        sealed = self.do(FakeVault().seal(prefix_of(CLUSTER) + key, encoded(file)))
+        sealed = self.do(FakeVault().seal(prefix_of(CLUSTER) + key, zlib.compress(encoded(file))))
         change = replace(change, project=PROJECT, revision=number)
         self.do(machine.changes.begin(change, [Put(key, sealed)]))
         return change

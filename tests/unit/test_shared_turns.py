@@ -7,12 +7,27 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from portico.core.model.shared_change import Progress, SharedChange
+from portico.core.planning.turns import (
+    Applied,
+    DropTurn,
+    EndChange,
+    MakeChange,
+    Own,
+    Prepare,
+    TakeFile,
+    TakeTurn,
+    TurnState,
+    WriteBack,
+    next_act,
+)
 from portico.engine.cluster.standing import LOST_AFTER
 from portico.errors import Refused
 from portico.ports.store import StoreUnavailable
 from tests.examples import examples
-from tests.unit.linked_machines import Machines
+from tests.unit.linked_machines import PROJECT, Machines
 
 NAMES = ("m1", "m2", "m3")
 SETTLED = 120.0
@@ -128,6 +143,73 @@ def test_a_daemon_that_is_killed_at_any_step_continues_and_one_that_is_lost_has_
     machines[name].start()
     machines.run(60.0)
     assert machines.versions() == everywhere("v3" if ended == "done" else "v2")
+
+
+CHANGE = SharedChange(
+    id="7",
+    verb="up",
+    subject="x",
+    who="root",
+    by="m1",
+    began=0.0,
+    order=NAMES,
+    project=PROJECT,
+    revision=2,
+)
+FAILED = replace(CHANGE, end="failed", why="m2: it exited")
+ALL_READY = dict.fromkeys(NAMES, "ready")
+ONE, TWO = Applied(1, is_whole=True), Applied(2, is_whole=True)
+
+
+def act(name, states, *, change=CHANGE, has=ONE, turn="", lost=(), head=1, **own):
+    progress = {
+        machine: Progress(change="7" if state else "6", state=state or "done", why="it exited")
+        for machine, state in states.items()
+    }
+    state = TurnState(change, progress, turn, {PROJECT: head}, frozenset(lost))
+    mine = Own(name, turn == name, follows=True, applied={PROJECT: has} if has else {}, **own)
+    return next_act(state, mine)
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [
+        (act("m2", {"m1": "ready", "m2": ""}), Prepare(CHANGE)),
+        (act("m1", {"m1": "ready", "m2": ""}), None),
+        (act("m1", ALL_READY), TakeTurn()),
+        (act("m2", ALL_READY), None),
+        (act("m1", ALL_READY, turn="m9"), None),
+        (act("m1", ALL_READY, turn="m1"), MakeChange(CHANGE)),
+        (act("m2", ALL_READY | {"m1": "done"}), TakeTurn()),
+        (act("m2", ALL_READY | {"m1": "changing"}), None),
+        (act("m3", ALL_READY | {"m2": "refused"}), EndChange(CHANGE, "refused", "m2: it exited")),
+        (
+            act("m3", ALL_READY | {"m1": "done", "m2": "failed"}),
+            EndChange(CHANGE, "failed", "m2: it exited"),
+        ),
+        (act("m3", ALL_READY | {"m1": "failed"}, turn="m1"), None),
+        (act("m1", ALL_READY, lost=["m3"]), EndChange(CHANGE, "refused", "m3 is absent")),
+        (act("m1", dict.fromkeys(NAMES, "done"), has=TWO), EndChange(CHANGE, "done")),
+        (act("m1", {"m1": "done"}, change=FAILED, has=TWO), TakeTurn()),
+        (act("m1", {"m1": "done"}, change=FAILED, has=TWO, turn="m1"), TakeFile(PROJECT, 1)),
+        (act("m1", {"m1": "done"}, change=FAILED), WriteBack(FAILED)),
+        (act("m1", {"m1": "back"}, change=FAILED), None),
+        (act("m1", {"m1": "done"}, change=None, turn="m1"), DropTurn()),
+        (act("m1", {}, change=None, has=Applied(1, is_whole=False)), TakeTurn()),
+        (act("m1", {}, change=None, has=None, head=0), None),
+        (act("m1", {}, change=None, head=0, turn="m1"), TakeFile(PROJECT, 0)),
+        (act("m1", {}, change=None, has=TWO, unusable=frozenset([TakeFile(PROJECT, 1)])), None),
+    ],
+)
+def test_what_a_machine_does_next(found, wanted):
+    assert found == wanted
+
+
+def test_a_machine_that_is_lost_is_left_out_where_the_operator_said_so():
+    change = replace(CHANGE, without_absent=True)
+    assert act("m2", ALL_READY, change=change, lost=["m1"]) == TakeTurn()
+    done = ALL_READY | {"m2": "done", "m3": "done"}
+    assert act("m2", done, change=change, lost=["m1"], has=TWO) == EndChange(change, "done")
 
 
 events = st.one_of(

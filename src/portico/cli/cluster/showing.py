@@ -66,6 +66,8 @@ def _store(session: Session) -> ClusterView | None:
 def show_store(session: Session, view: ClusterView) -> None:
     state = f"followed, at revision {view.revision}" if view.followed else "not followed"
     session.terminal.write(f"  store: {state}")
+    if view.change:
+        session.terminal.write(f"  change: {view.change}")
     if view.machines:
         session.terminal.write()
         session.terminal.table(

@@ -26,6 +26,9 @@ class ClusterView(View):
     trouble: str = Field("", description="Why the store is not followed, or empty.")
     revision: int = Field(description="Of the store, as far as this machine knows it.")
     machines: tuple[MemberView, ...] = ()
+    change: str = Field(
+        "", description="The change of all machines that is under way, and how far each one is."
+    )
 
 
 class StoreRequest(View):

@@ -76,7 +76,7 @@ class Progress(Record, frozen=True):
 
 
 class SharedFile(Record, frozen=True):
-    """What is encrypted in `revisions/PROJECT/NUMBER`."""
+    """What is compressed (RFC 1950) and encrypted in `revisions/PROJECT/NUMBER`."""
 
     who: str
     source: str

@@ -61,6 +61,8 @@ class Shared:
         self._thumbprint = thumbprint
         self.revisions: Callable[[], Mapping[str, int]] = dict
         """What the presence of this machine says is in force."""
+        self.change_text: Callable[[], str] = str
+        """The change of all machines that is under way; empty for none."""
         self.is_waited_for = True
         """Whether the others count on the daemon; not after `down --all`, when it may exit."""
         self.beside: dict[str, Beat] = {}
@@ -119,6 +121,7 @@ class Shared:
                 _member(name, item, present.get(name))
                 for name, item in sorted(following.under(MACHINES).items())
             ),
+            change=self.change_text(),
         )
 
     async def transaction(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -134,9 +135,8 @@ class ClusterOperations:
         head = self._standing.state().heads.get(project, 0)
         number = max([head, *self._standing.revisions(project)]) + 1
         key = revision_key(project, number)
-        sealed = await self._vault.seal(
-            self._following.prefix + key, encoded(SharedFile.of(as_used(revision, candidate)))
-        )
+        packed = zlib.compress(encoded(SharedFile.of(as_used(revision, candidate))))
+        sealed = await self._vault.seal(self._following.prefix + key, packed)
         subject = file.subject or revision.source
         change = replace(change, subject=subject, project=project, revision=number)
         return await self._begin(change, [Put(key, sealed)])

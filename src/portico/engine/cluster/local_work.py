@@ -21,6 +21,8 @@ from portico.engine.prepare import Preparation
 from portico.engine.projects import Projects, name_of
 from portico.errors import Failed, Refused
 
+FREE_TIMEOUT: Final = 60.0
+FREE_INTERVAL: Final = 0.5
 STARTING_VERBS: Final = frozenset({"start", "restart", "reload"})
 """They start programs of the file in force, which is checked again before."""
 
@@ -36,7 +38,7 @@ class OwnWork:
         self._projects = Projects(engine.intent)
 
     async def check(self, change: SharedChange, file: SharedFile | None) -> None:
-        self._changes.hold([EVERY_APP])
+        await self._wait_until_free()
         if file:
             await self._preparation.check(self._intent.inputs(self._revision(file)))
         elif change.target and change.target.site:
@@ -50,6 +52,7 @@ class OwnWork:
                     await self._preparation.check(self._intent.inputs(revision))
 
     async def make(self, change: SharedChange, file: SharedFile | None, say: Say) -> None:
+        await self._wait_until_free()
         who = Requester(f"{change.who} on {change.by}")
         if file:
             await self._put_in_force(file, who, change.verb, change.subject, say)
@@ -57,11 +60,20 @@ class OwnWork:
             await self._follow(await self._named(change.verb, change.target, who), say)
 
     async def take(self, project: str, file: SharedFile | None, say: Say) -> None:
+        await self._wait_until_free()
         who = Requester("the cluster")
         if file:
             await self._put_in_force(file, who, "up", "", say)
         elif any(name_of(each) == project for each in self._intent.revisions.values()):
             await self._follow(await self._operations.down(who, project=project), say)
+
+    async def _wait_until_free(self) -> None:
+        """What is of this machine alone ends first: a drain, or a reload of a watched file."""
+        end = self._clock.monotonic() + FREE_TIMEOUT
+        while any(change.apps for change in self._changes.under_way()):
+            if self._clock.monotonic() > end:
+                self._changes.hold([EVERY_APP])  # Refused, with its name
+            await self._clock.sleep(FREE_INTERVAL)
 
     async def _put_in_force(
         self, file: SharedFile, who: Requester, verb: str, subject: str, say: Say

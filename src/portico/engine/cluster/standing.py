@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
+from portico.core.model.moments import moment
 from portico.core.model.shared import (
     CHANGE_KEY,
     HEADS,
@@ -50,7 +51,7 @@ class Standing:
         self._absent: dict[str, float] = {}
         """Since when, by the own clock, machines of the change have been absent."""
         self._following.subscribe("changes of the cluster", lambda _: self._move())
-        shared.revisions = self._numbers
+        shared.revisions, shared.change_text = self._numbers, self.change_text
 
     def state(self) -> TurnState:
         holder = self._value(Holder, TURN_KEY)
@@ -91,6 +92,16 @@ class Standing:
     def change(self) -> SharedChange | None:
         """The last one."""
         return self._value(SharedChange, CHANGE_KEY)
+
+    def change_text(self) -> str:
+        change, state = self.change, self.state()
+        if change is None or change.end:
+            return ""
+        states = (f"{name} {state.state_of(name) or 'checking'}" for name in change.order)
+        return (
+            f"{change.verb} of {change.subject}, started by {change.who} on {change.by} at "
+            f"{moment(change.began)}: {', '.join(states)}"
+        )
 
     def machines(self) -> tuple[list[str], list[str]]:
         """Those that take part in changes, this one first: who is there, and who is absent.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final, Literal, Protocol, assert_never
@@ -53,7 +54,7 @@ REST_INTERVAL: Final = 30.0
 """Where nothing is under way: what changes is known at once."""
 LINES_INTERVAL: Final = 0.5
 MAX_LINES: Final = 40
-MAX_LINE_LENGTH: Final = 300
+MAX_LINE_LENGTH, MAX_REASON_LENGTH = 300, 4000
 Say = Callable[[str], None]
 
 
@@ -138,7 +139,7 @@ class Turns:
         try:
             await self._work.check(change, await self._file_of(change))
         except PorticoError as error:
-            progress = replace(progress, state="refused", why=str(error))
+            progress = replace(progress, state="refused", why=str(error)[:MAX_REASON_LENGTH])
         return await self._write([self._as_known(CHANGE_KEY)], [self._put(progress)])
 
     async def _take_turn(self) -> bool:
@@ -225,9 +226,8 @@ class Turns:
         item = self._following.item(key)
         if item is None:
             raise Failed(f"the cluster's store has no {key}; apply the file again: `portico up`")
-        file = decoded(
-            SharedFile, await self._vault.open(self._following.prefix + key, item.value)
-        )
+        packed = await self._vault.open(self._following.prefix + key, item.value)
+        file = decoded(SharedFile, zlib.decompress(packed))
         if file is None:
             raise Failed(f"cannot read {key} of the cluster's store: another Portico wrote it")
         return file
@@ -276,4 +276,4 @@ def _with_lines(progress: Progress, lines: Sequence[str]) -> Progress:
 def _ended(
     begun: Progress, state: Literal["done", "failed"], lines: Sequence[str], why: str = ""
 ) -> Progress:
-    return replace(_with_lines(begun, lines), state=state, why=why)
+    return replace(_with_lines(begun, lines), state=state, why=why[:MAX_REASON_LENGTH])
