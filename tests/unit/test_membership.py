@@ -36,7 +36,7 @@ def test_a_machine_that_joins_or_leaves_is_in_force_at_once_and_for_the_next_dae
     machine.run(1.0)
     assert names(machine) == {*machine.intent.desired.machines} == {"m1", "m3"}
     [event] = machine.disk.events(EventFilter(kinds=("machine",), subject="m2"), 9)[-1:]
-    assert event.text == "is no machine of the cluster any more"
+    assert event.text == "was removed from the cluster"
     machine.store.happen("away")
     machine.lose_daemon()
     machine.begin()

@@ -64,7 +64,7 @@ class Membership:
         for name in after.machines.keys() - names:
             self._events.note("machine", name, "is a machine of the cluster now")
         for name in names - after.machines.keys():
-            self._events.note("machine", name, "is no machine of the cluster any more")
+            self._events.note("machine", name, "was removed from the cluster")
 
     def _note(self, changes: SharedChanges) -> None:
         if any(key == CLUSTER_KEY or key.startswith(MACHINES) for key in changes):
