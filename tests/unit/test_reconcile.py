@@ -9,7 +9,7 @@ import pytest
 from portico.core.model.instance import Exit, InstanceState
 from portico.core.model.world import NginxSeen
 from portico.core.planning.lifecycle import exited, killed
-from portico.core.planning.reconcile import plan, wake_at
+from portico.core.planning.reconcile import GATHER_TIME, plan, wake_at
 from portico.core.planning.steps import Respawn, Revert
 from tests.unit.worlds import NOW, SERVING, app, desired, one, planned, said, why, world
 
@@ -69,6 +69,15 @@ def test_nginx_waits_for_the_first_instance_of_a_new_app():
     assert not switched(its, one(S.STARTING))
     assert not switched(its, one(), endpoints={"web": ()})
     assert switched(its, one())
+
+
+def test_nginx_waits_a_moment_for_those_that_start_together_with_the_first_one():
+    its, starting = app(good=None, instances=2), one(S.STARTING, slot=2)
+    assert not switched(its, one(), starting)
+    assert switched(its, one(), one(slot=2))
+    assert switched(its, one(), replace(starting, crashes=1))
+    assert switched(its, one(since=NOW - GATHER_TIME), starting)
+    assert wake_at(desired(its), world(one(), starting)) == NOW + GATHER_TIME
 
 
 @pytest.mark.parametrize(

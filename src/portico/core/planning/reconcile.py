@@ -58,6 +58,10 @@ from portico.core.planning.teardown import (
 
 S = InstanceState
 _NOT_READY_STATES: Final = frozenset({S.STARTING, S.UNREADY})
+GATHER_TIME: Final = 0.5
+"""Seconds from the first ready instance of an app for which new files wait for those that are
+starting: nginx asks for instances when it has new files, and again only a second later.
+"""
 RETRY_INTERVAL: Final = 60.0
 """Seconds after which a crash loop gets another chance, if it is to replace a worn instance."""
 
@@ -119,12 +123,21 @@ def _may_be_served(
     """Whether waiting longer before sites point at the app would gain nothing."""
     if wait is not None and wait.is_blocked:
         return True
-    if world.endpoints.get(app.name) or not takes_requests(app):
+    if not takes_requests(app):
         return True
+    if world.endpoints.get(app.name):
+        return world.now >= (_gathered_at(mine) or 0.0)
     return any(
         i.crashes > 0 or i.state in {S.STOPPED, S.FAILED} or is_late(i, app.app, world.now)
         for i in mine
     )
+
+
+def _gathered_at(mine: Sequence[Instance]) -> float | None:
+    """When nginx is not to wait for more of them; None where none is about to be ready."""
+    ready = [i.since for i in mine if i.state is S.READY]
+    is_starting = any(i.state is S.STARTING and not i.crashes for i in mine)
+    return min(ready) + GATHER_TIME if ready and is_starting else None
 
 
 def _app(
@@ -262,7 +275,8 @@ def _overdue_reason(i: Instance, app: DesiredApp) -> str:
 def wake_at(desired: Desired, world: World) -> float | None:
     """When, at the latest, time alone makes another plan; on the clock of `world.now`."""
     moments = (_next_moment(i, desired, world) for i in world.instances.values())
-    later = (*moments, room_at(world), departure_at(desired, world))
+    gathered = map(_gathered_at, world.by_app().values())
+    later = (*moments, *gathered, room_at(world), departure_at(desired, world))
     return min((m for m in later if m is not None and m > world.now), default=None)
 
 
