@@ -50,3 +50,11 @@ def test_a_daemon_imports_no_more_than_every_file_needs():
     libraries, of_clusters = ran.stdout.splitlines()
     assert set(libraries.split()) == NEEDED | OF_PYDANTIC
     assert of_clusters == ""
+
+
+def test_the_child_for_local_certificates_imports_no_more_than_these_need():
+    look = "import sys, portico.adapters.certificates.child; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    mine = "portico.adapters.certificates."
+    found = {each.removeprefix(mine) for each in ran.stdout.split() if each.startswith(mine)}
+    assert found == {"authority", "child", "index", "lineage", "signing", "wire"}

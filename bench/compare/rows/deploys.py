@@ -20,7 +20,7 @@ PEERS = (
     "pm2-cluster",
 )
 RATE = 300
-REST = 2.0
+REST = 5.0
 """Seconds of load before the deploy, whose p99 is what the deploy is compared with."""
 TAKES_EFFECT = 2.5
 """Seconds from a new configuration to the end of the old programs: Traefik reads its file late."""

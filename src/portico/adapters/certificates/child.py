@@ -12,13 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import assert_never
 
-from portico.adapters.certificates.account_keys import pem_of
 from portico.adapters.certificates.authority import local_authority
-from portico.adapters.certificates.examine import examine
-from portico.adapters.certificates.facts import facts
 from portico.adapters.certificates.index import AUTHORITY, ROOT
 from portico.adapters.certificates.lineage import files
-from portico.adapters.certificates.own_pairs import copy_own_pair
 from portico.adapters.certificates.signing import ensure_certificates, locked
 from portico.adapters.certificates.wire import Request
 from portico.errors import PorticoError
@@ -45,15 +41,24 @@ def answer(request: Request) -> object:
             lineage: asdict(files(folder, lineage, entry["generation"]))
             for lineage, entry in entries.items()
         }
+    # With what only these need the first `up` would wait for half as much again.
     if request["act"] == "examine":
+        from portico.adapters.certificates.examine import examine  # noqa: PLC0415
+
         return [examine(pair, request["now"]) for pair in request["pairs"]]
     if request["act"] == "facts":
+        from portico.adapters.certificates.facts import facts  # noqa: PLC0415
+
         return [facts(pair, request["now"]) for pair in request["pairs"]]
     if request["act"] == "own":
+        from portico.adapters.certificates.own_pairs import copy_own_pair  # noqa: PLC0415
+
         folder = Path(request["folder"])
         with locked(folder):
             return [copy_own_pair(folder, pair, request["now"]) for pair in request["pairs"]]
     if request["act"] == "pem":
+        from portico.adapters.certificates.account_keys import pem_of  # noqa: PLC0415
+
         return pem_of(request["key"])
     assert_never(request)
 
