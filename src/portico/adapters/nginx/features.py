@@ -40,7 +40,7 @@ UPSTREAM: Final = {
 SERVER: Final = {
     "add_header_inherit": "add_header_inherit merge;",
     "auth_request": "auth_request /probe;",
-    "brotli": "brotli on;",
+    "brotli": "brotli on; brotli_comp_level 5;",
     "cache": "proxy_cache_methods GET;",
     "early_hints": "early_hints 1;",
     "gzip": "gzip on;",
@@ -59,7 +59,7 @@ SERVER: Final = {
     "ssl_certificate_cache": "ssl_certificate_cache max=10;",
     "ssl_early_data": "ssl_early_data on;",
     "ssl_reject_handshake": "ssl_reject_handshake on;",
-    "zstd": "zstd on;",
+    "zstd": "zstd on; zstd_comp_level 3;",
     # A key exchange that OpenSSL knows; looked at only where there could be a handshake.
     "X25519MLKEM768": "ssl_reject_handshake on; ssl_ecdh_curve X25519MLKEM768;",
 }
@@ -71,6 +71,10 @@ LOCATION: Final = {
 ALL_DIRECTIVES: Final = frozenset(
     {*MAIN, *STREAM, *STREAM_UPSTREAM, *UPSTREAM, *SERVER, *LOCATION}
 )
+OPTIONAL_FEATURES: Final = frozenset(
+    {"brotli", "gzip_static", "headers_more", "http3", "njs", "stub_status", "zstd"}
+)
+"""What most builds have only some of: to find out by nginx itself takes a run for each."""
 LOADABLE_MODULES: Final = {
     "brotli": "ngx_http_brotli_filter_module.so",
     "stream": "ngx_stream_module.so",
@@ -91,6 +95,26 @@ def probe(
     # One address for each: a default server's parameters may be given only once.
     text = (line.replace("{unix}", f"unix:{folder}/{n}") for n, line in enumerate(lines))
     return "\n".join(text), list(owners)
+
+
+def named_in(program: bytes) -> frozenset[str]:
+    """All but those of `OPTIONAL_FEATURES` that have a directive whose name is nowhere in a
+    program's file: nginx knows it by that, with a zero at its end. Where the file has no names
+    at all, as one that is packed, that says nothing.
+    """
+    if not _has(program, "worker_processes"):
+        return ALL_DIRECTIVES
+    table = SERVER | LOCATION
+    return frozenset(
+        feature
+        for feature in ALL_DIRECTIVES
+        if feature not in OPTIONAL_FEATURES
+        or all(_has(program, each.split()[0]) for each in table[feature].split(";")[:-1])
+    )
+
+
+def _has(program: bytes, name: str) -> bool:
+    return f"{name}\0".encode() in program
 
 
 def without(features: frozenset[str], lacking: str) -> frozenset[str]:
