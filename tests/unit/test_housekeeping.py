@@ -69,12 +69,13 @@ class Machine:
 
     def __init__(self) -> None:
         self.size, self.is_full, self.rotated = 0, False, list[str]()
+        self.listed = 0
         self.said: str | None = None
         self.clock, self.troubles = FakeClock(), Troubles()
         first = one()
         self.instances = {first.id: first}
         self.specs = {"v1": SPEC}
-        intent = SimpleNamespace(
+        intent = self.intent = SimpleNamespace(
             versions=SimpleNamespace(spec=self.specs.__getitem__),
             app_of=lambda _: SPEC.app,
             desired=SimpleNamespace(
@@ -98,6 +99,7 @@ class Machine:
         )
 
     def files(self, spec: Spec, slot: int) -> LogFiles:
+        self.listed += 1
         return LogFiles.of(spec, slot, "/logs")
 
     async def sizes(self, paths: Sequence[str]) -> Mapping[str, int]:
@@ -204,6 +206,21 @@ def test_others_have_their_turn_in_a_look_at_the_logs_of_many_instances():
 
     asyncio.run(scenario())
     assert machine.troubles.sentences() == []
+
+
+def test_logs_are_listed_again_only_for_other_instances_or_another_file():
+    machine = Machine()
+    for _ in range(3):
+        machine.look(0)
+    assert machine.listed == 1
+    more = one(slot=2)
+    machine.instances[more.id] = more
+    for _ in range(3):
+        machine.look(0)
+    assert machine.listed == 3
+    machine.intent.desired = SimpleNamespace(**vars(machine.intent.desired))
+    machine.look(0)
+    assert machine.listed == 5
 
 
 def test_files_of_many_instances_share_what_their_app_may_take():

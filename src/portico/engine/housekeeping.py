@@ -72,6 +72,8 @@ class Housekeeping:
         self._disks, self._logs, self._nginx = disks, logs, nginx
         self._sizes: dict[str, tuple[int, float]] = {}
         """Of each log at the last look, and when that was."""
+        self._log_table: tuple[Desired, list[InstanceId], dict[str, _Log]] | None = None
+        """The logs by path, with what is wanted and the instances that they are of."""
         self._full: dict[str, str] = {}
         """By disk: who fills it, as far as that was seen."""
         self._pause = MAX_INTERVAL
@@ -153,6 +155,14 @@ class Housekeeping:
         self._closed = sentences
 
     async def _log_files(self) -> dict[str, _Log]:
+        """The same as the last time if neither what is wanted nor any instance is another."""
+        desired, instances = self._intent.desired, list(self._observed.instances)
+        known = self._log_table
+        if known is None or known[0] is not desired or known[1] != instances:
+            known = self._log_table = desired, instances, await self._listed_logs()
+        return known[2]
+
+    async def _listed_logs(self) -> dict[str, _Log]:
         found: dict[str, _Log] = {}
         of_app: Counter[str] = Counter()
         async for i in by_turns(list(self._observed.instances.values())):
