@@ -186,7 +186,7 @@ class Machine:
         self.tasks: list[asyncio.Task[None]] = []
         self.runs = False
 
-    def start(self) -> None:
+    def start(self, *, follows: bool = True) -> None:
         """A daemon that begins with what the one before has left."""
         self.reach, self.troubles, self.work = Reach(self.cluster.store), Troubles(), []
         tasks = SimpleNamespace(start=self._start)
@@ -226,7 +226,7 @@ class Machine:
             passthrough=AlpnPassthrough(),
             sharing=self.sharing,
         )
-        parts = (self.shared.following, self.shared.session)
+        parts = (self.shared.following, self.shared.session) if follows else ()
         self.tasks = [asyncio.ensure_future(_again(each)) for each in parts]
         self.runs = True
 
@@ -348,6 +348,16 @@ class Cluster:
         item = self.store.peek(f"{prefix_of(CLUSTER)}issuer")
         assert item, "an order without an issuer"
         assert item.session == machine.shared.session.number, "an order of another machine"
+
+    def machine(self, name: str) -> Machine:
+        """One more, which does not run yet."""
+        self.machines.append(Machine(self, name))
+        return self.machines[-1]
+
+    def keys(self, start: str) -> set[str]:
+        """Ends of the keys of the store that begin with it."""
+        whole = prefix_of(CLUSTER) + start
+        return {key.removeprefix(whole) for key in self.store.names() if key.startswith(whole)}
 
     def order_names(self) -> set[str]:
         """Of all orders that any machine has in its ledger."""

@@ -92,6 +92,9 @@ class FakeStore:
         """What it has now, reachable or not."""
         return self._all.items.get(key)
 
+    def names(self) -> list[str]:
+        return list(self._all.items)
+
     # What happens to a store
 
     def compact(self) -> None:

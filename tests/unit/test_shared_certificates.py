@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from portico.core.planning.mirroring import prefix_of
+from portico.engine.certificates.account import THUMBPRINT
 from tests.fakes.certificates_shared import CLUSTER, STEPS, Cluster
 from tests.unit.certificates import DAY, HOUR
 
@@ -78,6 +79,51 @@ def test_what_machines_obtained_before_counts_and_one_of_their_certificates_is_k
     assert cluster.authority.orders == []
     assert len({each.serial for each in cluster.machines} & {3, 4}) == 1
     assert [each.counted for each in cluster.machines] == [2, 2, 2]
+
+
+def test_a_machine_that_joins_has_the_certificates_before_its_sites_are_served(cluster):
+    async def run():
+        await cluster.look()
+        new = cluster.machine("m4")
+        new.start(follows=False)
+        assert await new.shared.following.read()
+        await new.shared.take()
+        assert new.lineages.given[NAME].serial == "1"
+        assert new.state.setting(THUMBPRINT) == cluster.machines[0].state.setting(THUMBPRINT)
+
+    cluster.run(run())
+
+
+def test_what_a_machine_has_lost_it_takes_again(cluster):
+    async def run():
+        await cluster.look()
+        lost = cluster.machines[1].lineages
+        lost.newest.clear()
+        lost.given.clear()
+        await cluster.look()
+
+    cluster.run(run())
+    assert [each.serial for each in cluster.machines] == [1, 1, 1]
+    assert len(cluster.authority.orders) == 1
+
+
+def test_what_no_site_uses_is_removed_from_the_store_when_it_has_expired(cluster):
+    async def run():
+        await cluster.look()
+        cluster.name = "b.example.com"
+        for each in cluster.machines:
+            each.kill()
+            each.start()
+        await cluster.look()
+        assert cluster.keys(f"lineages/{NAME}/") == {"1"}
+        await cluster.wait(100 * DAY)
+        await cluster.look()
+
+    cluster.run(run())
+    assert cluster.keys(f"lineages/{NAME}/") == cluster.keys(f"current/{NAME}") == set()
+    assert cluster.keys(f"failures/{NAME}") == set()
+    assert cluster.keys("current/") == {"b.example.com"}
+    assert min(cluster.keys("ledger/")) > f"{cluster.clock.now() - 30 * DAY:.0f}"
 
 
 def test_an_issuer_that_cannot_read_what_is_shared_leaves_it_to_others(cluster):

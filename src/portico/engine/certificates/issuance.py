@@ -109,9 +109,14 @@ class Issuance:
             if not self._is_another(action, whole):
                 try:
                     await self._order(whole, action, issuer, asked, order)
-                finally:
-                    if self._sharing:
-                        await self._sharing.share(whole)
+                except Failed:
+                    await self._share(whole)
+                    raise
+                await self._share(whole)
+
+    async def _share(self, lineage: Lineage) -> None:
+        if self._sharing:
+            await self._sharing.share(lineage)
 
     def _order_name(self, lineage: Lineage, later: int) -> str:
         """Of the order for the certificate that follows the one held by so many; the same on all

@@ -15,11 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from portico.core.model.certificate import Certificate, Lineage, Provenance, RenewalState
+from portico.core.model.certificate import Certificate, Lineage, Provenance
 from portico.core.model.shared import (
     ACCOUNT_KEY,
     CURRENT,
-    FAILURES,
     ISSUER_KEY,
     LINEAGES,
     PRESENT,
@@ -40,8 +39,6 @@ from portico.core.model.shared_certificates import (
     SharedLineage,
     SharedOrder,
     digest_of,
-    failures_value,
-    with_failures,
 )
 from portico.core.model.stored import ABSENT, Compare, Delete, Put, Write
 from portico.core.planning.issuer import (
@@ -54,6 +51,7 @@ from portico.core.planning.issuer import (
 )
 from portico.engine.certificates.account import ROLLOVER, THUMBPRINT, THUMBPRINT_OF
 from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.failures import SharedFailures
 from portico.engine.cluster.following import SharedChanges
 from portico.engine.cluster.issuer import IssuerRole
 from portico.engine.cluster.ledger import SharedLedger
@@ -94,8 +92,7 @@ class SharedCertificates:
         self._role = IssuerRole(shared)
         self._ledger = SharedLedger(shared, engine.state, engine.clock)
         self._numbers: dict[str, int] = json.loads(self._state.setting(TAKEN_LINEAGES) or "{}")
-        self._failures: dict[str, int] = {}
-        """By lineage, the revision of what was taken or written last."""
+        self._failures = SharedFailures(shared, engine.state)
         self._account_written = 0
         """The revision at which this machine wrote the account last."""
         self._viewed: tuple[object, IssuerView] | None = None
@@ -182,7 +179,7 @@ class SharedCertificates:
             raise Failed("another machine obtains the certificates of the cluster now")
         if not order or not lineage.behind_nginx:
             return None
-        await self._share_failures(self._state.renewal_state(lineage.name), compares)
+        await self._failures.share(self._state.renewal_state(lineage.name), compares)
         key = order_key(lineage.name)
         if item := self._following.item(key):
             opened = await self._vault.open(self._following.prefix + key, item.value)
@@ -209,7 +206,7 @@ class SharedCertificates:
             fence = self._role.fence
             self._ledger.take()
             if not fence or self._ready != fence:
-                self._take_failures()
+                self._failures.take()
             is_whole = await self._take_account() and await self._take_lineages()
             if self._following.trouble:
                 return
@@ -234,15 +231,6 @@ class SharedCertificates:
             self._troubles.resolve(SUBJECT)
 
     # taking
-
-    def _take_failures(self) -> None:
-        for name, item in self._following.under(FAILURES).items():
-            if self._failures.get(name) == item.revision:
-                continue
-            known = self._state.renewal_state(name)
-            if (renewal := with_failures(known, item.value)) != known:
-                self._state.put_renewal_state(renewal)
-            self._failures[name] = item.revision
 
     async def _take_account(self) -> bool:
         """Whether the account here is that of the cluster, if it has one. A copy of the store may
@@ -314,9 +302,10 @@ class SharedCertificates:
             if lineage.behind_nginx:
                 await self._share_lineage(lineage.name, compares)
                 if renewal := known.get(lineage.name):
-                    await self._share_failures(renewal, compares)
+                    await self._failures.share(renewal, compares)
         await self._share_account(compares)
         await self._ledger.prune(compares)
+        await self._prune(compares)
 
     async def _share_account(self, compares: list[Compare]) -> None:
         files = await self._authorities.account_files()
@@ -365,12 +354,15 @@ class SharedCertificates:
         numbers = self._following.under(f"{LINEAGES}{name}/")
         return [f"{name}/{each}" for each in numbers if each.isdecimal() and int(each) < number]
 
-    async def _share_failures(self, renewal: RenewalState, compares: list[Compare]) -> None:
-        value, key = failures_value(renewal), failures_key(renewal.lineage)
-        item = self._following.item(key)
-        if item is None or item.value != value:
-            revision = await self._shared.transaction(compares, [Put(key, value)])
-            self._failures[renewal.lineage] = revision or 0
+    async def _prune(self, compares: list[Compare]) -> None:
+        """Remove what has expired and no site uses."""
+        for name in self._following.under(CURRENT):
+            current = self._current(name)
+            if name in self._wanted or not current or self._clock.now() < current.not_after:
+                continue
+            keys = [current_key(name), failures_key(name), order_key(name)]
+            keys += [f"{LINEAGES}{each}" for each in self._older(name, current.number + 1)]
+            await self._shared.transaction(compares, [Delete(key) for key in keys])
 
     def _remember(self, name: str, number: int) -> None:
         self._numbers[name] = number

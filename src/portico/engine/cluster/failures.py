@@ -1,0 +1,37 @@
+"""What is remembered of failed orders, and of when to renew, on all machines.
+
+The machine that obtains certificates writes it, and the others take it, to go on where it ends.
+"""
+
+from __future__ import annotations
+
+from portico.core.model.certificate import RenewalState
+from portico.core.model.shared import FAILURES, failures_key
+from portico.core.model.shared_certificates import failures_value, with_failures
+from portico.core.model.stored import Compare, Put
+from portico.engine.cluster.assembly import Shared
+from portico.ports.state import State
+
+
+class SharedFailures:
+    def __init__(self, shared: Shared, state: State) -> None:
+        self._shared, self._state = shared, state
+        self._seen: dict[str, int] = {}
+        """By lineage, the revision of what was taken or written last."""
+
+    def take(self) -> None:
+        for name, item in self._shared.following.under(FAILURES).items():
+            if self._seen.get(name) == item.revision:
+                continue
+            known = self._state.renewal_state(name)
+            if (renewal := with_failures(known, item.value)) != known:
+                self._state.put_renewal_state(renewal)
+            self._seen[name] = item.revision
+
+    async def share(self, renewal: RenewalState, compares: list[Compare]) -> None:
+        """Raises StoreUnavailable."""
+        value, key = failures_value(renewal), failures_key(renewal.lineage)
+        item = self._shared.following.item(key)
+        if item is None or item.value != value:
+            revision = await self._shared.transaction(compares, [Put(key, value)])
+            self._seen[renewal.lineage] = revision or 0
