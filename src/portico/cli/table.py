@@ -68,7 +68,7 @@ _OWN_COMMANDS: Final = (
         "switch", "Take over the ports of another nginx, without a lost request.", group=_MORE
     ),
     Command("cluster", "Join several machines that serve the same file.", group=_MORE),
-    Command("export", "Write files for nginx, systemd or PM2 alone.", group=_MORE),
+    Command("export", "Write files for nginx, systemd, PM2 or Kubernetes alone.", group=_MORE),
     Command("trust", "Make this machine trust the local certificates.", group=_MORE),
     Command("version", "Show the versions of portico and of the daemon.", group=_MORE),
     Command("completion", "Print or install completion for your shell.", group=_MORE),

@@ -1,9 +1,10 @@
-"""`portico export`: plain files that do the same without Portico."""
+"""`portico export`: plain files that do the same without Portico, as far as that is possible."""
 
 from __future__ import annotations
 
 import shutil
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,13 +25,16 @@ from portico.core.render.generation import MAIN
 from portico.errors import Failed, Refused, Unreachable
 from portico.stack.export import nginx
 from portico.stack.export.ecosystem import ecosystem
+from portico.stack.export.ingress import site_objects
+from portico.stack.export.kubernetes import app_objects, loopback_commands, manifest
 from portico.stack.export.losses import losses
 from portico.stack.export.processes import Process, ports_of, processes, with_servers
 from portico.stack.export.units import lost_schedules, units
 from portico.system import files
 from portico.system.commands import run_tool
 
-_TARGETS: Final = ("nginx", "systemd", "pm2")
+_TARGETS: Final = ("nginx", "systemd", "pm2", "kubernetes")
+_MANIFEST: Final = "kubernetes.yaml"
 _TEST_TIMEOUT: Final = 30.0
 """Seconds."""
 
@@ -48,7 +52,7 @@ class _Source:
 
 
 def options(parser: Parser) -> None:
-    parser.add_argument("target", choices=_TARGETS, help="nginx, systemd or pm2")
+    parser.add_argument("target", choices=_TARGETS, help="nginx, systemd, pm2 or kubernetes")
     file_arguments(parser)
     parser.add_argument(
         "-o",
@@ -61,6 +65,13 @@ def options(parser: Parser) -> None:
         "--nginx",
         metavar="PROGRAM",
         help="the nginx that will read the files (default: the nginx in PATH)",
+    )
+    parser.add_argument(
+        "--image",
+        metavar="[APP=]IMAGE",
+        action="append",
+        default=[],
+        help="for kubernetes: the image of an app, or of all others; may be repeated",
     )
 
 
@@ -85,6 +96,9 @@ def run(session: Session, args: Namespace) -> None:
             ]
             before = words if source.desired.needs_nginx else ()
             written = units(source.project, source.processes, before)
+        case "kubernetes":
+            written, more = _kubernetes(source, args.image)
+            lost += more
         case _:
             written = {"ecosystem.config.json": ecosystem(source.project, source.processes)}
     # An environment may hold secrets; what nginx reads holds hashes of passwords only.
@@ -105,6 +119,37 @@ def _read(session: Session, args: Namespace) -> _Source:
         raise Refused(f"cannot use {found.source}: {error}; nothing was written") from error
     servers = with_servers(local.desired, ports)
     return _Source(local.project, local.document, servers, every, local.machine)
+
+
+def _kubernetes(source: _Source, given: list[str]) -> tuple[dict[str, str], list[str]]:
+    """The files, and what is lost of the sites."""
+    parts = [each.rpartition("=") for each in given]
+    images = {app: image for app, _, image in parts}
+    apps = source.desired.apps
+    if unknown := [name for name in images if name and name not in apps]:
+        raise Refused(f"--image: there is no app {', '.join(unknown)}; nothing was written")
+    if missing := [name for name in apps if name not in images and "" not in images]:
+        raise Refused(f"{', '.join(missing)}: set --image APP=IMAGE; nothing was written")
+    sites = site_objects(source.project, source.document, source.desired)
+    if sites.refused:
+        raise Refused(
+            f"no Ingress has an equal for {', '.join(sites.refused)}; without it the site would "
+            "be open to all, so nothing was written"
+        )
+    first = {each.app_name: each for each in source.processes if each.slot == 1}
+    objects = [
+        each
+        for name, app in apps.items()
+        for each in app_objects(source.project, app, first[name], images.get(name) or images[""])
+    ]
+    every = [*objects, *sites.objects]
+    names = Counter((each["kind"], each["metadata"]["name"]) for each in every)
+    if twice := [f"{kind} {name}" for (kind, name), count in names.items() if count > 1]:
+        raise Refused(
+            f"two apps would both be {', '.join(twice)}; rename one. Nothing was written"
+        )
+    lost = [*loopback_commands(source.processes), *sites.lost]
+    return {_MANIFEST: manifest(every)}, lost
 
 
 def _build(program: str | None, environ: Mapping[str, str]) -> Build:

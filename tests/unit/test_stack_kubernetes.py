@@ -1,0 +1,204 @@
+"""Objects of Kubernetes that do what a file says, as far as a cluster can."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+import yaml
+
+from portico.core.config.desired import desired_from
+from portico.core.config.document import read_document
+from portico.stack.export.ingress import site_objects
+from portico.stack.export.kubernetes import app_objects, manifest
+from portico.stack.export.losses import losses
+from portico.stack.export.processes import FIRST_PORT, ports_of, processes
+
+PATH = {"PATH": "/usr/bin:/bin"}
+SHOP = """
+[apps.web]
+command = "python3 -m http.server $PORT --tag '$(x)'"
+instances = 3
+batch = 2
+env = { TITLE = "a $(b)", LEVEL = 3 }
+max_memory = "256M"
+stop_timeout = "7s"
+health = { path = "/health", host = "shop.example.com", interval = "2s", fall = 2 }
+[apps.api_2]
+command = "python3 -V"
+port = 4000
+replace_order = "stop_first"
+health = { grpc = "shop.Api" }
+[apps.worker]
+command = ["python3", "-V"]
+port = false
+health = { command = "test -e 'a b'" }
+after = ["migrate"]
+[apps.migrate]
+command = "python3 -V"
+port = false
+autorestart = false
+[apps.cleanup]
+command = "python3 -V"
+port = false
+schedule = "*/30 3 * * 1-5"
+tz = "Europe/Berlin"
+timeout = "10m"
+[sites."shop.example.com"]
+app = "web"
+aliases = ["www.shop.example.com"]
+headers = { X-Frame-Options = "DENY" }
+routes = { "/api/" = "api_2", "= /one" = "api_2", "~ ^/x" = "web", "/old" = { redirect = "/" } }
+tls = { email = "me@example.com", key_type = "rsa4096" }
+[sites."files.localhost"]
+folder = "public"
+[sites."in.localhost"]
+app = "web"
+https = false
+default = true
+"""
+
+
+def exported(text, folder="/srv/shop"):
+    document = read_document(tomllib.loads(text), source="portico.toml")
+    desired = desired_from(document, folder=folder, environ=PATH, cores=2, root=False)
+    first = {p.app_name: p for p in processes(desired, ports_of(desired), PATH) if p.slot == 1}
+    objects = [
+        each
+        for name, app in desired.apps.items()
+        for each in app_objects("shop", app, first[name], f"registry.example/{name}:1")
+    ]
+    sites = site_objects("shop", document, desired)
+    found = list(yaml.safe_load_all(manifest([*objects, *sites.objects])))
+    return {(o["kind"], o["metadata"]["name"]): o for o in found}, sites, document
+
+
+@pytest.fixture(scope="module")
+def shop():
+    return exported(SHOP)
+
+
+def container(found, kind, name):
+    spec = found[kind, name]["spec"]
+    spec = spec["jobTemplate"]["spec"] if kind == "CronJob" else spec
+    [only] = spec["template"]["spec"]["containers"]
+    return only
+
+
+def test_the_schemas_of_kubernetes_allow_all_of_it(shop):
+    validate = pytest.importorskip("kubernetes_validate", reason="scripts/setup installs it")
+    checked = [each for each in shop[0].values() if "cert-manager" not in each["apiVersion"]]
+    assert {o["kind"] for o in checked} == {"Deployment", "Service", "Job", "CronJob", "Ingress"}
+    for each in checked:
+        validate.validate(each, validate.latest_version(), strict=True)
+    del checked[0]["spec"]["selector"]
+    with pytest.raises(validate.ValidationError):
+        validate.validate(checked[0], validate.latest_version(), strict=True)
+
+
+def test_an_app_that_listens_is_a_deployment_that_starts_first_and_a_service(shop):
+    found, _, _ = shop
+    spec = found["Deployment", "web"]["spec"]
+    assert spec["replicas"] == 3
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 2, "maxUnavailable": 0}
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] == 5 + 30 + 7
+    web = container(found, "Deployment", "web")
+    assert web["image"] == "registry.example/web:1"
+    assert web["command"][:4] == ["python3", "-m", "http.server", str(FIRST_PORT)]
+    assert {v["name"]: v["value"] for v in web["env"]} == {
+        "TITLE": "a $$(b)",  # $( would be a variable of Kubernetes
+        "LEVEL": "3",
+        "HOST": "0.0.0.0",
+        "PORT": str(FIRST_PORT),
+        "PORTICO_APP": "web",
+        "PYTHONUNBUFFERED": "1",
+    }
+    assert web["resources"] == {"limits": {"memory": str(256 << 20)}}
+    service = found["Service", "web"]["spec"]
+    assert service["selector"] == spec["template"]["metadata"]["labels"]
+    assert found["Deployment", "api-2"]["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_checks_are_probes(shop):
+    found, _, _ = shop
+    web = container(found, "Deployment", "web")
+    headers = [{"name": "Host", "value": "shop.example.com"}]
+    asked = {"path": "/health", "port": "http", "httpHeaders": headers}
+    assert web["readinessProbe"]["httpGet"] == web["livenessProbe"]["httpGet"] == asked
+    assert (web["readinessProbe"]["periodSeconds"], web["readinessProbe"]["failureThreshold"]) == (
+        2,
+        2,
+    )
+    assert web["startupProbe"]["failureThreshold"] == 30
+    grpc = container(found, "Deployment", "api-2")["readinessProbe"]["grpc"]
+    assert grpc == {"port": 4000, "service": "shop.Api"}
+    command = container(found, "Deployment", "worker")["readinessProbe"]["exec"]["command"]
+    assert command == ["test", "-e", "a b"]
+
+
+def test_what_runs_once_is_a_job_and_a_schedule_a_cron_job(shop):
+    found, _, _ = shop
+    assert found["Job", "migrate"]["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+    cleanup = found["CronJob", "cleanup"]["spec"]
+    assert (cleanup["schedule"], cleanup["timeZone"]) == ("*/30 3 * * 1-5", "Europe/Berlin")
+    assert cleanup["jobTemplate"]["spec"]["activeDeadlineSeconds"] == 600
+
+
+def test_what_an_env_file_holds_is_a_secret(tmp_path):
+    (tmp_path / "env").write_text("TOKEN=s3cret\n")
+    found, _, _ = exported("[apps.web]\ncommand = 'x'\nenv_file = 'env'\n", str(tmp_path))
+    assert found["Secret", "web-env"]["stringData"] == {"TOKEN": "s3cret"}
+    web = container(found, "Deployment", "web")
+    assert web["envFrom"] == [{"secretRef": {"name": "web-env"}}]
+    assert "s3cret" not in str(web)
+
+
+def test_a_site_is_an_ingress_with_a_certificate_of_its_authority(shop):
+    found, sites, _ = shop
+    spec = found["Ingress", "shop.example.com"]["spec"]
+    assert [rule["host"] for rule in spec["rules"]] == ["shop.example.com", "www.shop.example.com"]
+    paths = spec["rules"][0]["http"]["paths"]
+    assert [(p["path"], p["pathType"], p["backend"]["service"]["name"]) for p in paths] == [
+        ("/api/", "Prefix", "api-2"),
+        ("/one", "Exact", "api-2"),
+        ("/", "Prefix", "web"),
+    ]
+    certificate = found["Certificate", "shop.example.com"]["spec"]
+    assert certificate["secretName"] == spec["tls"][0]["secretName"]
+    assert certificate["dnsNames"] == ["shop.example.com", "www.shop.example.com"]
+    assert certificate["privateKey"]["size"] == 4096
+    acme = found["Issuer", certificate["issuerRef"]["name"]]["spec"]["acme"]
+    assert acme["server"].startswith("https://acme-v02.")
+    assert acme["email"] == "me@example.com"
+    assert "tls" not in found["Ingress", "in.localhost"]["spec"]
+    assert sites.refused == []
+    assert sites.lost == [
+        "shop.example.com: headers: set this in the Ingress controller",
+        'shop.example.com: the route "~ ^/x" has no equal in an Ingress, and is left out',
+        'shop.example.com: the route "/old" has no equal in an Ingress, and is left out',
+        "files.localhost: has no Ingress, because no app answers for it",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "refused"),
+    [
+        ("allow = ['10.0.0.0/8']", ["a.localhost: allow"]),
+        ("maintenance = true", ["a.localhost: maintenance"]),
+        ("maintenance = { on = false }", []),
+        ("routes = { '/x' = { app = 'web', deny = ['all'] } }", ["a.localhost: deny"]),
+    ],
+)
+def test_a_site_that_would_be_open_to_all_is_refused(keys, refused):
+    text = f"[apps.web]\ncommand = 'x'\n[sites.'a.localhost']\napp = 'web'\n{keys}\n"
+    assert exported(text)[1].refused == refused
+
+
+def test_what_a_cluster_cannot_do_is_said_of_the_apps_that_use_it():
+    text = "[apps.web]\ncommand = 'x'\nmax_age = '1d'\nsticky = true\nstop_signal = 'SIGINT'\n"
+    said = list(losses(exported(text)[2], "kubernetes"))
+    assert [each for each in said if each.startswith("web: ")] == [
+        "web: stop_signal is set in the image (STOPSIGNAL)",
+        "web: max_age has no effect",
+        "web: balance and what else is set for balancing must be set in the Ingress controller",
+    ]
