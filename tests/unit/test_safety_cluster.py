@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.core.model.cluster import Machine as ClusterMachine
+from portico.core.model.event import Requester
 from portico.core.model.neighbour import NearList, Neighbour
 from portico.core.model.shared import SCHEMA, ClusterRecord, SharedMachine, encoded
 from portico.core.model.stored import Delete, Put, Snapshot
@@ -39,6 +40,7 @@ from tests.unit.test_safety import ENOUGH, Play
 
 OTHERS = ("m2", "m3")
 PREFIX = prefix_of(CLUSTER)
+WHO = Requester("test")
 ASKS_EVERY = interval(len(OTHERS))
 NGINX_ASKS = 1.0
 assert NGINX_ASKS < NGINX_WAIT
@@ -52,13 +54,16 @@ of_others = (
     ),
     st.tuples(st.just("drain"), st.booleans()),
 )
-of_store = tuple(
-    st.tuples(st.just("store"), what)
-    for what in (
-        st.sampled_from(["away", "wiped", "another", "older", "alone", "together"]),
-        st.just("right"),
-        st.sets(st.sampled_from(["m1", "m2", "m3"])),
-    )
+of_store = (
+    *(
+        st.tuples(st.just("store"), what)
+        for what in (
+            st.sampled_from(["away", "wiped", "another", "older", "alone", "together"]),
+            st.just("right"),
+            st.sets(st.sampled_from(["m1", "m2", "m3"])),
+        )
+    ),
+    st.tuples(st.just("restore"), st.none()),
 )
 script_of_all = st.lists(
     st.tuples(
@@ -141,10 +146,15 @@ class UnsafeStore(FakeStore):
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
-        self.is_right, self.number = True, 0
+        self.number, self._begun = 0, 0
         self._write([Put(f"{PREFIX}cluster", encoded(ClusterRecord(least=SCHEMA)))])
         self.put_machines({"m1", "m2", "m3"})
         self._first = self._right = self._all
+
+    @property
+    def is_right(self) -> bool:
+        """Also when it was filled again from a machine."""
+        return self._all.revision > self._begun and f"{PREFIX}cluster" in self._all.items
 
     def happen(self, what: str | set[str]) -> None:
         match what:
@@ -152,14 +162,15 @@ class UnsafeStore(FakeStore):
                 self.fail("it is away")
             case "wiped" | "another" | "older":
                 if self.is_right:
-                    self._right, self.is_right = self._all, False
+                    self._right = self._all
                 begun = {"wiped": Snapshot(1), "another": Snapshot(99), "older": self._first}
                 self.replace(begun[what])
+                self._begun = begun[what].revision
             case "right":
                 self.fail("")
                 if not self.is_right:
-                    self.is_right = True
                     self.replace(self._right)
+                    self._begun = 0
             case "alone" | "together" if self.is_right:
                 present = [f"{PREFIX}present/{name}" for name in OTHERS]
                 is_alone = what == "alone"
@@ -196,6 +207,11 @@ class LinkedMachine(Machine):
                 daemon.intent.leave_to_others(away if drained else None)
 
         self._ask(change, smaller=drained or self.intent.left is None)
+
+    def restore(self) -> None:
+        """Fill the store from the copy of this machine."""
+        if self.store:
+            self._ask(lambda daemon: daemon.shared.restore(act=True, who=WHO), smaller=True)
 
     def assert_allowed(self, step: Step) -> None:
         super().assert_allowed(step)
@@ -244,6 +260,8 @@ class LinkedPlay(Play):
                 others.lists[name] = NearList(name, dict.fromkeys(apps, 2))
             case "drain":
                 machine.drain(drained=what)
+            case "restore":
+                machine.restore()
             case "store":
                 if machine.store:
                     machine.store.happen(what)
