@@ -20,7 +20,7 @@ def ask(path: Path, uids: frozenset[int], method: str, target: str) -> tuple[int
     path.touch()  # left by a daemon that was killed
 
     async def run() -> tuple[int, bytes]:
-        listener = MachinesListener(FakeControl(), path, uids)
+        listener = MachinesListener(FakeControl(), path, lambda: uids)
         await listener.open()
         try:
             return await asyncio.to_thread(wire.ask, path, method, target, seconds=60)

@@ -7,6 +7,7 @@ another user, so anyone may connect to the socket, and only they are answered.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -27,8 +28,8 @@ _ANYBODY: Final = 0o666
 
 
 class MachinesListener:
-    def __init__(self, answers: object, path: Path, uids: frozenset[int]) -> None:
-        """`answers` has a method for each of the verbs; `uids` are those of nginx's workers."""
+    def __init__(self, answers: object, path: Path, uids: Callable[[], frozenset[int]]) -> None:
+        """`answers` has a method for each of the verbs; `uids` are who nginx's workers may be."""
         self._path, self._uids = path, uids
         self._clients = TcpClients(
             _REQUESTER, Api(answers, REPORTED_VERBS).answer, OpenRequests(), MAX_CONNECTIONS
@@ -54,7 +55,7 @@ class MachinesListener:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         _, uid = peer_of(writer)
-        if uid in self._uids:
+        if uid in self._uids():
             await self._clients.serve(reader, writer)
         else:
             writer.transport.abort()

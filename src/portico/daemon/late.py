@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from pwd import getpwnam
@@ -249,8 +250,16 @@ def machines_listener(
         neighbourhood, member, neighbourhood.port, engine.clock, shared
     )
     answers = AnswersToMachines(operations, member, engine.clock.monotonic)
-    uids = {0, os.geteuid()} | ({getpwnam(workers.partition(" ")[0]).pw_uid} if workers else set())
-    return MachinesListener(answers, Path(reports_socket(str(home.path))), frozenset(uids))
+
+    def uids() -> frozenset[int]:
+        user = (engine.intent.desired.edge.user or workers).partition(" ")[0]
+        found = {0, os.geteuid()}
+        if user and os.geteuid() == 0:
+            with suppress(KeyError):  # nginx does not start without that user
+                found.add(getpwnam(user).pw_uid)
+        return frozenset(found)
+
+    return MachinesListener(answers, Path(reports_socket(str(home.path))), uids)
 
 
 def certificate_end(home: Home) -> float | None:

@@ -3,6 +3,7 @@
 import { sparkline } from "./charts.js";
 import { changed, h, s, setAttributes, setText, update, watch } from "./dom.js";
 import { count, duration, fullName, rate, shorten, size, within } from "./format.js";
+import { machineChoice, showMachines } from "./machines.js";
 import { errors, isWell, lately, requests, sum } from "./state.js";
 
 export const title = () => "Overview";
@@ -20,18 +21,18 @@ export function open(root) {
   const totals = h("dl", { class: "totals" });
   const problems = h("ul", { class: "problems", "aria-label": "Problems" });
   const picture = h("div", { class: "picture" });
-  const machine = h("select", { "aria-label": "Machine" });
-  const choice = h("div", { class: "buttons", hidden: true }, machine);
+  const machine = machineChoice("all machines");
   let drawn = null;
-  root.append(h("h1", {}, "Overview"), totals, problems, choice, picture);
-  machine.addEventListener("change", () => drawn && (drawn = draw(picture, on(machine.value, shown), drawn)));
+  root.append(h("h1", {}, "Overview"), totals, problems, machine.place, picture);
+  machine.select.addEventListener("change", () => {
+    drawn = draw(picture, on(machine.select.value, shown), drawn);
+  });
   let shown = null;
   return {
     update(all) {
-      choice.hidden = !all.machines?.length;
-      showMachines(machine, all);
+      showMachines(machine, all, [all.machine]);
       shown = all;
-      const status = on(machine.value, all);
+      const status = on(machine.select.value, all);
       showTotals(totals, status);
       update(
         problems,
@@ -50,17 +51,6 @@ function on(machine, status) {
   if (!machine) return status;
   const apps = status.apps.map((app) => ({ ...app, instances: app.instances.filter((i) => i.machine === machine) }));
   return { ...status, apps: apps.filter((app) => app.instances.length) };
-}
-
-function showMachines(select, status) {
-  const others = status.machines ?? [];
-  update(
-    select,
-    ["", ...(others.length ? [status.machine, ...others.map((each) => each.name)] : [])],
-    (name) => name,
-    (name) => h("option", { value: name }, name || "all machines"),
-    () => {},
-  );
 }
 
 function showTotals(place, status) {

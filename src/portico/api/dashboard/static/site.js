@@ -5,6 +5,7 @@ import { item } from "./certificates.js";
 import { heatmap, legend, lines } from "./charts.js";
 import { get } from "./client.js";
 import { h, setText } from "./dom.js";
+import { machineChoice, showMachines } from "./machines.js";
 import { moment, rate, time } from "./format.js";
 
 export const title = (name) => name;
@@ -22,6 +23,7 @@ export function open(root, name) {
   const numbers = h("dl", { class: "totals" });
   const charts = h("div", { class: "charts" });
   const certificate = h("ul", { class: "certificates" });
+  const machine = machineChoice("this machine");
   const pause = button("pause", () => change(`pause ${name}`, `${path}/pause`));
   const resume = button("resume", () => change(`resume ${name}`, `${path}/resume`), { hidden: true });
   root.append(
@@ -34,14 +36,18 @@ export function open(root, name) {
       pause,
       resume,
     ),
+    machine.place,
     numbers,
     charts,
     certificate,
   );
   let isOpen = true;
-  follow(() => isOpen, name, numbers, charts, certificate);
+  const show = () => look(name, machine.select.value, numbers, charts, certificate);
+  machine.select.addEventListener("change", show);
+  follow(() => isOpen, show);
   return {
     update(status) {
+      showMachines(machine, status, []);
       const site = status.sites.find((each) => each.name === name);
       if (!site) {
         setText(about, "there is no such site any more");
@@ -66,18 +72,24 @@ export function open(root, name) {
 const link = (url) =>
   /^https?:\/\//.test(url) ? h("a", { href: url, rel: "noreferrer" }, url) : h("span", {}, url);
 
-async function follow(isOpen, name, numbers, charts, certificate) {
+async function follow(isOpen, show) {
   while (isOpen()) {
-    try {
-      const found = await get(`/v1/traffic?site=${encodeURIComponent(name)}`);
-      showNumbers(numbers, found);
-      showCharts(charts, found);
-      const certificates = await get("/v1/certificates");
-      certificate.replaceChildren(...certificates.filter((each) => each.names.includes(name)).map(item));
-    } catch (error) {
-      charts.replaceChildren(h("p", { class: "empty" }, error.message));
-    }
+    await show();
     await new Promise((done) => setTimeout(done, PAUSE));
+  }
+}
+
+// The requests that entered at a machine of the cluster; without a name at this one.
+async function look(name, machine, numbers, charts, certificate) {
+  const of = machine ? `&machine=${encodeURIComponent(machine)}` : "";
+  try {
+    const found = await get(`/v1/traffic?site=${encodeURIComponent(name)}${of}`);
+    showNumbers(numbers, found);
+    showCharts(charts, found);
+    const certificates = await get("/v1/certificates");
+    certificate.replaceChildren(...certificates.filter((each) => each.names.includes(name)).map(item));
+  } catch (error) {
+    charts.replaceChildren(h("p", { class: "empty" }, error.message));
   }
 }
 
