@@ -55,6 +55,7 @@ def _rows(shared: Shared) -> Iterator[Row]:
         shared, "the leader of etcd while m2 has the turn", lambda: _kill_leader(shared)
     )
     yield _failing(shared)
+    yield _dying(shared)
 
 
 def _changed(shared: Shared, what: str, kill: Callable[[], None]) -> Row:
@@ -84,6 +85,30 @@ def _failing(shared: Shared) -> Row:
     return {
         "killed": "nothing; the version cannot start",
         "as wanted": untouched and is_back,
+        "sent": report.requests,
+        "failed": report.failed,
+    }
+
+
+def _dying(shared: Shared) -> Row:
+    """A machine is gone in its turn: the others take the change back, and it follows them."""
+    before = shared.pids()
+    shared.write(SAY="m2 dies")
+    with shared.machines.load("m1", **STEADY | {"seconds": CHANGE_TIMEOUT}) as load:
+        command = threading.Thread(target=shared.machines["m1"].portico, args=("up",))
+        command.start()
+        _wait_for_new_state(shared, "m2", "changing")
+        shared.machines.die("m2")
+        command.join()
+        report = load.stop()
+    states = {name: shared.state_of(name) for name in NAMES}
+    untouched = shared.pids_of("m3") == before["m3"]
+    shared.machines.mend("m2")
+    shared.machines["m2"].begin()
+    eventually(lambda: shared.state_of("m2") == "back", CHANGE_TIMEOUT)
+    return {
+        "killed": "m2 while it has the turn",
+        "as wanted": states == {"m1": "back", "m2": "changing", "m3": "ready"} and untouched,
         "sent": report.requests,
         "failed": report.failed,
     }

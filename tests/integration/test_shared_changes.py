@@ -40,7 +40,10 @@ class Shared:
         (self.machines["m1"].folder / "portico.toml").write_text(self.file(**env))
 
     def pids(self) -> Pids:
-        return {m.name: {each["pid"] for each in m.instances("web")} for m in self.machines}
+        return {machine.name: self.pids_of(machine.name) for machine in self.machines}
+
+    def pids_of(self, name: str) -> set[int]:
+        return {each["pid"] for each in self.machines[name].instances("web")}
 
     def state_of(self, machine: str) -> str:
         """Of the last change that it has taken part in."""

@@ -24,6 +24,7 @@ from portico.core.model.views import ChangeView
 from portico.engine.changes import Change, Changes
 from portico.engine.cluster.assembly import Shared
 from portico.engine.cluster.change_report import ChangeReport
+from portico.engine.cluster.following import NOT_ASKED
 from portico.engine.cluster.shared_changes import SharedChanges
 from portico.engine.cluster.standing import Standing
 from portico.engine.control.operations import Operations
@@ -39,6 +40,8 @@ from portico.ports.vault import Vault
 log = logging.getLogger(__name__)
 
 POLL_INTERVAL: Final = 1.0
+FIRST_ANSWER_TIMEOUT: Final = 3.0
+FIRST_ANSWER_PAUSE: Final = 0.05
 
 
 class ClusterOperations:
@@ -52,7 +55,7 @@ class ClusterOperations:
         standing: Standing,
         vault: Vault,
     ) -> None:
-        self._intent = engine.intent
+        self._intent, self._clock = engine.intent, engine.clock
         self._operations, self._changes, self._preparation = operations, changes, preparation
         self._shared, self._standing, self._vault = shared, standing, vault
         self._following = shared.following
@@ -103,6 +106,7 @@ class ClusterOperations:
 
     async def take_shared(self, who: Requester) -> ChangeView:
         """Put in force on this machine what is in force in the cluster."""
+        await self._wait_for_first_answer()
         self._following.assert_current()
         if not any(self._standing.state().heads.values()):
             raise Refused(
@@ -128,6 +132,7 @@ class ClusterOperations:
         self, file: FileChange, who: Requester, without_absent: str | None
     ) -> ChangeView:
         """Check it here, and let it go over the machines."""
+        await self._wait_for_first_answer()
         change = self._shared_changes.draft(file.kind, file.subject, who, without_absent)
         revision = file.edit()
         candidate = await self._preparation.check(self._intent.inputs(revision))
@@ -285,6 +290,7 @@ class ClusterOperations:
         *,
         project: str = "",
     ) -> ChangeView:
+        await self._wait_for_first_answer()
         change = self._shared_changes.draft(verb, subject, who, without_absent)
         return await self._begin(replace(change, target=target, project=project), [])
 
@@ -298,6 +304,12 @@ class ClusterOperations:
             await ChangeReport(self._standing, shared.id, change.say).follow(self._pause)
 
         return self._changes.begin(shared.verb, shared.subject, [], work)
+
+    async def _wait_for_first_answer(self) -> None:
+        """A daemon that was just started for this command has not asked the store yet."""
+        end = self._clock.monotonic() + FIRST_ANSWER_TIMEOUT
+        while self._following.trouble == NOT_ASKED and self._clock.monotonic() < end:
+            await self._clock.sleep(FIRST_ANSWER_PAUSE)
 
     async def _pause(self, moved: asyncio.Event) -> None:
         with suppress(TimeoutError):

@@ -29,6 +29,7 @@ FIRST_PAUSE: Final = 0.2
 RETRY_PAUSE: Final = 2.0
 JITTER: Final = 2.0
 """Seconds: fifty machines whose store is back do not read it all at once."""
+NOT_ASKED: Final = "it was not asked yet"
 SharedChanges = Mapping[str, StoredItem | None]
 """By key without prefix; None is one that was deleted."""
 
@@ -49,7 +50,7 @@ class Following:
         self._subscribers: dict[str, Callable[[SharedChanges], None]] = {}
         self._mirror = state.mirror(cluster)
         self._shared = self._mirror or Snapshot(0)
-        self.trouble = "it was not asked yet"
+        self.trouble = NOT_ASKED
         """Why the copy is all there is; empty while the store is followed."""
 
     @property
