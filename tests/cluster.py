@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import time
 import uuid
 from collections.abc import Container, Iterator
@@ -68,12 +69,15 @@ class Machine(Stack):
         self.name, self.address = name, address
         self.network: Network = Network()
         self.http, self.https = 80, 443
+        self.serial = ""
+        """Of its certificate, if it has joined."""
 
     def belong(self, authority: MachineAuthority, *, has_key: bool) -> None:
         """Have joined the cluster, as `portico cluster join` does it, or created it."""
         home = Home(self.home)
         pair = authority.sign(self.name, machine_host(self.name), time.time())
         self._make_authority()
+        self.serial = pair.serial
         home.cluster.mkdir(mode=0o700)
         write_new(home.cluster / AUTHORITY, authority.pem)
         if has_key:
@@ -83,12 +87,21 @@ class Machine(Stack):
             home.cluster, authority.cluster, self.name, pair.serial, pair.certificate, pair.key
         )
 
+    def portico(self, *args: str, seconds: float = 180) -> subprocess.CompletedProcess[str]:
+        with self.network.entered():
+            return super().portico(*args, seconds=seconds)
+
     def begin(self) -> None:
         """Its daemon, before any file is in force; with its own [edge]."""
+        self.write_edge()
+        self._begin_for("up")
+
+    def write_edge(self) -> None:
+        """What differs from the other machines."""
         edge = {"http": self.http, "https": self.https, "bind": ["127.0.0.1", self.address]}
         lines = (f"{key} = {json.dumps(value)}\n" for key, value in edge.items())
+        Home(self.home).make()
         (self.home / "edge.toml").write_text("[edge]\n" + "".join(lines))
-        self._begin_for("up")
 
     def sees(self, machines: int) -> bool:
         """Whether its daemon knows of so many that are there."""
@@ -205,8 +218,8 @@ class Machines:
                 prefix, key = prefix_of(self._authority.cluster), os.urandom(KEY_SIZE)
                 store.ctl("put", prefix + CLUSTER_KEY, encoded(ClusterRecord(least=1)).decode())
                 for machine in self:
-                    record = encoded(SharedMachine(address=machine.address)).decode()
-                    store.ctl("put", prefix + machine_key(machine.name), record)
+                    record = SharedMachine(address=machine.address, serial=machine.serial)
+                    store.ctl("put", prefix + machine_key(machine.name), encoded(record).decode())
                     write_store(Home(machine.home).cluster, StoreFile(store.urls, plain=True))
                     write_cluster_key(Home(machine.home).cluster, key)
                 yield store

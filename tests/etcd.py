@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from portico.core.render.etcd_member import ENVIRONMENT, ETCD_FOLDER
 from tests.stack import eventually, free_port
 
 MISSING = [name for name in ("etcd", "etcdctl") if not shutil.which(name)]
@@ -182,3 +183,24 @@ def etcd(
         yield cluster
     finally:
         cluster.kill()
+
+
+@contextmanager
+def configured_member(
+    folder: Path, data: Path, words: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The member of a folder that `portico cluster etcd` wrote, as Debian's unit starts it, with
+    `words` before the command. It answers when most of the members do.
+    """
+    text = (folder / ENVIRONMENT).read_text().replace(ETCD_FOLDER, str(folder))
+    lines = (line.split("=", 1) for line in text.splitlines() if line.startswith("ETCD_"))
+    settings = {**dict(lines), "ETCD_DATA_DIR": str(data), "ETCD_UNSAFE_NO_FSYNC": "true"}
+    with data.with_suffix(".log").open("ab") as log:
+        process = subprocess.Popen(
+            [*words, "etcd"], env={**ENVIRON, **settings}, stdout=log, stderr=log
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from portico.core.render.etcd_member import ETCD_FOLDER
 from portico.system.cluster_identity import read_identity
 from portico.system.home import Home
+from tests import etcd as harness
 from tests.cluster import SITE, Machine, Machines, needs_root
+from tests.etcd import configured_member
 from tests.stack import PROGRAMS, eventually
 
 pytestmark = needs_root
@@ -59,7 +63,9 @@ def test_no_request_is_lost_while_a_machine_leaves_and_another_takes_its_name() 
 
 def test_the_quick_start_leads_to_three_machines_that_serve() -> None:
     with Machines("m1", "m2", "m3", joined=False) as machines:
-        _follow(PAGE.read_text(encoding="utf-8"), machines)
+        page = PAGE.read_text(encoding="utf-8")
+        _write_file(page, machines)
+        _follow(_consoles(page)[0], machines)
         for machine in machines:
             assert machine.answers(SITE)
         away = machines["m1"].get(SITE, "/jobs")
@@ -75,26 +81,72 @@ def test_the_quick_start_leads_to_three_machines_that_serve() -> None:
         eventually(lambda: machines["m1"].get(SITE, "/jobs").status == 200)
 
 
-def _follow(page: str, machines: Machines) -> None:
-    """The file and the commands of its first part, on the machines that their prompts name."""
-    (file,) = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    (console,) = re.findall(r"^```console\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+@pytest.mark.slow
+@pytest.mark.skipif(bool(harness.MISSING), reason=harness.WHY_SKIPPED)
+def test_the_quick_start_with_etcd_leads_to_three_machines_that_serve() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    _, etcd, joins = _consoles(page)
+    with Machines("m1", "m2", "m3", joined=False) as machines, ExitStack() as stack:
+        file = _write_file(page, machines)
+        (machines["m1"].folder / "portico.toml").write_text(file.split("[machines.m1]")[0])
+        for machine in machines:
+            machine.write_edge()
+        _follow(etcd, machines)
+        for machine in machines:
+            folder, data = machine.root / "portico-etcd", machine.root / "data"
+            stack.enter_context(configured_member(folder, data, machine.network.words))
+        eventually(lambda: _is_created(joins, machines))
+        _follow(joins.split("\n", 2)[2], machines)
+        for machine in machines:
+            eventually(lambda machine=machine: machine.answers(SITE))
+        eventually(lambda: machines["m1"].get(SITE, "/jobs").status == 200)
+
+
+def _is_created(console: str, machines: Machines) -> bool:
+    """By its first command, once etcd answers."""
+    command = console.splitlines()[0].removeprefix("m1$ ")
+    result = machines["m1"].portico(*shlex.split(command)[1:])
+    assert result.returncode == 0 or "cannot reach the store" in result.stderr, result
+    return result.returncode == 0
+
+
+def _consoles(page: str) -> list[str]:
+    return re.findall(r"^```console\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def _write_file(page: str, machines: Machines) -> str:
+    """With the programs, on all machines. Returns it without its [edge]."""
+    file: str = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[0]
+    text = file.replace("shop.example.com", SITE).replace('"max"', "1")
     for machine in machines:
-        text = file.replace("shop.example.com", SITE).replace('"max"', "1")
         machine.write(text, bind=["127.0.0.1", machine.address])
         for name in ("index.js", "jobs.js"):
             shutil.copy(PROGRAMS / "echo.js", machine.folder / name)
+    return text
+
+
+def _follow(console: str, machines: Machines) -> None:
+    """The commands of a part, on the machines that their prompts name."""
+    token = ""
     for name, command, expected in re.findall(
         r"^(m\d)\$ (.*)\n((?:(?!m\d\$).*\n)*)", console, re.MULTILINE
     ):
-        output = _run(machines, machines[name], shlex.split(command))
+        words = shlex.split(command.replace("TOKEN", token), comments=True)
+        output = _run(machines, machines[name], words)
         assert [line for line in expected.splitlines() if line not in output] == [], output
+        token = output.split("--token ")[-1].strip() if "--token " in output else token
 
 
 def _run(machines: Machines, machine: Machine, words: list[str]) -> str:
-    if words[0] == "scp":
-        _, file, target = words
-        shutil.copy(machine.folder / file, machines[target.removesuffix(":")].folder)
+    if words[0] in {"cp", "scp"}:
+        *_, file, target = words
+        name, _, path = target.rpartition(":")
+        there, copied = machines[name] if name else machine, machine.folder / file
+        if copied.is_dir():
+            assert path == ETCD_FOLDER
+            shutil.copytree(copied, there.root / "portico-etcd")
+        else:
+            shutil.copy(copied, there.folder)
         return ""
     assert words[0] == "portico"
     return machine.done(*words[1:]).stdout

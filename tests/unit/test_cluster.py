@@ -10,14 +10,16 @@ import pytest
 from portico.core.config.notes import notes
 from portico.core.model.cluster import Machine, MemberList, placed_on, shares
 from portico.core.model.names import PROJECT
+from portico.core.model.place import RenderContext
 from portico.core.model.requests import DocumentRequest
 from portico.core.model.shared import SharedMachine, encoded
 from portico.core.model.stored import StoredItem
-from portico.core.planning.members import machines_in
+from portico.core.planning.members import member_list
+from portico.core.render.generation import render_generation
 from portico.engine.inputs import Inputs, ReadFiles, read_files
 from portico.errors import ConfigError
 from tests.documents import problems_of, read
-from tests.rendered import IN_CLUSTER, MACHINE
+from tests.rendered import IN_CLUSTER, MACHINE, WHEEL
 
 MACHINES = {
     "m1": Machine(address="10.0.0.1", labels=("web",)),
@@ -164,9 +166,31 @@ def test_the_machines_of_another_cluster_have_no_effect():
     ],
 )
 def test_a_machine_of_the_store_that_cannot_be_used_is_left_out(name, value):
-    good = encoded(SharedMachine(address="10.0.0.2", port=9, labels=("web",), state="leaving"))
-    found = machines_in({n: StoredItem(v, 1, 1) for n, v in ((name, value), ("m2", good))})
-    assert found == {"m2": Machine(address="10.0.0.2", port=9, labels=("web",))}
+    good = SharedMachine(address="10.0.0.2", port=9, labels=("web",), serial="5f", state="leaving")
+    items = {n: StoredItem(v, 1, 1) for n, v in ((name, value), ("m2", encoded(good)))}
+    found = member_list("6a1c", items)
+    assert found.machines == {"m2": Machine(address="10.0.0.2", port=9, labels=("web",))}
+    assert found.serials == {"m2": "5f"}
+
+
+@pytest.mark.parametrize("serial", ["", "5F", "~.", "5f;", "default", "5" * 41])
+def test_a_serial_of_the_store_that_is_none_is_that_of_no_certificate(serial):
+    record = encoded(SharedMachine(address="10.0.0.2", serial=serial))
+    found = member_list("6a1c", {"m2": StoredItem(record, 1, 1)})
+    assert found.serials == {}
+    assert found.machines.keys() == {"m2"}
+
+
+def test_with_a_store_a_certificate_counts_by_its_serial_as_nginx_writes_it():
+    members = replace(MEMBERS, serials={"m1": "1", "m2": "abc"})
+    read = with_members("", members)
+    assert read.desired.needs_nginx
+    machine = replace(IN_CLUSTER, name="m1", has_store=True)
+    context = RenderContext(WHEEL, "/home", "127.0.0.1:53", machine=machine)
+    text = render_generation(read.desired, context)["nginx.conf"]
+    strangers = text.split("map $ssl_client_serial $portico_stranger", 1)[1].split("}")[0]
+    assert strangers.split() == ["{", "default", "1;", "0ABC", '"";']
+    assert "listen 80" not in text
 
 
 @pytest.mark.parametrize(

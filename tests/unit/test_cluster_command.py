@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from portico.cli.cluster.invitation import read_invitation
 from portico.errors import Refused
 from portico.system.cluster_identity import MachineIdentity, read_identity
 from portico.system.home import Home
+from portico.system.x509 import names_of
 from tests.commands import run_here
 
 HOUR = 3600.0
@@ -163,7 +166,7 @@ def test_a_clock_that_is_minutes_off_is_none_of_our_business(machines: Machines)
 
 def test_options_of_another_word_are_refused(machines: Machines) -> None:
     assert "does not accept --force" in machines.run("m1", "join", "x", "--force").stderr
-    assert "needs the FILE" in machines.refused("m1", "join")
+    assert "or the FILE" in machines.refused("m1", "join")
 
 
 FILE = """
@@ -201,3 +204,85 @@ def test_an_address_that_machines_cannot_have_is_refused(machines: Machines) -> 
         assert "must be an IPv4 address" in machines.run("m2", "keepalived", address).stderr
     wrong = machines.run("m2", "keepalived", "10.0.0.100/24", "--interface", "eth0 }")
     assert "--interface must be" in wrong.stderr
+
+
+def test_etcd_gets_a_folder_for_each_member_by_the_authority_of_the_cluster_to_be(
+    machines: Machines,
+) -> None:
+    machines.done("m4", "etcd", "e1=10.0.0.1", "e2=fd00::2")
+    folder = machines.folder / "etcd"
+    two = (folder / "e2/etcd.env").read_text()
+    assert "ETCD_INITIAL_CLUSTER=e1=https://10.0.0.1:2380,e2=https://[fd00::2]:2380\n" in two
+    assert "ETCD_LISTEN_CLIENT_URLS=https://[fd00::2]:2379,https://127.0.0.1:2379\n" in two
+    authority = x509.load_pem_x509_certificate((folder / "e1/authority.pem").read_bytes())
+    leaf = x509.load_pem_x509_certificate((folder / "e2/member.pem").read_bytes())
+    leaf.verify_directly_issued_by(authority)
+    assert names_of(leaf) == {"fd00::2", "127.0.0.1"}
+    assert not common_names(leaf)
+    assert {at.stat().st_mode & 0o777 for at in folder.rglob("*") if at.is_file()} == {0o600}
+
+    assert "exists; nothing was changed" in machines.refused("m4", "etcd", "e1=10.0.0.1")
+    machines.done("m4", "etcd", "e3=10.0.0.3", "--output", "again")
+    again = (machines.folder / "again/e3/authority.pem").read_bytes()
+    assert again == (folder / "e1/authority.pem").read_bytes()
+    assert "is for a cluster that is to be created" in machines.refused("m1", "etcd", "e=10.0.0.1")
+
+
+def common_names(leaf: x509.Certificate) -> list[x509.NameAttribute]:
+    return leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("e1", "as NAME=ADDRESS"),
+        ("e1=10.0.0.1 e1=10.0.0.2", "as NAME=ADDRESS"),
+        ("e1=10.0.0.1 e2=10.0.0.1", "two members have the same address"),
+        ("E1=10.0.0.1", "cannot name a machine"),
+        ("e1=localhost", "must be an IP address"),
+    ],
+)
+def test_members_of_etcd_that_cannot_be_are_refused(
+    machines: Machines, words: str, why: str
+) -> None:
+    assert why in machines.refused("m4", "etcd", *words.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (
+            "--etcd http://10.0.0.1:2379 --address 10.0.0.1",
+            "not encrypted and not on this machine",
+        ),
+        ("--etcd 10.0.0.1 --address 10.0.0.1", "must be written as https://HOST:PORT"),
+        ("--etcd https://10.0.0.1", "needs --address"),
+        ("--address 10.0.0.1", "without --etcd"),
+        ("--etcd https://10.0.0.1 --address m1.example", "must be an IP address"),
+        ("--etcd https://10.0.0.1 --address 10.0.0.1 --port 0", "--port must be from"),
+        ("--etcd https://10.0.0.1 --address 10.0.0.1 --labels A", "cannot name a machine"),
+        ("--etcd https://10.0.0.1 --address 10.0.0.1 --user root", "--password-file"),
+        (
+            "--etcd https://10.0.0.1 --address 10.0.0.1 --user root --password-file none",
+            "cannot read none",
+        ),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_refused(machines: Machines, words: str, why: str) -> None:
+    assert why in machines.refused("m4", "init", "m4", *words.split())
+
+
+def test_what_cannot_be_joined_with_is_refused(machines: Machines) -> None:
+    token = f"{'a' * 8}.{'b' * 32}.{'c' * 64}"
+    for words, why in (
+        (("10.0.0.1:8445", "--token", "x"), "not a whole token"),
+        (("10.0.0.1:x", "--token", token), "is written as 10.0.0.1:8445"),
+        (("10.0.0.1/join", "--token", token), "is written as 10.0.0.1:8445"),
+        (("127.0.0.1:8445", "M3", "--token", token), "cannot name a machine"),
+        (("127.0.0.1:8445", "m3", "m4", "--token", token), "accepts one name"),
+    ):
+        assert why in machines.refused("m4", "join", *words)
+    assert "accepts one NAME" in machines.refused("m1", "invite", "m3", "m4")
+    assert "in no cluster with a store" in machines.refused("m1", "token")
+    assert "in no cluster with a store" in machines.refused("m1", "remove", "m2")
+    assert "needs no NAME, or --replace" in machines.refused("m1", "token", "m3")

@@ -10,6 +10,7 @@ from typing import Any, Final
 from portico.core.model import (
     certificate_views,
     cluster_views,
+    member_views,
     nginx_views,
     requests,
     traffic_views,
@@ -26,6 +27,7 @@ VIEWS: Final[Mapping[str, type[View]]] = {
         views,
         certificate_views,
         cluster_views,
+        member_views,
         nginx_views,
         traffic_views,
     )

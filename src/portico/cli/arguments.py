@@ -28,6 +28,8 @@ class Parser(argparse.ArgumentParser):
         """What the command takes, for completion and the reference."""
         self.takes_words = False
         """Whether what follows `--` is `words`, which belong to a program."""
+        self.is_mixed = False
+        """Whether several words without an option may have options between them."""
         prog = f"portico {name}".strip()
         super().__init__(prog=prog, description=summary, add_help=False, allow_abbrev=False)
 
@@ -38,7 +40,8 @@ class Parser(argparse.ArgumentParser):
 
     def parse_line(self, line: list[str]) -> argparse.Namespace:
         end = line.index("--") if self.takes_words and "--" in line else len(line)
-        args = self.parse_args(line[:end])
+        parse = self.parse_intermixed_args if self.is_mixed else self.parse_args
+        args = parse(line[:end])
         if self.takes_words:
             args.words = line[end + 1 :]
         return args

@@ -116,7 +116,10 @@ def own_machine(home: Home) -> OwnMachine | None:
 
     if (its := read_identity(home)) is None:
         return None
-    return OwnMachine(its.cluster, its.name, its.certificate, its.key, its.authority)
+    has_store = (home.cluster / "store.json").exists()
+    return OwnMachine(
+        its.cluster, its.name, its.certificate, its.key, its.authority, has_store=has_store
+    )
 
 
 def neighbourhood_of(engine: Engine, home: Home) -> Neighbourhood | None:

@@ -72,6 +72,8 @@ async def run_daemon(  # noqa: PLR0913 - what main has made
             with portico.troubles.fence("the cluster's store"):
                 await shared.begin()
             shared.start(portico.tasks)
+        if joins := portico.join_listener:
+            repeat("listener for machines that join", joins.serve, joins.pause)
         ownership = portico.instances.ownership
         repeat("owners of ports", ownership.look, ownership.pause)
         reap = partial(_reap_orphans, Orphans(), portico)
@@ -183,4 +185,5 @@ def _is_idle(portico: Portico) -> bool:
         or portico.changes.under_way()
         or portico.api.answering
         or portico.nginx.seen().pid
+        or portico.shared  # a change of the cluster may concern it at any time
     )

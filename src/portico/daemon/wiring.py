@@ -59,6 +59,7 @@ from portico.daemon.late import (
     sharing_of,
 )
 from portico.daemon.machine import Mode, secret_of, this_daemon, this_machine, usable_cores
+from portico.daemon.members import connect_members
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
 from portico.engine.certificates.assembly import CertificateParts, assemble_certificates
 from portico.engine.certificates.issued_files import IssuedFiles
@@ -100,6 +101,7 @@ from portico.system.names import (
 
 if TYPE_CHECKING:
     from portico.api.dashboard.listener import DashboardListener
+    from portico.api.join_listener import JoinListener
     from portico.api.machines_listener import MachinesListener
     from portico.engine.cluster.assembly import Shared
     from portico.engine.cluster.neighbourhood import Neighbourhood
@@ -125,6 +127,8 @@ class Portico:
     in_force: InForce
     instances: Instances
     intent: Intent
+    join_listener: JoinListener | None
+    """None where the cluster has no store."""
     loop: ReconcileLoop
     machines: MachinesListener | None
     """As `neighbourhood`."""
@@ -289,7 +293,7 @@ async def assemble(
         traffic=traffic,
     )
     operations.draining = draining_of(engine, neighbourhood, changes, convergence)
-    operations.shared = shared
+    join_listener = connect_members(engine, in_force, operations, shared, local, home)
     watches = FileWatches(
         intent,
         troubles,
@@ -330,6 +334,7 @@ async def assemble(
         in_force,
         instances,
         intent,
+        join_listener,
         loop,
         machines_listener(engine, home, neighbourhood, shared, operations, workers),
         MetricsListener(

@@ -112,7 +112,7 @@ class InForce:
         """
 
         async def draft() -> Candidate | None:
-            if not self._intent.revisions:
+            if not self._intent.revisions and not self._intent.desired.needs_nginx:
                 return None
             inputs = replace(self._intent.inputs(), members=members)
             return await _within_deadline(self._preparation.again(inputs))
@@ -122,6 +122,22 @@ class InForce:
             self._intent.set_members(members, candidate)
             if candidate:
                 self._changed(candidate)
+
+    async def serve_members(self) -> None:
+        """Have nginx listen for other machines where no file is in force yet, and wait until it
+        does. Raises Failed where it cannot.
+        """
+
+        async def draft() -> Candidate:
+            return await _within_deadline(self._preparation.again(self._intent.inputs()))
+
+        if not self._intent.revisions:
+            async with self._turn:
+                candidate = await self._current_draft(draft)
+                if not self._intent.revisions:
+                    self._intent.render_again(candidate)
+                    self._changed(candidate)
+        await self.wait_until_served()
 
     async def render_without_waiting(self) -> Candidate:
         """Put in force what certificates, accounts and the nginx there is now make of the files.
@@ -186,7 +202,7 @@ class InForce:
         rendered, instances are looked after all the same, and nginx keeps the generation it has.
         """
         revisions = self._intent.on_disk()
-        if not revisions:
+        if not revisions and not self._serves_members():
             return
         self._intent.revisions = revisions
         inputs = replace(
@@ -199,6 +215,10 @@ class InForce:
         )
         self._report_unreadable(candidate)
         self._intent.resume(candidate, revisions)
+
+    def _serves_members(self) -> bool:
+        """Whether nginx listens for other machines with no file in force (`serve_members`)."""
+        return bool(self._intent.members and self._observed.now().nginx.pid)
 
     async def _try_to_render(self, inputs: Inputs) -> Candidate | None:
         with self._troubles.fence("rendering of the file in force", of=FILES):

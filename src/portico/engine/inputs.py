@@ -17,7 +17,6 @@ from portico.core.config.merging import (
     merged_machines,
     qualified_document,
 )
-from portico.core.model.cluster import Machine as ClusterMachine
 from portico.core.model.cluster import MemberList, OwnMachine, shares
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.notification import MACHINE_KEY
@@ -92,10 +91,10 @@ class Inputs:
             if name in before or (apps[name].must_end and name in self.unfinished):
                 yield name
 
-    def machines(self, identity: OwnMachine | None) -> Mapping[str, ClusterMachine] | None:
+    def members_of(self, identity: OwnMachine | None) -> MemberList | None:
         """Those of the store of this machine's cluster; None where they are in the files."""
         is_own = self.members and identity and self.members.cluster == identity.cluster
-        return self.members.machines if self.members and is_own else None
+        return self.members if is_own else None
 
     @property
     def source(self) -> str:
@@ -134,15 +133,17 @@ def read_files(inputs: Inputs, machine: Machine, identity: OwnMachine | None = N
             document = _edge_alone(request)
         files[project] = ProjectFile(request.source, request.folder, document)
     every = [*files.values(), *([_edge_file(inputs.edge)] if inputs.edge else [])]
-    edge, shared = merged_edge(every), inputs.machines(identity)
+    edge, shared = merged_edge(every), inputs.members_of(identity)
     if inputs.project is not None and (found := list(conflicts(every, edge, facts))):
         raise ConfigError(inputs.source, found)
     parts = [
         known[project] if project in known else _part(project, file, inputs, machine)
         for project, file in files.items()
     ]
-    machines = merged_machines(every) if shared is None else shared
+    machines = merged_machines(every) if shared is None else shared.machines
     desired = _reachable(merged(parts, edge, facts, machines), machine)
+    if shared:
+        desired = replace(desired, serials=shared.serials)
     if inputs.edge:
         machine_file = every[-1]
         own = notify_targets(machine_file.document, machine_file.folder, MACHINE_KEY)

@@ -36,7 +36,12 @@ class StoreFile:
 
 def read_store(home: Home) -> StoreFile | None:
     """None where the cluster has no store. Raises Failed where the file is damaged."""
-    file = home.cluster / STORE
+    return read_store_of(home.cluster)
+
+
+def read_store_of(folder: Path) -> StoreFile | None:
+    """The same of what is to become HOME/cluster."""
+    file = folder / STORE
     try:
         record = json.loads(file.read_bytes())
         if record.pop("v") != SCHEMA:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, cast
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -22,12 +24,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from portico.errors import Failed
 from portico.system.cluster_identity import AUTHORITY, AUTHORITY_KEY
-from portico.system.signing import key_pem, new_certificate, new_root
+from portico.system.signing import certificate_of_key, key_pem, new_certificate, new_root
 from portico.system.x509 import PARSE_ERRORS
 
 AUTHORITY_LIFE: Final = timedelta(days=7305)
 MACHINE_LIFE: Final = timedelta(days=3652)
-"""What ends the rights of a machine is its removal from `[machines]`, not time."""
+"""What ends the rights of a machine is its removal from the list of machines, not time."""
+_USAGES: Final = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +62,27 @@ class MachineAuthority:
         """
         pem = (folder / AUTHORITY_KEY).read_bytes()
         try:
-            root = x509.load_pem_x509_certificate((folder / AUTHORITY).read_bytes())
-            key = load_pem_private_key(pem, None)
-            (cluster,) = root.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
-        except (OSError, TypeError, *PARSE_ERRORS) as error:
+            return cls.of_pem((folder / AUTHORITY).read_bytes(), pem)
+        except (OSError, ValueError) as error:
             raise _damaged(folder, str(error)) from error
+
+    @classmethod
+    def of_pem(cls, certificate: bytes, key: bytes) -> Self:
+        """Raises ValueError."""
+        try:
+            root, own = (
+                x509.load_pem_x509_certificate(certificate),
+                load_pem_private_key(key, None),
+            )
+            (cluster,) = root.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+        except (TypeError, *PARSE_ERRORS) as error:
+            raise ValueError(str(error)) from error
         if (
-            not isinstance(key, ec.EllipticCurvePrivateKey)
-            or key.public_key() != root.public_key()
+            not isinstance(own, ec.EllipticCurvePrivateKey)
+            or own.public_key() != root.public_key()
         ):
-            raise _damaged(folder, f"{AUTHORITY_KEY} is not the key of {AUTHORITY}")
-        return cls(str(cluster.value), root, key)
+            raise ValueError(f"{AUTHORITY_KEY} is not the key of {AUTHORITY}")
+        return cls(str(cluster.value), root, own)
 
     @property
     def pem(self) -> bytes:
@@ -88,10 +101,61 @@ class MachineAuthority:
             [x509.DNSName(host)],
             now=now,
             life=MACHINE_LIFE,
-            usages=[ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH],
+            usages=_USAGES,
         )
         serial = f"{pair.certificate.serial_number:x}"
         return MachinePair(pair.certificate_pem, pair.key_pem, serial)
+
+    def sign_request(self, name: str, host: str, request: bytes, now: float) -> tuple[bytes, str]:
+        """The certificate (PEM) and its serial, for the key of a signing request of anyone (PEM).
+        Raises ValueError.
+        """
+        leaf = certificate_of_key(
+            self.root,
+            self.key,
+            _requested_key(request),
+            _subject(self.cluster, NameOID.ORGANIZATIONAL_UNIT_NAME, name),
+            [x509.DNSName(host)],
+            now=now,
+            life=MACHINE_LIFE,
+            usages=_USAGES,
+        )
+        return leaf.public_bytes(Encoding.PEM), f"{leaf.serial_number:x}"
+
+    def sign_member(self, name: str, address: str, now: float) -> MachinePair:
+        """A key and certificate of a member of etcd, which is client and server of the others. It
+        is reached at its address, and on loopback.
+        """
+        pair = new_certificate(
+            self.root,
+            self.key,
+            _subject(self.cluster, NameOID.ORGANIZATIONAL_UNIT_NAME, f"etcd {name}"),
+            [x509.IPAddress(ip_address(each)) for each in dict.fromkeys((address, "127.0.0.1"))],
+            now=now,
+            life=MACHINE_LIFE,
+            usages=_USAGES,
+        )
+        serial = f"{pair.certificate.serial_number:x}"
+        return MachinePair(pair.certificate_pem, pair.key_pem, serial)
+
+
+def new_request() -> tuple[bytes, bytes]:
+    """A new key and a signing request for it, both PEM. Who signs it decides on all names."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    return key_pem(key), builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def _requested_key(pem: bytes) -> ec.EllipticCurvePublicKey:
+    try:
+        request = x509.load_pem_x509_csr(pem)
+        is_signed, key = request.is_signature_valid, request.public_key()
+    except (TypeError, *PARSE_ERRORS) as error:
+        raise ValueError(f"the signing request cannot be read: {error}") from error
+    is_usual = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
+    if not is_signed or not is_usual:
+        raise ValueError("the signing request is not signed by its own key, or that is not P-256")
+    return cast("ec.EllipticCurvePublicKey", key)
 
 
 def _damaged(folder: Path, why: str) -> Failed:

@@ -54,12 +54,38 @@ def new_certificate(  # noqa: PLR0913 - what a certificate consists of
     life: timedelta,
     usages: Iterable[x509.ObjectIdentifier],
 ) -> KeyPair:
-    """One that is valid no longer than the root, with a key of its own."""
-    key, moment = ec.generate_private_key(ec.SECP256R1()), datetime.fromtimestamp(now, UTC)
+    """One with a key of its own."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    leaf = certificate_of_key(
+        root,
+        key_of_root,
+        key.public_key(),
+        subject,
+        names,
+        now=now,
+        life=life,
+        usages=usages,
+    )
+    return KeyPair(leaf, key)
+
+
+def certificate_of_key(  # noqa: PLR0913 - what a certificate consists of
+    root: x509.Certificate,
+    key_of_root: ec.EllipticCurvePrivateKey,
+    key: ec.EllipticCurvePublicKey,
+    subject: x509.Name,
+    names: Iterable[x509.GeneralName],
+    *,
+    now: float,
+    life: timedelta,
+    usages: Iterable[x509.ObjectIdentifier],
+) -> x509.Certificate:
+    """One that is valid no longer than the root."""
+    moment = datetime.fromtimestamp(now, UTC)
     end = min(moment + life, root.not_valid_after_utc)
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(key_of_root.public_key())
-    leaf = (
-        _builder(subject, root.subject, key.public_key(), moment, end)
+    return (
+        _builder(subject, root.subject, key, moment, end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
@@ -67,7 +93,6 @@ def new_certificate(  # noqa: PLR0913 - what a certificate consists of
         .add_extension(issuer, critical=False)
         .sign(key_of_root, hashes.SHA256())
     )
-    return KeyPair(leaf, key)
 
 
 def _builder(

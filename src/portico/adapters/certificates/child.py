@@ -28,7 +28,7 @@ def main() -> None:
     json.dump(answered, sys.stdout)
 
 
-def answer(request: Request) -> object:
+def answer(request: Request) -> object:  # noqa: PLR0911 - one for each act
     if request["act"] == "root":
         folder = Path(request["folder"])
         with locked(folder):
@@ -60,6 +60,10 @@ def answer(request: Request) -> object:
         from portico.adapters.certificates.account_keys import pem_of  # noqa: PLC0415
 
         return pem_of(request["key"])
+    if request["act"] == "machine":
+        from portico.adapters.certificates.machines import sign_machine  # noqa: PLC0415
+
+        return sign_machine(request)
     assert_never(request)
 
 

@@ -22,10 +22,12 @@ from portico.adapters.certificates.index import AUTHORITY, ROOT, expected, fresh
 from portico.adapters.certificates.own_copies import OwnCopies
 from portico.adapters.certificates.running import result_of, run
 from portico.adapters.certificates.wire import Pair, Request
+from portico.core.model.cluster import machine_host
 from portico.core.model.pair import Facts, Findings, OwnCopy, OwnPair, Trust
 from portico.core.model.place import CertificateFiles
 from portico.errors import Failed
 from portico.ports.clock import Clock
+from portico.ports.machine_signing import SignedMachine
 from portico.system.home import Home
 from portico.system.programs import PIPE, Program, RunningProgram, running, start_here
 
@@ -37,6 +39,7 @@ _FACTS: Final = TypeAdapter(list[Facts])
 _PROBLEMS: Final = TypeAdapter(list[list[str]])
 _TEXT: Final = TypeAdapter(str)
 _FINDINGS: Final = TypeAdapter(list[Findings])
+_SIGNED: Final = TypeAdapter(SignedMachine)
 
 
 class CertificateChild:
@@ -133,6 +136,20 @@ class CertificateChild:
     async def account_key(self, jwk: str) -> str:
         request: Request = {"act": "pem", "key": jwk}
         return _TEXT.validate_json(await self._ask("read an account's key", request))
+
+    async def sign_machine(
+        self, authority: str, key: str, request: str, name: str
+    ) -> SignedMachine:
+        question: Request = {
+            "act": "machine",
+            "now": self._clock.now(),
+            "authority": authority,
+            "key": key,
+            "request": request,
+            "name": name,
+            "host": machine_host(name),
+        }
+        return _SIGNED.validate_json(await self._ask(f"sign for machine {name}", question))
 
     async def trust(self) -> Trust:
         request: Request = {

@@ -70,4 +70,26 @@ class KeyRequest(TypedDict):
     """A JSON Web Key."""
 
 
-Request = RootRequest | LocalRequest | ExamineRequest | FactsRequest | OwnRequest | KeyRequest
+class MachineRequest(TypedDict):
+    """Sign for a machine of the cluster. Answers `{"certificate": PEM, "serial": hexadecimal}`."""
+
+    act: Literal["machine"]
+    now: float
+    authority: str
+    """PEM, as the two below."""
+    key: str
+    request: str
+    """RFC 2986, of anyone."""
+    name: str
+    host: str
+
+
+Request = (
+    RootRequest
+    | LocalRequest
+    | ExamineRequest
+    | FactsRequest
+    | OwnRequest
+    | KeyRequest
+    | MachineRequest
+)

@@ -58,7 +58,7 @@ def read_invitation(file: Path, now: float) -> Invitation:
         record = json.loads(file.read_bytes())
         _assert_usable(file, record)
         found = Invitation(**{key: str(each) for key, each in record.items() if key != "v"})
-        _assert_consistent(found)
+        assert_consistent(found)
     except OSError as error:
         raise Refused(f"cannot read {file}: {error.strerror}; nothing was changed") from error
     except (AttributeError, KeyError, TypeError, *PARSE_ERRORS) as error:
@@ -83,8 +83,8 @@ def _assert_usable(file: Path, record: dict[str, object]) -> None:
         )
 
 
-def _assert_consistent(found: Invitation) -> None:
-    """Raises UNREADABLE."""
+def assert_consistent(found: Invitation) -> None:
+    """Raises PARSE_ERRORS."""
     authority = x509.load_pem_x509_certificate(found.authority.encode())
     subject = found.leaf.subject.rfc4514_string()
     key = load_pem_private_key(found.key.encode(), None)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-from pydantic import TypeAdapter, ValidationError
+from secrets import token_bytes
+from typing import TYPE_CHECKING
 
 from portico.cli.cluster.invitation import Invitation, write_invitation
-from portico.core.model.cluster import MachineName, machine_host
+from portico.cli.cluster.naming import SharedPlace, assert_name
+from portico.cli.cluster.prepared_authority import prepared_authority, remove_prepared_authority
+from portico.cli.cluster.restarting import restart_daemon
+from portico.core.model.cluster import machine_host
+from portico.core.model.member_verbs import CREATE_CLUSTER
 from portico.errors import Refused
 from portico.system.clock import SystemClock
 from portico.system.cluster_identity import (
@@ -20,6 +23,13 @@ from portico.system.cluster_identity import (
     read_identity,
     write_identity,
 )
+from portico.system.cluster_store import (
+    KEY_SIZE,
+    STORE,
+    StoreFile,
+    write_cluster_key,
+    write_store,
+)
 from portico.system.files import write, write_new
 from portico.system.machine_certificates import MachineAuthority
 
@@ -27,40 +37,90 @@ if TYPE_CHECKING:
     from portico.cli.session import Session
     from portico.system.home import Home
 
-_NAME: Final = TypeAdapter(MachineName)
-
 
 def init(session: Session, name: str) -> None:
     """Make HOME/cluster: an authority, and this machine's certificate of it."""
-    home, now = session.home, SystemClock().now()
-    _assert_name(name)
+    authority = _assert_new(session, name)
+    with new_cluster_folder(session.home) as folder:
+        _write_first(folder, authority, name)
+    _report(session, authority, name)
+    if not session.json:
+        session.terminal.write("next: portico cluster invite NAME, for each other machine")
+
+
+def init_with_store(
+    session: Session, name: str, store: StoreFile, place: SharedPlace, *, another: bool
+) -> None:
+    """The same, with the cluster in a store. Nothing is left where that cannot be asked."""
+    authority = _assert_new(session, name)
+    client = session.client(start=True)
+    with new_cluster_folder(session.home) as folder:
+        serial = _write_first(folder, authority, name)
+        write_store(folder, store)
+        write_cluster_key(folder, token_bytes(KEY_SIZE))
+        client.ask(
+            CREATE_CLUSTER,
+            cluster=authority.cluster,
+            name=name,
+            address=place.address,
+            port=place.port,
+            labels=place.labels,
+            folder=str(folder),
+            serial=serial,
+            another=another,
+        )
+    remove_prepared_authority(session.home)
+    restart_daemon(session)
+    _report(session, authority, name)
+    if not session.json:
+        session.terminal.write(
+            "next: portico up; then portico cluster token, for each other machine"
+        )
+
+
+def _assert_new(session: Session, name: str) -> MachineAuthority:
+    home = session.home
+    assert_name(name)
     if one := read_identity(home):
         raise Refused(
             f"this machine is {one.name} of cluster {one.cluster} already; nothing was changed. "
             "`portico cluster leave` removes it from there"
         )
     home.make()
-    authority = MachineAuthority.create(str(uuid.uuid4()), now)
-    pair = authority.sign(name, machine_host(name), now)
-    with new_cluster_folder(home) as folder:
-        write_new(folder / AUTHORITY, authority.pem)
-        write_new(folder / AUTHORITY_KEY, authority.key_pem)
-        (folder / ISSUED).mkdir(mode=0o700)
-        write_new(folder / ISSUED / f"{name}.pem", pair.certificate)
-        write_identity(folder, authority.cluster, name, pair.serial, pair.certificate, pair.key)
+    return prepared_authority(home) or MachineAuthority.create(
+        str(uuid.uuid4()), SystemClock().now()
+    )
+
+
+def _write_first(folder: Path, authority: MachineAuthority, name: str) -> str:
+    """The files of the first machine. Returns the serial of its certificate."""
+    pair = authority.sign(name, machine_host(name), SystemClock().now())
+    write_new(folder / AUTHORITY, authority.pem)
+    write_new(folder / AUTHORITY_KEY, authority.key_pem)
+    (folder / ISSUED).mkdir(mode=0o700)
+    write_new(folder / ISSUED / f"{name}.pem", pair.certificate)
+    write_identity(folder, authority.cluster, name, pair.serial, pair.certificate, pair.key)
+    return pair.serial
+
+
+def _report(session: Session, authority: MachineAuthority, name: str) -> None:
     if session.json:
         session.show_json({"cluster": authority.cluster, "name": name})
         return
     session.terminal.write(
         f"done: this machine is {name}, the first one of cluster {authority.cluster}"
     )
-    session.terminal.write("next: portico cluster invite NAME, for each other machine")
 
 
 def invite(session: Session, name: str, output: str, *, replace: bool) -> None:
     """Write the file by which a machine joins."""
-    _assert_name(name)
+    assert_name(name)
     home, file = session.home, Path(output).absolute()
+    if (home.cluster / STORE).exists():
+        raise Refused(
+            "machines join this cluster by a token, because it has a store; nothing was changed. "
+            "`portico cluster token` creates one"
+        )
     authority = _authority(home)
     issued = home.cluster / ISSUED / f"{name}.pem"
     if issued.exists() and not replace:
@@ -94,14 +154,4 @@ def _authority(home: Home) -> MachineAuthority:
         raise Refused(
             f"this machine cannot invite others: {home.cluster / AUTHORITY_KEY} does not exist; "
             "nothing was changed. Run the command on the machine where the cluster was created"
-        ) from None
-
-
-def _assert_name(name: str) -> None:
-    try:
-        _NAME.validate_python(name)
-    except ValidationError:
-        raise Refused(
-            f"cannot name a machine {name!r}: a name has 1 to 50 lower-case letters, digits and "
-            "-, with a letter or digit at both ends; nothing was changed"
         ) from None

@@ -30,10 +30,10 @@ def join(session: Session, name: str) -> None:
         home.make()
         with new_cluster_folder(home) as folder:
             write_new(folder / AUTHORITY, invitation.authority)
-            _write_identity(folder, invitation)
+            write_machine(folder, invitation)
     else:
-        _assert_same_machine(one, invitation)
-        _write_identity(home.cluster, invitation)
+        assert_same_machine(one, invitation.cluster, invitation.name, invitation.authority)
+        write_machine(home.cluster, invitation)
     try:
         mark_used(file, invitation, now)
     except OSError as error:
@@ -48,21 +48,21 @@ def join(session: Session, name: str) -> None:
     session.terminal.write("next: portico up, with the same [machines] on all of them")
 
 
-def _assert_same_machine(one: MachineIdentity, invitation: Invitation) -> None:
-    if (one.cluster, one.name) != (invitation.cluster, invitation.name):
+def assert_same_machine(one: MachineIdentity, cluster: str, name: str, authority: str) -> None:
+    """Refused where it would become another one."""
+    if (one.cluster, one.name) != (cluster, name):
         raise Refused(
-            f"cannot join as {invitation.name} of cluster {invitation.cluster}: this machine is "
-            f"{one.name} of {one.cluster}; nothing was changed. `portico cluster leave` removes "
-            "it from there"
+            f"cannot join as {name} of cluster {cluster}: this machine is {one.name} of "
+            f"{one.cluster}; nothing was changed. `portico cluster leave` removes it from there"
         )
-    if Path(one.authority).read_text() != invitation.authority:
+    if Path(one.authority).read_text() != authority:
         raise Refused(
-            f"cannot join: the invitation is of another authority than {one.authority}; nothing "
-            "was changed. Create one on the machine where the cluster was created"
+            f"cannot join: the authority is another one than {one.authority}; nothing was "
+            "changed. Join by a machine of the same cluster"
         )
 
 
-def _write_identity(folder: Path, invitation: Invitation) -> None:
+def write_machine(folder: Path, invitation: Invitation) -> None:
     write_identity(
         folder,
         invitation.cluster,

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from portico.cli.cluster.restarting import restart_daemon
 from portico.client.wire import reachable
 from portico.core.model import verbs
-from portico.errors import Refused
+from portico.core.model.member_verbs import LEAVE_CLUSTER
+from portico.errors import Failed, Refused
 from portico.system.cluster_identity import AUTHORITY_KEY, read_identity
+from portico.system.cluster_store import STORE
 from portico.system.folders import remove_folder
+from portico.system.waiting import wait_for
 
 if TYPE_CHECKING:
     from portico.cli.session import Session
+    from portico.system.cluster_identity import MachineIdentity
+
+RENDER_TIMEOUT: Final = 30.0
+"""Seconds for nginx's files to be written again without the other machines."""
 
 
 def leave(session: Session, *, force: bool) -> None:
@@ -19,9 +27,12 @@ def leave(session: Session, *, force: bool) -> None:
     key, unless `force`.
     """
     folder, one = session.home.cluster, read_identity(session.home)
+    has_store = (folder / STORE).exists()
     if one is None:
         raise Refused("this machine is in no cluster; nothing was changed")
-    if (folder / AUTHORITY_KEY).exists() and not force:
+    if has_store:
+        _leave_store(session, one, force=force)
+    elif (folder / AUTHORITY_KEY).exists() and not force:
         raise Refused(
             f"this machine has the only key by which machines are invited, {folder}/"
             f"{AUTHORITY_KEY}; nothing was changed. Add --force to remove it as well"
@@ -35,15 +46,33 @@ def leave(session: Session, *, force: bool) -> None:
     remove_folder(removed)
     folder.rename(removed)
     remove_folder(removed)
+    restart_daemon(session)
     if session.json:
         session.show_json({"cluster": one.cluster, "name": one.name})
         return
     session.terminal.write(f"done: this machine is no longer {one.name} of cluster {one.cluster}")
-    session.terminal.write(f"next: remove [machines.{one.name}] from the file of the others")
+    if not has_store:
+        session.terminal.write(f"next: remove [machines.{one.name}] from the file of the others")
+
+
+def _leave_store(session: Session, one: MachineIdentity, *, force: bool) -> None:
+    """Also where the store does not answer, if `force`."""
+    try:
+        session.client().ask(LEAVE_CLUSTER)
+    except Failed as error:
+        if not force:
+            raise Refused(
+                f"{error}; nothing was changed. Add --force to leave all the same, and run "
+                f"`portico cluster remove {one.name}` on another machine later"
+            ) from error
+    wait_for(lambda: not _is_used(session), RENDER_TIMEOUT)
 
 
 def _is_used(session: Session) -> bool:
     if not reachable(session.home.socket):
         return False
-    files = session.client().ask(verbs.RENDER).files.values()
+    try:
+        files = session.client().ask(verbs.RENDER).files.values()
+    except Refused:  # no file is in force
+        return False
     return any(str(session.home.cluster) in text for text in files)

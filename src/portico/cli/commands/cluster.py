@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from portico.cli.arguments import Parser, json_option, refuse_others
+from portico.cli.arguments import Parser, json_option, refuse_others, whole_number
 from portico.cli.session import Session
 from portico.errors import Refused
+
+if TYPE_CHECKING:
+    from portico.cli.cluster.naming import SharedPlace
 
 Action = Callable[[Session, Namespace], int | None]
 
@@ -26,23 +29,72 @@ def options(parser: Parser) -> None:
         "name",
         metavar="NAME",
         nargs="?",
-        help="init: name of this machine; invite: name of the machine that is to join; join: the "
-        "invitation's file; keepalived: the address that moves, such as 10.0.0.100/24",
+        help="init: name of this machine; join: address of a machine of the cluster, such as "
+        "10.0.0.1:8445, or the file of an invitation; remove: name of a machine; invite: name of "
+        "the machine that is to join; etcd: the first member, such as m1=10.0.0.1; keepalived: "
+        "the address that moves, such as 10.0.0.100/24",
     )
     parser.add_argument(
-        "--output", metavar="FILE", help="invite: the file to write; default: NAME.invitation"
+        "more",
+        metavar="MORE",
+        nargs="*",
+        help="etcd: the other members; join: name of this machine, default: its host name",
+    )
+    parser.is_mixed = True
+    parser.add_argument(
+        "--etcd",
+        metavar="URL[,URL]",
+        help="init: keep what the machines share in this etcd, such as https://10.0.0.1:2379",
+    )
+    parser.add_argument(
+        "--address",
+        metavar="ADDRESS",
+        help="init, join: IP address at which the other machines reach this one; join: default: "
+        "the one by which it reaches that machine",
+    )
+    parser.add_argument(
+        "--port",
+        metavar="PORT",
+        type=whole_number,
+        help="init, join: port of that address; default: 8445",
+    )
+    parser.add_argument(
+        "--labels",
+        metavar="LABEL[,LABEL]",
+        help="init, join: words that `on` of an app may name instead of the machine",
+    )
+    parser.add_argument(
+        "--token", metavar="TOKEN", help="join: what `portico cluster token` has printed"
+    )
+    parser.add_argument("--user", metavar="USER", help="init: user of etcd, such as root")
+    parser.add_argument(
+        "--password-file",
+        metavar="FILE",
+        help="init: file with the password of that user; default: it is read from the terminal",
+    )
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="init: allow an etcd without TLS that is not on this machine",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="invite: the file to write, default: NAME.invitation; etcd: the folder to write, "
+        "default: etcd",
     )
     parser.add_argument(
         "--replace",
         action="store_true",
-        help="invite: also if the machine was invited before, to renew its certificate or to set "
-        "up its successor",
+        help="invite, token: for a machine that has joined before, NAME, to renew its certificate "
+        "or to set up its successor",
     )
     parser.add_argument(
         "--force",
         action="store_true",
-        help="leave: also on the machine that has the authority's key; no machine can be invited "
-        "after that",
+        help="leave: also on the machine that has the authority's key, and without the store; "
+        "remove: also if the daemon of the machine runs; init: also if etcd has the data of "
+        "another cluster",
     )
     parser.add_argument(
         "--interface",
@@ -59,6 +111,8 @@ def options(parser: Parser) -> None:
 
 def run(session: Session, args: Namespace) -> int | None:
     action, allowed, needs = _ACTIONS[args.what]
+    if args.more and "more" not in allowed.split():
+        raise Refused(f"`portico cluster {args.what}` accepts one NAME; nothing was changed")
     refuse_others("cluster", args, allowed)
     if needs and not args.name:
         raise Refused(f"`portico cluster {args.what}` needs {needs}; nothing was changed")
@@ -66,9 +120,30 @@ def run(session: Session, args: Namespace) -> int | None:
 
 
 def _init(session: Session, args: Namespace) -> None:
-    from portico.cli.cluster.inviting import init  # noqa: PLC0415 - `show` needs no cryptography
+    from portico.cli.cluster.inviting import init, init_with_store  # noqa: PLC0415 - cryptography
 
-    init(session, args.name)
+    if args.etcd is None:
+        if args.address or args.port or args.labels or args.user or args.plain:
+            raise Refused(
+                "`portico cluster init` without --etcd needs the name of this machine alone: the "
+                "addresses are in [machines] of the file; nothing was changed"
+            )
+        init(session, args.name)
+        return
+    if not args.address:
+        raise Refused(
+            "`portico cluster init --etcd` needs --address, at which other machines reach this "
+            "one; nothing was changed"
+        )
+    from portico.cli.cluster.store_options import store_of  # noqa: PLC0415
+
+    init_with_store(session, args.name, store_of(args), _place(args), another=args.force)
+
+
+def _place(args: Namespace) -> SharedPlace:
+    from portico.cli.cluster.naming import place_of  # noqa: PLC0415
+
+    return place_of(args.address, args.port, args.labels)
 
 
 def _invite(session: Session, args: Namespace) -> None:
@@ -78,9 +153,44 @@ def _invite(session: Session, args: Namespace) -> None:
 
 
 def _join(session: Session, args: Namespace) -> None:
-    from portico.cli.cluster.joining import join  # noqa: PLC0415
+    if args.token is None:
+        from portico.cli.cluster.joining import join  # noqa: PLC0415
 
-    join(session, args.name)
+        if args.more or args.address or args.port or args.labels:
+            raise Refused(
+                "`portico cluster join` with an invitation needs its FILE alone; nothing was "
+                "changed"
+            )
+        join(session, args.name)
+        return
+    from portico.cli.cluster.joining_by_token import join_by_token  # noqa: PLC0415
+
+    if len(args.more) > 1:
+        raise Refused("`portico cluster join` accepts one name; nothing was changed")
+    join_by_token(session, args.name, args.token, "".join(args.more), _place(args))
+
+
+def _token(session: Session, args: Namespace) -> None:
+    from portico.cli.cluster.members import show_token  # noqa: PLC0415
+
+    if bool(args.name) is not args.replace:
+        raise Refused(
+            "`portico cluster token` needs no NAME, or --replace with the NAME of the machine to "
+            "replace; nothing was changed"
+        )
+    show_token(session, args.name or "")
+
+
+def _remove(session: Session, args: Namespace) -> None:
+    from portico.cli.cluster.members import remove  # noqa: PLC0415
+
+    remove(session, args.name, force=args.force)
+
+
+def _etcd(session: Session, args: Namespace) -> None:
+    from portico.cli.cluster.etcd_files import write_etcd  # noqa: PLC0415
+
+    write_etcd(session, [args.name, *args.more], args.output or "etcd")
 
 
 def _show(session: Session, args: Namespace) -> None:
@@ -137,9 +247,20 @@ def _leave(session: Session, args: Namespace) -> None:
 
 _ACTIONS: Final[Mapping[str, tuple[Action, str, str]]] = {
     "show": (_show, "", ""),
-    "init": (_init, "name", "the NAME of this machine"),
+    "init": (
+        _init,
+        "name etcd address port labels user password_file plain force",
+        "the NAME of this machine",
+    ),
+    "token": (_token, "name replace", ""),
     "invite": (_invite, "name output replace", "the NAME of the machine that is to join"),
-    "join": (_join, "name", "the FILE of an invitation"),
+    "join": (
+        _join,
+        "name more token address port labels",
+        "the ADDRESS of a machine with --token, or the FILE of an invitation",
+    ),
+    "remove": (_remove, "name force", "the NAME of a machine"),
+    "etcd": (_etcd, "name more output", "the members, such as m1=10.0.0.1"),
     "check": (_check, "", ""),
     "keepalived": (_keepalived, "name interface", "the ADDRESS that moves"),
     "drain": (_drain, "", ""),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Annotated, Final
 
@@ -61,6 +61,8 @@ class MemberList:
     cluster: str
     """Its UUID."""
     machines: Mapping[str, Machine]
+    serials: Mapping[str, str] = field(default_factory=dict)
+    """By machine, that of its certificate, hexadecimal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,9 @@ class OwnMachine:
     """Paths of PEM files, whose contents never change, as the two below."""
     key: str
     authority: str
+    has_store: bool = False
+    """Whether the cluster has a store: then machines join by tokens, and the certificate that
+    counts is the one that the store names."""
 
     @property
     def host(self) -> str:

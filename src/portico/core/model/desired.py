@@ -207,6 +207,8 @@ class Desired:
     listeners: Listeners = Listeners(8080, 8443, ("127.0.0.1", "[::1]"))
     machines: Mapping[str, Machine] = field(default_factory=dict)
     """Those of the cluster, by name; none on a machine that is in no cluster."""
+    serials: Mapping[str, str] = field(default_factory=dict)
+    """By machine, that of its certificate, where the cluster has a store: hexadecimal."""
     machine: str = ""
     """The own name among them; empty in no cluster."""
     drained: bool = False
@@ -221,7 +223,7 @@ class Desired:
 
     @property
     def needs_nginx(self) -> bool:
-        return bool(self.sites or self.streams)
+        return bool(self.sites or self.streams or self.serials)
 
     @property
     def pinned_ports(self) -> frozenset[int]:

@@ -70,6 +70,11 @@ def reports_socket(home: str) -> str:
     return f"{home}/nginx/reports.sock"
 
 
+def join_socket(home: str) -> str:
+    """Where nginx's workers, another user, pass what a machine asks that is to join."""
+    return f"{home}/nginx/join.sock"
+
+
 def drained_mark_path(home: str) -> str:
     """There while the machine is drained, for what nginx answers to a load balancer."""
     return f"{home}/nginx/drained"

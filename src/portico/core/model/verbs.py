@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from portico.core.model.certificate_verbs import CERTIFICATE_VERBS
 from portico.core.model.machine_verbs import MACHINE_VERBS
+from portico.core.model.member_verbs import MEMBER_VERBS
 from portico.core.model.verb import QUICK_TIMEOUT, Argument, Verb
 
 if TYPE_CHECKING:
@@ -433,5 +434,6 @@ VERBS: Final[tuple[Verb[Any], ...]] = (
     *(value for value in list(globals().values()) if isinstance(value, Verb)),
     *CERTIFICATE_VERBS,
     *MACHINE_VERBS,
+    *MEMBER_VERBS,
 )
 """In the order above, which is also that of commands in `portico --help`."""

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 
-from portico.core.model.cluster import Machine, MachineName
+from portico.core.model.cluster import Machine, MachineName, MemberList
 from portico.core.model.shared import SharedMachine, decoded
 from portico.core.model.stored import StoredItem
 
 _KEYS: Final = frozenset({"address", "port", "labels"})
+_SERIAL: Final = re.compile(r"[0-9a-f]{1,40}")
 _NAME: Final = TypeAdapter(MachineName)
 
 
-def machines_in(items: Mapping[str, StoredItem]) -> dict[str, Machine]:
-    """By name, from the keys below `machines/`, in the order of names. One that cannot be read is
-    not among them: nginx's files are made of what is.
+def member_list(cluster: str, items: Mapping[str, StoredItem]) -> MemberList:
+    """From the keys below `machines/`, in the order of names. What cannot be read is not in it:
+    nginx's files are made of what is.
     """
-    read = {name: _machine(name, items[name].value) for name in sorted(items)}
-    return {name: machine for name, machine in read.items() if machine}
+    records = {name: decoded(SharedMachine, items[name].value) for name in sorted(items)}
+    read = {name: each and _machine(name, each) for name, each in records.items()}
+    serials = {name: each.serial for name, each in records.items() if each and read[name]}
+    return MemberList(
+        cluster,
+        {name: machine for name, machine in read.items() if machine},
+        {name: serial for name, serial in serials.items() if _SERIAL.fullmatch(serial)},
+    )
 
 
-def _machine(name: str, value: bytes) -> Machine | None:
-    record = decoded(SharedMachine, value)
-    if record is None:
-        return None
+def _machine(name: str, record: SharedMachine) -> Machine | None:
     table = {key: each for key, each in msgspec.structs.asdict(record).items() if key in _KEYS}
     try:
         _NAME.validate_python(name)

@@ -123,7 +123,7 @@ def _http(
     yield from upstream_blocks(desired, context)
     yield from crossing_maps(desired, context)
     yield from machine_servers(desired, context)
-    if desired.sites or not desired.streams:
+    if desired.sites or not (desired.streams or desired.serials):
         yield from shared_servers(desired, sockets, context)
     for site_scopes in sites:
         yield from _site(site_scopes, desired, sockets, context)

@@ -10,9 +10,15 @@ from typing import Final
 
 from portico.core.model.cluster import OwnMachine
 from portico.core.model.desired import Desired
+from portico.core.model.joining import JOIN_PATH, MAX_JOIN_SIZE
 from portico.core.model.machine_verbs import REPORTED_PATHS
 from portico.core.model.names import bracketed, label_of
-from portico.core.model.neighbour import near_list_path, neighbours_socket, reports_socket
+from portico.core.model.neighbour import (
+    join_socket,
+    near_list_path,
+    neighbours_socket,
+    reports_socket,
+)
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.render.alpn import BACKLOG
@@ -62,6 +68,9 @@ _TARGET, _RETRY_TARGET, _OVER, _STRANGER, _UNSENT = (
     f"portico_{name}"
     for name in ("crossed", "crossed_again", "crossed_over", "stranger", "unsent")
 )
+_JOIN: Final = f"{INTERNAL_PREFIX}/join"
+_JOIN_ZONE: Final = "portico_join"
+_JOIN_RATE, _JOIN_BURST, _JOIN_TIMEOUT = "1r/s", 5, "30s"
 _AGAIN, _END, _STREAM, _CALL = "@again", "@end", "@stream", "@call"
 _SILENT: Final = "@silent"
 """Where the daemon does not answer."""
@@ -97,8 +106,27 @@ def crossing_maps(desired: Desired, context: RenderContext) -> Iterator[Directiv
         '""',
         (r'"~^[^|]+\|[^1-9]*$"', "1"),
     )
-    known = (d(f"OU={name},O={machine.cluster}", "") for name in desired.others)
-    yield variable_map("$ssl_client_s_dn", _STRANGER, "1", *known)
+    yield _stranger_map(machine, desired)
+    if machine.has_store:
+        zone = f"zone={_JOIN_ZONE}:1m"
+        yield d("limit_req_zone", Raw("$binary_remote_addr"), zone, f"rate={_JOIN_RATE}")
+
+
+def _stranger_map(machine: OwnMachine, desired: Desired) -> Directive:
+    """By the serial of a certificate, which the authority gives once; one that was replaced is
+    refused. Without a store, by the name in it.
+    """
+    if machine.has_store:
+        serials = (desired.serials.get(name, "") for name in desired.others)
+        known = (d(_as_nginx_writes(serial), "") for serial in serials if serial)
+        return variable_map("$ssl_client_serial", _STRANGER, "1", *known)
+    names = (d(f"OU={name},O={machine.cluster}", "") for name in desired.others)
+    return variable_map("$ssl_client_s_dn", _STRANGER, "1", *names)
+
+
+def _as_nginx_writes(serial: str) -> str:
+    """Whole octets in upper case (i2a_ASN1_INTEGER(3))."""
+    return serial.upper().zfill(len(serial) + len(serial) % 2)
 
 
 def _is_asked_for(upstream: Upstream, desired: Desired) -> bool:
@@ -143,12 +171,15 @@ def _crossing_server(
     yield d("ssl_certificate", machine.certificate)
     yield d("ssl_certificate_key", machine.key)
     yield d("ssl_client_certificate", machine.authority)
-    yield d("ssl_verify_client", "on")
+    yield d("ssl_verify_client", "optional" if machine.has_store else "on")
     yield d("ssl_protocols", "TLSv1.3")
     yield d("client_max_body_size", "0")
     if "keepalive_min_timeout" in context.build.can:
         yield d("keepalive_min_timeout", RECEIVER_KEEPALIVE)
     yield d("keepalive_requests", "100000")
+    if machine.has_store:
+        join = (d("rewrite", Raw(f"^{JOIN_PATH}$"), _JOIN, "last"), d("return", "403"))
+        yield d("if", Raw("($ssl_client_verify = NONE)"), block=join)
     yield d("if", Raw(f"(${_STRANGER})"), block=(d("return", "403"),))
     near, report = f"{INTERNAL_PREFIX}/near", f"{INTERNAL_PREFIX}/report"
     question = (
@@ -164,7 +195,19 @@ def _crossing_server(
     )
     yield d("location", "=", near, block=file)
     yield d("location", f"{report}/", block=_report(context.home))
+    if machine.has_store:
+        yield d("location", "=", _JOIN, block=_joining(context))
     yield from _crossed_locations()
+
+
+def _joining(context: RenderContext) -> Iterator[Directive]:
+    """What a machine asks that has no certificate yet; the daemon judges its token."""
+    yield d("internal")
+    yield d("limit_req", f"zone={_JOIN_ZONE}", f"burst={_JOIN_BURST}", "nodelay")
+    yield d("client_max_body_size", str(MAX_JOIN_SIZE))
+    yield d("client_body_timeout", _JOIN_TIMEOUT)
+    yield d("proxy_read_timeout", _JOIN_TIMEOUT)
+    yield d("proxy_pass", f"http://unix:{join_socket(context.home)}:{JOIN_PATH}")
 
 
 def _report(home: str) -> Iterator[Directive]:

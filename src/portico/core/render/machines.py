@@ -50,7 +50,8 @@ FAR_WAY, AWAY_WAY = "portico_far_way", "portico_away_way"
 
 
 def is_clustered(desired: Desired, context: RenderContext) -> bool:
-    return bool(context.machine and desired.machine and desired.others)
+    machine = context.machine
+    return bool(machine and desired.machine and (desired.others or machine.has_store))
 
 
 def can_cross(upstream: Upstream, desired: Desired, context: RenderContext) -> bool:

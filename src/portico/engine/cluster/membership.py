@@ -8,7 +8,7 @@ from typing import Final
 
 from portico.core.model.cluster import MemberList
 from portico.core.model.shared import CLUSTER_KEY, MACHINES
-from portico.core.planning.members import machines_in
+from portico.core.planning.members import member_list
 from portico.engine.cluster.following import Following, SharedChanges
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
@@ -33,7 +33,7 @@ class Membership:
         self._woken.clear()
         if self._following.item(CLUSTER_KEY) is None:
             return  # nothing is known of the store yet
-        members = MemberList(self._cluster, machines_in(self._following.under(MACHINES)))
+        members = member_list(self._cluster, self._following.under(MACHINES))
         if self._machine not in members.machines:
             self._troubles.report(
                 SUBJECT,

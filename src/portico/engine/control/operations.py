@@ -30,6 +30,7 @@ from portico.engine.changes import EVERY_APP, Change, Changes
 from portico.engine.control.cache_purge import CachePurge
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.down import Down, ProjectName
+from portico.engine.control.members import MemberOperations
 from portico.engine.control.nginx_programs import NginxPrograms
 from portico.engine.control.reading import ReadFile, Reading
 from portico.engine.control.revisions import Revisions
@@ -62,7 +63,7 @@ class SharedStore(Protocol):
     async def restore(self, *, act: bool, who: Requester) -> StoreChangeView: ...
 
 
-class Operations(Reading):
+class Operations(Reading, MemberOperations):
     def __init__(  # noqa: PLR0913, PLR0917 - where everything that can be asked comes together
         self,
         engine: Engine,

@@ -1,0 +1,21 @@
+"""Signs for a machine of the cluster."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from portico.adapters.certificates.wire import MachineRequest
+from portico.errors import Failed
+from portico.ports.machine_signing import SignedMachine
+from portico.system.machine_certificates import MachineAuthority
+
+
+def sign_machine(request: MachineRequest) -> dict[str, str]:
+    """A SignedMachine. Raises Failed."""
+    try:
+        authority = MachineAuthority.of_pem(request["authority"].encode(), request["key"].encode())
+        text, now = request["request"].encode(), request["now"]
+        signed, serial = authority.sign_request(request["name"], request["host"], text, now)
+    except ValueError as error:
+        raise Failed(str(error)) from error
+    return asdict(SignedMachine(signed.decode(), serial))

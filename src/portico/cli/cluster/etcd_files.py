@@ -1,0 +1,94 @@
+"""`portico cluster etcd`: what the members of an etcd need, which `init` is to use then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portico.cli.cluster.naming import assert_name, usable_address
+from portico.cli.cluster.prepared_authority import prepare_authority
+from portico.core.render.etcd_member import (
+    AUTHORITY,
+    CERTIFICATE,
+    ENVIRONMENT,
+    ETCD_FOLDER,
+    KEY,
+    client_url,
+    etcd_environment,
+)
+from portico.errors import Failed, Refused
+from portico.system.clock import SystemClock
+from portico.system.cluster_identity import read_identity
+from portico.system.files import write_new
+from portico.system.folders import begin_folder, finish_folder, remove_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from portico.cli.session import Session
+    from portico.system.machine_certificates import MachineAuthority
+
+
+def write_etcd(session: Session, words: Sequence[str], output: str) -> None:
+    """A folder for each member, in the folder `output`, which does not exist yet."""
+    if one := read_identity(session.home):
+        raise Refused(
+            f"this machine is {one.name} of cluster {one.cluster}; nothing was changed. `portico "
+            "cluster etcd` is for a cluster that is to be created"
+        )
+    members, target = _members(words), Path(output).absolute()
+    if target.exists():
+        raise Refused(f"{target} exists; nothing was changed. Remove it, or use --output FOLDER")
+    session.home.make()
+    try:
+        authority = prepare_authority(session.home, SystemClock().now())
+        _write_members(target, members, authority)
+    except OSError as error:
+        raise Failed(f"cannot write {error.filename or target}: {error.strerror}") from error
+    _report(session, target, members)
+
+
+def _members(words: Sequence[str]) -> dict[str, str]:
+    """By name, their addresses."""
+    members: dict[str, str] = {}
+    for word in words:
+        name, _, address = word.partition("=")
+        if not address or name in members:
+            raise Refused(
+                f"cannot use {word!r}: each member is written once, as NAME=ADDRESS, such as "
+                "m1=10.0.0.1; nothing was changed"
+            )
+        assert_name(name)
+        members[name] = usable_address(address)
+    if len(set(members.values())) < len(members):
+        raise Refused("two members have the same address; nothing was changed")
+    return members
+
+
+def _write_members(target: Path, members: Mapping[str, str], authority: MachineAuthority) -> None:
+    folder = begin_folder(target.parent)
+    try:
+        for name, address in members.items():
+            own, pair = folder / name, authority.sign_member(name, address, SystemClock().now())
+            own.mkdir(mode=0o700)
+            write_new(own / AUTHORITY, authority.pem)
+            write_new(own / CERTIFICATE, pair.certificate)
+            write_new(own / KEY, pair.key)
+            write_new(own / ENVIRONMENT, etcd_environment(name, members, authority.cluster))
+        finish_folder(folder, target)
+    finally:
+        remove_folder(folder)
+
+
+def _report(session: Session, target: Path, members: Mapping[str, str]) -> None:
+    urls = [client_url(address) for address in members.values()]
+    if session.json:
+        session.show_json({"folder": str(target), "members": [*members], "endpoints": urls})
+        return
+    write = session.terminal.write
+    write(f"{target}: a folder for each member. They hold keys: keep them secret")
+    write("next, on each machine, with the folder of its own member:")
+    write("  apt install etcd-server")
+    write(f"  cp -r {target.name}/NAME {ETCD_FOLDER} && chown -R etcd {ETCD_FOLDER}")
+    write(f"  cp {ETCD_FOLDER}/{ENVIRONMENT} /etc/default/etcd && systemctl restart etcd")
+    write(f"then here: portico cluster init NAME --address ADDRESS --etcd {','.join(urls)}")

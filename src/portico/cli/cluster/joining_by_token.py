@@ -1,0 +1,189 @@
+"""`portico cluster join ADDRESS:PORT --token …`: the key is made here, a member signs for it."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import socket
+import ssl
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import msgspec
+
+from portico import __version__
+from portico.cli.cluster.invitation import Invitation, assert_consistent
+from portico.cli.cluster.joining import assert_same_machine, write_machine
+from portico.cli.cluster.naming import Member, SharedPlace, assert_name, parse_member
+from portico.cli.cluster.restarting import restart_daemon
+from portico.core.model.joining import (
+    JOIN_PATH,
+    MAX_JOIN_SIZE,
+    JoinAnswer,
+    JoinOffer,
+    JoinRequest,
+    Token,
+    offer_problem,
+)
+from portico.errors import Failed, Refused
+from portico.system.clock import SystemClock
+from portico.system.cluster_identity import AUTHORITY, new_cluster_folder, read_identity
+from portico.system.cluster_store import StoreFile, write_cluster_key, write_store
+from portico.system.files import write_new
+from portico.system.machine_certificates import new_request
+from portico.system.x509 import PARSE_ERRORS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from portico.cli.session import Session
+
+TIMEOUT: Final = 30.0
+"""Seconds for one question: another machine starts a Python to sign."""
+_OK: Final = 200
+_NO_STORE: Final = "machines cannot join there by a token, because its cluster has no store"
+_REASONS: Final = {
+    400: _NO_STORE,
+    403: _NO_STORE,
+    502: "the daemon of that machine does not run; start it with `portico status` there",
+    503: "too many requests at a time; try again in a minute",
+    504: "the daemon of that machine does not answer in time",
+}
+T = TypeVar("T")
+
+
+def join_by_token(session: Session, where: str, token: str, name: str, place: SharedPlace) -> None:
+    """Make HOME/cluster, or add a newer certificate of the same machine to it."""
+    member, parsed = parse_member(where), Token.parse(token)
+    name = name or socket.gethostname().partition(".")[0].lower()
+    assert_name(name)
+    offer = _offer(member, parsed)
+    authority = ssl.DER_cert_to_PEM_cert(offer.authority)
+    one = read_identity(session.home)
+    if one:
+        assert_same_machine(one, offer.cluster, name, authority)
+    key, request = new_request()
+    question = JoinRequest(
+        id=parsed.id,
+        secret=parsed.secret,
+        name=name,
+        address=place.address or _own_address(member),
+        port=place.port,
+        labels=place.labels,
+        request=request.decode(),
+    )
+
+    def joined() -> tuple[Invitation, JoinAnswer]:
+        answer = _answer(member, offer, question)
+        parts = offer.cluster, name, authority, answer.certificate, key.decode()
+        return _consistent(Invitation(*parts), member), answer
+
+    session.home.make()
+    if one:
+        _write(session.home.cluster, *joined())
+    else:
+        with new_cluster_folder(session.home) as folder:
+            write_new(folder / AUTHORITY, authority)
+            _write(folder, *joined())
+    restart_daemon(session, start=True)
+    if session.json:
+        session.show_json({"cluster": offer.cluster, "name": name})
+        return
+    what = "has a new certificate of" if one else "has joined"
+    session.terminal.write(f"done: {name} {what} cluster {offer.cluster}")
+    session.terminal.write("next: portico up, which applies what is in force on the others")
+
+
+def _write(folder: Path, invitation: Invitation, answer: JoinAnswer) -> None:
+    write_cluster_key(folder, answer.cluster_key)
+    store = answer.store
+    write_store(folder, StoreFile(store.endpoints, store.user, store.password, store.plain))
+    write_machine(folder, invitation)
+
+
+def _offer(member: Member, token: Token) -> JoinOffer:
+    """Of a machine that the token is of: nothing was sent to it."""
+    anyone = ssl.create_default_context()
+    anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
+    offer = _decoded(JoinOffer, _ask(member, anyone, "GET"), member)
+    if hashlib.sha256(offer.authority).hexdigest() != token.fingerprint:
+        raise Refused(
+            f"cannot join at {member}: the authority there is another one than that of the token, "
+            "to which nothing was sent; nothing was changed. Use the address of a machine of the "
+            "cluster that the token is of"
+        )
+    if why := offer_problem(offer, __version__, SystemClock().now()):
+        raise Refused(f"cannot join at {member}: {why}; nothing was changed")
+    return offer
+
+
+def _answer(member: Member, offer: JoinOffer, question: JoinRequest) -> JoinAnswer:
+    verified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    verified.check_hostname = False  # it is that of a machine of the cluster, whichever it is
+    verified.minimum_version = ssl.TLSVersion.TLSv1_3
+    verified.load_verify_locations(cadata=offer.authority)
+    answer = _ask(member, verified, "POST", msgspec.json.encode(question))
+    return _decoded(JoinAnswer, answer, member)
+
+
+def _ask(member: Member, tls: ssl.SSLContext, method: str, body: bytes = b"") -> bytes:
+    connection = http.client.HTTPSConnection(
+        member.address, member.port, timeout=TIMEOUT, context=tls
+    )
+    try:
+        connection.request(method, JOIN_PATH, body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        status, answer = response.status, response.read(MAX_JOIN_SIZE)
+    except (OSError, http.client.HTTPException) as error:
+        if body:
+            raise Failed(
+                f"{member} did not confirm that this machine has joined: {error}; it may be in "
+                "the list of machines there. Create another token with `portico cluster token "
+                "--replace NAME`"
+            ) from error
+        raise Failed(
+            f"cannot join at {member}: {error}; nothing was changed. `portico up` there makes "
+            "its nginx listen"
+        ) from error
+    finally:
+        connection.close()
+    if status != _OK:
+        raise Refused(f"cannot join at {member}: {_reason(status, answer)}; nothing was changed")
+    return answer
+
+
+def _reason(status: int, answer: bytes) -> str:
+    try:
+        return str(msgspec.json.decode(answer)["error"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return _REASONS.get(status, f"it answers {status}, and is not a machine of a cluster")
+
+
+def _decoded(kind: type[T], answer: bytes, member: Member) -> T:
+    try:
+        return msgspec.json.decode(answer, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Failed(
+            f"cannot join at {member}: its answer cannot be read ({error}); nothing was changed "
+            "here"
+        ) from error
+
+
+def _consistent(invitation: Invitation, member: Member) -> Invitation:
+    try:
+        assert_consistent(invitation)
+    except PARSE_ERRORS as error:
+        raise Failed(
+            f"cannot join at {member}: its certificate cannot be used: {error}; nothing was "
+            "changed here"
+        ) from error
+    return invitation
+
+
+def _own_address(member: Member) -> str:
+    """From which this machine reaches it: a connection of UDP sends nothing."""
+    (family, kind, protocol, _, place), *_ = socket.getaddrinfo(
+        member.address, member.port, type=socket.SOCK_DGRAM
+    )
+    with socket.socket(family, kind, protocol) as probe:
+        probe.connect(place)
+        return str(probe.getsockname()[0])

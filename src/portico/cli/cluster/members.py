@@ -1,0 +1,44 @@
+"""`portico cluster token` and `remove`: by a machine of a cluster that has a store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from portico.core.model.member_verbs import CREATE_TOKEN, REMOVE_MACHINE
+from portico.core.model.moments import moment
+from portico.errors import Refused
+from portico.system.cluster_store import STORE
+
+if TYPE_CHECKING:
+    from portico.cli.session import Session
+    from portico.client.client import Client
+
+
+def show_token(session: Session, replaces: str) -> None:
+    """Print the command for the machine that is to join."""
+    found = _client(session).ask(CREATE_TOKEN, replaces=replaces)
+    if session.json:
+        session.show_json({"token": found.token, "address": found.address, "until": found.until})
+        return
+    write, name = session.terminal.write, f" {replaces}" if replaces else ""
+    write(f"portico cluster join {found.address} --token {found.token}{name}")
+    session.terminal.write_labelled(
+        "note", f"valid once, until {moment(found.until)}. Run the command on the new machine"
+    )
+
+
+def remove(session: Session, name: str, *, force: bool) -> None:
+    found = _client(session).ask(REMOVE_MACHINE, machine=name, force=force)
+    if session.json:
+        session.show_json({"cluster": found.cluster, "name": found.name})
+        return
+    session.terminal.write(f"done: {name} is no longer a machine of cluster {found.cluster}")
+
+
+def _client(session: Session) -> Client:
+    if not (session.home.cluster / STORE).exists():
+        raise Refused(
+            "this machine is in no cluster with a store; nothing was changed. `portico cluster "
+            "init NAME --etcd URL` creates one"
+        )
+    return session.client(start=True)

@@ -1,0 +1,55 @@
+"""What can be asked about the members of a cluster; imported where it is asked, or has a store."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+from portico.core.model.neighbour import join_socket
+from portico.daemon.late import late
+from portico.engine.control.operations import Operations
+from portico.engine.engine import Engine
+from portico.engine.in_force import InForce
+from portico.ports.clock import Clock
+from portico.ports.machine_signing import MachineSigning
+from portico.system.home import Home
+
+if TYPE_CHECKING:
+    from portico.api.join_listener import JoinListener
+    from portico.engine.cluster.assembly import Shared
+    from portico.engine.cluster.founding import Founding
+
+
+def founding_of(clock: Clock) -> Founding:
+    from portico.adapters.store.etcd.store import EtcdStore  # noqa: PLC0415 - asked once
+    from portico.engine.cluster.founding import Founding  # noqa: PLC0415
+
+    return Founding(lambda address: EtcdStore(address, clock))
+
+
+def connect_members(
+    engine: Engine,
+    in_force: InForce,
+    operations: Operations,
+    shared: Shared | None,
+    signing: MachineSigning,
+    home: Home,
+) -> JoinListener | None:
+    """What can be asked about members: to create a cluster, or of one with a store to admit and
+    remove machines. Returns where machines ask that are to join.
+    """
+    if shared is None:
+        if not home.cluster.exists():
+            operations.founding = late(partial(founding_of, engine.clock))
+        return None
+    operations.shared = shared
+    from portico.adapters.vault.children import ChildVault  # noqa: PLC0415 - few have a store
+    from portico.api.join_listener import JoinListener  # noqa: PLC0415
+    from portico.engine.cluster.admission import Admission  # noqa: PLC0415
+    from portico.system.cluster_store import KEY_FILE  # noqa: PLC0415
+
+    vault = ChildVault(sys.executable, str(home.cluster / KEY_FILE))
+    admission = Admission(engine, in_force, shared, vault, signing, home)
+    operations.membership = admission
+    return JoinListener(admission, join_socket(str(home.path)))

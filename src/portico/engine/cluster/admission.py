@@ -1,0 +1,270 @@
+"""Who is in the cluster: tokens, machines that join by them, machines that are removed.
+
+Each change is one transaction, so that a token is used once and a name is one machine's, whichever
+machines are asked at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from hashlib import sha256
+from secrets import token_hex
+from typing import Final
+
+import msgspec
+
+from portico import __version__
+from portico.core.model.event import Requester
+from portico.core.model.joining import (
+    TOKEN_LIFE,
+    JoinAnswer,
+    JoinOffer,
+    JoinRequest,
+    StoreAccess,
+    Token,
+)
+from portico.core.model.member_views import MembershipView, TokenView
+from portico.core.model.names import bracketed
+from portico.core.model.shared import (
+    MACHINES,
+    TOKENS,
+    JoinToken,
+    SharedMachine,
+    decoded,
+    encoded,
+    machine_key,
+    present_key,
+    token_key,
+)
+from portico.core.model.stored import ABSENT, Compare, Delete, Put, Write
+from portico.core.planning.joining import digest_of, reason_not_to_join
+from portico.engine.cluster.assembly import Shared
+from portico.engine.engine import Engine
+from portico.engine.in_force import InForce
+from portico.errors import Failed, NotFound, Refused
+from portico.ports.machine_signing import MachineSigning
+from portico.ports.vault import Vault
+from portico.system.cluster_identity import AUTHORITY, AUTHORITY_KEY
+from portico.system.cluster_store import KEY_FILE, read_store
+from portico.system.home import Home
+
+SEALED_AUTHORITY_KEY: Final = "authority"
+"""Of the store: the key of the machines' authority, sealed, so that each machine can sign."""
+JOIN_TIMEOUT: Final = 25.0
+
+
+class Admission:
+    def __init__(
+        self,
+        engine: Engine,
+        in_force: InForce,
+        shared: Shared,
+        vault: Vault,
+        signing: MachineSigning,
+        home: Home,
+    ) -> None:
+        self._in_force = in_force
+        self._intent, self._events, self._clock = engine.intent, engine.events, engine.clock
+        self._shared, self._vault, self._signing, self._home = shared, vault, signing, home
+        self._one_at_a_time = asyncio.Lock()
+
+    # What operators ask
+
+    async def create_token(self, replaces: str, who: Requester) -> TokenView:
+        """Raises StoreUnavailable, Refused, NotFound."""
+        await self._assert_current()
+        own = self._machines().get(self._shared.machine)
+        if own is None:
+            raise Refused(
+                f"this machine, {self._shared.machine}, was removed from its cluster; nothing was "
+                "changed. `portico cluster leave` removes its files"
+            )
+        if replaces:
+            self._machine(replaces)
+        await self._in_force.serve_members()
+        now = self._clock.now()
+        authority = await asyncio.to_thread(self._authority)
+        token = Token(token_hex(4), token_hex(16), _fingerprint(authority))
+        record = JoinToken(
+            digest=digest_of(token.secret), until=now + TOKEN_LIFE, replaces=replaces
+        )
+        key = token_key(token.id)
+        writes = [
+            Put(key, encoded(record)),
+            *self._outdated_tokens(now),
+            *await self._sealed_key(),
+        ]
+        await self._shared.transaction([Compare(key, ABSENT)], writes)
+        self._events.note("machine", replaces or "any", f"may join: {who} created a token")
+        at = f"{bracketed(own.address)}:{own.port}"
+        return TokenView(token=str(token), address=at, until=record.until)
+
+    async def remove_machine(
+        self, machine: str, who: Requester, *, force: bool = False
+    ) -> MembershipView:
+        """Raises StoreUnavailable, Refused, NotFound."""
+        await self._assert_current()
+        if machine == self._shared.machine:
+            raise Refused(
+                f"{machine} is this machine; nothing was changed. Run `portico cluster leave`"
+            )
+        revision = self._machine(machine)
+        if self._shared.following.item(present_key(machine)) and not force:
+            raise Refused(
+                f"the daemon of {machine} runs; nothing was changed. Run `portico cluster leave` "
+                "there, or add --force"
+            )
+        await self._delete(machine, revision)
+        self._events.note("machine", machine, f"was removed by {who}")
+        return self._view(machine)
+
+    async def leave_cluster(self, who: Requester) -> MembershipView:
+        """Raises StoreUnavailable, Refused."""
+        machine = self._shared.machine
+        await self._assert_current()
+        if self._intent.revisions:
+            raise Refused(
+                f"{machine} serves what is in force in the cluster; nothing was changed. Run "
+                "`portico cluster drain` and `portico down --all` first"
+            )
+        if machine in self._machines():
+            await self._delete(machine, self._machine(machine))
+            self._events.note("machine", machine, f"has left; {who} asked for it")
+        return self._view(machine)
+
+    # What a machine asks that joins
+
+    async def offer(self) -> JoinOffer:
+        authority = await asyncio.to_thread(self._authority)
+        return JoinOffer(
+            cluster=self._shared.cluster,
+            authority=ssl.PEM_cert_to_DER_cert(authority),
+            version=__version__,
+            now=self._clock.now(),
+        )
+
+    async def join(self, request: JoinRequest) -> JoinAnswer:
+        """Raises StoreUnavailable, Refused, Failed."""
+        async with asyncio.timeout(JOIN_TIMEOUT), self._one_at_a_time:
+            return await self._joined(request)
+
+    async def _joined(self, request: JoinRequest) -> JoinAnswer:
+        await self._assert_current()
+        token, revision = self._token(request.id)
+        machines = self._machines()
+        before = self._shared.following.item(machine_key(request.name))
+        if why := reason_not_to_join(request, token, machines, self._clock.now()):
+            raise Refused(why)
+        assert token is not None  # noqa: S101 - else there was a reason
+        key = await self._authority_key()
+        authority = await asyncio.to_thread(self._authority)
+        signed = await self._signing.sign_machine(authority, key, request.request, request.name)
+        access = await asyncio.to_thread(self._access)
+        record = SharedMachine(
+            address=request.address,
+            port=request.port,
+            labels=request.labels,
+            serial=signed.serial,
+        )
+        name, used = request.name, msgspec.structs.replace(token, used=request.name)
+        done = await self._shared.transaction(
+            [
+                Compare(token_key(request.id), revision),
+                Compare(machine_key(name), before.revision if before else ABSENT),
+            ],
+            [Put(machine_key(name), encoded(record)), Put(token_key(request.id), encoded(used))],
+        )
+        if done is None:
+            raise Refused(
+                "the token was used, or the machine added, at the same moment; try again"
+            )
+        return JoinAnswer(certificate=signed.certificate, cluster_key=access[0], store=access[1])
+
+    async def _assert_current(self) -> None:
+        """A daemon that was just started may not have asked the store yet."""
+        if self._shared.following.trouble:
+            await self._shared.following.read()
+        self._shared.following.assert_current()
+
+    # What there is
+
+    def _machines(self) -> Mapping[str, SharedMachine]:
+        found = {
+            name: decoded(SharedMachine, item.value)
+            for name, item in self._shared.following.under(MACHINES).items()
+        }
+        return {name: each for name, each in found.items() if each}
+
+    def _machine(self, name: str) -> int:
+        """The revision of its record. Raises NotFound."""
+        item = self._shared.following.item(machine_key(name))
+        if item is None:
+            known = ", ".join(sorted(self._machines()))
+            raise NotFound(f"there is no machine {name} in the cluster; its machines are {known}")
+        return item.revision
+
+    def _token(self, token: str) -> tuple[JoinToken | None, int]:
+        item = self._shared.following.item(token_key(token))
+        return (decoded(JoinToken, item.value), item.revision) if item else (None, ABSENT)
+
+    def _outdated_tokens(self, now: float) -> list[Write]:
+        tokens = (
+            (token_id, decoded(JoinToken, item.value))
+            for token_id, item in self._shared.following.under(TOKENS).items()
+        )
+        return [
+            Delete(token_key(each)) for each, token in tokens if token is None or token.until < now
+        ]
+
+    async def _delete(self, machine: str, revision: int) -> None:
+        key = machine_key(machine)
+        if await self._shared.transaction([Compare(key, revision)], [Delete(key)]) is None:
+            raise Refused(f"{machine} was changed at the same moment; nothing was changed here")
+
+    def _view(self, machine: str) -> MembershipView:
+        return MembershipView(cluster=self._shared.cluster, name=machine)
+
+    # Files and keys
+
+    async def _sealed_key(self) -> list[Write]:
+        """The authority's key for the store, where it is not there yet."""
+        if self._shared.following.item(SEALED_AUTHORITY_KEY):
+            return []
+        sealed = await self._vault.seal(
+            SEALED_AUTHORITY_KEY, (await self._authority_key()).encode()
+        )
+        return [Put(SEALED_AUTHORITY_KEY, sealed)]
+
+    async def _authority_key(self) -> str:
+        """PEM."""
+        if item := self._shared.following.item(SEALED_AUTHORITY_KEY):
+            return (await self._vault.open(SEALED_AUTHORITY_KEY, item.value)).decode()
+        file = self._home.cluster / AUTHORITY_KEY
+        try:
+            return await asyncio.to_thread(file.read_text, "ascii")
+        except (OSError, ValueError) as error:
+            raise Failed(
+                f"cannot read the key of the authority of the machines, {file}: {error}; nothing "
+                "was changed. Run the command on the machine where the cluster was created"
+            ) from error
+
+    def _authority(self) -> str:
+        """PEM."""
+        return (self._home.cluster / AUTHORITY).read_text("ascii")
+
+    def _access(self) -> tuple[bytes, StoreAccess]:
+        store = read_store(self._home)
+        assert store is not None  # noqa: S101 - this daemon has one
+        access = StoreAccess(
+            endpoints=tuple(store.endpoints),
+            user=store.user,
+            password=store.password,
+            plain=store.plain,
+        )
+        return (self._home.cluster / KEY_FILE).read_bytes(), access
+
+
+def _fingerprint(authority: str) -> str:
+    return sha256(ssl.PEM_cert_to_DER_cert(authority)).hexdigest()

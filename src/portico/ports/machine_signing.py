@@ -1,0 +1,26 @@
+"""Certificates of the machines of a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class SignedMachine:
+    certificate: str
+    """PEM."""
+    serial: str
+    """Hexadecimal."""
+
+
+class MachineSigning(Protocol):
+    async def sign_machine(
+        self, authority: str, key: str, request: str, name: str
+    ) -> SignedMachine:
+        """A certificate for the machine of that name, with the key of a signing request.
+        All are PEM, the request as in RFC 2986; authority and key are those of the machines. A
+        child process with a deadline.
+
+        Raises Failed where one of them cannot be used; the text says which.
+        """

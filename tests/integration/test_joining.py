@@ -1,0 +1,138 @@
+"""Machines join a cluster with a store by a token: the real nginx, etcd and network."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from portico.system.cluster_identity import MachineIdentity, read_identity
+from portico.system.home import Home
+from tests import etcd as harness
+from tests.cluster import SITE, Machine, Machines, needs_root
+from tests.etcd import configured_member
+from tests.stack import PROGRAMS, eventually
+
+pytestmark = [
+    needs_root,
+    pytest.mark.skipif(bool(harness.MISSING), reason=harness.WHY_SKIPPED),
+]
+APPS = f"""
+[apps.web]
+command = ["node", "{PROGRAMS}/echo.js"]
+instances = 1
+
+[sites."{SITE}"]
+app = "web"
+"""
+ETCD = "https://10.0.0.1:2379"
+
+
+@pytest.fixture(scope="module")
+def machines() -> Iterator[Machines]:
+    """m1 has created the cluster; its etcd is on the same machine, with TLS."""
+    with ExitStack() as stack:
+        machines = stack.enter_context(Machines("m1", "m2", "m3", joined=False))
+        one = machines["m1"]
+        for machine in machines:
+            machine.write_edge()
+        one.done("cluster", "etcd", "m1=10.0.0.1")
+        member = configured_member(one.folder / "etcd/m1", one.root / "data", one.network.words)
+        stack.enter_context(member)
+        eventually(lambda: is_created(one))
+        yield machines
+
+
+def is_created(one: Machine) -> bool:
+    """Once etcd answers."""
+    created = one.portico("cluster", "init", "m1", "--address", "10.0.0.1", "--etcd", ETCD)
+    assert created.returncode == 0 or "cannot reach the store" in created.stderr, created
+    return created.returncode == 0
+
+
+def token(machine: Machine, *words: str) -> str:
+    return json.loads(machine.done("cluster", "token", "--json", *words).stdout)["token"]
+
+
+def refused(machine: Machine, *words: str) -> str:
+    """What was said; it is in no cluster then."""
+    result = machine.portico("cluster", "join", *words)
+    assert result.returncode in {1, 2}, result.stdout
+    assert "nothing was changed" in result.stderr
+    assert not Home(machine.home).cluster.exists()
+    return result.stderr
+
+
+def identity(machine: Machine) -> MachineIdentity:
+    found = read_identity(Home(machine.home))
+    assert found
+    return found
+
+
+def reach_each_other(*machines: Machine) -> bool:
+    """Whether each knows all others, and they answer it."""
+    names = {each.name for each in machines}
+    return all(
+        {each["name"] for each in machine.status()["neighbours"] if each["reached"]}
+        == names - {machine.name}
+        for machine in machines
+    )
+
+
+def answer_to(its: MachineIdentity | None, machine: Machine, path: str = "/near.json") -> int:
+    """The status that a machine's nginx answers to another one, or to a stranger."""
+    tls = ssl.create_default_context()
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    if its:
+        tls.load_cert_chain(its.certificate, its.key)
+    with machine.network.entered():
+        connection = http.client.HTTPSConnection(machine.address, 8445, timeout=60, context=tls)
+        connection.connect()
+    try:
+        connection.request("GET", path, headers={"Portico-App": "web"} if its is None else {})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_machines_join_by_a_token_are_replaced_removed_and_leave(machines: Machines) -> None:
+    one, two, three = machines
+    at_one, at_two = "10.0.0.1:8445", "10.0.0.2:8445"
+    first = token(one)  # from now on nginx of m1 takes questions
+    assert answer_to(None, one) == answer_to(None, one, "/") == 403
+    other = first[:-4] + ("0000" if first[-4:] != "0000" else "1111")
+    assert "the authority there is another one" in refused(two, at_one, "--token", other)
+    one.kill_daemon()
+    assert "daemon of that machine does not run" in refused(two, at_one, "--token", first)
+    one.status()
+    assert "not valid here" in refused(two, at_one, "--token", "f" * 8 + first[8:])
+
+    two.done("cluster", "join", at_one, "--token", first, "m2")
+    assert identity(two).cluster == identity(one).cluster
+    assert "was used by m2" in refused(three, at_one, "m3", "--token", first)
+    second = token(two)  # any machine can sign
+    assert "a machine m2 already" in refused(three, at_two, "m2", "--token", second)
+    (one.folder / "portico.toml").write_text(APPS)
+    one.done("up")
+    three.done("cluster", "join", at_two, "m3", "--token", second)
+    third = identity(three)
+    eventually(lambda: answer_to(third, one) == answer_to(third, two) == 200)
+    assert "the daemon of m3 runs" in one.portico("cluster", "remove", "m3").stderr
+    one.done("cluster", "remove", "m3", "--force")
+    eventually(lambda: answer_to(third, one) == answer_to(third, two) == 403)
+    eventually(lambda: reach_each_other(one, two))
+
+    before = identity(two)
+    two.done("cluster", "join", at_one, "--token", token(one, "--replace", "m2"), "m2")
+    assert identity(two).certificate != before.certificate
+    eventually(lambda: answer_to(before, one) == 403)
+    eventually(lambda: reach_each_other(one, two))
+    assert "portico down --all" in two.portico("cluster", "leave").stderr
+    two.done("down", "--all")
+    two.done("cluster", "leave")
+    assert not Home(two.home).cluster.exists()
+    eventually(lambda: one.status()["neighbours"] == [])

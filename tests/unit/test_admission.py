@@ -1,0 +1,278 @@
+"""Tokens are used once and names are given once, whichever machines are asked at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from portico.core.model.event import Requester
+from portico.core.model.joining import JoinAnswer, JoinRequest, Token
+from portico.core.model.member_views import ClusterRequest
+from portico.core.model.shared import CLUSTER_KEY, ClusterRecord, SharedMachine, encoded
+from portico.core.model.stored import Compare, Put, Write
+from portico.core.planning.members import member_list
+from portico.engine.cluster.admission import SEALED_AUTHORITY_KEY, Admission
+from portico.engine.cluster.following import Following
+from portico.engine.cluster.founding import Founding
+from portico.engine.troubles import Troubles
+from portico.errors import Failed, NotFound, PorticoError, Refused
+from portico.ports.machine_signing import SignedMachine
+from portico.ports.store import StoreUnavailable
+from portico.system.cluster_identity import AUTHORITY, AUTHORITY_KEY
+from portico.system.cluster_store import StoreFile, write_cluster_key, write_store
+from portico.system.home import Home
+from portico.system.machine_certificates import MachineAuthority
+from tests.fakes.clock import FakeClock, settle
+from tests.fakes.state import MemoryState
+from tests.fakes.store import FakeStore
+from tests.fakes.vault import FakeVault
+
+CLUSTER = "6a1c"
+WHO = Requester("root", 0, 1, "portico")
+STORE = StoreFile(("https://10.0.0.1:2379",), "m", "secret")
+
+
+class Signing:
+    """Signs for all, with another serial each time."""
+
+    serial = 16
+
+    async def sign_machine(
+        self, authority: str, key: str, request: str, name: str
+    ) -> SignedMachine:
+        assert "CERTIFICATE" in authority
+        assert "PRIVATE KEY" in key
+        await asyncio.sleep(0)
+        if request != "PEM":
+            raise Failed(f"cannot sign for machine {name}: the signing request cannot be read")
+        self.serial += 1
+        return SignedMachine("signed", f"{self.serial:x}")
+
+
+class Member:
+    """As much of a daemon as answers machines that join."""
+
+    def __init__(self, name: str, store: FakeStore, clock: FakeClock, home: Home) -> None:
+        self.machine, self.cluster, self.store, self.clock = name, CLUSTER, store, clock
+        self.revisions: dict[str, object] = {}
+        self.following = Following(
+            CLUSTER, store=store, state=MemoryState(), troubles=Troubles(), clock=clock
+        )
+        engine = SimpleNamespace(
+            intent=self, events=SimpleNamespace(note=lambda *_: None), clock=clock
+        )
+        self.admission = Admission(engine, self, self, FakeVault(), Signing(), home)
+
+    async def serve_members(self) -> None: ...
+
+    async def transaction(
+        self, compares: Sequence[Compare], writes: Sequence[Write]
+    ) -> int | None:
+        self.following.assert_current()
+        prefix = self.following.prefix
+        return await self.store.transaction(
+            [replace(each, key=prefix + each.key) for each in compares],
+            [replace(each, key=prefix + each.key) for each in writes],
+        )
+
+    async def token(self, replaces: str = "") -> Token:
+        view = await self.admission.create_token(replaces, WHO)
+        assert view.until == self.clock.now() + 900
+        await settle()
+        return Token.parse(view.token)
+
+    async def join(self, token: Token, name: str, number: int) -> JoinAnswer:
+        answer = await self.admission.join(question(token, name, number))
+        await settle()
+        return answer
+
+    @property
+    def machines(self) -> dict[str, str]:
+        """With their serials."""
+        items = self.following.under("machines/")
+        return dict(member_list(CLUSTER, items).serials)
+
+
+def question(token: Token, name: str, number: int, text: str = "PEM") -> JoinRequest:
+    return JoinRequest(
+        id=token.id,
+        secret=token.secret,
+        name=name,
+        address=f"10.0.0.{number}",
+        port=8445,
+        request=text,
+    )
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """With the files of the machine where the cluster was created."""
+    home = Home(tmp_path_factory.mktemp("m1"))
+    authority = MachineAuthority.create(CLUSTER, time.time())
+    home.cluster.mkdir()
+    (home.cluster / AUTHORITY).write_bytes(authority.pem)
+    (home.cluster / AUTHORITY_KEY).write_bytes(authority.key_pem)
+    write_store(home.cluster, STORE)
+    write_cluster_key(home.cluster, bytes(32))
+    return home
+
+
+@pytest.fixture
+def run(first: Home) -> Callable[[Callable[[Member, Member], Awaitable[None]]], None]:
+    """With the daemons of two machines."""
+
+    async def started(work: Callable[[Member, Member], Awaitable[None]]) -> None:
+        clock = FakeClock()
+        store = FakeStore(clock)
+        members = [Member(name, store, clock, first) for name in ("m1", "m2")]
+        machines = [
+            Put(
+                f"/portico/{CLUSTER}/machines/m{n}",
+                encoded(SharedMachine(address=f"10.0.0.{n}", serial=f"{n}")),
+            )
+            for n in (1, 2)
+        ]
+        record = Put(f"/portico/{CLUSTER}/{CLUSTER_KEY}", encoded(ClusterRecord(least=1)))
+        await store.transaction([], [record, *machines])
+        tasks = [asyncio.create_task(each.following.look()) for each in members]
+        await settle()
+        await work(*members)
+        for task in tasks:
+            task.cancel()
+
+    return lambda work: asyncio.run(started(work))
+
+
+def test_a_machine_joins_by_any_member_and_is_given_what_it_needs(run):
+    async def work(one: Member, two: Member) -> None:
+        answer = await two.join(await one.token(), "m3", 3)
+        assert answer.certificate == "signed"
+        assert answer.cluster_key == bytes(32)
+        assert answer.store.endpoints == STORE.endpoints
+        assert one.machines == two.machines == {"m1": "1", "m2": "2", "m3": "11"}
+        assert SEALED_AUTHORITY_KEY in two.following.items
+
+    run(work)
+
+
+def test_a_token_is_used_once_also_where_two_machines_are_asked_at_a_time(run):
+    async def work(one: Member, two: Member) -> None:
+        token = await one.token()
+        joins = one.join(token, "m3", 3), two.join(token, "m4", 4)
+        answers = await asyncio.gather(*joins, return_exceptions=True)
+        assert sorted(type(each).__name__ for each in answers) == ["JoinAnswer", "Refused"]
+        assert len(one.machines) == 3
+        with pytest.raises(Refused, match="was used by m"):
+            await one.join(token, "m5", 5)
+
+    run(work)
+
+
+def test_a_name_is_given_once_also_where_two_machines_are_asked_at_a_time(run):
+    async def work(one: Member, two: Member) -> None:
+        tokens = await one.token(), await two.token()
+        joins = one.join(tokens[0], "m3", 3), two.join(tokens[1], "m3", 4)
+        answers = await asyncio.gather(*joins, return_exceptions=True)
+        assert sorted(type(each).__name__ for each in answers) == ["JoinAnswer", "Refused"]
+
+    run(work)
+
+
+def test_a_machine_is_replaced_by_a_token_for_it_alone(run):
+    async def work(one: Member, two: Member) -> None:
+        token = await one.token("m2")
+        with pytest.raises(Refused, match="the token is for machine m2"):
+            await one.join(token, "m3", 3)
+        await one.join(token, "m2", 9)
+        assert one.machines["m2"] != "2"
+        with pytest.raises(NotFound, match="its machines are m1, m2"):
+            await one.token("m7")
+
+    run(work)
+
+
+def test_a_token_ends_and_is_removed(run):
+    async def work(one: Member, two: Member) -> None:
+        token = await one.token()
+        await one.clock.advance(901)
+        with pytest.raises(Refused, match="the token was valid until"):
+            await one.join(token, "m3", 3)
+        await one.token()
+        assert len(one.following.under("tokens/")) == 1
+
+    run(work)
+
+
+def test_what_cannot_be_signed_uses_no_token(run):
+    async def work(one: Member, two: Member) -> None:
+        token = await one.token()
+        with pytest.raises(Failed, match="cannot be read"):
+            await one.admission.join(question(token, "m3", 3, text="\0"))
+        await one.join(token, "m3", 3)
+
+    run(work)
+
+
+def test_a_machine_is_removed_by_another_one_or_leaves(run):
+    async def work(one: Member, two: Member) -> None:
+        await one.join(await one.token(), "m3", 3)
+        await one.admission.remove_machine("m3", WHO)
+        await settle()
+        assert two.machines.keys() == {"m1", "m2"}
+        with pytest.raises(Refused, match="is this machine"):
+            await one.admission.remove_machine("m1", WHO, force=True)
+        with pytest.raises(NotFound, match="there is no machine m3"):
+            await one.admission.remove_machine("m3", WHO)
+        two.revisions = {"default": None}
+        with pytest.raises(Refused, match="portico down --all"):
+            await two.admission.leave_cluster(WHO)
+        two.revisions = {}
+        for _ in range(2):  # again, where the files could not be removed
+            await two.admission.leave_cluster(WHO)
+            await settle()
+        assert one.machines.keys() == {"m1"}
+        with pytest.raises(Refused, match="was removed from its cluster"):
+            await two.token()
+
+    run(work)
+
+
+def test_without_the_store_nothing_is_promised(run):
+    async def work(one: Member, two: Member) -> None:
+        token = await one.token()
+        one.store.fail("connection refused")
+        await settle()
+        for ask in (one.token, lambda: one.join(token, "m3", 3)):
+            with pytest.raises(StoreUnavailable, match="connection refused"):
+                await ask()
+
+    run(work)
+
+
+def test_a_second_cluster_in_a_store_has_to_be_asked_for(tmp_path: Path):
+    async def work() -> None:
+        store = FakeStore(FakeClock())
+        founding = Founding(lambda _: store)
+        write_store(tmp_path, STORE)
+
+        async def create(cluster: str, **more: bool) -> None:
+            place = {"name": "m1", "address": "10.0.0.1", "folder": str(tmp_path), "serial": "1"}
+            await founding.create(ClusterRequest(cluster=cluster, **place, **more))
+
+        await create("one")
+        found = await store.snapshot("/portico/one/")
+        assert found.items.keys() == {"/portico/one/cluster", "/portico/one/machines/m1"}
+        with pytest.raises(Refused, match="etcd has the data of cluster one; nothing was changed"):
+            await create("two")
+        await create("two", another=True)
+        store.fail("connection refused")
+        with pytest.raises(PorticoError, match="connection refused"):
+            await create("three")
+
+    asyncio.run(work())
