@@ -37,7 +37,7 @@ STEADY = {"rate": 40.0, "connections": 4, "seconds": 120.0, "posts": 0.5}
 def machines() -> Iterator[Machines]:
     with Machines("m1", "m2", "m3") as machines:
         machines.up(APPS, "m1", "m2")
-        machines.up(APPS, "m3", user="nobody")  # of its nginx's workers
+        machines.up(APPS, "m3", user="daemon")  # of its nginx's workers
         for machine in machines:
             others = {each.name for each in machines if each is not machine}
             eventually(lambda m=machine, o=others: answering(machines, m.name) == o)
