@@ -27,7 +27,8 @@ pytestmark = [
 ]
 CLIENT = "10.0.0.250"
 """The address of the authority."""
-NAME = "shop.example.com"
+NAMES = ("m1", "m2", "m3")
+SITE = "shop.example.com"
 FILE = f"""
 [tls]
 issuer = "{{authority.directory}}"
@@ -38,7 +39,7 @@ limits = {{{{ same_names = "5/7d" }}}}
 [apps.web]
 command = ["node", "{PROGRAMS}/echo.js"]
 
-[sites."{NAME}"]
+[sites."{SITE}"]
 app = "web"
 """
 
@@ -63,6 +64,10 @@ class Cluster:
         found = json.loads(text).get("kvs") or [{"version": 0}]
         return found[0]["version"]
 
+    def answer_by(self, name: str) -> None:
+        """To this machine all names lead, for the authority."""
+        self.authority.names("set-default-ipv4", ip=self.machines[name].address)
+
     def issuer(self) -> str:
         return eventually(lambda: self.shared("issuer"))["machine"]
 
@@ -80,14 +85,14 @@ class Cluster:
 
     def _served(self, machine: Machine) -> str:
         with suppress(OSError), machine.network.entered():
-            return served_serial(machine.https, NAME)
+            return served_serial(machine.https, SITE)
         return ""
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
-    with Machines("m1", "m2", "m3") as machines:
+    with Machines(*NAMES) as machines:
         place = {"address": CLIENT, "network": machines.client, "httpPort": 80, "tlsPort": 443}
         with (
             machines.sharing(folder / "etcd") as store,
@@ -97,26 +102,30 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
 
 
 def test_one_machine_orders_another_one_answers_the_authority_and_all_serve_what_came(cluster):
-    cluster.authority.names("set-default-ipv4", ip=cluster.machines["m3"].address)
+    cluster.answer_by("m3")
     cluster.up()
-    [serial] = eventually(lambda: cluster.served("m1", "m2", "m3"), within=180)
-    assert cluster.issuer() == "m1"
+    [serial] = eventually(lambda: cluster.served(*NAMES), within=180)
     assert cluster.issued() == [serial]
     for each in cluster.machines:
-        [found] = [view for view in each.api("/v1/certificates") if view["name"] == NAME]
+        [found] = [view for view in each.api("/v1/certificates") if view["name"] == SITE]
         [use] = [use for use in found["ledger"] if use["limit"] == "same names"]
         assert use["used"] == 1, each.name
-    refused = cluster.machines["m2"].portico("certs", "renew", NAME, "--force")
-    assert f"cannot renew {NAME} on this machine: m1 obtains the certificates" in refused.stderr
+    issuer = cluster.issuer()
+    other = next(name for name in NAMES if name != issuer)
+    refused = cluster.machines[other].portico("certs", "renew", SITE, "--force")
+    assert f"cannot renew {SITE} on this machine: {issuer} obtains the certificates" in (
+        refused.stderr
+    )
 
 
 def test_an_order_goes_on_elsewhere_where_its_machine_dies_in_the_middle(cluster):
-    [before] = cluster.issued()
-    machine = cluster.machines["m1"]
-    with machine.running("certs", "renew", NAME, "--force"):
-        eventually(lambda: cluster.written(f"orders/{NAME}") > 1, within=180, every=0.02)
-        cluster.machines.die("m1")
-    [after] = eventually(lambda: cluster.served("m2", "m3") - {before}, within=180)
+    [before], issuer = cluster.issued(), cluster.issuer()
+    left = [name for name in NAMES if name != issuer]
+    cluster.answer_by(left[0])
+    with cluster.machines[issuer].running("certs", "renew", SITE, "--force"):
+        eventually(lambda: cluster.written(f"orders/{SITE}") > 1, within=180, every=0.02)
+        cluster.machines.die(issuer)
+    [after] = eventually(lambda: cluster.served(*left) - {before}, within=180)
     assert cluster.issued() == [before, after]
     assert cluster.orders() == 2
-    assert cluster.shared(f"current/{NAME}")["serial"] == after
+    assert cluster.shared(f"current/{SITE}")["serial"] == after
