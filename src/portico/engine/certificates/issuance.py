@@ -86,7 +86,10 @@ class Issuance:
         now, last = self._clock.now(), self._state.last_entry()
         if self._counted is None or self._counted[0] != last or now < self._counted[1].now:
             self._state.no_ledger_after(now)
-            self._counted = last, Ledger(self._state.ledger_since(now - ISSUE_COUNT_PERIOD), now)
+            entries = self._state.ledger_since(now - ISSUE_COUNT_PERIOD)
+            if self._sharing:  # lines of other machines were added when they were heard of
+                entries.sort(key=lambda entry: entry.at)
+            self._counted = last, Ledger(entries, now)
         return self._counted[1].at(now)
 
     async def issue(self, lineage: Lineage, action: Action) -> None:
