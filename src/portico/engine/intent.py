@@ -9,7 +9,6 @@ Everything goes to disk first and counts from then on. Only what makes things sm
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -132,12 +131,13 @@ class Intent:
         apps = candidate.desired.of(revision.project).apps.values()
         records = [self.versions.accepted(app) for app in apps]
         writes = self.versions.writes(records)
-        writes[f"project {revision.project}"] = partial(self._add_revision, revision, added)
+        adding = partial(settings.add_revision, self._state, revision, added)
+        writes[f"project {revision.project}"] = adding
         if candidate.edge != self._edge:
             edge = candidate.edge.model_dump() if candidate.edge else None
             writes |= settings.writes(self._state, {settings.EDGE: edge})
         written = self.writes.store(writes, must=not smaller)
-        accepted = added[-1] if written else replace(revision, number=self._next_number())
+        accepted = added[-1] if written else settings.numbered(self._state, revision)
         self.versions.remember(records)
         self.revisions = {**self.revisions, accepted.project: accepted}
         self._edge = candidate.edge
@@ -151,15 +151,6 @@ class Intent:
         self.writes.store(settings.writes(self._state, {settings.IN_FORCE: numbers}), must=False)
         self.revisions = left
         self.render_again(candidate)
-
-    def _add_revision(self, revision: Revision, added: list[Revision]) -> None:
-        added.append(self._state.add_revision(revision))
-        numbers = {**settings.numbers(self._state), revision.project: added[-1].number}
-        self._state.put_setting(settings.IN_FORCE, json.dumps(numbers))
-
-    def _next_number(self) -> int:
-        """What the next revision on disk will get."""
-        return max((revision.number for revision in self._state.revisions()), default=0) + 1
 
     def resume(self, candidate: Candidate, revisions: Mapping[str, Revision]) -> None:
         """The same at the start of a daemon: the files are in force already."""
@@ -213,11 +204,7 @@ class Intent:
 
     def hurry(self, project: str) -> None:
         """What is removed of a project does not wait for its open requests any more."""
-        removed = {
-            name: hurried(app) if split_name(name)[0] == project else app
-            for name, app in self.desired.removed_apps.items()
-        }
-        self.desired = replace(self.desired, removed_apps=removed)
+        self.desired = hurried(self.desired, project)
 
     def mark_served(self, revision: Revision) -> None:
         """Every app of this revision was ready, and every site answered."""
@@ -284,7 +271,7 @@ class Intent:
             for name in names
         ]
         adding = {
-            f"project {each.project}": partial(self._add_revision, each, added)
+            f"project {each.project}": partial(settings.add_revision, self._state, each, added)
             for each in revisions
         }
         self.writes.store({**adding, **self.versions.writes(records)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -62,6 +63,19 @@ def numbers(state: State) -> dict[str, int]:
         log.warning("cannot read which file is in force, using the newest: %s", error)
         found = max((revision.number for revision in state.revisions()), default={})
     return {PROJECT: found} if isinstance(found, int) else found
+
+
+def add_revision(state: State, revision: Revision, added: list[Revision]) -> None:
+    """Put one on disk and in force, and with its number into `added`."""
+    added.append(state.add_revision(revision))
+    in_force = {**numbers(state), revision.project: added[-1].number}
+    state.put_setting(IN_FORCE, json.dumps(in_force))
+
+
+def numbered(state: State, revision: Revision) -> Revision:
+    """With the number that the next one on disk gets."""
+    last = max((each.number for each in state.revisions()), default=0)
+    return replace(revision, number=last + 1)
 
 
 def revisions(state: State) -> dict[str, Revision]:

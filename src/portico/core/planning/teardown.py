@@ -14,6 +14,7 @@ from typing import Final
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LEAVING_STATES, PROVEN_STATES, Instance, InstanceState
+from portico.core.model.names import split_name
 from portico.core.model.world import World
 from portico.core.planning.steps import Drain, DropApp, Forget, Kill, Publish, Step, Stop
 
@@ -55,8 +56,16 @@ def serves_removed(world: World, generation: str) -> bool:
     return bool(generation) and world.nginx.live not in {"", generation}
 
 
-def hurried(app: DesiredApp) -> DesiredApp:
-    """An app that waits for nothing any more when it leaves."""
+def hurried(desired: Desired, project: str) -> Desired:
+    """The same, but what is removed of a project waits for nothing any more when it leaves."""
+    removed = {
+        name: _hurried(app) if split_name(name)[0] == project else app
+        for name, app in desired.removed_apps.items()
+    }
+    return replace(desired, removed_apps=removed)
+
+
+def _hurried(app: DesiredApp) -> DesiredApp:
     timeouts = {
         "drain_timeout": 0.0,
         "stop_timeout": min(app.app.stop_timeout, IMMEDIATE_STOP_TIMEOUT),
