@@ -12,8 +12,8 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -113,10 +113,7 @@ class AcmeProxy:
             self.orders.append(payload)
         headers = {k: v for k, v in request.headers.items() if k not in _HOP}
         url = f"https://127.0.0.1:{self.pebble.acme}{request.url.path}"
-        async with httpx.AsyncClient(verify=self.pebble.trusting) as client:
-            answer = await client.request(
-                request.method, url, content=body, headers=headers, timeout=30
-            )
+        answer = await self._client.request(request.method, url, content=body, headers=headers)
         content = self._changed(request, answer.content)
         passed = Response(content, answer.status_code)
         for name, value in answer.headers.multi_items():
@@ -168,9 +165,15 @@ class AcmeProxy:
 
     # its server
 
+    @asynccontextmanager
+    async def _connected(self, _: Starlette) -> AsyncIterator[None]:
+        """One client for all requests: a handshake takes longer than what pebble does for most."""
+        async with httpx.AsyncClient(verify=self.pebble.trusting, timeout=30) as self._client:
+            yield
+
     def _make_server(self) -> uvicorn.Server:
-        methods = ["GET", "HEAD", "POST"]
-        app = Starlette(routes=[Route("/{path:path}", self._handle, methods=methods)])
+        route = Route("/{path:path}", self._handle, methods=["GET", "HEAD", "POST"])
+        app = Starlette(routes=[route], lifespan=self._connected)
         return uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -180,7 +183,7 @@ class AcmeProxy:
                 ssl_keyfile=str(self.pebble.key),
                 log_config=None,
                 server_header=False,
-                lifespan="off",
+                lifespan="on",
                 timeout_graceful_shutdown=1,  # a client may keep its connection
             )
         )
