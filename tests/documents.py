@@ -106,6 +106,7 @@ down = false
 script = "jobs.py"
 interpreter = "python3"
 interpreter_args = "-u"
+total = 3
 port = false
 health = { command = ["./well", "--quick"] }
 

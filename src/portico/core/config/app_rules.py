@@ -54,7 +54,7 @@ def _program(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
 
 
 def _total(path: Path, app: App) -> Iterator[Finding]:
-    if app.total and "instances" in app.model_fields_set:
+    if app.total and app.instances != 1:  # kept as JSON, a file names every key
         yield Finding((*path, "total"), "cannot be combined with instances; set only one")
     if app.total and app.schedule:
         yield Finding((*path, "total"), "cannot be combined with schedule: one run at a time")
