@@ -111,5 +111,6 @@ BUDGETS: tuple[Budget, ...] = (
 )
 ELSEWHERE = (
     "Requests lost in crashes, reloads of nginx and renewals are measured by `bench/chaos`, the "
-    "latency of the API with 1,000 instances too ([reliability](reliability.md))."
+    "latency of the API with 1,000 instances too ([reliability](reliability.md)); what counting "
+    "20,000 requests a second takes, by `python -m bench.traffic` ([metrics](metrics.md))."
 )
