@@ -69,7 +69,10 @@ def test_machines_that_cannot_be_written_are_tried_again(machine):
 
 def test_another_value_of_a_machine_changes_no_files(machine):
     before = machine.intent.members
-    value = encoded(SharedMachine(address="10.0.0.2", labels=("1",), serial="5f"))
-    machine.store.put("machines/m2", value)
+    record = SharedMachine(address="10.0.0.2", labels=("1",), state="leaving")
+    machine.store.put("machines/m2", encoded(record))
     machine.run(1.0)
     assert machine.intent.members is before
+    machine.store.put("machines/m2", encoded(SharedMachine(address="10.0.0.2", serial="5f")))
+    machine.run(1.0)
+    assert machine.intent.members.serials == {"m2": "5f"}
