@@ -185,5 +185,4 @@ def _is_idle(portico: Portico) -> bool:
         or portico.changes.under_way()
         or portico.api.answering
         or portico.nginx.seen().pid
-        or portico.shared  # a change of the cluster may concern it at any time
     )
