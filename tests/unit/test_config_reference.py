@@ -22,6 +22,14 @@ def test_the_reference_is_as_the_code_says(name):
     assert written == PAGES[name](), "stale: run scripts/reference"
 
 
+def test_every_argument_of_a_command_has_a_name():
+    for line in PAGES["commands.md"]().splitlines():
+        if line.startswith(("### portico ", "- `")):
+            assert " None" not in line, line
+            assert "…`" not in line, line
+            assert "…]" not in line, line
+
+
 def test_the_picture_of_the_folders_is_as_their_imports_say():
     page = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
     drawn = runpy.run_path(str(ROOT / "scripts" / "picture"))["drawn"]

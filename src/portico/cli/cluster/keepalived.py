@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from portico.cli.local_file import local_file
-from portico.core.model import verbs
+from portico.core.model import member_verbs
 from portico.core.model.cluster import Machine
 from portico.errors import Refused
 from portico.importers.read import read_file
@@ -46,7 +46,7 @@ def show_keepalived(session: Session, address: str, interface: str) -> None:
 
 def _stored_machines(session: Session) -> dict[str, Machine]:
     """Those of the store, as far as the daemon knows it."""
-    view = session.client().ask(verbs.CLUSTER)
+    view = session.client().ask(member_verbs.CLUSTER)
     return {m.name: Machine(address=m.address, port=m.port) for m in view.machines}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from portico.core.model import verbs
+from portico.core.model import member_verbs
 
 if TYPE_CHECKING:
     from portico.cli.session import Session
@@ -16,12 +16,12 @@ MAX_LINES: Final = 30
 
 def accept(session: Session, *, act: bool) -> None:
     what = "use the state of the store on this machine"
-    _decide(session, verbs.ACCEPT_STORE, "accept", what, act=act)
+    _decide(session, member_verbs.ACCEPT_STORE, "accept", what, act=act)
 
 
 def restore(session: Session, *, act: bool) -> None:
     what = "write the state known to this machine to the store"
-    _decide(session, verbs.RESTORE_STORE, "restore", what, act=act)
+    _decide(session, member_verbs.RESTORE_STORE, "restore", what, act=act)
 
 
 def _decide(

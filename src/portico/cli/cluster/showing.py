@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography import x509
 
 from portico.client.wire import reachable
-from portico.core.model import verbs
+from portico.core.model import member_verbs
 from portico.core.model.moments import moment
 from portico.core.model.names import bracketed
 from portico.system.clock import SystemClock
@@ -60,7 +60,7 @@ def _store(session: Session) -> ClusterView | None:
     """None where the cluster has no store, or no daemon runs: `show` starts none."""
     if not (session.home.cluster / STORE).exists() or not reachable(session.home.socket):
         return None
-    return session.client().ask(verbs.CLUSTER)
+    return session.client().ask(member_verbs.CLUSTER)
 
 
 def show_store(session: Session, view: ClusterView) -> None:

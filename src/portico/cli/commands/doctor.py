@@ -53,9 +53,11 @@ def options(parser: Parser) -> None:
     )
     parser.add_argument(
         "--fail-on",
+        metavar="SEVERITY",
         choices=(*SEVERITIES, "never"),
         default="warning",
-        help="lowest severity that is an exit code; default: warning",
+        help=f"lowest severity that is an exit code: {', '.join(SEVERITIES)} or never; "
+        "default: warning",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--sarif", action="store_true", help="print SARIF 2.1.0, for code review")

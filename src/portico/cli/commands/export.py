@@ -52,7 +52,12 @@ class _Source:
 
 
 def options(parser: Parser) -> None:
-    parser.add_argument("target", choices=_TARGETS, help="nginx, systemd, pm2 or kubernetes")
+    parser.add_argument(
+        "target",
+        metavar="TARGET",
+        choices=_TARGETS,
+        help="nginx, systemd, pm2 or kubernetes",
+    )
     file_arguments(parser)
     parser.add_argument(
         "-o",

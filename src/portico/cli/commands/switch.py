@@ -16,7 +16,7 @@ from portico.cli.switching.giving_back import down, give_back, leave, migrated_c
 from portico.cli.switching.prepare import Switch, places, prepared, steps
 from portico.cli.watching import watch
 from portico.client.client import Client
-from portico.core.model import verbs
+from portico.core.model import nginx_verbs, verbs
 from portico.errors import Failed, PorticoError
 from portico.stack.switching import pm2, record
 from portico.stack.switching.answers import Answer, Place, ask, differences
@@ -62,10 +62,10 @@ def _take_over(switch: Switch, *, force: bool) -> None:
     try:
         _up(switch, client, _on_trial_ports(switch, *trial))
         _compare(switch, before, dict(zip((False, True), trial, strict=True)), force=force)
-        client.ask(verbs.INHERIT, pid=switch.other.pid)
+        client.ask(nginx_verbs.INHERIT, pid=switch.other.pid)
         _up(switch, client, switch.found.table)
     except PorticoError:
-        client.ask(verbs.INHERIT, pid=None)  # what is restored has ports of its own
+        client.ask(nginx_verbs.INHERIT, pid=None)  # what is restored has ports of its own
         _restore(switch, client)
         raise
     switch.record()
@@ -102,7 +102,7 @@ def _compared_after(switch: Switch, client: Client) -> Iterator[None]:
         yield
     except Failed:
         other.start_accepting(watches, session.environ)
-        client.ask(verbs.INHERIT, pid=None)
+        client.ask(nginx_verbs.INHERIT, pid=None)
         with migrated_connections():
             _restore(switch, client)
         record.remove(session.home.path)

@@ -24,7 +24,7 @@ from portico.cli.watching import watch, watch_and_report
 from portico.client.client import Client
 from portico.client.stopping import mode_of
 from portico.client.upgrading import is_newer, replace_daemon
-from portico.core.model import verbs
+from portico.core.model import member_verbs, verbs
 from portico.core.model.instance import LEAVING_STATES
 from portico.core.model.labels import project_name
 from portico.system.cluster_store import STORE
@@ -45,7 +45,7 @@ def options(parser: Parser) -> None:
 def run(session: Session, args: Namespace) -> None:
     if args.path is None and _is_shared(session):
         client = _up_to_date(session, session.client(start=True))
-        watch_and_report(session, client, client.ask(verbs.TAKE_SHARED))
+        watch_and_report(session, client, client.ask(member_verbs.TAKE_SHARED))
     else:
         apply(session, args, documents.read(session, args))
 

@@ -11,7 +11,7 @@ from portico.cli.session import Session
 from portico.cli.watching import Spinner
 from portico.client.nginx_build import Progress, build_nginx, missing_packages
 from portico.client.nginx_source import Evidence, read_source
-from portico.core.model import verbs
+from portico.core.model import nginx_verbs
 from portico.errors import Refused
 from portico.system.clock import SystemClock
 
@@ -28,7 +28,7 @@ def build(session: Session, args: Namespace) -> None:
             f"cannot build nginx: this machine lacks {', '.join(missing)}; on Debian and Ubuntu: "
             f"apt install {' '.join(missing)}. Nothing was changed"
         )
-    if not args.no_use and (file := session.client(start=True).ask(verbs.NGINX).file):
+    if not args.no_use and (file := session.client(start=True).ask(nginx_verbs.NGINX).file):
         raise Refused(
             f"the file in force sets [edge] nginx = {file}, which decides; remove that key, or "
             "build with --no-use. Nothing was changed"

@@ -7,7 +7,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Final
 
 from portico.cli.session import Session
-from portico.core.model import verbs
+from portico.core.model import nginx_verbs
 from portico.core.model.place import AUTO
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ BUILD_HINT: Final = (
 
 
 def show(session: Session) -> None:
-    view = session.client(start=True).ask(verbs.NGINX)
+    view = session.client(start=True).ask(nginx_verbs.NGINX)
     if session.json:
         session.show_json(view)
         return

@@ -1,14 +1,47 @@
-"""Verbs about the members of a cluster that has a store."""
+"""What can be asked of the daemon about the store of a cluster and its members, as in `verbs.py`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from portico.core.model.verb import QUICK_TIMEOUT, Verb
 
 if TYPE_CHECKING:
+    from portico.core.model.cluster_views import ClusterView, StoreChangeView
     from portico.core.model.member_views import MembershipView, TokenView
+    from portico.core.model.views import ChangeView
 
+CLUSTER: Final[Verb[ClusterView]] = Verb(
+    "cluster",
+    "GET",
+    "/v1/cluster",
+    "Show the machines of the cluster, and whether its store is followed.",
+    "ClusterView",
+    seconds=QUICK_TIMEOUT,
+)
+ACCEPT_STORE: Final[Verb[StoreChangeView]] = Verb(
+    "accept_store",
+    "POST",
+    "/v1/cluster/accept",
+    "Follow the store of the cluster as it is, although it differs from the copy on this machine.",
+    "StoreChangeView",
+    request="StoreRequest",
+    seconds=QUICK_TIMEOUT,
+)
+RESTORE_STORE: Final[Verb[StoreChangeView]] = Verb(
+    "restore_store",
+    "POST",
+    "/v1/cluster/restore",
+    "Fill the store of the cluster from the copy on this machine.",
+    "StoreChangeView",
+    request="StoreRequest",
+)
+TAKE_SHARED: Final[Verb[ChangeView]] = Verb(
+    "take_shared",
+    "POST",
+    "/v1/cluster/up",
+    "Apply on this machine what is in force in the cluster's store.",
+)
 CREATE_CLUSTER: Final[Verb[MembershipView]] = Verb(
     "create_cluster",
     "POST",
@@ -45,4 +78,6 @@ REMOVE_MACHINE: Final[Verb[MembershipView]] = Verb(
     seconds=QUICK_TIMEOUT,
 )
 
-MEMBER_VERBS: Final = (CREATE_CLUSTER, LEAVE_CLUSTER, CREATE_TOKEN, REMOVE_MACHINE)
+MEMBER_VERBS: Final[tuple[Verb[Any], ...]] = tuple(
+    value for value in list(globals().values()) if isinstance(value, Verb)
+)

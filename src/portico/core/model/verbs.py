@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 from portico.core.model.certificate_verbs import CERTIFICATE_VERBS
 from portico.core.model.machine_verbs import MACHINE_VERBS
 from portico.core.model.member_verbs import MEMBER_VERBS
+from portico.core.model.nginx_verbs import NGINX_VERBS
 from portico.core.model.verb import QUICK_TIMEOUT, Argument, Verb
 
 if TYPE_CHECKING:
-    from portico.core.model.cluster_views import ClusterView, StoreChangeView
-    from portico.core.model.nginx_views import NginxBuildsView
     from portico.core.model.traffic_views import TrafficSeriesView
     from portico.core.model.views import (
         ChangeView,
@@ -141,12 +140,6 @@ UP: Final[Verb[ChangeView]] = Verb(
     request="DocumentRequest",
     query=_SHARED_QUERY,
 )
-TAKE_SHARED: Final[Verb[ChangeView]] = Verb(
-    "take_shared",
-    "POST",
-    "/v1/cluster/up",
-    "Apply on this machine what is in force in the cluster's store.",
-)
 DOWN: Final[Verb[ChangeView]] = Verb(
     "down",
     "POST",
@@ -266,53 +259,6 @@ UPGRADE: Final[Verb[ChangeView]] = Verb(
     "POST",
     "/v1/upgrade",
     "Switch nginx to the installed program without losing a request.",
-)
-CLUSTER: Final[Verb[ClusterView]] = Verb(
-    "cluster",
-    "GET",
-    "/v1/cluster",
-    "Show the machines of the cluster, and whether its store is followed.",
-    "ClusterView",
-    seconds=QUICK_TIMEOUT,
-)
-ACCEPT_STORE: Final[Verb[StoreChangeView]] = Verb(
-    "accept_store",
-    "POST",
-    "/v1/cluster/accept",
-    "Follow the store of the cluster as it is, although it differs from the copy on this machine.",
-    "StoreChangeView",
-    request="StoreRequest",
-    seconds=QUICK_TIMEOUT,
-)
-RESTORE_STORE: Final[Verb[StoreChangeView]] = Verb(
-    "restore_store",
-    "POST",
-    "/v1/cluster/restore",
-    "Fill the store of the cluster from the copy on this machine.",
-    "StoreChangeView",
-    request="StoreRequest",
-)
-NGINX: Final[Verb[NginxBuildsView]] = Verb(
-    "nginx",
-    "GET",
-    "/v1/nginx",
-    "Show the nginx in use, what it can do, and the others of this machine.",
-    "NginxBuildsView",
-)
-USE_NGINX: Final[Verb[ChangeView]] = Verb(
-    "use_nginx",
-    "POST",
-    "/v1/nginx/use",
-    "Select the nginx to use, and switch to it without losing a request.",
-    request="NginxUseRequest",
-)
-INHERIT: Final[Verb[VersionView]] = Verb(
-    "inherit",
-    "POST",
-    "/v1/nginx/inherit",
-    "Serve the next configuration on the listening sockets of another nginx.",
-    "VersionView",
-    request="NginxInheritRequest",
 )
 HISTORY: Final[Verb[Sequence[RevisionView]]] = Verb(
     "history",
@@ -435,5 +381,6 @@ VERBS: Final[tuple[Verb[Any], ...]] = (
     *CERTIFICATE_VERBS,
     *MACHINE_VERBS,
     *MEMBER_VERBS,
+    *NGINX_VERBS,
 )
 """In the order above, which is also that of commands in `portico --help`."""
