@@ -21,7 +21,8 @@ from portico.core.render.challenge import pending_tokens
 from portico.engine.certificates.issued_files import IssuedFiles
 from portico.engine.changes import Changes
 from portico.engine.control.convergence import Convergence
-from portico.engine.control.operations import MachineDraining, Operations
+from portico.engine.control.members import MachineDraining
+from portico.engine.control.operations import Operations
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.engine.instances.timetable import Timetable

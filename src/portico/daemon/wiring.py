@@ -17,15 +17,12 @@ from typing import TYPE_CHECKING, Final
 
 from portico.adapters.certificates.issuing import CertificateChild
 from portico.adapters.certificates.trust import TrustStores
-from portico.adapters.discovery.responder import Responder
 from portico.adapters.disks.room import MountedDisks
 from portico.adapters.files.watcher import NotifiedFiles
 from portico.adapters.hooks.runner import HookRunner
 from portico.adapters.lineages.disk import DiskLineages
 from portico.adapters.lineages.pem_files import DiskPemFiles
 from portico.adapters.logs.files import FileLogs
-from portico.adapters.nginx.generations import discovery_of
-from portico.adapters.nginx.processes import users_of
 from portico.adapters.nginx.program import NginxProgram
 from portico.adapters.nginx.workers import user_of_workers
 from portico.adapters.notifications.sender import Sender
@@ -58,7 +55,14 @@ from portico.daemon.late import (
     shared_of,
     sharing_of,
 )
-from portico.daemon.machine import Mode, secret_of, this_daemon, this_machine, usable_cores
+from portico.daemon.machine import (
+    Mode,
+    open_discovery,
+    secret_of,
+    this_daemon,
+    this_machine,
+    usable_cores,
+)
 from portico.daemon.members import connect_members
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
 from portico.engine.certificates.assembly import CertificateParts, assemble_certificates
@@ -94,10 +98,6 @@ from portico.errors import PorticoError
 from portico.ports.clock import Clock
 from portico.system.home import Home
 from portico.system.launcher import start_program_of
-from portico.system.names import (
-    own_loopbacks,
-    unprivileged_from,
-)
 
 if TYPE_CHECKING:
     from portico.api.dashboard.listener import DashboardListener
@@ -110,8 +110,6 @@ log = logging.getLogger(__name__)
 
 STARTS_PER_CORE: Final = 4
 """Programs that may be starting at a time: enough where each waits now and then for something."""
-DISCOVERY_PORT: Final = "discovery_port"
-"""Setting of a Portico that did not yet note in a generation where its files ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +161,7 @@ async def assemble(
     tasks, safe_mode = Tasks(group, troubles, clock), SafeMode(deaths, troubles)
     start_program = start_program_of(os.environ)  # noqa: TID251 - set by our own unit
     ports, logs = LinuxPorts(clock), FileLogs(home.logs)
-    discovery = await _discovery(home, state, clock)
+    discovery = await open_discovery(home, state, clock)
     nginx = NginxProgram(
         home,
         ports,
@@ -387,25 +385,3 @@ def _report_failure(troubles: Troubles, step: Step, error: Exception) -> None:
         troubles.report(str(step), str(error), of=of)
     else:
         troubles.unforeseen(str(step), str(step), error, of=of)
-
-
-async def _discovery(home: Home, state: SqliteState, clock: Clock) -> Responder:
-    own, folder = own_loopbacks(home.path), home.nginx.resolve()
-    remembered = await asyncio.to_thread(discovery_of, folder)
-    if not remembered and (port := state.setting(DISCOVERY_PORT)):
-        remembered = f"{own[0]}:{port}"
-    responder = await Responder.open(
-        clock,
-        remembered,
-        own,
-        below=unprivileged_from() if os.geteuid() == 0 else 0,
-        users=partial(users_of, folder),
-    )
-    if remembered and responder.address != remembered:
-        log.warning(
-            "cannot answer nginx on %s: another program took that port; answering on %s, for "
-            "the next nginx",
-            remembered,
-            responder.address,
-        )
-    return responder

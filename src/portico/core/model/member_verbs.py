@@ -1,4 +1,4 @@
-"""What can be asked of the daemon about the store of a cluster and its members, as in `verbs.py`."""
+"""What can be asked of the daemon about the store of a cluster and its members, as in verbs.py."""
 
 from __future__ import annotations
 

@@ -1,12 +1,28 @@
-"""What an operator can ask about the members of a cluster: a part of `Operations`."""
+"""What an operator can ask about a cluster, its store and its members: a part of `Operations`."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
+from portico.core.model.cluster_views import ClusterView, StoreChangeView
 from portico.core.model.event import Requester
 from portico.core.model.member_views import ClusterRequest, MembershipView, TokenView
+from portico.core.model.views import ChangeView
 from portico.errors import Refused
+
+
+class MachineDraining(Protocol):
+    def drain(self, who: Requester) -> ChangeView: ...
+
+    def undrain(self, who: Requester) -> ChangeView: ...
+
+
+class SharedStore(Protocol):
+    def view(self) -> ClusterView: ...
+
+    async def accept(self, *, act: bool, who: Requester) -> StoreChangeView: ...
+
+    async def restore(self, *, act: bool, who: Requester) -> StoreChangeView: ...
 
 
 class Founding(Protocol):
@@ -24,10 +40,39 @@ class Membership(Protocol):
 
 
 class MemberOperations:
+    draining: MachineDraining | None = None
+    """None on a machine that is in no cluster. Its parts stand on these operations."""
+    shared: SharedStore | None = None
+    """None where the cluster has no store."""
     founding: Founding | None = None
     """None on a machine that is in a cluster."""
     membership: Membership | None = None
     """None on a machine that is in no cluster with a store."""
+
+    def drain(self, who: Requester) -> ChangeView:
+        return self._in_cluster("drain").drain(who)
+
+    def undrain(self, who: Requester) -> ChangeView:
+        return self._in_cluster("undrain").undrain(who)
+
+    def _in_cluster(self, what: str) -> MachineDraining:
+        if self.draining is None:
+            raise Refused(f"cannot {what} this machine: it is in no cluster")
+        return self.draining
+
+    def cluster(self) -> ClusterView:
+        return self._with_store().view()
+
+    async def accept_store(self, who: Requester, *, act: bool = False) -> StoreChangeView:
+        return await self._with_store().accept(act=act, who=who)
+
+    async def restore_store(self, who: Requester, *, act: bool = False) -> StoreChangeView:
+        return await self._with_store().restore(act=act, who=who)
+
+    def _with_store(self) -> SharedStore:
+        if self.shared is None:
+            raise Refused("this machine is in no cluster with a store; nothing was changed")
+        return self.shared
 
     async def create_cluster(self, request: ClusterRequest) -> MembershipView:
         if self.founding is None:

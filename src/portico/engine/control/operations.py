@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from portico.core.model.app import MAX_INSTANCES
-from portico.core.model.cluster_views import ClusterView, StoreChangeView
 from portico.core.model.event import Requester
 from portico.core.model.instance import LEAVING_STATES
 from portico.core.model.names import InstanceId
@@ -47,20 +45,6 @@ from portico.ports.certificates import Certificates
 from portico.ports.dashboard import Dashboard
 from portico.ports.files import Logs
 from portico.ports.traffic import Traffic
-
-
-class MachineDraining(Protocol):
-    def drain(self, who: Requester) -> ChangeView: ...
-
-    def undrain(self, who: Requester) -> ChangeView: ...
-
-
-class SharedStore(Protocol):
-    def view(self) -> ClusterView: ...
-
-    async def accept(self, *, act: bool, who: Requester) -> StoreChangeView: ...
-
-    async def restore(self, *, act: bool, who: Requester) -> StoreChangeView: ...
 
 
 class Operations(Reading, MemberOperations):
@@ -109,11 +93,6 @@ class Operations(Reading, MemberOperations):
         self._down = Down(engine, changes, in_force, convergence)
         self._revisions = Revisions(engine, self._projects)
 
-        self.draining: MachineDraining | None = None
-        """None on a machine that is in no cluster. Its parts stand on these."""
-        self.shared: SharedStore | None = None
-        """None where the cluster has no store."""
-
     # Changing what is wanted
 
     async def trust(self, *, remove: bool) -> TrustView:
@@ -153,31 +132,6 @@ class Operations(Reading, MemberOperations):
 
     async def take_shared(self, who: Requester) -> ChangeView:
         raise Refused(f"cannot take a file for {who}: this machine is in no cluster with a store")
-
-    def drain(self, who: Requester) -> ChangeView:
-        return self._in_cluster("drain").drain(who)
-
-    def undrain(self, who: Requester) -> ChangeView:
-        return self._in_cluster("undrain").undrain(who)
-
-    def _in_cluster(self, what: str) -> MachineDraining:
-        if self.draining is None:
-            raise Refused(f"cannot {what} this machine: it is in no cluster")
-        return self.draining
-
-    def cluster(self) -> ClusterView:
-        return self._with_store().view()
-
-    async def accept_store(self, who: Requester, *, act: bool = False) -> StoreChangeView:
-        return await self._with_store().accept(act=act, who=who)
-
-    async def restore_store(self, who: Requester, *, act: bool = False) -> StoreChangeView:
-        return await self._with_store().restore(act=act, who=who)
-
-    def _with_store(self) -> SharedStore:
-        if self.shared is None:
-            raise Refused("this machine is in no cluster with a store; nothing was changed")
-        return self.shared
 
     async def use_nginx(self, program: str, who: Requester) -> ChangeView:
         return await self._nginx_programs.use(program, who)
