@@ -223,7 +223,7 @@ def for_all_machines(  # noqa: PLR0913, PLR0917 - it stands before all that can 
     standing = Standing(shared, engine.state, engine.clock)
     work = OwnWork(engine, operations, changes, preparation)
     turns = Turns(shared, standing, vault, work, engine.clock, engine.troubles)
-    shared.beside["changes of the cluster"] = turns
+    shared.repeated["changes of the cluster"] = turns
     timetable.claim = ScheduledRuns(engine, shared).claim
     stands_before = ClusterOperations(
         engine, operations, changes, preparation, shared, standing, vault
@@ -250,7 +250,7 @@ def machines_listener(
     from portico.engine.cluster.reports import MachineReports  # noqa: PLC0415
 
     member = Member(engine, neighbourhood, partial(certificate_end, home))
-    operations.others = MachineReports(
+    operations.other_machines = MachineReports(
         neighbourhood, member, neighbourhood.port, engine.clock, shared
     )
     answers = AnswersToMachines(operations, member, engine.clock.monotonic)

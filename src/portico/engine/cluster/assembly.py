@@ -65,7 +65,7 @@ class Shared:
         """The change of all machines that is under way; empty for none."""
         self.is_waited_for = True
         """Whether the others count on the daemon; not after `down --all`, when it may exit."""
-        self.beside: dict[str, Beat] = {}
+        self.repeated: dict[str, Beat] = {}
         """What is started with it, by what a problem of it is of."""
         self.take: Callable[[], Awaitable[None]] | None = None
         """What else a machine that has joined just now has to have before it serves."""
@@ -85,7 +85,7 @@ class Shared:
         tasks.repeat("the cluster's store", self.following.look, self.following.pause)
         tasks.repeat("session in the cluster's store", self.session.look, self.session.pause)
         tasks.repeat("the machines of the cluster", self._membership.look, self._membership.pause)
-        for subject, beat in self.beside.items():
+        for subject, beat in self.repeated.items():
             tasks.repeat(subject, beat.look, beat.pause)
 
     async def end(self) -> None:

@@ -99,7 +99,7 @@ class Reading(CertificateOperations):
         self._preparation, self._in_force, self._report = preparation, in_force, report
         self._nginx_programs, self._traffic = nginx_programs, traffic
         self._output, self._edited = Output(engine, logs), edited
-        self.others: OtherMachines | None = None
+        self.other_machines: OtherMachines | None = None
         """None on a machine that is in no cluster. Its parts stand on these."""
 
     async def status(self, app: str | None = None, folder: str | None = None) -> StatusView:
@@ -310,7 +310,7 @@ class Reading(CertificateOperations):
 
     async def machines(self, machine: str | None = None) -> list[MachineView]:
         """The other ones. A machine that does not answer is one of them, too."""
-        return await self.others.views(machine) if self.others else []
+        return await self.other_machines.views(machine) if self.other_machines else []
 
     async def member(self) -> MachineFactsView:
         return await self._in_any_cluster().member()
@@ -320,14 +320,14 @@ class Reading(CertificateOperations):
 
     def _other(self, machine: str | None) -> OtherMachines | None:
         """What asks it, if another machine is meant. Refused where there are none."""
-        if not machine or (self.others and not self.others.is_other(machine)):
+        if not machine or (self.other_machines and not self.other_machines.is_other(machine)):
             return None
         return self._in_any_cluster()
 
     def _in_any_cluster(self) -> OtherMachines:
-        if self.others is None:
+        if self.other_machines is None:
             raise Refused("this machine is in no cluster")
-        return self.others
+        return self.other_machines
 
     async def nginx(self) -> NginxBuildsView:
         return await self._nginx_programs.view()
