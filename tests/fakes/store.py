@@ -10,9 +10,11 @@ from portico.core.model.stored import (
     Changes,
     Compare,
     MemberHealth,
+    Permission,
     Put,
     Snapshot,
     StoredItem,
+    StoreUser,
     Write,
 )
 from portico.ports.clock import Clock
@@ -28,6 +30,8 @@ class FakeStore:
         self._changed = asyncio.Event()
         self._sessions: dict[int, tuple[int, float]] = {}
         self._last_session = self._starts = 0
+        self.users: dict[str, Sequence[Permission]] = {}
+        """What each may do, which is not enforced."""
         self.trouble = ""
         """Why nothing can be asked; empty if it can."""
 
@@ -85,6 +89,17 @@ class FakeStore:
     async def end_session(self, session: int) -> None:
         self._assert_available()
         self._end(session)
+
+    async def has_users(self) -> bool:
+        return True
+
+    async def add_user(self, user: StoreUser, permissions: Sequence[Permission]) -> None:
+        self._assert_available()
+        self.users[user.name] = permissions
+
+    async def remove_user(self, name: str) -> None:
+        self._assert_available()
+        self.users.pop(name, None)
 
     async def close(self) -> None: ...
 

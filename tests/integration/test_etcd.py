@@ -17,7 +17,8 @@ import pytest
 from portico.adapters.store.etcd.gateway import Gateway
 from portico.adapters.store.etcd.store import EtcdStore
 from portico.core.model.cluster import machine_host
-from portico.core.model.stored import Put, StoreAddress
+from portico.core.model.stored import ABSENT, Compare, Put, StoreAddress, StoreUser
+from portico.core.planning.store_permissions import machine_permissions
 from portico.errors import Failed
 from portico.ports.store import OutcomeUnknown, StoreUnavailable, WatchEnded
 from portico.system.clock import SystemClock
@@ -266,6 +267,57 @@ def test_a_user_is_authenticated_again_when_its_token_is_no_longer_valid(tmp_pat
 
         run(unknown, StoreAddress(one.urls, user="m1", password="wrong"))
         run(unknown, StoreAddress(one.urls))
+
+
+def test_a_machine_may_not_write_what_is_another_machines(tmp_path):
+    def user(name: str) -> StoreUser:
+        return StoreUser(name, f"secret of {name}")
+
+    def to(name: str) -> StoreAddress:
+        return StoreAddress(one.urls, user=name, password=user(name).password)
+
+    async def work(root: EtcdStore) -> None:
+        assert await root.has_users()
+        for _ in range(2):  # as where an answer was lost
+            await root.add_user(user("keeper"), [])
+        async with opened(to("keeper")) as keeper, opened(to("m1")) as m1:
+            for name in ("m1", "m2"):
+                for _ in range(2):
+                    await keeper.add_user(user(name), machine_permissions("6a1c", name))
+            for key in ("present/m2", "progress/m2"):
+                await put(keeper, b"m2", prefix + key)
+            session = await m1.open_session(60)
+            for key in ("present/m1", "turn"):
+                await m1.transaction(
+                    [Compare(prefix + key, ABSENT)], [Put(prefix + key, b"", session)]
+                )
+            after = await put(m1, b"m1", prefix + "progress/m1") or 0
+            assert len((await m1.snapshot(prefix)).items) == 5
+            async with aclosing(m1.watch(prefix, after - 1)) as changes:
+                assert (await anext(changes)).items.keys() == {prefix + "progress/m1"}
+            for key in (prefix + "present/m2", prefix + "progress/m2", f"{PREFIX}6a1d/turn"):
+                with pytest.raises(Failed, match="does not permit this to m1; nothing was"):
+                    await put(m1, b"m1", key)
+            with pytest.raises(Failed, match="does not permit this to m1"):
+                await m1.add_user(user("m3"), [])
+            await m1.end_session(session)
+            for _ in range(2):
+                await keeper.remove_user("m1")
+            with pytest.raises(StoreUnavailable, match="refuses user 'm1'"):
+                await put(m1, b"m1", prefix + "progress/m1")
+        assert "m1" not in one.ctl("role", "list", "--user", "root:secret of root").split()
+
+    prefix = f"{PREFIX}6a1c/"
+    with etcd(tmp_path / "rights", 1, "--bcrypt-cost", "4") as one:
+
+        async def without(store: EtcdStore) -> None:
+            assert not await store.has_users()
+
+        run(without, to("root"))
+        one.ctl("user", "add", "root:secret of root")
+        one.ctl("user", "grant-role", "root", "root")
+        one.ctl("auth", "enable")
+        run(work, to("root"))
 
 
 def test_a_transaction_whose_answer_is_lost_is_neither_done_nor_refused(three):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
 from portico.system.cluster_identity import MachineIdentity, read_identity
+from portico.system.cluster_store import read_store
 from portico.system.home import Home
 from tests import etcd as harness
 from tests.cluster import SITE, Machine, Machines, needs_root
@@ -29,6 +31,7 @@ instances = 1
 [sites."{SITE}"]
 app = "web"
 """
+PASSWORD = "of the operator"
 ETCD = "https://10.0.0.1:2379"
 
 
@@ -43,15 +46,47 @@ def machines() -> Iterator[Machines]:
         one.done("cluster", "etcd", "m1=10.0.0.1")
         member = configured_member(one.folder / "etcd/m1", one.root / "data", one.network.words)
         stack.enter_context(member)
-        eventually(lambda: is_created(one))
+        eventually(lambda: ctl(one, "user", "add", f"root:{PASSWORD}"))
+        (one.folder / "password").write_text(PASSWORD)
+        assert "Run `etcdctl auth enable`" in created(one).stderr
+        assert ctl(one, "user", "grant-role", "root", "root")
+        assert ctl(one, "auth", "enable")
+        assert created(one).returncode == 0
         yield machines
 
 
-def is_created(one: Machine) -> bool:
-    """Once etcd answers."""
-    created = one.portico("cluster", "init", "m1", "--address", "10.0.0.1", "--etcd", ETCD)
-    assert created.returncode == 0 or "cannot reach the store" in created.stderr, created
-    return created.returncode == 0
+def created(one: Machine) -> subprocess.CompletedProcess[str]:
+    user = ("--user", "root", "--password-file", str(one.folder / "password"))
+    return one.portico("cluster", "init", "m1", "--address", "10.0.0.1", "--etcd", ETCD, *user)
+
+
+def ctl(one: Machine, *command: str) -> str:
+    """What etcdctl says with the certificate of the member, if it is done."""
+    pki = one.folder / "etcd/m1"
+    pair = ("--cert", pki / "member.pem", "--key", pki / "member.key")
+    tls = ("--cacert", pki / "authority.pem", *pair)
+    result = subprocess.run(
+        [*one.network.words, "etcdctl", "--endpoints", ETCD, *tls, *command],
+        check=False,
+        env=harness.ENVIRON,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return result.stdout if result.returncode == 0 else ""
+
+
+def users(one: Machine) -> set[str]:
+    """Of the machines, in etcd."""
+    names = ctl(one, "user", "list", "--user", f"root:{PASSWORD}").split()
+    return {name for name in names if name.count(".") == len(("cluster", "machine", "serial"))}
+
+
+def user_of(machine: Machine) -> str:
+    store = read_store(Home(machine.home))
+    assert store
+    assert store.password != PASSWORD
+    return store.user
 
 
 def token(machine: Machine, *words: str) -> str:
@@ -125,14 +160,17 @@ def test_machines_join_by_a_token_are_replaced_removed_and_leave(machines: Machi
     one.done("cluster", "remove", "m3", "--force")
     eventually(lambda: answer_to(third, one) == answer_to(third, two) == 403)
     eventually(lambda: reach_each_other(one, two))
+    assert users(one) == {user_of(one), user_of(two)}
 
     before = identity(two)
     two.done("cluster", "join", at_one, "--token", token(one, "--replace", "m2"), "m2")
     assert identity(two).certificate != before.certificate
     eventually(lambda: answer_to(before, one) == 403)
+    assert users(one) == {user_of(one), user_of(two)}
     eventually(lambda: reach_each_other(one, two))
     assert "portico down --all" in two.portico("cluster", "leave").stderr
     two.done("down", "--all")
     two.done("cluster", "leave")
     assert not Home(two.home).cluster.exists()
     eventually(lambda: one.status()["neighbours"] == [])
+    assert users(one) == {user_of(one)}

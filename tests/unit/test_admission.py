@@ -14,12 +14,21 @@ import pytest
 from portico.core.model.event import Requester
 from portico.core.model.joining import JoinAnswer, JoinRequest, Token
 from portico.core.model.member_views import ClusterRequest
-from portico.core.model.shared import CLUSTER_KEY, ClusterRecord, SharedMachine, encoded
-from portico.core.model.stored import Compare, Put, Write
+from portico.core.model.shared import (
+    CLUSTER_KEY,
+    KEEPER_KEY,
+    ClusterRecord,
+    Keeper,
+    SharedMachine,
+    encoded,
+)
+from portico.core.model.stored import Compare, Put, StoreUser, Write
 from portico.core.planning.members import member_list
+from portico.core.planning.store_permissions import machine_permissions
 from portico.engine.cluster.admission import SEALED_AUTHORITY_KEY, Admission
 from portico.engine.cluster.following import Following
 from portico.engine.cluster.founding import Founding
+from portico.engine.cluster.machine_users import MachineUsers
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, NotFound, PorticoError, Refused
 from portico.ports.machine_signing import SignedMachine
@@ -67,7 +76,16 @@ class Member:
         engine = SimpleNamespace(
             intent=self, events=SimpleNamespace(note=lambda *_: None), clock=clock
         )
-        self.admission = Admission(engine, self, self, FakeVault(), Signing(), home)
+        vault = FakeVault()
+        self.asked_by: list[str] = []
+        """Names of users by whom the store was opened."""
+
+        def open_as(user: StoreUser) -> FakeStore:
+            self.asked_by.append(user.name)
+            return store
+
+        self.users = MachineUsers(self, vault, open_as)
+        self.admission = Admission(engine, self, self, vault, Signing(), self.users, home)
 
     async def serve_members(self) -> None: ...
 
@@ -243,6 +261,49 @@ def test_a_machine_is_removed_by_another_one_or_leaves(run):
     run(work)
 
 
+def test_each_certificate_has_a_user_of_its_own_in_a_store_that_has_users(run):
+    def users(store: FakeStore) -> set[str]:
+        return {name.removeprefix(f"portico.{CLUSTER}.") for name in store.users}
+
+    async def work(one: Member, two: Member) -> None:
+        keeper = encoded(Keeper(user="keeper", password="secret"))
+        sealed = await FakeVault().seal(KEEPER_KEY, keeper)
+        await one.transaction([], [Put(KEEPER_KEY, sealed)])
+        await settle()
+        access = (await one.join(await one.token(), "m3", 3)).store
+        assert access.user == f"portico.{CLUSTER}.m3.11"
+        assert access.password not in {"", STORE.password}
+        assert users(one.store) == {"m3.11"}
+        tokens = await one.token(), await two.token()
+        joins = one.join(tokens[0], "m4", 4), two.join(tokens[1], "m4", 5)
+        await asyncio.gather(*joins, return_exceptions=True)
+        serial = one.machines["m4"]
+        assert users(one.store) == {"m3.11", f"m4.{serial}"}  # none of the one that was refused
+        await one.join(await one.token("m3"), "m3", 3)
+        assert users(one.store) == {f"m3.{one.machines['m3']}", f"m4.{serial}"}
+        for machine in ("m3", "m4"):
+            await two.admission.remove_machine(machine, WHO)
+        assert users(one.store) == set()
+        assert set(two.asked_by) == {"keeper"}
+
+    run(work)
+
+
+def test_who_restores_the_store_may_write_the_keys_of_all_machines(run):
+    async def work(one: Member, two: Member) -> None:
+        async with one.users.writer() as store:
+            assert store is one.store
+        assert one.asked_by == []
+        keeper = encoded(Keeper(user="keeper", password="secret"))
+        sealed = await FakeVault().seal(KEEPER_KEY, keeper)
+        await two.transaction([], [Put(KEEPER_KEY, sealed)])
+        await settle()
+        async with one.users.writer():
+            assert one.asked_by == ["keeper"]
+
+    run(work)
+
+
 def test_without_the_store_nothing_is_promised(run):
     async def work(one: Member, two: Member) -> None:
         token = await one.token()
@@ -258,10 +319,10 @@ def test_without_the_store_nothing_is_promised(run):
 def test_a_second_cluster_in_a_store_has_to_be_asked_for(tmp_path: Path):
     async def work() -> None:
         store = FakeStore(FakeClock())
-        founding = Founding(lambda _: store)
+        founding = Founding(lambda _: store, lambda _: FakeVault())
         write_store(tmp_path, STORE)
 
-        async def create(cluster: str, **more: bool) -> None:
+        async def create(cluster: str, **more: object) -> None:
             place = {"name": "m1", "address": "10.0.0.1", "folder": str(tmp_path), "serial": "1"}
             await founding.create(ClusterRequest(cluster=cluster, **place, **more))
 
@@ -271,6 +332,12 @@ def test_a_second_cluster_in_a_store_has_to_be_asked_for(tmp_path: Path):
         with pytest.raises(Refused, match="etcd has the data of cluster one; nothing was changed"):
             await create("two")
         await create("two", another=True)
+        with pytest.raises(Refused, match="has a cluster two already"):
+            await create("two", another=True, user="root")
+        assert store.users == {}
+        await create("four", another=True, user="root")
+        assert store.users == {"portico.four.1": [], "m": machine_permissions("four", "m1")}
+        assert store.peek(f"/portico/four/{KEEPER_KEY}")
         store.fail("connection refused")
         with pytest.raises(PorticoError, match="connection refused"):
             await create("three")

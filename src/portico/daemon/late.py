@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from portico.adapters.acme.authorities import Authorities
     from portico.api.dashboard.listener import DashboardListener
     from portico.api.machines_listener import MachinesListener
+    from portico.core.model.stored import StoreAddress
     from portico.engine.cluster.assembly import Shared
     from portico.engine.cluster.certificates import SharedCertificates
     from portico.engine.cluster.neighbourhood import Neighbourhood
@@ -145,24 +146,31 @@ def shared_of(
         if neighbourhood is None or not (home.cluster / "store.json").exists():
             return None
         from portico.adapters.store.etcd.store import EtcdStore  # noqa: PLC0415 - few have one
-        from portico.core.model.stored import StoreAddress, endpoint  # noqa: PLC0415
         from portico.engine.cluster.assembly import Shared  # noqa: PLC0415
-        from portico.system.cluster_store import read_store  # noqa: PLC0415
 
-        if (file := read_store(home)) and (own := own_machine(home)):
-            address = StoreAddress(
-                [endpoint(each, plain=file.plain) for each in file.endpoints],
-                own.authority,
-                own.certificate,
-                own.key,
-                file.user,
-                file.password,
-            )
+        if (address := store_address(home)) and (own := own_machine(home)):
             store = EtcdStore(address, engine.clock)
             shared = Shared(engine, in_force, own.cluster, own.name, store, thumbprint)
             neighbourhood.absent = shared.absent
             return shared
     return None
+
+
+def store_address(home: Home) -> StoreAddress | None:
+    """How this machine reaches the store of its cluster. Raises Failed, Refused."""
+    from portico.core.model.stored import StoreAddress, endpoint  # noqa: PLC0415 - few have one
+    from portico.system.cluster_store import read_store  # noqa: PLC0415
+
+    if (file := read_store(home)) is None or (own := own_machine(home)) is None:
+        return None
+    return StoreAddress(
+        [endpoint(each, plain=file.plain) for each in file.endpoints],
+        own.authority,
+        own.certificate,
+        own.key,
+        file.user,
+        file.password,
+    )
 
 
 def sharing_of(

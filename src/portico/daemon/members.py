@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from portico.core.model.neighbour import join_socket
-from portico.daemon.late import late
+from portico.daemon.late import late, store_address
 from portico.engine.control.operations import Operations
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
@@ -17,15 +18,19 @@ from portico.system.home import Home
 
 if TYPE_CHECKING:
     from portico.api.join_listener import JoinListener
+    from portico.core.model.stored import StoreUser
     from portico.engine.cluster.assembly import Shared
     from portico.engine.cluster.founding import Founding
 
 
 def founding_of(clock: Clock) -> Founding:
     from portico.adapters.store.etcd.store import EtcdStore  # noqa: PLC0415 - asked once
+    from portico.adapters.vault.children import ChildVault  # noqa: PLC0415
     from portico.engine.cluster.founding import Founding  # noqa: PLC0415
 
-    return Founding(lambda address: EtcdStore(address, clock))
+    return Founding(
+        lambda address: EtcdStore(address, clock), lambda key: ChildVault(sys.executable, key)
+    )
 
 
 def connect_members(
@@ -44,12 +49,23 @@ def connect_members(
             operations.founding = late(partial(founding_of, engine.clock))
         return None
     operations.shared = shared
-    from portico.adapters.vault.children import ChildVault  # noqa: PLC0415 - few have a store
+    from portico.adapters.store.etcd.store import EtcdStore  # noqa: PLC0415 - few have a store
+    from portico.adapters.vault.children import ChildVault  # noqa: PLC0415
     from portico.api.join_listener import JoinListener  # noqa: PLC0415
     from portico.engine.cluster.admission import Admission  # noqa: PLC0415
+    from portico.engine.cluster.machine_users import MachineUsers  # noqa: PLC0415
     from portico.system.cluster_store import KEY_FILE  # noqa: PLC0415
 
     vault = ChildVault(sys.executable, str(home.cluster / KEY_FILE))
-    admission = Admission(engine, in_force, shared, vault, signing, home)
+
+    def open_as(user: StoreUser) -> EtcdStore:
+        address = store_address(home)
+        assert address is not None  # noqa: S101 - this daemon has a store
+        its = replace(address, user=user.name, password=user.password)
+        return EtcdStore(its, engine.clock)
+
+    users = MachineUsers(shared, vault, open_as)
+    shared.recovery.writer = users.writer
+    admission = Admission(engine, in_force, shared, vault, signing, users, home)
     operations.membership = admission
     return JoinListener(admission, join_socket(str(home.path)))

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
-from portico.core.model.stored import Changes, Compare, MemberHealth, Snapshot, Write
+from portico.core.model.stored import (
+    Changes,
+    Compare,
+    MemberHealth,
+    Permission,
+    Snapshot,
+    StoreUser,
+    Write,
+)
 from portico.errors import Failed
 
 
@@ -79,3 +87,18 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Close connections. Sessions go on until their time is up."""
+
+
+class AdministeredStore(Store, Protocol):
+    """By a user who may create others. Each call may be repeated, and does then what is left."""
+
+    async def has_users(self) -> bool:
+        """Whether it asks who someone is. Raises StoreUnavailable."""
+
+    async def add_user(self, user: StoreUser, permissions: Sequence[Permission]) -> None:
+        """With these permissions alone; with none of them it may do everything. Raises
+        StoreUnavailable, and Failed where that is not permitted.
+        """
+
+    async def remove_user(self, name: str) -> None:
+        """With its permissions. Raises as `add_user` does."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from pathlib import Path
-from secrets import token_bytes
+from secrets import token_bytes, token_hex
 from typing import TYPE_CHECKING
 
 from portico.cli.cluster.invitation import Invitation, write_invitation
@@ -13,6 +14,7 @@ from portico.cli.cluster.prepared_authority import prepared_authority, remove_pr
 from portico.cli.cluster.restarting import restart_daemon
 from portico.core.model.cluster import machine_host
 from portico.core.model.member_verbs import CREATE_CLUSTER
+from portico.core.planning.store_permissions import machine_user_name
 from portico.errors import Refused
 from portico.system.clock import SystemClock
 from portico.system.cluster_identity import (
@@ -56,7 +58,7 @@ def init_with_store(
     client = session.client(start=True)
     with new_cluster_folder(session.home) as folder:
         serial = _write_first(folder, authority, name)
-        write_store(folder, store)
+        write_store(folder, _own_access(store, authority.cluster, name, serial))
         write_cluster_key(folder, token_bytes(KEY_SIZE))
         client.ask(
             CREATE_CLUSTER,
@@ -67,15 +69,31 @@ def init_with_store(
             labels=place.labels,
             folder=str(folder),
             serial=serial,
+            user=store.user,
+            password=store.password,
             another=another,
         )
     remove_prepared_authority(session.home)
     restart_daemon(session)
     _report(session, authority, name)
     if not session.json:
+        if not store.user:
+            session.terminal.write_labelled(
+                "note",
+                "etcd is used without a user: whatever it accepts as a client can change what "
+                "the machines share",
+            )
         session.terminal.write(
             "next: portico up; then portico cluster token, for each other machine"
         )
+
+
+def _own_access(store: StoreFile, cluster: str, name: str, serial: str) -> StoreFile:
+    """By a user of this machine, where etcd has users: that of the operator is kept nowhere."""
+    if not store.user:
+        return store
+    user = machine_user_name(cluster, name, serial)
+    return replace(store, user=user, password=token_hex(32))
 
 
 def _assert_new(session: Session, name: str) -> MachineAuthority:

@@ -66,7 +66,11 @@ def options(parser: Parser) -> None:
     parser.add_argument(
         "--token", metavar="TOKEN", help="join: what `portico cluster token` has printed"
     )
-    parser.add_argument("--user", metavar="USER", help="init: user of etcd, such as root")
+    parser.add_argument(
+        "--user",
+        metavar="USER",
+        help="init: user of etcd with the role root, who creates one for each machine",
+    )
     parser.add_argument(
         "--password-file",
         metavar="FILE",

@@ -20,6 +20,10 @@ class ClusterRequest(View):
     serial: str = Field(
         description="Of its certificate, whose files are in a folder of that name."
     )
+    user: str = Field(
+        "", description="Of the store, who may create users; empty where it has none."
+    )
+    password: str = ""
     another: bool = Field(False, description="Also where etcd has the data of another cluster.")
 
 

@@ -35,6 +35,8 @@ THUMBPRINT_KEY: Final = "thumbprint"
 LEDGER: Final = "ledger/"
 FAILURES: Final = "failures/"
 RUNS: Final = "runs/"
+KEEPER_KEY: Final = "keeper"
+"""Sealed: the user of the store that creates and removes those of the machines."""
 
 
 def machine_key(name: str) -> str:
@@ -146,6 +148,13 @@ class Head(Record, frozen=True):
     """In force."""
     served: int = 0
     """The last one that all machines have served; 0 for none."""
+
+
+class Keeper(Record, frozen=True):
+    """`keeper`, once it is decrypted."""
+
+    user: str
+    password: str
 
 
 class Holder(Record, frozen=True):

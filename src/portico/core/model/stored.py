@@ -91,6 +91,22 @@ Write = Put | Delete
 
 
 @dataclass(frozen=True, slots=True)
+class Permission:
+    """What a user may do with a range of keys: read them, or read and write them."""
+
+    first: str
+    end: str = ""
+    """The first key after the range; empty for a range of one key."""
+    writes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUser:
+    name: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoreAddress:
     """How a store is reached. Files are paths of PEM files."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from secrets import token_hex
 from typing import Final
@@ -41,6 +41,7 @@ from portico.core.model.shared import (
 from portico.core.model.stored import ABSENT, Compare, Delete, Put, Write
 from portico.core.planning.joining import digest_of, reason_not_to_join
 from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.machine_users import MachineUsers
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.errors import Failed, NotFound, Refused
@@ -56,18 +57,20 @@ JOIN_TIMEOUT: Final = 25.0
 
 
 class Admission:
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what it stands on
         self,
         engine: Engine,
         in_force: InForce,
         shared: Shared,
         vault: Vault,
         signing: MachineSigning,
+        users: MachineUsers,
         home: Home,
     ) -> None:
         self._in_force = in_force
         self._intent, self._events, self._clock = engine.intent, engine.events, engine.clock
         self._shared, self._vault, self._signing, self._home = shared, vault, signing, home
+        self._users = users
         self._one_at_a_time = asyncio.Lock()
 
     # What operators ask
@@ -116,6 +119,7 @@ class Admission:
                 f"the daemon of {machine} runs; nothing was changed. Run `portico cluster leave` "
                 "there, or add --force"
             )
+        await self._users.remove(*self._user_names(machine))
         await self._delete(machine, revision)
         self._events.note("machine", machine, f"was removed by {who}")
         return self._view(machine)
@@ -132,6 +136,8 @@ class Admission:
         if machine in self._machines():
             await self._delete(machine, self._machine(machine))
             self._events.note("machine", machine, f"has left; {who} asked for it")
+        _, access = await asyncio.to_thread(self._access)
+        await self._users.remove(access.user)
         return self._view(machine)
 
     # What a machine asks that joins
@@ -161,14 +167,18 @@ class Admission:
         key = await self._authority_key()
         authority = await asyncio.to_thread(self._authority)
         signed = await self._signing.sign_machine(authority, key, request.request, request.name)
-        access = await asyncio.to_thread(self._access)
+        name, outdated = request.name, self._user_names(request.name)
+        cluster_key, access = await asyncio.to_thread(self._access)
+        if self._users.are_needed():
+            user = await self._users.add(name, signed.serial)
+            access = msgspec.structs.replace(access, user=user.name, password=user.password)
         record = SharedMachine(
             address=request.address,
             port=request.port,
             labels=request.labels,
             serial=signed.serial,
         )
-        name, used = request.name, msgspec.structs.replace(token, used=request.name)
+        used = msgspec.structs.replace(token, used=name)
         done = await self._shared.transaction(
             [
                 Compare(token_key(request.id), revision),
@@ -176,11 +186,19 @@ class Admission:
             ],
             [Put(machine_key(name), encoded(record)), Put(token_key(request.id), encoded(used))],
         )
+        await self._remove_users(name, outdated if done else [access.user])
         if done is None:
             raise Refused(
                 "the token was used, or the machine added, at the same moment; try again"
             )
-        return JoinAnswer(certificate=signed.certificate, cluster_key=access[0], store=access[1])
+        return JoinAnswer(certificate=signed.certificate, cluster_key=cluster_key, store=access)
+
+    async def _remove_users(self, machine: str, names: Sequence[str]) -> None:
+        """The machine has its answer also where this fails."""
+        try:
+            await self._users.remove(*names)
+        except Failed as error:
+            self._events.note("machine", machine, f"has a user in etcd that is not used: {error}")
 
     async def _assert_current(self) -> None:
         """A daemon that was just started may not have asked the store yet."""
@@ -204,6 +222,11 @@ class Admission:
             known = ", ".join(sorted(self._machines()))
             raise NotFound(f"there is no machine {name} in the cluster; its machines are {known}")
         return item.revision
+
+    def _user_names(self, name: str) -> Sequence[str]:
+        """Of its user in etcd, if there is such a machine."""
+        machine = self._machines().get(name)
+        return [self._users.name_of(name, machine.serial)] if machine else []
 
     def _token(self, token: str) -> tuple[JoinToken | None, int]:
         item = self._shared.following.item(token_key(token))

@@ -57,7 +57,7 @@ class Shared:
             machine, store, self.following, engine.troubles, engine.clock, self._presence
         )
         self._membership = Membership(engine, in_force, self.following, cluster, machine)
-        self._recovery = StoreRecovery(cluster, store, self.following, engine.events)
+        self.recovery = StoreRecovery(cluster, store, self.following, engine.events)
         self._thumbprint = thumbprint
         self.revisions: Callable[[], Mapping[str, int]] = dict
         """What the presence of this machine says is in force."""
@@ -103,10 +103,10 @@ class Shared:
         return frozenset(names - self.following.under(PRESENT).keys())
 
     async def accept(self, *, act: bool, who: Requester) -> StoreChangeView:
-        return await self._recovery.accept(act=act, who=who)
+        return await self.recovery.accept(act=act, who=who)
 
     async def restore(self, *, act: bool, who: Requester) -> StoreChangeView:
-        return await self._recovery.restore(act=act, who=who)
+        return await self.recovery.restore(act=act, who=who)
 
     def view(self) -> ClusterView:
         following = self.following

@@ -4,55 +4,75 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
 
 from portico.core.model.member_views import ClusterRequest, MembershipView
 from portico.core.model.shared import (
     CLUSTER_KEY,
+    KEEPER_KEY,
     SCHEMA,
     ClusterRecord,
+    Keeper,
     SharedMachine,
     encoded,
     machine_key,
 )
-from portico.core.model.stored import ABSENT, Compare, Put, StoreAddress
+from portico.core.model.stored import ABSENT, Compare, Put, StoreAddress, StoreUser, Write
 from portico.core.planning.mirroring import prefix_of
-from portico.errors import Failed, Refused
-from portico.ports.store import Store
+from portico.core.planning.store_permissions import keeper_name, machine_permissions
+from portico.errors import Failed, PorticoError, Refused
+from portico.ports.store import AdministeredStore, OutcomeUnknown, Store
+from portico.ports.vault import Vault
 from portico.system.cluster_identity import AUTHORITY, CERTIFICATE, KEY
-from portico.system.cluster_store import STORE, read_store_of
+from portico.system.cluster_store import KEY_FILE, STORE, StoreFile, read_store_of
 
 _RECORDS: Final = re.compile(r"/portico/([^/]+)/cluster")
 
 
+def _store_file(folder: Path) -> StoreFile:
+    if file := read_store_of(folder):
+        return file
+    raise Failed(f"there is no {folder / STORE}; nothing was changed")
+
+
 class Founding:
-    def __init__(self, open_store: Callable[[StoreAddress], Store]) -> None:
-        self._open_store = open_store
+    def __init__(
+        self,
+        open_store: Callable[[StoreAddress], AdministeredStore],
+        open_vault: Callable[[str], Vault],
+    ) -> None:
+        """`open_vault` is given the path of the cluster's key."""
+        self._open_store, self._open_vault = open_store, open_vault
 
     async def create(self, request: ClusterRequest) -> MembershipView:
         """Raises Refused and StoreUnavailable, with nothing changed, and OutcomeUnknown."""
         folder = Path(request.folder)
-        store = await asyncio.to_thread(self._store, folder, request.serial)
+        file = await asyncio.to_thread(_store_file, folder)
+        store = await asyncio.to_thread(self._store, folder, file, request)
         try:
             await self._assert_free(store, request)
-            await self._write(store, request)
+            if request.user:
+                own = StoreUser(file.user, file.password)
+                await self._write_with_users(store, request, own, folder)
+            else:
+                await self._write(store, request, [])
         finally:
             await store.close()
         return MembershipView(cluster=request.cluster, name=request.name)
 
-    def _store(self, folder: Path, serial: str) -> Store:
-        file = read_store_of(folder)
-        if file is None:
-            raise Failed(f"there is no {folder / STORE}; nothing was changed")
+    def _store(self, folder: Path, file: StoreFile, request: ClusterRequest) -> AdministeredStore:
+        """As it is open to the operator."""
         address = StoreAddress(
             file.endpoints,
             str(folder / AUTHORITY),
-            str(folder / serial / CERTIFICATE),
-            str(folder / serial / KEY),
-            file.user,
-            file.password,
+            str(folder / request.serial / CERTIFICATE),
+            str(folder / request.serial / KEY),
+            request.user,
+            request.password,
         )
         return self._open_store(address)
 
@@ -66,7 +86,33 @@ class Founding:
                 "creates another cluster there"
             )
 
-    async def _write(self, store: Store, request: ClusterRequest) -> None:
+    async def _write_with_users(
+        self, store: AdministeredStore, request: ClusterRequest, own: StoreUser, folder: Path
+    ) -> None:
+        """None of them is left where the cluster is not created."""
+        if not await store.has_users():
+            raise Refused(
+                "etcd does not ask for users, because its authentication is not enabled; nothing "
+                "was changed. Run `etcdctl auth enable`, or leave out --user"
+            )
+        keeper = Keeper(user=keeper_name(request.cluster, request.serial), password=token_hex(32))
+        vault = self._open_vault(str(folder / KEY_FILE))
+        sealed = await vault.seal(KEEPER_KEY, encoded(keeper))
+        try:
+            await store.add_user(StoreUser(keeper.user, keeper.password), [])
+            await store.add_user(own, machine_permissions(request.cluster, request.name))
+            await self._write(
+                store, request, [Put(prefix_of(request.cluster) + KEEPER_KEY, sealed)]
+            )
+        except OutcomeUnknown:
+            raise
+        except PorticoError:
+            with suppress(Failed):
+                await store.remove_user(own.name)
+                await store.remove_user(keeper.user)
+            raise
+
+    async def _write(self, store: Store, request: ClusterRequest, more: Sequence[Write]) -> None:
         prefix = prefix_of(request.cluster)
         machine = SharedMachine(
             address=request.address,
@@ -80,6 +126,7 @@ class Founding:
             [
                 Put(record, encoded(ClusterRecord(least=SCHEMA))),
                 Put(prefix + machine_key(request.name), encoded(machine)),
+                *more,
             ],
         )
         if done is None:

@@ -4,7 +4,8 @@ on this machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
 from portico.core.model.cluster_views import StoreChangeView
@@ -31,6 +32,8 @@ class StoreRecovery:
     def __init__(self, cluster: str, store: Store, following: Following, events: Events) -> None:
         self._cluster, self._store, self._following = cluster, store, following
         self._events = events
+        self.writer: Callable[[], AbstractAsyncContextManager[Store]] = lambda: nullcontext(store)
+        """The store, by who may write what belongs to another machine."""
 
     async def accept(self, *, act: bool, who: Requester) -> StoreChangeView:
         """Forget what this machine knew, and follow the store as it is. If not `act`, only say
@@ -61,7 +64,8 @@ class StoreRecovery:
         lines = list(self._differences(found, mirror))
         if act:
             self._events.requested("restore", "the store of the cluster", who)
-            await self._write(found, mirror)
+            async with self.writer() as store:
+                await self._write(store, found, mirror)
             self._following.accept(await self._store.snapshot(self._following.prefix))
         return StoreChangeView(lines=tuple(lines), done=act)
 
@@ -70,7 +74,7 @@ class StoreRecovery:
             raise Refused("the store of the cluster is followed already; nothing was changed")
         return await self._store.snapshot(self._following.prefix)
 
-    async def _write(self, found: Snapshot, mirror: Snapshot) -> None:
+    async def _write(self, store: Store, found: Snapshot, mirror: Snapshot) -> None:
         """While the record of the cluster is missing no machine follows the store: what is written
         by parts counts when all of it is there.
         """
@@ -79,10 +83,10 @@ class StoreRecovery:
         record = found.items.get(key)
         compare = Compare(key, record.revision if record else ABSENT)
         if record:
-            await self._store.transaction([compare], before)
+            await store.transaction([compare], before)
         absent = Compare(key, ABSENT)
         for part in _parts(writes):
-            if await self._store.transaction([absent], part) is None:
+            if await store.transaction([absent], part) is None:
                 raise Refused(
                     "another machine has changed the store meanwhile; look at `portico cluster "
                     "show`"

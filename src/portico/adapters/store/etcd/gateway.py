@@ -16,6 +16,7 @@ from portico.adapters.store.etcd.wire import (
     NO_AUTHENTICATION,
     NO_LEASE,
     NO_SPACE,
+    OLD_REVISION,
     PERMISSION_DENIED,
     REFUSALS,
     UNAUTHENTICATED,
@@ -47,7 +48,9 @@ class RefusedByMember(Exception):
     def __init__(self, refusal: Refusal, status: int = 0) -> None:
         super().__init__(refusal.message)
         self.message, self.code = refusal.message, refusal.code or refusal.grpc_code
-        self.is_unauthenticated = self.code == UNAUTHENTICATED or status == 401  # noqa: PLR2004
+        self.is_unauthenticated = (
+            self.code == UNAUTHENTICATED or status == 401 or refusal.message == OLD_REVISION  # noqa: PLR2004
+        )
 
 
 class Gateway:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import assert_never
 
+from portico.adapters.store.etcd import users
 from portico.adapters.store.etcd.gateway import SEARCH_TIMEOUT, Gateway
 from portico.adapters.store.etcd.watching import Watching
 from portico.adapters.store.etcd.wire import (
@@ -24,10 +25,12 @@ from portico.core.model.stored import (
     Compare,
     Delete,
     MemberHealth,
+    Permission,
     Put,
     Snapshot,
     StoreAddress,
     StoredItem,
+    StoreUser,
     Write,
 )
 from portico.ports.clock import Clock
@@ -38,6 +41,7 @@ class EtcdStore:
     def __init__(self, address: StoreAddress, clock: Clock) -> None:
         """Raises Failed where a file of the address cannot be used."""
         self._gateway = Gateway(address, clock)
+        self._user = StoreUser(address.user, address.password)
         self._watching = Watching(self._gateway, clock)
 
     async def snapshot(self, prefix: str) -> Snapshot:
@@ -89,6 +93,15 @@ class EtcdStore:
             return MemberHealth(url, str(error))
         problem = "; ".join(found.errors) or ("" if found.leader else UNHEALTHY)
         return MemberHealth(url, problem, found.size)
+
+    async def has_users(self) -> bool:
+        return await users.has_users(self._gateway, self._user)
+
+    async def add_user(self, user: StoreUser, permissions: Sequence[Permission]) -> None:
+        await users.add_user(self._gateway, user, permissions)
+
+    async def remove_user(self, name: str) -> None:
+        await users.remove_user(self._gateway, name)
 
     async def close(self) -> None:
         await self._gateway.close()

@@ -26,6 +26,8 @@ REFUSALS: Final = frozenset(
 UNHEALTHY = "etcdserver: no leader"
 NO_SPACE = "etcdserver: mvcc: database space exceeded"
 NO_LEASE = "etcdserver: requested lease not found"
+OLD_REVISION = "etcdserver: revision of auth store is old"
+"""Users were changed at the same moment, and nothing was done."""
 NO_AUTHENTICATION = "etcdserver: authentication is not enabled"
 
 

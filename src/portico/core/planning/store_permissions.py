@@ -1,0 +1,42 @@
+"""The users of a cluster in its store, where the store has users, and what each of them may do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from portico.core.model.shared import PRESENT, PROGRESS, present_key, progress_key
+from portico.core.model.stored import Permission
+from portico.core.planning.mirroring import prefix_of
+
+
+def keeper_name(cluster: str, serial: str) -> str:
+    """Of the user that creates and removes the others. `serial` is that of the certificate with
+    which the cluster was created: what an earlier try has left is another user.
+    """
+    return f"portico.{cluster}.{serial}"
+
+
+def machine_user_name(cluster: str, machine: str, serial: str) -> str:
+    """Another one for each certificate, so that a machine that is replaced keeps no rights and
+    two that ask for one name at the same time do not change each other's password.
+    """
+    return f"portico.{cluster}.{machine}.{serial}"
+
+
+def machine_permissions(cluster: str, machine: str) -> Sequence[Permission]:
+    """Reads all keys of the cluster; writes all but those that belong to another machine."""
+    prefix = prefix_of(cluster)
+    present, progress = f"{prefix}{PRESENT}", f"{prefix}{PROGRESS}"
+    return (
+        Permission(prefix, after(prefix)),
+        Permission(prefix, present, writes=True),
+        Permission(prefix + present_key(machine), writes=True),
+        Permission(after(present), progress, writes=True),
+        Permission(prefix + progress_key(machine), writes=True),
+        Permission(after(progress), after(prefix), writes=True),
+    )
+
+
+def after(prefix: str) -> str:
+    """The first key after all that begin with it; its last character is ASCII."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
