@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.cluster import SITE, Machines, needs_root
 from tests.stack import PROGRAMS, eventually
 
@@ -64,6 +66,7 @@ def test_a_machine_that_dies_or_is_drained_costs_nothing_where_others_have_the_a
         assert len(report.answers) > 1
 
 
+@pytest.mark.alone
 def test_where_the_app_is_on_others_alone_the_loss_of_one_costs_what_was_under_way() -> None:
     with Machines("m1", "m2", "m3") as machines:
         machines.up(NOT_ON_M1, "m2", "m3", "m1")
