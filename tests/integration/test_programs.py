@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -113,6 +115,21 @@ def test_the_system_says_why_a_program_cannot_be_started(start_program, tmp_path
     (tmp_path / "text").touch()
     with pytest.raises(PermissionError):
         run(start_program, Program((str(tmp_path / "text"),), {}))
+
+
+def test_a_refusal_that_comes_at_once_is_heard(home, tmp_path, monkeypatch):
+    send = socket.send_fds
+
+    def send_and_be_answered(connection, buffers, fds):
+        sent = send(connection, buffers, fds)
+        closed = select.poll()
+        closed.register(connection, select.POLLRDHUP)
+        assert closed.poll(60_000)
+        return sent
+
+    monkeypatch.setattr(socket, "send_fds", send_and_be_answered)
+    with pytest.raises(FileNotFoundError):
+        run(StartOutside(str(home / "launch")), Program((str(tmp_path / "none"),), {}))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may start programs of others")

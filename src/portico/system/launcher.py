@@ -79,7 +79,8 @@ class StartOutside:
             sent = _LENGTH.pack(len(request)) + request
             folder = [program.cwd] if isinstance(program.cwd, int) else []
             first = socket.send_fds(connection, [sent], [*streams, *folder, *program.keep])
-            connection.sendall(sent[first:])
+            if rest := sent[first:]:  # to send nothing fails where the answer has come already
+                connection.sendall(rest)
             return _answered(connection)
         except BaseException:
             connection.close()
