@@ -36,6 +36,7 @@ from portico.system.programs import StartProgram
 
 if TYPE_CHECKING:
     from portico.adapters.acme.authorities import Authorities
+    from portico.adapters.vault.children import ChildVault
     from portico.api.dashboard.listener import DashboardListener
     from portico.api.machines_listener import MachinesListener
     from portico.core.model.stored import StoreAddress
@@ -115,12 +116,12 @@ def own_machine(home: Home) -> OwnMachine | None:
     if not home.cluster.exists():
         return None
     from portico.system.cluster_identity import read_identity  # noqa: PLC0415 - few have one
+    from portico.system.cluster_store import has_store  # noqa: PLC0415
 
     if (its := read_identity(home)) is None:
         return None
-    has_store = (home.cluster / "store.json").exists()
     return OwnMachine(
-        its.cluster, its.name, its.certificate, its.key, its.authority, has_store=has_store
+        its.cluster, its.name, its.certificate, its.key, its.authority, has_store=has_store(home)
     )
 
 
@@ -143,12 +144,12 @@ def shared_of(
 ) -> Shared | None:
     """What the machines of the cluster share, where it has a store."""
     with engine.troubles.fence("the cluster's store"):
-        if neighbourhood is None or not (home.cluster / "store.json").exists():
+        if neighbourhood is None or not (own := own_machine(home)) or not own.has_store:
             return None
         from portico.adapters.store.etcd.store import EtcdStore  # noqa: PLC0415 - few have one
         from portico.engine.cluster.assembly import Shared  # noqa: PLC0415
 
-        if (address := store_address(home)) and (own := own_machine(home)):
+        if address := store_address(home):
             store = EtcdStore(address, engine.clock)
             shared = Shared(engine, in_force, own.cluster, own.name, store, thumbprint)
             neighbourhood.absent = shared.absent
@@ -173,6 +174,14 @@ def store_address(home: Home) -> StoreAddress | None:
     )
 
 
+def vault_of(home: Home) -> ChildVault:
+    """For what is encrypted in the store of the cluster."""
+    from portico.adapters.vault.children import ChildVault  # noqa: PLC0415 - few have a store
+    from portico.system.cluster_store import KEY_FILE  # noqa: PLC0415
+
+    return ChildVault(sys.executable, str(home.cluster / KEY_FILE))
+
+
 def sharing_of(
     engine: Engine,
     home: Home,
@@ -184,13 +193,10 @@ def sharing_of(
     if shared is None:
         return None
     issued.any_token = True
-    from portico.adapters.vault.children import ChildVault  # noqa: PLC0415 - few have a store
-    from portico.engine.cluster.certificates import SharedCertificates  # noqa: PLC0415
-    from portico.system.cluster_store import KEY_FILE  # noqa: PLC0415
+    from portico.engine.cluster.certificates import SharedCertificates  # noqa: PLC0415 - few have one
 
-    vault = ChildVault(sys.executable, str(home.cluster / KEY_FILE))
     return SharedCertificates(
-        engine, shared, authorities=authorities, lineages=lineages, vault=vault
+        engine, shared, authorities=authorities, lineages=lineages, vault=vault_of(home)
     )
 
 
@@ -219,15 +225,15 @@ def for_all_machines(  # noqa: PLR0913, PLR0917 - it stands before all that can 
     """The same operations; where the cluster has a store, changes are of all its machines."""
     if shared is None:
         return operations
-    from portico.adapters.vault.children import ChildVault  # noqa: PLC0415 - few have a store
-    from portico.engine.cluster.cluster_operations import ClusterOperations  # noqa: PLC0415
+    from portico.engine.cluster.cluster_operations import (  # noqa: PLC0415 - few have a store
+        ClusterOperations,
+    )
     from portico.engine.cluster.local_work import OwnWork  # noqa: PLC0415
     from portico.engine.cluster.scheduled_runs import ScheduledRuns  # noqa: PLC0415
     from portico.engine.cluster.standing import Standing  # noqa: PLC0415
     from portico.engine.cluster.turns import Turns  # noqa: PLC0415
-    from portico.system.cluster_store import KEY_FILE  # noqa: PLC0415
 
-    vault = ChildVault(sys.executable, str(home.cluster / KEY_FILE))
+    vault = vault_of(home)
     standing = Standing(shared, engine.state, engine.clock)
     work = OwnWork(engine, operations, changes, preparation)
     turns = Turns(shared, standing, vault, work, engine.clock, engine.troubles)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from portico.core.model.neighbour import join_socket
-from portico.daemon.late import late, store_address
+from portico.daemon.late import late, store_address, vault_of
 from portico.engine.control.operations import Operations
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
@@ -50,13 +50,11 @@ def connect_members(
         return None
     operations.shared = shared
     from portico.adapters.store.etcd.store import EtcdStore  # noqa: PLC0415 - few have a store
-    from portico.adapters.vault.children import ChildVault  # noqa: PLC0415
     from portico.api.join_listener import JoinListener  # noqa: PLC0415
     from portico.engine.cluster.admission import Admission  # noqa: PLC0415
     from portico.engine.cluster.machine_users import MachineUsers  # noqa: PLC0415
-    from portico.system.cluster_store import KEY_FILE  # noqa: PLC0415
 
-    vault = ChildVault(sys.executable, str(home.cluster / KEY_FILE))
+    vault = vault_of(home)
 
     def open_as(user: StoreUser) -> EtcdStore:
         address = store_address(home)

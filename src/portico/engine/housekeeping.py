@@ -5,12 +5,11 @@ The faster a log grows, the sooner it is looked at again.
 
 from __future__ import annotations
 
-import asyncio
 import posixpath
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Final
 
 from portico.core.model.app import Logs as Limits
 from portico.core.model.desired import Desired, Spec
@@ -27,6 +26,7 @@ from portico.core.planning.flood import (
 )
 from portico.engine.engine import Engine
 from portico.engine.exposure import Exposure
+from portico.engine.turns import by_turns
 from portico.ports.files import Disks, Logs
 from portico.ports.nginx import Nginx
 
@@ -34,7 +34,6 @@ NGINX_LOG_INTERVAL: Final = 10.0
 """Seconds between two looks at what is nginx's."""
 TURN_SIZE: Final = 100
 """Instances, or logs, after which other tasks have their turn."""
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ class Housekeeping:
         logs = await self._log_files()
         grown = await self._grown(logs)
         self._pause = check_interval(grown)
-        async for growth in by_turns(grown):
+        async for growth in by_turns(grown, TURN_SIZE):
             self._say(f"flood {growth.path}", flood_warning(growth), of=growth.instance)
         await self._rotate_instances(logs, grown)
         await self._look_at_disks(grown)
@@ -108,14 +107,14 @@ class Housekeeping:
         sizes, now = await self._logs.sizes(list(logs)), self._clock.monotonic()
         before, self._sizes = self._sizes, {path: (size, now) for path, size in sizes.items()}
         grown: list[Growth] = []
-        async for path, log in by_turns(logs.items()):
+        async for path, log in by_turns(logs.items(), TURN_SIZE):
             size, at = before.get(path, (sizes[path], now))
             grew, seconds = written(size, sizes[path]), now - at
             grown.append(Growth(path, log.instance, grew, seconds, log.max_size, log.keep))
         return grown
 
     async def _rotate_instances(self, logs: dict[str, _Log], grown: list[Growth]) -> None:
-        async for growth in by_turns(grown):
+        async for growth in by_turns(grown, TURN_SIZE):
             path, log = growth.path, logs[growth.path]
             if self._sizes[path][0] <= log.max_size:
                 self._said(path, None)
@@ -165,7 +164,7 @@ class Housekeeping:
     async def _listed_logs(self) -> dict[str, _Log]:
         found: dict[str, _Log] = {}
         of_app: Counter[str] = Counter()
-        async for i in by_turns(list(self._observed.instances.values())):
+        async for i in by_turns(list(self._observed.instances.values()), TURN_SIZE):
             if i.id not in self._observed.instances:
                 continue  # nor is its version known any more
             spec, limits = self._intent.versions.spec(i.spec), self._intent.app_of(i).logs
@@ -174,7 +173,7 @@ class Housekeeping:
                 found[path] = _Log(i.id, i.app, spec, limits)
                 of_app[i.app] += 1
         share = self._intent.desired.edge.log_total_size // max(len(found), 1)
-        async for path, each in by_turns(list(found.items())):
+        async for path, each in by_turns(list(found.items()), TURN_SIZE):
             found[path] = each.within(share, of_app[each.app])
         return found
 
@@ -186,11 +185,3 @@ class Housekeeping:
             self._troubles.report(subject, sentence, of=of)
         else:
             self._troubles.resolve(subject)
-
-
-async def by_turns(items: Collection[T]) -> AsyncIterator[T]:
-    """Each of them; other tasks have their turn after every hundred."""
-    for number, each in enumerate(items):
-        if number % TURN_SIZE == 0:
-            await asyncio.sleep(0)
-        yield each

@@ -13,10 +13,10 @@ THINGS_A_TURN: Final = 20
 T = TypeVar("T")
 
 
-async def by_turns(things: Iterable[T]) -> AsyncIterator[T]:
-    """Each of them, a few in a turn of the loop."""
+async def by_turns(things: Iterable[T], of: int = THINGS_A_TURN) -> AsyncIterator[T]:
+    """Each of them, so many in a turn of the loop; what was before them has a turn of its own."""
     for number, each in enumerate(things):
-        if number and number % THINGS_A_TURN == 0:
+        if number % of == 0:
             await asyncio.sleep(0)
         yield each
 

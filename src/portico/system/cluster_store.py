@@ -34,6 +34,11 @@ class StoreFile:
     """Whether `http` is allowed to an address that is not loopback."""
 
 
+def has_store(home: Home) -> bool:
+    """Whether this machine is in a cluster with a store."""
+    return (home.cluster / STORE).exists()
+
+
 def read_store(home: Home) -> StoreFile | None:
     """None where the cluster has no store. Raises Failed where the file is damaged."""
     return read_store_of(home.cluster)

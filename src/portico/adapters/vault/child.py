@@ -17,12 +17,12 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from portico.errors import Failed, PorticoError
+from portico.system.cluster_store import KEY_SIZE
 
 FORMAT: Final = b"\x01"
 """The first byte of what is sealed: AES-256-GCM, then the nonce, the text and its tag."""
 NONCE_SIZE: Final = 12
 """Bytes, drawn by chance for each value (NIST SP 800-38D 8.2.2)."""
-KEY_SIZE: Final = 32
 
 
 class Request(TypedDict):

@@ -27,8 +27,8 @@ from portico.system.cluster_identity import (
 )
 from portico.system.cluster_store import (
     KEY_SIZE,
-    STORE,
     StoreFile,
+    has_store,
     write_cluster_key,
     write_store,
 )
@@ -134,7 +134,7 @@ def invite(session: Session, name: str, output: str, *, replace: bool) -> None:
     """Write the file by which a machine joins."""
     assert_name(name)
     home, file = session.home, Path(output).absolute()
-    if (home.cluster / STORE).exists():
+    if has_store(home):
         raise Refused(
             "machines join this cluster by a token, because it has a store; nothing was changed. "
             "`portico cluster token` creates one"

@@ -14,7 +14,7 @@ from portico.core.model.cluster import Machine
 from portico.errors import Refused
 from portico.importers.read import read_file
 from portico.system.cluster_identity import read_identity
-from portico.system.cluster_store import STORE
+from portico.system.cluster_store import has_store
 
 if TYPE_CHECKING:
     from portico.cli.session import Session
@@ -35,7 +35,7 @@ def show_keepalived(session: Session, address: str, interface: str) -> None:
         raise Refused("this machine is in no cluster; see `portico cluster join --help`")
     found = read_file(Path(), session.environ)
     desired = replace(local_file(found).desired, machine=one.name)
-    if (session.home.cluster / STORE).exists():
+    if has_store(session.home):
         desired = replace(desired, machines=_stored_machines(session))
     if one.name not in desired.machines:
         raise Refused(f"{found.source} has no [machines.{one.name}], the table of this machine")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from portico.core.model.member_verbs import CREATE_TOKEN, REMOVE_MACHINE
 from portico.core.model.moments import moment
 from portico.errors import Refused
-from portico.system.cluster_store import STORE
+from portico.system.cluster_store import has_store
 
 if TYPE_CHECKING:
     from portico.cli.session import Session
@@ -36,7 +36,7 @@ def remove(session: Session, name: str, *, force: bool) -> None:
 
 
 def _client(session: Session) -> Client:
-    if not (session.home.cluster / STORE).exists():
+    if not has_store(session.home):
         raise Refused(
             "this machine is in no cluster with a store; nothing was changed. `portico cluster "
             "init NAME --etcd URL` creates one"

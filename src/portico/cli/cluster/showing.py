@@ -13,7 +13,7 @@ from portico.core.model.moments import moment
 from portico.core.model.names import bracketed
 from portico.system.clock import SystemClock
 from portico.system.cluster_identity import AUTHORITY_KEY, ISSUED, read_identity
-from portico.system.cluster_store import STORE
+from portico.system.cluster_store import has_store
 
 if TYPE_CHECKING:
     from portico.cli.session import Session
@@ -46,7 +46,7 @@ def show(session: Session) -> None:
         write(f"  invited from here: {', '.join(invited)}")
     if store:
         show_store(session, store)
-    elif (session.home.cluster / STORE).exists():
+    elif has_store(session.home):
         write("  store: unknown, because the daemon is not running; `portico status` starts it")
     if until - SystemClock().now() < RENEWAL_NOTICE:
         session.terminal.write_labelled(
@@ -58,7 +58,7 @@ def show(session: Session) -> None:
 
 def _store(session: Session) -> ClusterView | None:
     """None where the cluster has no store, or no daemon runs: `show` starts none."""
-    if not (session.home.cluster / STORE).exists() or not reachable(session.home.socket):
+    if not has_store(session.home) or not reachable(session.home.socket):
         return None
     return session.client().ask(member_verbs.CLUSTER)
 

@@ -27,7 +27,7 @@ from portico.client.upgrading import is_newer, replace_daemon
 from portico.core.model import member_verbs, verbs
 from portico.core.model.instance import LEAVING_STATES
 from portico.core.model.labels import project_name
-from portico.system.cluster_store import STORE
+from portico.system.cluster_store import has_store
 
 if TYPE_CHECKING:
     from portico.core.model.views import AppView, SiteView, StatusView
@@ -54,7 +54,7 @@ def _is_shared(session: Session) -> bool:
     """Whether there is no file here, and what is in force is in the store of a cluster."""
     from portico.importers.read import file_in  # noqa: PLC0415 - `apply` reads more
 
-    return (session.home.cluster / STORE).exists() and file_in(Path.cwd()) is None
+    return has_store(session.home) and file_in(Path.cwd()) is None
 
 
 def apply(session: Session, args: Namespace, found: ImportedFile) -> None:

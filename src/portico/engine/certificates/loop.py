@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +39,7 @@ from portico.engine.certificates.work_queue import WorkQueue
 from portico.engine.changes import Change
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
+from portico.engine.turns import by_turns
 from portico.errors import Failed, NotFound, PorticoError, Refused
 from portico.ports.certificates import Authorities, Lineages
 from portico.system.text import read_text
@@ -140,7 +141,7 @@ class CertificateLoop:
         others = (name for name in self._lineages.names() if name not in wanted)
         views = [
             self._view(lineage, known.get(lineage.name) or RenewalState(lineage.name), ledger)
-            async for lineage in _yielding(wanted.values())
+            async for lineage in by_turns(wanted.values(), YIELD_INTERVAL)
         ]
         return [*views, *map(self._view_of_other, others)]
 
@@ -204,12 +205,12 @@ class CertificateLoop:
         await self.account.publish_thumbprint(wanted)
         begun = {
             lineage.name
-            async for lineage in _yielding(lineages)
+            async for lineage in by_turns(lineages, YIELD_INTERVAL)
             if self._begin(lineage, force=force)
         }
         troubles = [
             await self._follow(lineage, change, begun=lineage.name in begun, force=force)
-            async for lineage in _yielding(lineages)
+            async for lineage in by_turns(lineages, YIELD_INTERVAL)
         ]
         if failed := [trouble for trouble in troubles if trouble]:
             raise Failed("\n".join(failed))
@@ -340,7 +341,7 @@ class CertificateLoop:
         self._known = frozenset(wanted)
         ledger, known = self.issuance.ledger(), self._state.renewal_states()
         due: list[tuple[int, Lineage, Action]] = []
-        async for lineage in _yielding(wanted.values()):
+        async for lineage in by_turns(wanted.values(), YIELD_INTERVAL):
             renewal = known.get(lineage.name) or RenewalState(lineage.name)
             of = f"certificate {lineage.name}"
             with self._troubles.fence(f"check of {of}", of=of):
@@ -373,11 +374,3 @@ class CertificateLoop:
         if any(each.kind == "tls-alpn-01" for each in lineage.challenges):
             return self._passthrough.enabled(self._in_force.render_again)
         return nullcontext()
-
-
-async def _yielding(lineages: Iterable[Lineage]) -> AsyncIterator[Lineage]:
-    """Thousands of them, with a turn for everybody else now and then."""
-    for number, lineage in enumerate(lineages):
-        if number % YIELD_INTERVAL == 0:
-            await asyncio.sleep(0)
-        yield lineage

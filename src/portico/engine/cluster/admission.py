@@ -209,11 +209,7 @@ class Admission:
     # What there is
 
     def _machines(self) -> Mapping[str, SharedMachine]:
-        found = {
-            name: decoded(SharedMachine, item.value)
-            for name, item in self._shared.following.under(MACHINES).items()
-        }
-        return {name: each for name, each in found.items() if each}
+        return self._shared.following.values(SharedMachine, MACHINES)
 
     def _machine(self, name: str) -> int:
         """The revision of its record. Raises NotFound."""

@@ -24,7 +24,6 @@ from portico.core.model.shared import (
     PRESENT,
     THUMBPRINT_KEY,
     Presence,
-    R,
     current_key,
     decoded,
     encoded,
@@ -50,12 +49,14 @@ from portico.core.planning.issuer import (
     to_take,
 )
 from portico.engine.certificates.account import ROLLOVER, THUMBPRINT, THUMBPRINT_OF
+from portico.engine.certificates.loop import YIELD_INTERVAL
 from portico.engine.cluster.assembly import Shared
 from portico.engine.cluster.failures import SharedFailures
 from portico.engine.cluster.following import SharedChanges
 from portico.engine.cluster.issuer import IssuerRole
 from portico.engine.cluster.ledger import SharedLedger
 from portico.engine.engine import Engine
+from portico.engine.turns import by_turns
 from portico.errors import Failed
 from portico.ports.certificates import Authorities, KeepOrder, Lineages
 from portico.ports.store import SessionEnded, StoreUnavailable
@@ -69,8 +70,6 @@ TAKEN_LINEAGES: Final = "shared_lineages"
 """Setting: by lineage, the number of the newest certificate taken or written here, as JSON."""
 TAKEN_ACCOUNT: Final = "shared_account"
 """Setting: digest of the account's files as they were last taken or written here."""
-YIELD_INTERVAL: Final = 250
-"""Lineages that are looked at in one go."""
 _NEW_KEY: Final = ".new"
 """End of the name of a key that is to replace the account's, and has not yet everywhere."""
 _WAKING: Final = (CURRENT, THUMBPRINT_KEY, ISSUER_KEY, PRESENT)
@@ -130,7 +129,7 @@ class SharedCertificates:
 
     def has_account(self) -> bool:
         known, item = (
-            self._value(AccountThumbprint, THUMBPRINT_KEY),
+            self._following.value(AccountThumbprint, THUMBPRINT_KEY),
             self._following.item(THUMBPRINT_KEY),
         )
         if known is None or item is None:
@@ -159,8 +158,7 @@ class SharedCertificates:
         return self._viewed[1]
 
     def _new_view(self, fence: int) -> IssuerView:
-        present = self._following.under(PRESENT).items()
-        found = ((name, decoded(Presence, item.value)) for name, item in present)
+        present = self._following.values(Presence, PRESENT)
         return IssuerView(
             self._following.trouble,
             self._role.holder,
@@ -168,7 +166,7 @@ class SharedCertificates:
             is_ready=self._ready == fence,
             ledger_until=self._ledger.until,
             thumbprint=self._state.setting(THUMBPRINT) or "",
-            answering={n: each.thumbprint for n, each in found if each and each.thumbprint},
+            answering={n: each.thumbprint for n, each in present.items() if each.thumbprint},
         )
 
     # an order
@@ -237,7 +235,7 @@ class SharedCertificates:
         have one of before.
         """
         known, item = (
-            self._value(AccountThumbprint, THUMBPRINT_KEY),
+            self._following.value(AccountThumbprint, THUMBPRINT_KEY),
             self._following.item(ACCOUNT_KEY),
         )
         if known is None or item is None or self.has_account() or self._following.trouble:
@@ -296,9 +294,7 @@ class SharedCertificates:
             return
         compares = [Compare(ISSUER_KEY, created=fence)]
         known = self._state.renewal_states()
-        for number, lineage in enumerate(lineages):
-            if number % YIELD_INTERVAL == 0:
-                await asyncio.sleep(0)
+        async for lineage in by_turns(lineages, YIELD_INTERVAL):
             if lineage.behind_nginx:
                 await self._share_lineage(lineage.name, compares)
                 if renewal := known.get(lineage.name):
@@ -309,7 +305,7 @@ class SharedCertificates:
 
     async def _share_account(self, compares: list[Compare]) -> None:
         files = await self._authorities.account_files()
-        known = self._value(AccountThumbprint, THUMBPRINT_KEY)
+        known = self._following.value(AccountThumbprint, THUMBPRINT_KEY)
         if known and digest_of(files) == self._state.setting(TAKEN_ACCOUNT):
             return
         if any(name.endswith(_NEW_KEY) for name in files):
@@ -369,11 +365,7 @@ class SharedCertificates:
         self._state.put_setting(TAKEN_LINEAGES, json.dumps(self._numbers))
 
     def _current(self, name: str) -> CurrentLineage | None:
-        return self._value(CurrentLineage, current_key(name))
-
-    def _value(self, kind: type[R], key: str) -> R | None:
-        item = self._following.item(key)
-        return decoded(kind, item.value) if item else None
+        return self._following.value(CurrentLineage, current_key(name))
 
     async def _sealed(self, key: str, plain: bytes) -> bytes:
         return await self._vault.seal(self._following.prefix + key, plain)

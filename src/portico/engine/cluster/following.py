@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
-from typing import Final
+from typing import Final, TypeVar
 
+from portico.core.model.shared import Record, decoded
 from portico.core.model.stored import Changes, Snapshot, StoredItem
 from portico.core.planning.mirroring import (
     difference,
@@ -32,6 +33,7 @@ JITTER: Final = 2.0
 NOT_ASKED: Final = "it was not asked yet"
 SharedChanges = Mapping[str, StoredItem | None]
 """By key without prefix; None is one that was deleted."""
+R = TypeVar("R", bound=Record)
 
 
 class Following:
@@ -77,6 +79,16 @@ class Following:
 
     def item(self, key: str) -> StoredItem | None:
         return self._shared.items.get(self.prefix + key)
+
+    def value(self, kind: type[R], key: str) -> R | None:
+        """None where it is missing, or cannot be read as one."""
+        item = self.item(key)
+        return decoded(kind, item.value) if item else None
+
+    def values(self, kind: type[R], start: str) -> dict[str, R]:
+        """Those of `under` that can be read as one."""
+        read = {name: decoded(kind, item.value) for name, item in self.under(start).items()}
+        return {name: each for name, each in read.items() if each is not None}
 
     def subscribe(self, name: str, changed: Callable[[SharedChanges], None]) -> None:
         """Call it with every change from now on; not with what is known already. What it raises

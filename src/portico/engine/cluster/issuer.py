@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portico.core.model.shared import ISSUER_KEY, Holder, decoded, encoded
+from portico.core.model.shared import ISSUER_KEY, Holder, encoded
 from portico.core.model.stored import ABSENT, Compare, Delete, Put
 from portico.engine.cluster.assembly import Shared
 from portico.errors import Failed
@@ -17,8 +17,7 @@ class IssuerRole:
     @property
     def holder(self) -> str:
         """The machine that has it; empty if none does."""
-        item = self._following.item(ISSUER_KEY)
-        holder = decoded(Holder, item.value) if item else None
+        holder = self._following.value(Holder, ISSUER_KEY)
         return holder.machine if holder else ""
 
     @property

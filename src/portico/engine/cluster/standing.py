@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 from portico.core.model.moments import moment
 from portico.core.model.shared import (
@@ -18,9 +18,7 @@ from portico.core.model.shared import (
     TURN_KEY,
     Head,
     Holder,
-    Record,
     SharedMachine,
-    decoded,
 )
 from portico.core.model.shared_change import Progress, SharedChange
 from portico.core.model.stored import ABSENT
@@ -35,7 +33,6 @@ all of it is served; null on a machine that does not keep to what is in force.
 """
 LOST_AFTER: Final = 20.0
 """Seconds after which a machine whose session has ended is not waited for any more."""
-R = TypeVar("R", bound=Record)
 
 
 class Standing:
@@ -54,13 +51,13 @@ class Standing:
         shared.revisions, shared.change_text = self._numbers, self.change_text
 
     def state(self) -> TurnState:
-        holder = self._value(Holder, TURN_KEY)
+        holder = self._following.value(Holder, TURN_KEY)
         change = self.change
         return TurnState(
             change,
-            self._values(Progress, PROGRESS),
+            self._following.values(Progress, PROGRESS),
             holder.machine if holder else "",
-            {name: head.number for name, head in self._values(Head, HEADS).items()},
+            {name: head.number for name, head in self._following.values(Head, HEADS).items()},
             self._lost(change),
         )
 
@@ -91,7 +88,7 @@ class Standing:
     @property
     def change(self) -> SharedChange | None:
         """The last one."""
-        return self._value(SharedChange, CHANGE_KEY)
+        return self._following.value(SharedChange, CHANGE_KEY)
 
     def change_text(self) -> str:
         change, state = self.change, self.state()
@@ -108,7 +105,8 @@ class Standing:
 
         One that has joined and never took part is not missed.
         """
-        joined = {n for n, m in self._values(SharedMachine, MACHINES).items() if m.state == "in"}
+        members = self._following.values(SharedMachine, MACHINES)
+        joined = {name for name, each in members.items() if each.state == "in"}
         known = joined - {self._shared.machine}
         there = known & self._following.under(PRESENT).keys()
         took_part = known & self._following.under(PROGRESS).keys()
@@ -171,15 +169,6 @@ class Standing:
         there = {self._shared.machine, *self._following.under(PRESENT)}
         self._absent = {m: self._absent.get(m, now) for m in change.order if m not in there}
         return frozenset(m for m, since in self._absent.items() if now - since >= LOST_AFTER)
-
-    def _value(self, kind: type[R], key: str) -> R | None:
-        item = self._following.item(key)
-        return decoded(kind, item.value) if item else None
-
-    def _values(self, kind: type[R], start: str) -> dict[str, R]:
-        items = self._following.under(start).items()
-        read = {name: decoded(kind, item.value) for name, item in items}
-        return {name: each for name, each in read.items() if each is not None}
 
     def _move(self) -> None:
         self.moved.set()
