@@ -156,7 +156,8 @@ class Etcd:
         return subprocess.run(
             [
                 *member.words,
-                *("etcdctl", "--endpoints", member.url, "--command-timeout", "5s"),
+                *("etcdctl", "--endpoints", member.url),
+                *("--command-timeout", "30s" if check else "5s"),  # on a busy machine
                 *(*self._client, *command),
             ],
             env=ENVIRON,
