@@ -26,7 +26,14 @@ from typing import Any, Final, NoReturn
 from portico.system.home import Home
 from portico.system.notify import Notify
 from portico.system.orphans import REAP_INTERVAL, Orphans, inherit_orphans
-from portico.system.programs import STDOUT, Child, Program, StartProgram, start_here
+from portico.system.programs import (
+    STDOUT,
+    Child,
+    Program,
+    StartProgram,
+    handle_ignored_signals,
+    start_here,
+)
 from portico.system.spawning import start_beside
 from portico.system.waiting import wait_for
 
@@ -137,6 +144,7 @@ def _line(connection: socket.socket) -> bytes:
 def main() -> None:
     home = Home.find(os.environ, root=os.geteuid() == 0)
     home.make()
+    handle_ignored_signals()
     inherit_orphans()
     listener = _listener(home.launch)
     Notify(os.environ).ready()

@@ -106,6 +106,17 @@ def start_here(program: Program, stdin: int, stdout: int, stderr: int) -> OwnChi
     return OwnChild(child.pid)
 
 
+def handle_ignored_signals() -> None:
+    """A signal that is ignored stays so over exec; one that is handled does not (execve(2)).
+
+    nohup, and a shell that runs this in the background, start it with some ignored. Those
+    that Python itself ignores are put right by Popen.
+    """
+    for each in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
+        if signal.getsignal(each) is signal.SIG_IGN:
+            signal.signal(each, lambda _signal, _frame: None)
+
+
 def _waited(pid: int, options: int) -> int | None:
     try:
         seen = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | options)

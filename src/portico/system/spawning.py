@@ -12,7 +12,6 @@ import errno
 import fcntl
 import marshal
 import os
-import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -82,9 +81,7 @@ def _spawn(
         stack.callback(_libc.posix_spawnattr_destroy, attributes)
         _libc.posix_spawn_file_actions_init(actions)
         stack.callback(_libc.posix_spawn_file_actions_destroy, actions)
-        _libc.sigemptyset(signals)
-        for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python itself
-            _libc.sigaddset(signals, int(ignored))
+        _libc.sigfillset(signals)  # nohup, a shell and Python itself ignore some
         _libc.posix_spawnattr_setsigdefault(attributes, signals)
         _libc.posix_spawnattr_setflags(attributes, ctypes.c_short(_SETSIGDEF | _SETSID))
         if isinstance(cwd, int):

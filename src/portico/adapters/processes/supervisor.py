@@ -37,7 +37,13 @@ from portico.errors import Failed
 from portico.ports.clock import Clock
 from portico.system.observation import Observation
 from portico.system.proc import TICKS_PER_SECOND, Stat, stat
-from portico.system.programs import Child, OwnChild, StartProgram, start_here
+from portico.system.programs import (
+    Child,
+    OwnChild,
+    StartProgram,
+    handle_ignored_signals,
+    start_here,
+)
 
 FRESH_TIME: Final = 1.0
 MAX_FRESH_TIME: Final = 5.0
@@ -74,7 +80,7 @@ class LinuxProcesses:
         self._cleanups: Cleanups = Batch(self._clean_up, rest=SCAN_REST)
         self._ends, self._owners = Ends(), Owners()
         self._answering: Answers = Batch(self._owners.find)
-        _handle_ignored_signals()
+        handle_ignored_signals()
 
     async def spawn(self, launch: Launch, on_exit: Callable[[Exit], None]) -> Process:
         loop = asyncio.get_running_loop()
@@ -261,14 +267,3 @@ def _open(pid: int) -> Child | None:
         if error.errno in {errno.ESRCH, errno.EINVAL, errno.ENOENT}:  # none, or only a thread
             return None
         raise Failed(f"cannot watch pid {pid}: {error.strerror}") from error
-
-
-def _handle_ignored_signals() -> None:
-    """A signal that is ignored stays so over exec; one that is handled does not (execve(2)).
-
-    nohup, and a shell that runs this in the background, start it with some ignored. Those
-    that Python itself ignores are put right by Popen.
-    """
-    for each in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
-        if signal.getsignal(each) is signal.SIG_IGN:
-            signal.signal(each, lambda _signal, _frame: None)
