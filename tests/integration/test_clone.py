@@ -48,6 +48,10 @@ def version(program: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_set_up_that_was_interrupted_is_done_again_and_then_never(clone, tmp_path):
+    other = tmp_path / "of another clone"
+    other.mkdir()
+    (other / "made-for").write_text("/elsewhere\n")
+    (clone / ".venv").symlink_to(other)
     first = subprocess.Popen(
         [clone / "portico", "version"],
         stderr=subprocess.DEVNULL,
@@ -67,6 +71,7 @@ def test_a_set_up_that_was_interrupted_is_done_again_and_then_never(clone, tmp_p
     again = version(link, Path("/"))
     assert (again.returncode, again.stderr) == (0, "")
     assert again.stdout == done.stdout
+    assert [each.name for each in other.iterdir()] == ["made-for"]
 
 
 def test_the_launcher_itself_takes_a_few_milliseconds(clone):
