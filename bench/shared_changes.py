@@ -1,8 +1,9 @@
 """Changes of three machines under load while parts are killed: `python -m bench.shared_changes
 [INSTANCES]`, default 30 of an app on each machine.
 
-Each row kills something at one step of an `up`: a daemon while it checks or has the turn, or the
-leader of etcd. The last one is a version that cannot start. Prints whether each change was done
+Each row kills something at one step of an `up`: the daemon of each machine, or the leader of etcd,
+when that machine has checked the change, while it has the turn, and when it has made it; or a
+whole machine in its turn. One is a version that cannot start. Prints whether each change was done
 everywhere, or taken back, and what was lost. Root only.
 """
 
@@ -13,14 +14,18 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Final
 
 from tests.cluster import Machines
 from tests.integration.test_shared_changes import STEADY, Shared, are_others
+from tests.load import Report
 from tests.stack import eventually
 
 NAMES: Final = ("m1", "m2", "m3")
+STEPS: Final = ("ready", "changing", "done")
 CHANGE_TIMEOUT: Final = 900.0
 Row = dict[str, object]
 
@@ -40,22 +45,15 @@ def main(instances: int) -> int:
 
 def _rows(shared: Shared) -> Iterator[Row]:
     yield _changed(shared, "nothing is killed", lambda: None)
-    for name in NAMES:
-        yield _changed(
-            shared,
-            f"porticod of {name} while it has the turn",
-            lambda name=name: _kill_daemon(shared, name, "changing"),
-        )
-    yield _changed(
-        shared,
-        "porticod of m3 when it has checked the change",
-        lambda: _kill_daemon(shared, "m3", "ready"),
-    )
-    yield _changed(
-        shared, "the leader of etcd while m2 has the turn", lambda: _kill_leader(shared)
-    )
+    for name, step in product(NAMES, STEPS):
+        kill = partial(_kill_daemon, shared, name, step)
+        yield _changed(shared, f"porticod of {name}, which is {step}", kill)
+    for name, step in product(NAMES, STEPS):
+        kill = partial(_kill_leader, shared, name, step)
+        yield _changed(shared, f"the leader of etcd while {name} is {step}", kill)
     yield _failing(shared)
-    yield _dying(shared)
+    for name in NAMES[1:]:
+        yield _dying(shared, name)
 
 
 def _changed(shared: Shared, what: str, kill: Callable[[], None]) -> Row:
@@ -70,7 +68,7 @@ def _changed(shared: Shared, what: str, kill: Callable[[], None]) -> Row:
         eventually(lambda: all(shared.state_of(name) == "done" for name in NAMES), CHANGE_TIMEOUT)
         report = load.stop()
     is_done = are_others(before, shared.pids())
-    return {"killed": what, "as wanted": is_done, "sent": report.requests, "failed": report.failed}
+    return _row(what, report, is_as_wanted=is_done)
 
 
 def _failing(shared: Shared) -> Row:
@@ -82,52 +80,59 @@ def _failing(shared: Shared) -> Row:
     after = shared.pids()
     untouched = all(after[name] == before[name] for name in NAMES[1:])
     is_back = "the file before is in force again on m1" in result.stderr
-    return {
-        "killed": "nothing; the version cannot start",
-        "as wanted": untouched and is_back,
-        "sent": report.requests,
-        "failed": report.failed,
-    }
+    return _row("nothing; the version cannot start", report, is_as_wanted=untouched and is_back)
 
 
-def _dying(shared: Shared) -> Row:
+def _dying(shared: Shared, name: str) -> Row:
     """A machine is gone in its turn: the others take the change back, and it follows them."""
     before = shared.pids()
-    shared.write(SAY="m2 dies")
+    shared.write(SAY=f"{name} dies")
     with shared.machines.load("m1", **STEADY | {"seconds": CHANGE_TIMEOUT}) as load:
         command = threading.Thread(target=shared.machines["m1"].portico, args=("up",))
         command.start()
-        _wait_for_new_state(shared, "m2", "changing")
-        shared.machines.die("m2")
+        _wait_for_step(shared, name, "changing")
+        shared.machines.die(name)
         command.join()
         report = load.stop()
-    states = {name: shared.state_of(name) for name in NAMES}
-    untouched = shared.pids_of("m3") == before["m3"]
-    shared.machines.mend("m2")
-    shared.machines["m2"].begin()
-    eventually(lambda: shared.state_of("m2") == "back", CHANGE_TIMEOUT)
-    return {
-        "killed": "m2 while it has the turn",
-        "as wanted": states == {"m1": "back", "m2": "changing", "m3": "ready"} and untouched,
+    before_it, after_it = NAMES[: NAMES.index(name)], NAMES[NAMES.index(name) + 1 :]
+    wanted = {**dict.fromkeys(before_it, "back"), **dict.fromkeys(after_it, "ready")}
+    states = {each: shared.state_of(each) for each in wanted}
+    untouched = all(shared.pids_of(each) == before[each] for each in after_it)
+    shared.machines.mend(name)
+    shared.machines[name].begin()
+    eventually(lambda: shared.state_of(name) == "back", CHANGE_TIMEOUT)
+    is_as_wanted = states == wanted and untouched
+    return _row(f"{name} while it has the turn", report, is_as_wanted=is_as_wanted)
+
+
+def _row(what: str, report: Report, *, is_as_wanted: bool) -> Row:
+    row: Row = {
+        "killed": what,
+        "as wanted": is_as_wanted,
         "sent": report.requests,
         "failed": report.failed,
     }
+    print(json.dumps(row), file=sys.stderr, flush=True)
+    return row
 
 
-def _kill_daemon(shared: Shared, name: str, state: str) -> None:
-    _wait_for_new_state(shared, name, state)
+def _kill_daemon(shared: Shared, name: str, step: str) -> None:
+    _wait_for_step(shared, name, step)
     shared.machines[name].kill_daemon()
     shared.machines[name].begin()
 
 
-def _kill_leader(shared: Shared) -> None:
-    _wait_for_new_state(shared, "m2", "changing")
+def _kill_leader(shared: Shared, name: str, step: str) -> None:
+    _wait_for_step(shared, name, step)
     shared.store.leader().kill()
     shared.store.start()
 
 
-def _wait_for_new_state(shared: Shared, name: str, state: str) -> None:
-    eventually(lambda: shared.state_of(name) == state, CHANGE_TIMEOUT, 0.02)
+def _wait_for_step(shared: Shared, name: str, step: str) -> None:
+    """Of the change that has just begun; of the one before all were done, or back."""
+    steps = ("changing", "done") if step == "done" else (step,)
+    for each in steps:
+        eventually(lambda each=each: shared.state_of(name) == each, CHANGE_TIMEOUT, 0.02)
 
 
 if __name__ == "__main__":
