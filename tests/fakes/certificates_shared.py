@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -123,6 +124,12 @@ class Authorities:
         self._machine, self._authority = machine, authority
         self.folders: dict[str, dict[str, str]] = {}
         self.account: dict[str, str] = {}
+        self.is_cut = False
+        """Whether it reaches no authority."""
+
+    async def roll_over(self, issuers):
+        self.account = {"key.pem": f"new account of {self._machine.name}"}
+        return await self.accounts()
 
     async def accounts(self):
         self.account = self.account or {"key.pem": f"account of {self._machine.name}"}
@@ -138,6 +145,8 @@ class Authorities:
         self.account = dict(files)
 
     async def preflight(self, lineage, issuer, order, folders):
+        if self.is_cut:
+            raise AuthorityError("cannot reach the authority", unreachable=True)
         return PreflightFacts()
 
     async def take_order(self, order, files):
@@ -226,6 +235,7 @@ class Machine:
             passthrough=AlpnPassthrough(),
             sharing=self.sharing,
         )
+        self.sharing.is_busy = self.loop.account.is_in_use
         parts = (self.shared.following, self.shared.session) if follows else ()
         self.tasks = [asyncio.ensure_future(_again(each)) for each in parts]
         self.runs = True
@@ -342,6 +352,14 @@ class Cluster:
                 if each.runs:
                     await each.look()
             await self.wait(6)
+
+    async def meanwhile(self, work: Awaitable[None]) -> None:
+        """All that run look, until it is done and each has what came of it."""
+        task = asyncio.ensure_future(work)
+        while not task.done():
+            await self.look(1)
+        await task
+        await self.look(3)
 
     def assert_is_issuer(self, machine: Machine) -> None:
         """At the moment at which an order is sent."""

@@ -7,9 +7,11 @@ from portico.core.model.shared_certificates import CurrentLineage, ledger_item
 from portico.core.planning.issuer import (
     UNANSWERED,
     IssuerView,
+    RoleView,
     hindrance,
     is_to_share,
     problem,
+    role_act,
     to_take,
     usable_entries,
 )
@@ -50,11 +52,45 @@ def view(**more):
             "m2, m3 cannot answer the authority yet",
         ),
         (DNS, view(answering={"m2": UNANSWERED}), ""),
+        (lineage(), view(claimant="m2"), "m2 is about to obtain the certificates of the cluster"),
+        (OWN, view(claimant="m2", is_left=True), ""),
+        (
+            lineage(),
+            view(is_left=True),
+            "this machine has reached no authority, and another one is to try",
+        ),
         (lineage(), view(ledger_until=NOW + 3600), ""),
     ],
 )
 def test_what_keeps_a_machine_from_ordering(wanted, seen, why):
     assert hindrance(wanted, seen, NOW) == why
+
+
+FREE = {"is_own": False, "holder": ""}
+
+
+@pytest.mark.parametrize(
+    ("seen", "act"),
+    [
+        ({}, ""),
+        ({"needed": False}, "give up"),
+        ({"claimant": "m2"}, "give up"),
+        ({"claimant": "m2", "is_busy": True}, ""),
+        ({"claimant": "m1"}, ""),
+        ({"is_left": True}, "give up"),
+        ({"is_left": True, "is_busy": True}, ""),
+        (FREE, "take"),
+        (FREE | {"needed": False}, ""),
+        (FREE | {"claimant": "m1"}, "take"),
+        (FREE | {"claimant": "m2"}, ""),
+        (FREE | {"is_left": True}, ""),
+        (FREE | {"holder": "m2"}, ""),
+        (FREE | {"holder": "m2", "claimant": "m1"}, ""),
+    ],
+)
+def test_when_a_machine_takes_the_certificates_or_gives_them_up(seen, act):
+    holds = {"machine": "m1", "needed": True, "is_own": True, "holder": "m1"}
+    assert role_act(RoleView(**holds | seen)) == act
 
 
 def test_a_clock_that_is_behind_the_last_order_waits():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from portico.core.planning.mirroring import prefix_of
 from portico.engine.certificates.account import THUMBPRINT
+from portico.engine.changes import Change
+from portico.errors import Refused
 from tests.fakes.certificates_shared import CLUSTER, STEPS, Cluster
 from tests.unit.certificates import DAY, HOUR
 
@@ -142,6 +145,87 @@ def test_an_issuer_that_cannot_read_what_is_shared_leaves_it_to_others(cluster):
     cluster.run(run())
     assert [each.serial for each in cluster.machines] == [1, 2, 2]
     assert any("encrypted with another key" in each for each in first.troubles.sentences())
+
+
+def renewed_by(machine, said=None):
+    """`renew --force` there, while all machines run."""
+    change = Change("c1", "renew", NAME, frozenset(), 0.0, lines=said if said is not None else [])
+    return machine.cluster.meanwhile(machine.loop.renew(NAME, change, force=True))
+
+
+def test_a_command_on_another_machine_has_that_one_obtain_once_the_orders_before_have_ended(
+    cluster,
+):
+    first, second, _ = cluster.machines
+    said = []
+
+    async def run():
+        await cluster.look()
+        first.sharing.is_busy = lambda: True
+        renewing = asyncio.ensure_future(renewed_by(second, said))
+        await cluster.look(2)
+        assert first.next.why.endswith("m2 is about to obtain the certificates of the cluster")
+        assert len(cluster.authority.orders) == 1
+        first.sharing.is_busy = bool
+        await renewing
+
+    cluster.run(run())
+    assert said[0] == "waiting until m1 hands over obtaining certificates to this machine"
+    assert [machine for machine, _ in cluster.authority.orders] == ["m1", "m2"]
+    assert [each.serial for each in cluster.machines] == [2, 2, 2]
+    assert cluster.keys("issuer") == {""}
+
+
+def test_where_it_is_not_handed_over_the_command_is_refused_and_nothing_is_left_of_it(cluster):
+    first, second, _ = cluster.machines
+
+    async def run():
+        await cluster.look()
+        first.sharing.is_busy = lambda: True
+        with pytest.raises(Refused, match=r"^m1 has not handed over .* run the command there$"):
+            await renewed_by(second)
+
+    cluster.run(run())
+    assert cluster.keys("issuer") == {""}
+    assert len(cluster.authority.orders) == 1
+
+
+def test_the_key_of_the_account_is_replaced_by_whichever_machine_is_told_to(cluster):
+    third = cluster.machines[2]
+    change = Change("c1", "rollover", "", frozenset(), 0.0)
+
+    async def replace_key():
+        await third.loop.take_role(change)
+        await third.loop.account.roll_over(await third.loop.wanted())
+
+    async def run():
+        await cluster.look()
+        await cluster.meanwhile(replace_key())
+        await cluster.look()
+        await renewed_by(cluster.machines[0])
+
+    cluster.run(run())
+    assert {each.authorities.account["key.pem"] for each in cluster.machines} == {
+        "new account of m3"
+    }
+    assert [each.serial for each in cluster.machines] == [2, 2, 2]
+
+
+def test_a_machine_that_reaches_no_authority_leaves_the_orders_to_another_one(cluster):
+    first = cluster.machines[0]
+    first.authorities.is_cut = True
+
+    async def run():
+        await cluster.look()
+        assert cluster.authority.orders == []
+        await cluster.wait(70)
+        await cluster.look(3)
+        assert first.sharing.hindrance(first.lineage).startswith("m2 obtains")
+        await renewed_by(cluster.machines[1])
+
+    cluster.run(run())
+    assert [machine for machine, _ in cluster.authority.orders] == ["m2"]
+    assert [each.serial for each in cluster.machines] == [1, 1, 1]
 
 
 class Machines(RuleBasedStateMachine):

@@ -72,9 +72,13 @@ class AuthorityError(Failed):
         unproven: tuple[str, ...] = (),
         limited: bool = False,
         wrong: Mapping[str, str] | None = None,
+        unreachable: bool = False,
     ) -> None:
-        """`wrong` says why by name, where it was because of single names."""
+        """`wrong` says why by name, where it was because of single names; `unreachable` whether
+        there was no usable answer.
+        """
         self.retry_at, self.unproven, self.limited = retry_at, unproven, limited
+        self.unreachable = unreachable
         self.wrong = wrong or {}
         super().__init__(text)
 

@@ -147,6 +147,7 @@ def _error(failure: Failure, holds: str = "") -> AuthorityError:
         unproven=tuple(failure.names) if failure.kind == "unproven" else (),
         limited=failure.kind == "limited",
         wrong=failure.names if failure.kind in {"unproven", "refused", "unready"} else {},
+        unreachable=failure.kind in {"unavailable", "late"},
     )
 
 

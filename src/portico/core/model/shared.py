@@ -27,6 +27,8 @@ CHANGE_KEY: Final = "change"
 PROGRESS: Final = "progress/"
 TURN_KEY: Final = "turn"
 ISSUER_KEY: Final = "issuer"
+ISSUER_CLAIM_KEY: Final = "issuer-claim"
+"""The machine that is to hold `issuer` next."""
 LINEAGES: Final = "lineages/"
 ORDERS: Final = "orders/"
 CURRENT: Final = "current/"
@@ -158,7 +160,9 @@ class Keeper(Record, frozen=True):
 
 
 class Holder(Record, frozen=True):
-    """`turn` and `issuer`, which end with the session of the machine, and `runs/APP/MINUTE`."""
+    """`turn`, `issuer` and `issuer-claim`, which end with the session of the machine, and
+    `runs/APP/MINUTE`.
+    """
 
     machine: str
 

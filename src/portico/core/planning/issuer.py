@@ -2,13 +2,15 @@
 
 One machine at a time holds the key `issuer` of the store, bound to its session. What it writes for
 an order compares the revision at which it got the key: a machine that has lost it writes nothing.
+A machine on which an operator gives a command that needs the key claims it, and is given it when
+the orders that are under way have ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from portico.core.model.certificate import Certificate, Entry, Lineage
 from portico.core.model.moments import moment
@@ -18,6 +20,10 @@ UNANSWERED: Final = "-"
 """Thumbprint of a machine that is to answer for the account, and does not yet."""
 MAX_AHEAD: Final = 600.0
 """Seconds by which a clock may be ahead: with more, no order is sent (`preflight`)."""
+MAX_UNREACHABLE: Final = 2
+"""Attempts in a row in which no authority was reached, after which another machine is to try."""
+HANDOVER_TIME: Final = 60.0
+"""Seconds for which a machine then leaves the key to others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,10 @@ class IssuerView:
     """Why the store is not followed."""
     holder: str = ""
     """The machine that holds `issuer`; empty if none does."""
+    claimant: str = ""
+    """Another machine that has claimed it; empty if none has."""
+    is_left: bool = False
+    """Whether this machine has reached no authority, and another one may."""
     is_own: bool = False
     """Whether this machine does, in its own session, for certain."""
     is_ready: bool = False
@@ -39,6 +49,34 @@ class IssuerView:
     """Thumbprints by which the present machines answer; those that answer nobody are left out."""
 
 
+@dataclass(frozen=True, slots=True)
+class RoleView:
+    """What decides whether this machine takes or gives up the key `issuer`."""
+
+    machine: str
+    needed: bool
+    """Whether it has sites with certificates of authorities, and has taken all that is shared."""
+    is_own: bool
+    """Whether it holds the key, in its own session, for certain."""
+    holder: str = ""
+    claimant: str = ""
+    """As in `IssuerView`, and this machine itself."""
+    is_busy: bool = False
+    """Whether an order is under way here, or a change of the account."""
+    is_left: bool = False
+    """As in `IssuerView`."""
+
+
+def role_act(view: RoleView) -> Literal["take", "give up", ""]:
+    is_claimed = view.claimant not in {"", view.machine}
+    is_for_others = is_claimed or view.is_left
+    if view.is_own:
+        is_over = not view.needed or (is_for_others and not view.is_busy)
+        return "give up" if is_over else ""
+    may_take = view.needed and not view.holder and not is_for_others
+    return "take" if may_take else ""
+
+
 def hindrance(lineage: Lineage, view: IssuerView, now: float) -> str:
     """Why no order for it may be sent from this machine now; empty if it may."""
     if view.trouble:
@@ -48,6 +86,14 @@ def hindrance(lineage: Lineage, view: IssuerView, now: float) -> str:
     if not view.is_own:
         holder = view.holder or "no machine"
         return f"{holder} obtains the certificates of the cluster"
+    return _hindrance_of_issuer(lineage, view, now)
+
+
+def _hindrance_of_issuer(lineage: Lineage, view: IssuerView, now: float) -> str:
+    if view.claimant:
+        return f"{view.claimant} is about to obtain the certificates of the cluster"
+    if view.is_left:
+        return "this machine has reached no authority, and another one is to try"
     if not view.is_ready:
         return "this machine has not read yet what the others know of certificates"
     if now < view.ledger_until <= now + MAX_AHEAD:

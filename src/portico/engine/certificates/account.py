@@ -62,6 +62,12 @@ class AccountKeeper:
             yield
         finally:
             self._users.remove(certificate)
+            if self._sharing:
+                self._sharing.wake()
+
+    def is_in_use(self) -> bool:
+        """Whether an order or a change is under way, or the key is not replaced everywhere yet."""
+        return bool(self._users or self._changing.locked() or self._state.setting(ROLLOVER))
 
     async def view(self, wanted: Mapping[str, Lineage]) -> AccountsView:
         """Nobody is asked."""

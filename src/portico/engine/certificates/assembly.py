@@ -75,7 +75,7 @@ def assemble_certificates(  # noqa: PLR0913 - a certificate passes through all o
         sharing=sharing,
     )
     if sharing:
-        sharing.wake = loop.wake
+        sharing.wake, sharing.is_busy = loop.wake, loop.account.is_in_use
     migration = Migration(engine, loop, lineages=lineages, certbot=certbot)
     preparation = prepare(ScratchFiles(scratch, issued))
     dry_run = DryRun(engine.intent, loop, preparation, nginx=nginx, scratch=scratch)

@@ -84,6 +84,7 @@ class DryRun:
                 )
                 continue
             try:
+                await self._loop.obtain_here(lineage, "try", change)
                 await self._try(lineage, staging)
             except PorticoError as error:
                 troubles.append(f"{lineage.name}: {error}")

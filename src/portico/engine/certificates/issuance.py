@@ -149,6 +149,7 @@ class Issuance:
                 return
             self._remember_trouble(whole, issuer, error, error.retry_at)
             raise
+        self._note_attempt(reached=True)
         renewal = self._state.renewal_state(lineage.name)
         if action.staging:
             self._state.put_renewal_state(renewal_state.after_staging(renewal, lineage))
@@ -304,6 +305,8 @@ class Issuance:
         *,
         foreseen: bool = False,
     ) -> None:
+        if isinstance(error, AuthorityError):
+            self._note_attempt(reached=not error.unreachable)
         self._state.put_renewal_state(
             renewal_state.failed(
                 self._state.renewal_state(lineage.name),
@@ -317,6 +320,10 @@ class Issuance:
                 foreseen=foreseen,
             )
         )
+
+    def _note_attempt(self, *, reached: bool) -> None:
+        if self._sharing:
+            self._sharing.note_attempt(reached=reached)
 
     def _enter(  # noqa: PLR0913 - an entry of the ledger has as many parts
         self,

@@ -201,7 +201,7 @@ class CertificateLoop:
         lineages = self.select(wanted, name)
         if force:
             for lineage in lineages:
-                self.assert_here(lineage, "renew")
+                await self.obtain_here(lineage, "renew", change)
         await self.account.publish_thumbprint(wanted)
         begun = {
             lineage.name
@@ -215,10 +215,18 @@ class CertificateLoop:
         if failed := [trouble for trouble in troubles if trouble]:
             raise Failed("\n".join(failed))
 
-    def assert_here(self, lineage: Lineage, act: str) -> None:
-        """Refused where another machine of the cluster has to do it, or none can now."""
-        if self._sharing and (why := self._sharing.hindrance(lineage)):
-            raise Refused(f"cannot {act} {lineage.name} on this machine: {why}")
+    async def obtain_here(self, lineage: Lineage, act: str, change: Change) -> None:
+        """Have this machine of the cluster be the one that does it; Refused where none can now."""
+        if self._sharing:
+            if lineage.behind_nginx:
+                await self.take_role(change)
+            if why := self._sharing.hindrance(lineage):
+                raise Refused(f"cannot {act} {lineage.name} on this machine: {why}")
+
+    async def take_role(self, change: Change) -> None:
+        """In a cluster that shares certificates, become the machine that obtains them."""
+        if self._sharing:
+            await self._sharing.take_role(change.say)
 
     def select(self, wanted: Mapping[str, Lineage], name: str | None) -> list[Lineage]:
         """The one of this name, or all. Raises NotFound, which says what else the name has."""
@@ -299,7 +307,7 @@ class CertificateLoop:
         lineage = (await self.wanted()).get(name)
         missing = lineage is not None and self._misses(lineage)
         if lineage and missing:
-            self.assert_here(lineage, "issue")
+            await self.obtain_here(lineage, "issue", change)
         await self.renew(name, change, force=missing)
         if lineage is not None and self._misses(lineage):
             action = self.issuance.next(lineage)

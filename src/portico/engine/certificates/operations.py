@@ -111,6 +111,7 @@ class CertificateOperations:
 
         async def work(change: Change) -> None:
             wanted = await self._certificates.loop.wanted()
+            await self._certificates.loop.take_role(change)
             thumbprint = await self._certificates.loop.account.roll_over(wanted)
             self._certificates.loop.wake()
             change.say(f"the account key was replaced; new thumbprint {thumbprint}")
@@ -122,6 +123,7 @@ class CertificateOperations:
 
         async def work(change: Change) -> None:
             wanted = await self._certificates.loop.wanted()
+            await self._certificates.loop.take_role(change)
             url = await self._certificates.loop.account.deactivate(issuer, wanted)
             change.say(f"{url} is deactivated permanently; its certificates are still served")
             change.say(

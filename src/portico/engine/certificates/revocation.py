@@ -39,7 +39,7 @@ class Revocation:
             raise NotFound(f"there is no certificate from an authority for {name!r}")
         issuer = _issuer_of(old, wanted)
         if name in wanted:
-            self._loop.assert_here(wanted[name], "revoke")
+            await self._loop.obtain_here(wanted[name], "revoke", change)
             await self._replace(old, change, force=force)
         async with self._loop.account.in_use_by(name):
             await self._authorities.revoke(issuer, old, REASON_CODES[reason])

@@ -12,6 +12,8 @@ from portico.ports.certificates import KeepOrder
 class CertificateSharing(Protocol):
     wake: Callable[[], None]
     """Called when `look` has something to do."""
+    is_busy: Callable[[], bool]
+    """Whether an order is under way here, or a change of the account."""
 
     async def look(self, wanted: Mapping[str, Lineage]) -> None:
         """Take what others have written, and write what they have not seen. Raises nothing that
@@ -26,6 +28,15 @@ class CertificateSharing(Protocol):
 
     def account_hindrance(self) -> str:
         """Why this machine may not change the account now; empty if it may."""
+
+    async def take_role(self, say: Callable[[str], None]) -> None:
+        """Become the machine that obtains the certificates of the cluster, where one does and this
+        one can: `hindrance` says otherwise. Waits until the one that does has ended its orders.
+        Raises Refused, StoreUnavailable.
+        """
+
+    def note_attempt(self, *, reached: bool) -> None:
+        """An order was tried; whether an authority answered."""
 
     def has_account(self) -> bool:
         """Whether the account here is that of the cluster."""

@@ -19,6 +19,7 @@ from portico.core.model.certificate import Certificate, Lineage, Provenance
 from portico.core.model.shared import (
     ACCOUNT_KEY,
     CURRENT,
+    ISSUER_CLAIM_KEY,
     ISSUER_KEY,
     LINEAGES,
     PRESENT,
@@ -72,7 +73,7 @@ TAKEN_ACCOUNT: Final = "shared_account"
 """Setting: digest of the account's files as they were last taken or written here."""
 _NEW_KEY: Final = ".new"
 """End of the name of a key that is to replace the account's, and has not yet everywhere."""
-_WAKING: Final = (CURRENT, THUMBPRINT_KEY, ISSUER_KEY, PRESENT)
+_WAKING: Final = (CURRENT, THUMBPRINT_KEY, ISSUER_KEY, ISSUER_CLAIM_KEY, PRESENT)
 
 
 class SharedCertificates:
@@ -88,7 +89,7 @@ class SharedCertificates:
         self._clock, self._state, self._troubles = engine.clock, engine.state, engine.troubles
         self._shared, self._following = shared, shared.following
         self._authorities, self._lineages, self._vault = authorities, lineages, vault
-        self._role = IssuerRole(shared)
+        self._role = IssuerRole(shared, engine.clock)
         self._ledger = SharedLedger(shared, engine.state, engine.clock)
         self._numbers: dict[str, int] = json.loads(self._state.setting(TAKEN_LINEAGES) or "{}")
         self._failures = SharedFailures(shared, engine.state)
@@ -97,11 +98,11 @@ class SharedCertificates:
         self._viewed: tuple[object, IssuerView] | None = None
         """With what it is a view of."""
         self._wanted: Mapping[str, Lineage] = {}
-        self._ready = 0
-        """The revision of our key `issuer` since which all that is shared was taken here."""
         self._working = asyncio.Lock()
         self.wake: Callable[[], None] = lambda: None
         """Called when there is something to take, or this machine's part may have changed."""
+        self.is_busy: Callable[[], bool] = bool
+        """Whether an order is under way here, or a change of the account."""
         self._following.subscribe(SUBJECT, self._changed)
         shared.take = self._begin
 
@@ -152,7 +153,13 @@ class SharedCertificates:
     def _view(self) -> IssuerView:
         """Made once in a second, for thousands of lineages ask."""
         trouble, fence = self._following.trouble, self._role.fence
-        known = (trouble, self._following.revision, fence, self._ready, int(self._clock.now()))
+        known = (
+            trouble,
+            self._following.revision,
+            fence,
+            self._role.ready,
+            int(self._clock.now()),
+        )
         if self._viewed is None or self._viewed[0] != known:
             self._viewed = known, self._new_view(fence)
         return self._viewed[1]
@@ -162,12 +169,26 @@ class SharedCertificates:
         return IssuerView(
             self._following.trouble,
             self._role.holder,
+            "" if self._role.claimant == self._shared.machine else self._role.claimant,
+            is_left=self._role.is_left,
             is_own=bool(fence),
-            is_ready=self._ready == fence,
+            is_ready=self._role.is_ready,
             ledger_until=self._ledger.until,
             thumbprint=self._state.setting(THUMBPRINT) or "",
             answering={n: each.thumbprint for n, each in present.items() if each.thumbprint},
         )
+
+    # the machine that obtains them
+
+    async def take_role(self, say: Callable[[str], None]) -> None:
+        needed = any(each.behind_nginx for each in self._wanted.values())
+        if needed and not self._role.is_ready and not self._following.trouble:
+            await self._role.obtain(say)
+
+    def note_attempt(self, *, reached: bool) -> None:
+        self._role.note_attempt(reached=reached)
+        if self._role.is_left:
+            self.wake()
 
     # an order
 
@@ -203,16 +224,16 @@ class SharedCertificates:
         async with self._working:
             fence = self._role.fence
             self._ledger.take()
-            if not fence or self._ready != fence:
+            if not self._role.is_ready:
                 self._failures.take()
             is_whole = await self._take_account() and await self._take_lineages()
             if self._following.trouble:
                 return
-            self._ready = fence if is_whole else 0
+            self._role.ready = fence if is_whole else 0
             with self._contained():
-                needed = any(each.behind_nginx for each in wanted.values())
-                await self._role.update(needed=needed and is_whole)
                 await self._share(wanted.values())
+                needed = any(each.behind_nginx for each in wanted.values())
+                await self._role.update(needed=needed and is_whole, is_busy=self.is_busy())
 
     @contextmanager
     def _contained(self) -> Iterator[None]:
@@ -290,9 +311,9 @@ class SharedCertificates:
     async def _share(self, lineages: Iterable[Lineage]) -> None:
         """Raises StoreUnavailable."""
         await self._ledger.share([])
-        if not (fence := self._role.fence) or fence != self._ready:
+        if not self._role.is_ready:
             return
-        compares = [Compare(ISSUER_KEY, created=fence)]
+        compares = self._role.compares()
         known = self._state.renewal_states()
         async for lineage in by_turns(lineages, YIELD_INTERVAL):
             if lineage.behind_nginx:
