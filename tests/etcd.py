@@ -188,10 +188,10 @@ def etcd(
 
 @contextmanager
 def configured_member(
-    folder: Path, data: Path, words: Sequence[str] = ()
+    folder: Path, data: Path, words: Sequence[str] = (), **more: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The member of a folder that `portico cluster etcd` wrote, as Debian's unit starts it, with
-    `words` before the command. It answers when most of the members do.
+    `words` before the command and `more` settings. It answers when most of the members do.
     """
     text = (folder / ENVIRONMENT).read_text().replace(ETCD_FOLDER, str(folder))
     lines = (line.split("=", 1) for line in text.splitlines() if line.startswith("ETCD_"))
@@ -199,7 +199,7 @@ def configured_member(
     settings = {**dict(lines), "ETCD_DATA_DIR": str(data), **quick}
     with data.with_suffix(".log").open("ab") as log:
         process = subprocess.Popen(
-            [*words, "etcd"], env={**ENVIRON, **settings}, stdout=log, stderr=log
+            [*words, "etcd"], env={**ENVIRON, **settings, **more}, stdout=log, stderr=log
         )
     try:
         yield process

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 
 from portico.core.model.stored import (
     ABSENT,
@@ -14,6 +15,7 @@ from portico.core.model.stored import (
     Put,
     Snapshot,
     StoredItem,
+    StoreMember,
     StoreUser,
     Write,
 )
@@ -32,6 +34,10 @@ class FakeStore:
         self._last_session = self._starts = 0
         self.users: dict[str, Sequence[Permission]] = {}
         """What each may do, which is not enforced."""
+        self.passwords: dict[str, str] = {}
+        self.listed: list[StoreMember] = []
+        """Members of it."""
+        self.endpoints: Sequence[str] = ()
         self.trouble = ""
         """Why nothing can be asked; empty if it can."""
 
@@ -96,10 +102,29 @@ class FakeStore:
     async def add_user(self, user: StoreUser, permissions: Sequence[Permission]) -> None:
         self._assert_available()
         self.users[user.name] = permissions
+        self.passwords[user.name] = user.password
 
     async def remove_user(self, name: str) -> None:
         self._assert_available()
         self.users.pop(name, None)
+
+    async def members(self) -> Sequence[StoreMember]:
+        self._assert_available()
+        return list(self.listed)
+
+    async def add_member(self, peer: str) -> None:
+        self.listed.append(StoreMember(len(self.listed) + 1, "", [peer], [], is_learner=True))
+
+    async def promote_member(self, member: int) -> None:
+        self.listed = [
+            replace(each, is_learner=False) if each.id == member else each for each in self.listed
+        ]
+
+    async def drop_member(self, member: int) -> None:
+        self.listed = [each for each in self.listed if each.id != member]
+
+    def use(self, endpoints: Sequence[str]) -> None:
+        self.endpoints = endpoints
 
     async def close(self) -> None: ...
 

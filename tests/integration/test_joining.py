@@ -36,7 +36,7 @@ ETCD = "https://10.0.0.1:2379"
 
 
 @pytest.fixture(scope="module")
-def machines() -> Iterator[Machines]:
+def started() -> Iterator[tuple[Machines, subprocess.Popen[bytes]]]:
     """m1 has created the cluster; its etcd is on the same machine, with TLS."""
     with ExitStack() as stack:
         machines = stack.enter_context(Machines("m1", "m2", "m3", joined=False))
@@ -44,15 +44,21 @@ def machines() -> Iterator[Machines]:
         for machine in machines:
             machine.write_edge()
         one.done("cluster", "etcd", "m1=10.0.0.1")
-        member = configured_member(one.folder / "etcd/m1", one.root / "data", one.network.words)
-        stack.enter_context(member)
+        member = stack.enter_context(
+            configured_member(one.folder / "etcd/m1", one.root / "data", one.network.words)
+        )
         eventually(lambda: ctl(one, "user", "add", f"root:{PASSWORD}"))
         (one.folder / "password").write_text(PASSWORD)
         assert "Run `etcdctl auth enable`" in created(one).stderr
         assert ctl(one, "user", "grant-role", "root", "root")
         assert ctl(one, "auth", "enable")
         assert created(one).returncode == 0
-        yield machines
+        yield machines, member
+
+
+@pytest.fixture
+def machines(started: tuple[Machines, subprocess.Popen[bytes]]) -> Machines:
+    return started[0]
 
 
 def created(one: Machine) -> subprocess.CompletedProcess[str]:
@@ -80,6 +86,12 @@ def users(one: Machine) -> set[str]:
     """Of the machines, in etcd."""
     names = ctl(one, "user", "list", "--user", f"root:{PASSWORD}").split()
     return {name for name in names if name.count(".") == len(("cluster", "machine", "serial"))}
+
+
+def keys_of(one: Machine, name: str) -> list[str]:
+    """Those of a machine in etcd."""
+    found = ctl(one, "get", "/portico/", "--prefix", "--keys-only", "--user", f"root:{PASSWORD}")
+    return [key for key in found.split() if name in key.split("/")]
 
 
 def user_of(machine: Machine) -> str:
@@ -159,6 +171,7 @@ def test_machines_join_by_a_token_are_replaced_removed_and_leave(machines: Machi
     assert "the daemon of m3 runs" in one.portico("cluster", "remove", "m3").stderr
     one.done("cluster", "remove", "m3", "--force")
     eventually(lambda: answer_to(third, one) == answer_to(third, two) == 403)
+    eventually(lambda: not keys_of(one, "m3"))
     eventually(lambda: reach_each_other(one, two))
     assert users(one) == {user_of(one), user_of(two)}
 
@@ -174,3 +187,42 @@ def test_machines_join_by_a_token_are_replaced_removed_and_leave(machines: Machi
     assert not Home(two.home).cluster.exists()
     eventually(lambda: one.status()["neighbours"] == [])
     assert users(one) == {user_of(one)}
+
+
+def test_etcd_gets_another_member_and_continues_without_it(started) -> None:
+    """What docs/cluster-operations.md says to do, by m1 alone; etcd has users."""
+    machines, first = started
+    one, two, _ = machines
+    adds = ("cluster", "etcd", "m2=10.0.0.2")
+    folder, words = one.folder / "etcd", one.network.words
+    with ExitStack() as stack:
+        assert "then here: portico cluster etcd m2=10.0.0.2" in one.done(*adds).stdout
+        second = stack.enter_context(
+            configured_member(folder / "m2", one.root / "data2", two.network.words)
+        )
+        eventually(lambda: "is a member of etcd" in one.portico(*adds).stdout)
+        eventually(lambda: endpoints(one) == [ETCD, "https://10.0.0.2:2379"])
+        found = one.portico("cluster", "check")
+        assert found.stdout.count(" leader") == found.stdout.count(" healthy") == 1
+        stop(second)
+        eventually(lambda: "it has no leader" in one.portico("cluster", "check").stdout)
+
+        stop(first)
+        alone = configured_member(
+            folder / "m1", one.root / "data", words, ETCD_FORCE_NEW_CLUSTER="true"
+        )
+        stack.enter_context(alone)
+        eventually(lambda: one.portico(*adds, "--remove").returncode == 0)
+        eventually(lambda: endpoints(one) == [ETCD])
+
+
+def endpoints(machine: Machine) -> list[str]:
+    """At which it reaches etcd, by its file."""
+    store = read_store(Home(machine.home))
+    assert store
+    return [*store.endpoints]
+
+
+def stop(member: subprocess.Popen[bytes]) -> None:
+    member.kill()
+    member.wait()

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from subprocess import CalledProcessError
+from subprocess import CalledProcessError, CompletedProcess
 
 import pytest
 
 from portico.core.model.shared import SharedMachine, encoded, machine_key
 from tests import etcd as harness
+from tests import newer
 from tests.cluster import SITE, Machine, Machines, needs_root
 from tests.etcd import Etcd
 from tests.stack import PROGRAMS, eventually
@@ -127,9 +128,22 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
         yield found
 
 
+def test_the_machines_and_the_members_of_etcd_are_checked(shared: Shared) -> None:
+    shared.store.start()
+    found = shared.machines["m1"].portico("cluster", "check")
+    rows = [line for line in found.stdout.splitlines() if line.startswith("http")]
+    assert [" of 2." in row for row in rows] == [True] * 3
+    assert sorted(row.split()[-1] for row in rows) == ["healthy", "healthy", "leader"]
+    assert (found.returncode, found.stdout.splitlines()[-1]) == (0, "nothing found")
+
+
 def test_the_leader_is_killed(shared: Shared) -> None:
     with shared.undisturbed():
-        shared.store.leader().kill()
+        leader = shared.store.leader()
+        leader.kill()
+        found = shared.machines["m2"].portico("cluster", "check")
+        assert found.returncode == 2
+        assert f"error: etcd at {leader.url}: Connect" in found.stdout
         shared.store.start()
 
 
@@ -202,9 +216,42 @@ def test_the_database_of_the_store_is_full(shared: Shared) -> None:
         eventually(lambda: shared.is_full(next(numbers)))
         reload = partial(shared.machines["m1"].portico, "reload", "web")
         eventually(lambda: "its database is full" in reload().stderr)
+        found = shared.machines["m1"].portico("cluster", "check")
+        assert found.returncode == 2
+        assert f"error: etcd at {shared.store.urls[0]}: its database is full" in found.stdout
         shared.store.ctl("del", "--prefix", "/full/")
         revision = json.loads(shared.store.ctl("get", "x", "-w", "json"))["header"]["revision"]
         shared.store.ctl("compact", str(revision))
         for number in range(len(shared.store.members)):
             shared.store.ctl("defrag", member=number)
         shared.store.ctl("alarm", "disarm")
+
+
+def test_a_machine_with_an_older_portico_serves_and_refuses_changes(
+    shared: Shared, tmp_path: Path
+) -> None:
+    one, two = shared.each
+    later = newer.portico_in(tmp_path)
+    newer.edit(tmp_path / "portico/core/model/shared.py", "SCHEMA: Final = 1", "SCHEMA: Final = 2")
+    with shared.machines.load("m1", path="/jobs", **STEADY) as load:
+        two.environ |= later
+        two.done("upgrade")
+        eventually(lambda: "Portico on m1 is older" in raised(one).stderr)
+        before = dict(one.environ)
+        one.environ |= later
+        one.done("upgrade")
+        eventually(lambda: "done: the store has schema 2" in raised(one).stdout)
+
+        one.environ = before
+        one.done("upgrade")
+        eventually(lambda: "its schema is 2" in one.api("/v1/cluster")["trouble"])
+        assert "upgrade Portico here" in one.portico("reload", "web").stderr
+        assert "schema is 2" in one.done("status").stderr
+        found = two.portico("cluster", "check")
+        assert found.returncode == 2
+        assert "error: m1 knows schema 1 of the store, and 2 is in use" in found.stdout
+        assert load.stop().lost == 0
+
+
+def raised(machine: Machine) -> CompletedProcess[str]:
+    return machine.portico("cluster", "upgrade")

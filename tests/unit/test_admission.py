@@ -13,7 +13,7 @@ import pytest
 
 from portico.core.model.event import Requester
 from portico.core.model.joining import JoinAnswer, JoinRequest, Token
-from portico.core.model.member_views import ClusterRequest
+from portico.core.model.member_views import ClusterRequest, EtcdMemberRequest
 from portico.core.model.shared import (
     CLUSTER_KEY,
     KEEPER_KEY,
@@ -22,19 +22,27 @@ from portico.core.model.shared import (
     SharedMachine,
     encoded,
 )
-from portico.core.model.stored import Compare, Put, StoreUser, Write
+from portico.core.model.stored import Compare, Put, StoreMember, StoreUser, Write
 from portico.core.planning.members import member_list
 from portico.core.planning.store_permissions import machine_permissions
-from portico.engine.cluster.admission import SEALED_AUTHORITY_KEY, Admission
+from portico.engine.cluster.admission import Admission
+from portico.engine.cluster.authority import SEALED_AUTHORITY_KEY, ClusterAuthority
+from portico.engine.cluster.etcd_members import EtcdMembers
 from portico.engine.cluster.following import Following
 from portico.engine.cluster.founding import Founding
 from portico.engine.cluster.machine_users import MachineUsers
+from portico.engine.cluster.store_addresses import StoreAddresses
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, NotFound, PorticoError, Refused
 from portico.ports.machine_signing import SignedMachine
 from portico.ports.store import StoreUnavailable
 from portico.system.cluster_identity import AUTHORITY, AUTHORITY_KEY
-from portico.system.cluster_store import StoreFile, write_cluster_key, write_store
+from portico.system.cluster_store import (
+    StoreFile,
+    read_store,
+    write_cluster_key,
+    write_store,
+)
 from portico.system.home import Home
 from portico.system.machine_certificates import MachineAuthority
 from tests.fakes.clock import FakeClock, settle
@@ -43,6 +51,7 @@ from tests.fakes.store import FakeStore
 from tests.fakes.vault import FakeVault
 
 CLUSTER = "6a1c"
+CLIENT_4 = "https://10.0.0.4:2379"
 WHO = Requester("root", 0, 1, "portico")
 STORE = StoreFile(("https://10.0.0.1:2379",), "m", "secret")
 
@@ -53,7 +62,7 @@ class Signing:
     serial = 16
 
     async def sign_machine(
-        self, authority: str, key: str, request: str, name: str
+        self, authority: str, key: str, request: str, name: str, address: str = ""
     ) -> SignedMachine:
         assert "CERTIFICATE" in authority
         assert "PRIVATE KEY" in key
@@ -84,8 +93,11 @@ class Member:
             self.asked_by.append(user.name)
             return store
 
-        self.users = MachineUsers(self, vault, open_as)
-        self.admission = Admission(engine, self, self, vault, Signing(), self.users, home)
+        self.users = MachineUsers(self, vault, open_as, lambda: bytes(32))
+        authority = ClusterAuthority(self, vault, home)
+        signing = Signing()
+        self.admission = Admission(engine, self, self, authority, signing, self.users, home)
+        self.etcd = EtcdMembers(self, authority, signing, self.users, engine.events, home)
 
     async def serve_members(self) -> None: ...
 
@@ -240,8 +252,14 @@ def test_what_cannot_be_signed_uses_no_token(run):
 def test_a_machine_is_removed_by_another_one_or_leaves(run):
     async def work(one: Member, two: Member) -> None:
         await one.join(await one.token(), "m3", 3)
-        await one.admission.remove_machine("m3", WHO)
+        token = await two.token("m3")
+        await one.transaction([], [Put("present/m3", b""), Put("progress/m3", b"")])
         await settle()
+        await one.admission.remove_machine("m3", WHO, force=True)
+        await settle()
+        assert not [key for key in one.store.names() if "m3" in key]
+        with pytest.raises(Refused, match="the token is not valid here"):
+            await one.join(token, "m3", 3)
         assert two.machines.keys() == {"m1", "m2"}
         with pytest.raises(Refused, match="is this machine"):
             await one.admission.remove_machine("m1", WHO, force=True)
@@ -285,6 +303,58 @@ def test_each_certificate_has_a_user_of_its_own_in_a_store_that_has_users(run):
             await two.admission.remove_machine(machine, WHO)
         assert users(one.store) == set()
         assert set(two.asked_by) == {"keeper"}
+
+    run(work)
+
+
+def test_the_users_of_all_machines_are_made_again_in_a_store_that_has_lost_them(run):
+    async def work(one: Member, two: Member) -> None:
+        assert await one.users.restore()
+        assert one.store.users == {}
+        keeper = encoded(Keeper(user="keeper", password="secret"))
+        sealed = await FakeVault().seal(KEEPER_KEY, keeper)
+        await one.transaction([], [Put(KEEPER_KEY, sealed)])
+        await settle()
+        access = (await one.join(await one.token(), "m3", 3)).store
+        before = one.store.passwords[access.user]
+        one.store.users.clear()
+        one.store.passwords.clear()
+        assert await two.users.restore()
+        names = {f"portico.{CLUSTER}.{name}" for name in ("m1.1", "m2.2", "m3.11")}
+        assert one.store.users.keys() == {"keeper", *names}
+        assert one.store.users["keeper"] == []
+        assert one.store.passwords[access.user] == before == access.password
+
+    run(work)
+
+
+def test_a_member_of_etcd_is_added_takes_part_once_it_has_started_and_is_removed(run, tmp_path):
+    async def work(one: Member, two: Member) -> None:
+        home = Home(tmp_path)
+        home.cluster.mkdir()
+        write_store(home.cluster, STORE)
+        other = StoreAddresses(two, Troubles(), home)
+        first = StoreMember(1, "m1", ["https://10.0.0.1:2380"], ["https://10.0.0.1:2379"])
+        one.store.listed = [first]
+        question = EtcdMemberRequest(name="m4", address="10.0.0.4", request="PEM")
+        added = await one.etcd.set_member(question, WHO)
+        assert (added.done, added.certificate) == ("added", "signed")
+        assert added.peers == {"m1": first.peers[0], "m4": "https://10.0.0.4:2380"}
+        assert (await one.etcd.set_member(question, WHO)).done == "renewed"
+        one.store.listed[1] = replace(one.store.listed[1], name="m4", clients=[CLIENT_4])
+        promoted = await one.etcd.set_member(question, WHO)
+        assert promoted.endpoints == ("https://10.0.0.1:2379", CLIENT_4)
+        await settle()
+        await other.look()
+        assert tuple(read_store(home).endpoints) == one.store.endpoints == promoted.endpoints
+        assert read_store(home).password == STORE.password
+        assert not one.store.listed[1].is_learner
+
+        removed = await two.etcd.remove_member("m4", "", WHO)
+        assert (removed.done, one.store.listed) == ("removed", [first])
+        await settle()
+        await other.look()
+        assert list(read_store(home).endpoints) == ["https://10.0.0.1:2379"]
 
     run(work)
 

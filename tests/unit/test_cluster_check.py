@@ -6,7 +6,6 @@ from portico.core.model.machine_views import MachineFactsView
 from portico.core.model.stored import MemberHealth
 from portico.core.planning.cluster_check import (
     CLOCK_TOLERANCE,
-    LARGE_STORE,
     RENEWAL_NOTICE,
     MemberAnswer,
     StoreAnswer,
@@ -100,18 +99,46 @@ def test_what_a_machine_does_not_say_is_unknown():
             " etcd at e1: no leader",
         ),
         (
-            StoreAnswer(members=[MemberHealth("e1", size=LARGE_STORE + 1)]),
+            StoreAnswer(members=[MemberHealth("e1", size=1 << 31)]),
             "warning",
-            " etcd at e1: its database has 1.6 GiB",
+            " etcd at e1: its database has 2048.0 MiB of 2048.0 MiB",
+        ),
+        (
+            StoreAnswer(members=[MemberHealth("e1", size=9 << 20, quota=10 << 20)]),
+            "warning",
+            " etcd at e1: its database has 9.0 MiB of 10.0 MiB",
+        ),
+        (StoreAnswer(schema=2), "error", "m2 knows schema 1 of the store, and 2 is in use"),
+        (
+            StoreAnswer(schema=0, members=[MemberHealth("e1", "no leader", 9 << 30)]),
+            "error",
+            " etcd at e1: no leader",
         ),
     ],
 )
 def test_a_store_that_is_not_well_is_found(store, severity, what):
-    [found] = findings(OWN, [answer("m2")], NOW, store)
+    [found] = findings(member("m1", store_schema=2), [answer("m2")], NOW, store)
     assert found.severity == severity
     assert f"{found.machine} {found.what}".startswith(what)
     healthy = StoreAnswer(members=[MemberHealth("e1", size=1 << 20), MemberHealth("e2")])
     assert findings(OWN, [answer("m2")], NOW, healthy) == []
+
+
+def test_a_schema_that_all_machines_know_is_recommended():
+    newer = [member(each, store_schema=3) for each in ("m1", "m2")]
+    answers = [MemberAnswer("m2", newer[1], asked=NOW)]
+    [found] = findings(newer[0], answers, NOW, StoreAnswer(schema=2))
+    assert found.severity == "warning"
+    assert found.what.startswith("all machines know schema 3 of the store, and 2 is in use; run")
+    assert findings(newer[0], answers, NOW, StoreAnswer(schema=3)) == []
+
+
+def test_how_a_certificate_is_renewed_depends_on_the_store():
+    ends = member("m1", certificate_until=NOW)
+    [without] = findings(ends, [], NOW)
+    [found] = findings(ends, [], NOW, StoreAnswer())
+    assert "invite m1 --replace" in without.what
+    assert "token --replace m1" in found.what
 
 
 def test_the_digest_of_a_file_is_that_of_what_all_machines_have_in_common():

@@ -225,7 +225,7 @@ def test_etcd_gets_a_folder_for_each_member_by_the_authority_of_the_cluster_to_b
     machines.done("m4", "etcd", "e3=10.0.0.3", "--output", "again")
     again = (machines.folder / "again/e3/authority.pem").read_bytes()
     assert again == (folder / "e1/authority.pem").read_bytes()
-    assert "is for a cluster that is to be created" in machines.refused("m1", "etcd", "e=10.0.0.1")
+    assert "is for a cluster with a store, or one" in machines.refused("m1", "etcd", "e=10.0.0.1")
 
 
 def common_names(leaf: x509.Certificate) -> list[x509.NameAttribute]:
@@ -262,6 +262,11 @@ def test_members_of_etcd_that_cannot_be_are_refused(
         ("--etcd https://10.0.0.1 --address 10.0.0.1 --port 0", "--port must be from"),
         ("--etcd https://10.0.0.1 --address 10.0.0.1 --labels A", "cannot name a machine"),
         ("--etcd https://10.0.0.1 --address 10.0.0.1 --user root", "--password-file"),
+        ("--etcd https://10.0.0.1 --address 10.0.0.1 --etcd-ca none", "cannot read none"),
+        (
+            "--etcd https://10.0.0.1 --address 10.0.0.1 --etcd-ca m1/cluster/authority.key",
+            "cannot use m1/cluster/authority.key as the certificate of",
+        ),
         (
             "--etcd https://10.0.0.1 --address 10.0.0.1 --user root --password-file none",
             "cannot read none",
@@ -286,3 +291,5 @@ def test_what_cannot_be_joined_with_is_refused(machines: Machines) -> None:
     assert "in no cluster with a store" in machines.refused("m1", "token")
     assert "in no cluster with a store" in machines.refused("m1", "remove", "m2")
     assert "needs no NAME, or --replace" in machines.refused("m1", "token", "m3")
+    assert "in no cluster with a store" in machines.refused("m1", "upgrade")
+    assert "in no cluster with a store" in machines.refused("m1", "etcd", "m3", "--remove")

@@ -23,6 +23,8 @@ from tests.fakes.store import FakeStore
 CLUSTER = "6a1c"
 ROOT = prefix_of(CLUSTER)
 WHO = Requester("test")
+MEMBER = "machines/m1"
+"""Key of this machine among those of the cluster."""
 
 
 class Daemon:
@@ -81,7 +83,8 @@ def run() -> Callable[[Callable[[Daemon], Awaitable[None]]], None]:
     async def started(work: Callable[[Daemon], Awaitable[None]]) -> None:
         clock = FakeClock()
         daemon = Daemon(FakeStore(clock), clock)
-        await put(daemon.store, cluster=encoded(ClusterRecord(least=SCHEMA)), a=b"1")
+        record = encoded(ClusterRecord(least=SCHEMA))
+        await put(daemon.store, cluster=record, a=b"1", **{MEMBER: b""})
         with daemon.running():
             await settle()
             await work(daemon)
@@ -97,7 +100,7 @@ def test_what_is_shared_is_known_at_once_and_kept_on_disk_but_for_who_is_there(r
         await settle()
         assert daemon.values["a"] == daemon.kept["a"] == b"2"
         assert daemon.values["present/m1"] == b"here"
-        assert daemon.kept.keys() == {"cluster", "a"}
+        assert daemon.kept.keys() == {"cluster", "a", MEMBER}
         assert daemon.changes[-1] == {"b": None}
         assert not daemon.troubles.sentences()
         daemon.following.assert_current()
@@ -166,7 +169,7 @@ def test_a_newer_schema_is_not_followed_from_the_change_on_that_demands_it(run):
         await put(daemon.store, cluster=encoded(ClusterRecord(least=SCHEMA + 1)), a=b"new")
         await settle()
         assert daemon.values["a"] == b"1"
-        assert "upgrade Portico on this machine" in daemon.following.trouble
+        assert "upgrade Portico here" in daemon.following.trouble
 
     run(work)
 
@@ -180,7 +183,7 @@ def test_what_is_forgotten_while_the_store_was_away_is_read_anew(run):
         await daemon.store.transaction([Compare(ROOT + "b")], [Delete(ROOT + "a")])
         daemon.store.compact()
         await daemon.clock.advance(INTERVAL)
-        assert daemon.values.keys() == {"cluster", "b", "present/m1"}
+        assert daemon.values.keys() == {"cluster", "b", "present/m1", MEMBER}
 
     run(work)
 
@@ -195,7 +198,7 @@ def test_a_disk_that_is_full_keeps_nothing_from_being_followed(run):
         daemon.state.full = False
         await put(daemon.store, b=b"3")
         await settle()
-        assert daemon.kept == {key: daemon.values[key] for key in ("cluster", "a", "b")}
+        assert daemon.kept == {key: daemon.values[key] for key in ("cluster", "a", "b", MEMBER)}
         assert not daemon.troubles.sentences()
 
     run(work)
@@ -319,5 +322,20 @@ def test_a_subscriber_that_fails_keeps_nothing_from_being_followed(run):
         assert daemon.changes[-1]["a"].value == b"2"
         assert daemon.troubles.sentences() == ["a part: it cannot"]
         assert not daemon.following.trouble
+
+    run(work)
+
+
+def test_a_machine_that_was_removed_leaves_nothing_in_the_store(run):
+    async def work(daemon: Daemon) -> None:
+        await daemon.clock.advance(INTERVAL)
+        assert "present/m1" in daemon.values
+        await daemon.store.transaction([], [Delete(ROOT + MEMBER), Delete(ROOT + "present/m1")])
+        await daemon.clock.advance(3 * INTERVAL)
+        assert not daemon.session.is_held()
+        assert "present/m1" not in daemon.values
+        await put(daemon.store, **{MEMBER: b""})  # it has joined again
+        await daemon.clock.advance(INTERVAL)
+        assert "present/m1" in daemon.values
 
     run(work)

@@ -171,6 +171,7 @@ def store_address(home: Home) -> StoreAddress | None:
         own.key,
         file.user,
         file.password,
+        file.authority,
     )
 
 

@@ -52,7 +52,13 @@ def connect_members(
     from portico.adapters.store.etcd.store import EtcdStore  # noqa: PLC0415 - few have a store
     from portico.api.join_listener import JoinListener  # noqa: PLC0415
     from portico.engine.cluster.admission import Admission  # noqa: PLC0415
+    from portico.engine.cluster.authority import ClusterAuthority  # noqa: PLC0415
+    from portico.engine.cluster.etcd_members import EtcdMembers  # noqa: PLC0415
     from portico.engine.cluster.machine_users import MachineUsers  # noqa: PLC0415
+    from portico.engine.cluster.schema_upgrade import SchemaUpgrade  # noqa: PLC0415
+    from portico.engine.cluster.store_addresses import SUBJECT as ADDRESSES  # noqa: PLC0415
+    from portico.engine.cluster.store_addresses import StoreAddresses  # noqa: PLC0415
+    from portico.system.cluster_store import KEY_FILE  # noqa: PLC0415
 
     vault = vault_of(home)
 
@@ -62,8 +68,13 @@ def connect_members(
         its = replace(address, user=user.name, password=user.password)
         return EtcdStore(its, engine.clock)
 
-    users = MachineUsers(shared, vault, open_as)
+    operations.schema = SchemaUpgrade(shared, engine.events)
+    users = MachineUsers(shared, vault, open_as, (home.cluster / KEY_FILE).read_bytes)
     shared.recovery.writer = users.writer
-    admission = Admission(engine, in_force, shared, vault, signing, users, home)
+    shared.recovery.restore_users = users.restore
+    authority = ClusterAuthority(shared, vault, home)
+    admission = Admission(engine, in_force, shared, authority, signing, users, home)
+    operations.etcd = EtcdMembers(shared, authority, signing, users, engine.events, home)
+    shared.repeated[ADDRESSES] = StoreAddresses(shared, engine.troubles, home)
     operations.membership = admission
     return JoinListener(admission, join_socket(str(home.path)))

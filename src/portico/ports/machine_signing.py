@@ -16,9 +16,10 @@ class SignedMachine:
 
 class MachineSigning(Protocol):
     async def sign_machine(
-        self, authority: str, key: str, request: str, name: str
+        self, authority: str, key: str, request: str, name: str, address: str = ""
     ) -> SignedMachine:
-        """A certificate for the machine of that name, with the key of a signing request.
+        """A certificate for the machine of that name, or for the member of etcd at that address,
+        with the key of a signing request.
         All are PEM, the request as in RFC 2986; authority and key are those of the machines. A
         child process with a deadline.
 

@@ -11,6 +11,7 @@ from portico.core.model.stored import (
     MemberHealth,
     Permission,
     Snapshot,
+    StoreMember,
     StoreUser,
     Write,
 )
@@ -85,6 +86,9 @@ class Store(Protocol):
         among them.
         """
 
+    def use(self, endpoints: Sequence[str]) -> None:
+        """Ask the members at these URLs from now on."""
+
     async def close(self) -> None:
         """Close connections. Sessions go on until their time is up."""
 
@@ -102,3 +106,17 @@ class AdministeredStore(Store, Protocol):
 
     async def remove_user(self, name: str) -> None:
         """With its permissions. Raises as `add_user` does."""
+
+    async def members(self) -> Sequence[StoreMember]:
+        """Raises StoreUnavailable."""
+
+    async def add_member(self, peer: str) -> None:
+        """One that takes no part yet, and is reached by the others at this URL. Raises
+        StoreUnavailable, Failed, OutcomeUnknown, as those below.
+        """
+
+    async def promote_member(self, member: int) -> None:
+        """It takes part from now on."""
+
+    async def drop_member(self, member: int) -> None:
+        """It does not belong to them any more."""

@@ -1,6 +1,7 @@
 """Where the machines of the cluster keep what they share: two more files of HOME/cluster.
 
-    store.json     {"v": 1, "endpoints": [URL, …], "user": "", "password": "", "plain": false}
+    store.json     {"v": 1, "endpoints": [URL, …], "user": "", "password": "", "plain": false,
+                    "authority": PEM or ""}
     cluster.key    32 bytes: what is sealed in the store is sealed by it
 
 They are there where the cluster has a store. TLS is spoken with the files of the identity.
@@ -32,6 +33,8 @@ class StoreFile:
     password: str = ""
     plain: bool = False
     """Whether `http` is allowed to an address that is not loopback."""
+    authority: str = ""
+    """Certificates (PEM) of the authority of etcd, where that of the machines is another one."""
 
 
 def has_store(home: Home) -> bool:
@@ -57,8 +60,10 @@ def read_store_of(folder: Path) -> StoreFile | None:
         endpoints = [str(each) for each in record["endpoints"]]
         if not endpoints:
             raise ValueError("it names no endpoint")  # noqa: TRY301 - as any other damage
-        user, password = str(record.get("user", "")), str(record.get("password", ""))
-        return StoreFile(endpoints, user, password, record.get("plain") is True)
+        user, password, authority = (
+            str(record.get(key, "")) for key in ("user", "password", "authority")
+        )
+        return StoreFile(endpoints, user, password, record.get("plain") is True, authority)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

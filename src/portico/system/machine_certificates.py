@@ -106,8 +106,11 @@ class MachineAuthority:
         serial = f"{pair.certificate.serial_number:x}"
         return MachinePair(pair.certificate_pem, pair.key_pem, serial)
 
-    def sign_request(self, name: str, host: str, request: bytes, now: float) -> tuple[bytes, str]:
-        """The certificate (PEM) and its serial, for the key of a signing request of anyone (PEM).
+    def sign_request(
+        self, name: str, host: str, request: bytes, now: float, address: str = ""
+    ) -> tuple[bytes, str]:
+        """The certificate (PEM) and its serial, for the key of a signing request of anyone (PEM):
+        of the machine with that DNS name, or of the member of etcd at that address.
         Raises ValueError.
         """
         leaf = certificate_of_key(
@@ -115,7 +118,7 @@ class MachineAuthority:
             self.key,
             _requested_key(request),
             _subject(self.cluster, NameOID.ORGANIZATIONAL_UNIT_NAME, name),
-            [x509.DNSName(host)],
+            _addresses(address) if address else [x509.DNSName(host)],
             now=now,
             life=MACHINE_LIFE,
             usages=_USAGES,
@@ -129,14 +132,23 @@ class MachineAuthority:
         pair = new_certificate(
             self.root,
             self.key,
-            _subject(self.cluster, NameOID.ORGANIZATIONAL_UNIT_NAME, f"etcd {name}"),
-            [x509.IPAddress(ip_address(each)) for each in dict.fromkeys((address, "127.0.0.1"))],
+            _subject(self.cluster, NameOID.ORGANIZATIONAL_UNIT_NAME, member_unit(name)),
+            _addresses(address),
             now=now,
             life=MACHINE_LIFE,
             usages=_USAGES,
         )
         serial = f"{pair.certificate.serial_number:x}"
         return MachinePair(pair.certificate_pem, pair.key_pem, serial)
+
+
+def member_unit(name: str) -> str:
+    """The OU of a member of etcd, which no machine can have."""
+    return f"etcd {name}"
+
+
+def _addresses(address: str) -> list[x509.GeneralName]:
+    return [x509.IPAddress(ip_address(each)) for each in dict.fromkeys((address, "127.0.0.1"))]
 
 
 def new_request() -> tuple[bytes, bytes]:

@@ -138,7 +138,7 @@ class CertificateChild:
         return _TEXT.validate_json(await self._ask("read an account's key", request))
 
     async def sign_machine(
-        self, authority: str, key: str, request: str, name: str
+        self, authority: str, key: str, request: str, name: str, address: str = ""
     ) -> SignedMachine:
         question: Request = {
             "act": "machine",
@@ -148,6 +148,7 @@ class CertificateChild:
             "request": request,
             "name": name,
             "host": machine_host(name),
+            "address": address,
         }
         return _SIGNED.validate_json(await self._ask(f"sign for machine {name}", question))
 

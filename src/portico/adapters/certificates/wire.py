@@ -82,6 +82,8 @@ class MachineRequest(TypedDict):
     """RFC 2986, of anyone."""
     name: str
     host: str
+    address: str
+    """Of a member of etcd; empty for a machine."""
 
 
 Request = (

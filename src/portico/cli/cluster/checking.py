@@ -53,11 +53,11 @@ def _row(machine: ClusterMachineView) -> tuple[str, ...]:
 
 
 def _store_row(member: StoreMemberView) -> tuple[str, ...]:
-    is_unknown = member.size_bytes is None
+    sizes = (member.size_bytes, member.quota_bytes)
     return (
         member.endpoint,
-        "-" if is_unknown else size(member.size_bytes or 0),
-        "not healthy" if member.problem else "healthy",
+        " of ".join(size(each) for each in sizes if each is not None) or "-",
+        "not healthy" if member.problem else "leader" if member.leads else "healthy",
     )
 
 

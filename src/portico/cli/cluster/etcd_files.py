@@ -15,11 +15,12 @@ from portico.core.render.etcd_member import (
     KEY,
     client_url,
     etcd_environment,
+    peer_url,
 )
 from portico.errors import Failed, Refused
 from portico.system.clock import SystemClock
 from portico.system.cluster_identity import read_identity
-from portico.system.files import write_new
+from portico.system.files import write
 from portico.system.folders import begin_folder, finish_folder, remove_folder
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ def write_etcd(session: Session, words: Sequence[str], output: str) -> None:
     if one := read_identity(session.home):
         raise Refused(
             f"this machine is {one.name} of cluster {one.cluster}; nothing was changed. `portico "
-            "cluster etcd` is for a cluster that is to be created"
+            "cluster etcd` is for a cluster with a store, or one that is to be created"
         )
-    members, target = _members(words), Path(output).absolute()
+    members, target = members_of(words), Path(output).absolute()
     if target.exists():
         raise Refused(f"{target} exists; nothing was changed. Remove it, or use --output FOLDER")
     session.home.make()
@@ -48,7 +49,7 @@ def write_etcd(session: Session, words: Sequence[str], output: str) -> None:
     _report(session, target, members)
 
 
-def _members(words: Sequence[str]) -> dict[str, str]:
+def members_of(words: Sequence[str]) -> dict[str, str]:
     """By name, their addresses."""
     members: dict[str, str] = {}
     for word in words:
@@ -67,17 +68,35 @@ def _members(words: Sequence[str]) -> dict[str, str]:
 
 def _write_members(target: Path, members: Mapping[str, str], authority: MachineAuthority) -> None:
     folder = begin_folder(target.parent)
+    peers = {name: peer_url(address) for name, address in members.items()}
     try:
         for name, address in members.items():
             own, pair = folder / name, authority.sign_member(name, address, SystemClock().now())
+            environment = etcd_environment(name, address, peers, authority.cluster)
             own.mkdir(mode=0o700)
-            write_new(own / AUTHORITY, authority.pem)
-            write_new(own / CERTIFICATE, pair.certificate)
-            write_new(own / KEY, pair.key)
-            write_new(own / ENVIRONMENT, etcd_environment(name, members, authority.cluster))
+            write_member(own, authority.pem, pair.certificate, pair.key, environment)
         finish_folder(folder, target)
     finally:
         remove_folder(folder)
+
+
+def write_member(
+    folder: Path, authority: bytes, certificate: bytes, key: bytes, environment: str
+) -> None:
+    """The files of a member, in place of those that are there. Raises OSError."""
+    write(folder / AUTHORITY, authority)
+    write(folder / CERTIFICATE, certificate)
+    write(folder / KEY, key)
+    write(folder / ENVIRONMENT, environment)
+
+
+def steps_of_member(folder: str) -> list[str]:
+    """Lines for the machine of a member, which has that folder."""
+    return [
+        "  apt install etcd-server",
+        f"  cp -r {folder} {ETCD_FOLDER} && chown -R etcd {ETCD_FOLDER}",
+        f"  cp {ETCD_FOLDER}/{ENVIRONMENT} /etc/default/etcd && systemctl restart etcd",
+    ]
 
 
 def _report(session: Session, target: Path, members: Mapping[str, str]) -> None:
@@ -85,10 +104,9 @@ def _report(session: Session, target: Path, members: Mapping[str, str]) -> None:
     if session.json:
         session.show_json({"folder": str(target), "members": [*members], "endpoints": urls})
         return
-    write = session.terminal.write
-    write(f"{target}: a folder for each member. They hold keys: keep them secret")
-    write("next, on each machine, with the folder of its own member:")
-    write("  apt install etcd-server")
-    write(f"  cp -r {target.name}/NAME {ETCD_FOLDER} && chown -R etcd {ETCD_FOLDER}")
-    write(f"  cp {ETCD_FOLDER}/{ENVIRONMENT} /etc/default/etcd && systemctl restart etcd")
-    write(f"then here: portico cluster init NAME --address ADDRESS --etcd {','.join(urls)}")
+    say = session.terminal.write
+    say(f"{target}: a folder for each member. They hold keys: keep them secret")
+    say("next, on each machine, with the folder of its own member:")
+    for line in steps_of_member(f"{target.name}/NAME"):
+        say(line)
+    say(f"then here: portico cluster init NAME --address ADDRESS --etcd {','.join(urls)}")

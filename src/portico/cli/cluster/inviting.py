@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import replace
 from pathlib import Path
-from secrets import token_bytes, token_hex
+from secrets import token_bytes
 from typing import TYPE_CHECKING
 
 from portico.cli.cluster.invitation import Invitation, write_invitation
@@ -14,7 +14,7 @@ from portico.cli.cluster.prepared_authority import prepared_authority, remove_pr
 from portico.cli.cluster.restarting import restart_daemon
 from portico.core.model.cluster import machine_host
 from portico.core.model.member_verbs import CREATE_CLUSTER
-from portico.core.planning.store_permissions import machine_user_name
+from portico.core.planning.store_permissions import machine_password, machine_user_name
 from portico.errors import Refused
 from portico.system.clock import SystemClock
 from portico.system.cluster_identity import (
@@ -58,8 +58,11 @@ def init_with_store(
     client = session.client(start=True)
     with new_cluster_folder(session.home) as folder:
         serial = _write_first(folder, authority, name)
-        write_store(folder, _own_access(store, authority.cluster, name, serial))
-        write_cluster_key(folder, token_bytes(KEY_SIZE))
+        key = token_bytes(KEY_SIZE)
+        write_store(
+            folder, _own_access(store, key, machine_user_name(authority.cluster, name, serial))
+        )
+        write_cluster_key(folder, key)
         client.ask(
             CREATE_CLUSTER,
             cluster=authority.cluster,
@@ -88,12 +91,11 @@ def init_with_store(
         )
 
 
-def _own_access(store: StoreFile, cluster: str, name: str, serial: str) -> StoreFile:
+def _own_access(store: StoreFile, key: bytes, user: str) -> StoreFile:
     """By a user of this machine, where etcd has users: that of the operator is kept nowhere."""
     if not store.user:
         return store
-    user = machine_user_name(cluster, name, serial)
-    return replace(store, user=user, password=token_hex(32))
+    return replace(store, user=user, password=machine_password(key, user))
 
 
 def _assert_new(session: Session, name: str) -> MachineAuthority:

@@ -24,6 +24,7 @@ from portico.core.model.joining import (
     Token,
     offer_problem,
 )
+from portico.core.model.shared import SCHEMA
 from portico.errors import Failed, Refused
 from portico.system.clock import SystemClock
 from portico.system.cluster_identity import AUTHORITY, new_cluster_folder, read_identity
@@ -69,6 +70,7 @@ def join_by_token(session: Session, where: str, token: str, name: str, place: Sh
         address=place.address or _own_address(member),
         port=place.port,
         labels=place.labels,
+        store_schema=SCHEMA,
         request=request.decode(),
     )
 
@@ -96,7 +98,8 @@ def join_by_token(session: Session, where: str, token: str, name: str, place: Sh
 def _write(folder: Path, invitation: Invitation, answer: JoinAnswer) -> None:
     write_cluster_key(folder, answer.cluster_key)
     store = answer.store
-    write_store(folder, StoreFile(store.endpoints, store.user, store.password, store.plain))
+    file = StoreFile(store.endpoints, store.user, store.password, store.plain, store.authority)
+    write_store(folder, file)
     write_machine(folder, invitation)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def show_token(session: Session, replaces: str) -> None:
     """Print the command for the machine that is to join."""
-    found = _client(session).ask(CREATE_TOKEN, replaces=replaces)
+    found = client_of_store(session).ask(CREATE_TOKEN, replaces=replaces)
     if session.json:
         session.show_json({"token": found.token, "address": found.address, "until": found.until})
         return
@@ -28,14 +28,14 @@ def show_token(session: Session, replaces: str) -> None:
 
 
 def remove(session: Session, name: str, *, force: bool) -> None:
-    found = _client(session).ask(REMOVE_MACHINE, machine=name, force=force)
+    found = client_of_store(session).ask(REMOVE_MACHINE, machine=name, force=force)
     if session.json:
         session.show_json({"cluster": found.cluster, "name": found.name})
         return
     session.terminal.write(f"done: {name} is no longer a machine of cluster {found.cluster}")
 
 
-def _client(session: Session) -> Client:
+def client_of_store(session: Session) -> Client:
     if not has_store(session.home):
         raise Refused(
             "this machine is in no cluster with a store; nothing was changed. `portico cluster "

@@ -37,5 +37,11 @@ def _decide(
         write(f"  {line}")
     if len(view.lines) > MAX_LINES:
         write(f"  and {len(view.lines) - MAX_LINES} more")
+    if not view.guarded:
+        session.terminal.write_labelled(
+            "warning",
+            "etcd has the users of the machines again, and does not ask for them: `etcdctl user "
+            "add root`, `etcdctl user grant-role root root` and `etcdctl auth enable` change that",
+        )
     if not view.done:
         write(f"nothing was changed; `portico cluster {command} --yes` does it")

@@ -18,7 +18,6 @@ from portico.system.cluster_store import has_store
 if TYPE_CHECKING:
     from portico.cli.session import Session
     from portico.core.model.cluster_views import ClusterView, MemberView
-    from portico.system.cluster_identity import MachineIdentity
     from portico.system.home import Home
 
 RENEWAL_NOTICE: Final = 180 * 86400.0
@@ -33,7 +32,7 @@ def show(session: Session) -> None:
         else:
             session.terminal.write("this machine is in no cluster")
         return
-    until, invited, store = _end(one), _invited(session.home), _store(session)
+    until, invited, store = _end(one.certificate), _invited(session.home), _store(session)
     if session.json:
         shown = {"cluster": one.cluster, "name": one.name, "until": until, "invited": invited}
         session.show_json({**shown, "store": store and vars(store)})
@@ -41,7 +40,7 @@ def show(session: Session) -> None:
     write = session.terminal.write
     write(f"this machine is {one.name} of cluster {one.cluster}")
     write(f"  certificate: {one.certificate}, valid until {moment(until)}")
-    write(f"  authority: {one.authority}")
+    write(f"  authority: {one.authority}, valid until {moment(_end(one.authority))}")
     if invited:
         write(f"  invited from here: {', '.join(invited)}")
     if store:
@@ -49,10 +48,15 @@ def show(session: Session) -> None:
     elif has_store(session.home):
         write("  store: unknown, because the daemon is not running; `portico status` starts it")
     if until - SystemClock().now() < RENEWAL_NOTICE:
+        what = (
+            f"token --replace {one.name}` on any machine"
+            if has_store(session.home)
+            else f"invite {one.name} --replace` on the first machine"
+        )
         session.terminal.write_labelled(
             "warning",
-            f"the certificate is valid until {moment(until)}; run `portico cluster invite "
-            f"{one.name} --replace` on the first machine, and join with it here",
+            f"the certificate is valid until {moment(until)}; run `portico cluster {what}, and "
+            "join with it here",
         )
 
 
@@ -64,7 +68,11 @@ def _store(session: Session) -> ClusterView | None:
 
 
 def show_store(session: Session, view: ClusterView) -> None:
-    state = f"followed, at revision {view.revision}" if view.followed else "not followed"
+    state = (
+        f"followed, at revision {view.revision}, schema {view.store_schema}"
+        if view.followed
+        else "not followed"
+    )
     session.terminal.write(f"  store: {state}")
     if view.change:
         session.terminal.write(f"  change: {view.change}")
@@ -91,9 +99,9 @@ def _row(member: MemberView) -> tuple[str, ...]:
     )
 
 
-def _end(one: MachineIdentity) -> float:
-    leaf = x509.load_pem_x509_certificate(Path(one.certificate).read_bytes())
-    return leaf.not_valid_after_utc.timestamp()
+def _end(file: str) -> float:
+    found = x509.load_pem_x509_certificate(Path(file).read_bytes())
+    return found.not_valid_after_utc.timestamp()
 
 
 def _invited(home: Home) -> list[str]:

@@ -82,10 +82,19 @@ def options(parser: Parser) -> None:
         help="init: allow an etcd without TLS that is not on this machine",
     )
     parser.add_argument(
+        "--etcd-ca",
+        metavar="FILE",
+        help="init: certificate of the authority that has issued the one of etcd; default: that "
+        "of `portico cluster etcd`",
+    )
+    parser.add_argument(
         "--output",
         metavar="FILE",
         help="invite: the file to write, default: NAME.invitation; etcd: the folder to write, "
         "default: etcd",
+    )
+    parser.add_argument(
+        "--remove", action="store_true", help="etcd: remove this member from the etcd that runs"
     )
     parser.add_argument(
         "--replace",
@@ -127,7 +136,7 @@ def _init(session: Session, args: Namespace) -> None:
     from portico.cli.cluster.inviting import init, init_with_store  # noqa: PLC0415 - cryptography
 
     if args.etcd is None:
-        if args.address or args.port or args.labels or args.user or args.plain:
+        if args.address or args.port or args.labels or args.user or args.plain or args.etcd_ca:
             raise Refused(
                 "`portico cluster init` without --etcd needs the name of this machine alone: the "
                 "addresses are in [machines] of the file; nothing was changed"
@@ -192,9 +201,20 @@ def _remove(session: Session, args: Namespace) -> None:
 
 
 def _etcd(session: Session, args: Namespace) -> None:
+    from portico.system.cluster_store import has_store  # noqa: PLC0415
+
+    words = [args.name, *args.more]
+    if args.remove or has_store(session.home):
+        from portico.cli.cluster.etcd_members import remove_member, set_member  # noqa: PLC0415
+
+        if args.remove:
+            remove_member(session, words)
+        else:
+            set_member(session, words, args.output or "etcd")
+        return
     from portico.cli.cluster.etcd_files import write_etcd  # noqa: PLC0415
 
-    write_etcd(session, [args.name, *args.more], args.output or "etcd")
+    write_etcd(session, words, args.output or "etcd")
 
 
 def _show(session: Session, args: Namespace) -> None:
@@ -243,6 +263,13 @@ def _restore(session: Session, args: Namespace) -> None:
     restore(session, act=args.yes)
 
 
+def _upgrade(session: Session, args: Namespace) -> int:
+    from portico.cli.cluster.upgrading import upgrade  # noqa: PLC0415
+
+    del args
+    return upgrade(session)
+
+
 def _leave(session: Session, args: Namespace) -> None:
     from portico.cli.cluster.leaving import leave  # noqa: PLC0415
 
@@ -253,7 +280,7 @@ _ACTIONS: Final[Mapping[str, tuple[Action, str, str]]] = {
     "show": (_show, "", ""),
     "init": (
         _init,
-        "name etcd address port labels user password_file plain force",
+        "name etcd etcd_ca address port labels user password_file plain force",
         "the NAME of this machine",
     ),
     "token": (_token, "name replace", ""),
@@ -264,13 +291,14 @@ _ACTIONS: Final[Mapping[str, tuple[Action, str, str]]] = {
         "the ADDRESS of a machine with --token, or the FILE of an invitation",
     ),
     "remove": (_remove, "name force", "the NAME of a machine"),
-    "etcd": (_etcd, "name more output", "the members, such as m1=10.0.0.1"),
+    "etcd": (_etcd, "name more output remove", "the members, such as m1=10.0.0.1"),
     "check": (_check, "", ""),
     "keepalived": (_keepalived, "name interface", "the ADDRESS that moves"),
     "drain": (_drain, "", ""),
     "undrain": (_undrain, "", ""),
     "accept": (_accept, "yes", ""),
     "restore": (_restore, "yes", ""),
+    "upgrade": (_upgrade, "", ""),
     "leave": (_leave, "force", ""),
 }
 """What each word does, which arguments it takes, and which NAME it cannot do without."""

@@ -71,6 +71,8 @@ class JoinRequest(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     port: int
     labels: tuple[str, ...] = ()
+    store_schema: int = 1
+    """The newest schema of the store that it knows."""
     request: str
     """PKCS #10 (RFC 2986), PEM. Only its key counts."""
 
@@ -82,6 +84,8 @@ class StoreAccess(msgspec.Struct, frozen=True, kw_only=True):
     user: str = ""
     password: str = ""
     plain: bool = False
+    authority: str = ""
+    """Certificates (PEM) of the authority of etcd, where it has one of its own."""
 
 
 class JoinAnswer(msgspec.Struct, frozen=True, kw_only=True):

@@ -107,6 +107,9 @@ class MachineFactsView(View):
     lists: int | None = Field(
         None, description="Version of the lists by which machines say what is ready."
     )
+    store_schema: int | None = Field(
+        None, description="The newest schema of the cluster's store that it knows."
+    )
     files: Mapping[str, str] | None = Field(
         None,
         description="By project, a digest of the file in force without `[edge]`.",
@@ -139,6 +142,10 @@ class StoreMemberView(View):
     endpoint: str
     problem: str = Field("", description="Why it is not healthy, or empty.")
     size_bytes: int | None = Field(None, description="Of its database on disk.")
+    quota_bytes: int | None = Field(
+        None, description="From which on its database takes no changes; null if it does not say."
+    )
+    leads: bool = Field(False, description="Whether it is the leader of the members.")
 
 
 class ClusterFindingView(View):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from portico.core.model.verb import QUICK_TIMEOUT, Verb
 
 if TYPE_CHECKING:
-    from portico.core.model.cluster_views import ClusterView, StoreChangeView
-    from portico.core.model.member_views import MembershipView, TokenView
+    from portico.core.model.cluster_views import ClusterView, SchemaView, StoreChangeView
+    from portico.core.model.member_views import EtcdMemberView, MembershipView, TokenView
     from portico.core.model.views import ChangeView
 
 CLUSTER: Final[Verb[ClusterView]] = Verb(
@@ -35,6 +35,14 @@ RESTORE_STORE: Final[Verb[StoreChangeView]] = Verb(
     "Fill the store of the cluster from the copy on this machine.",
     "StoreChangeView",
     request="StoreRequest",
+)
+UPGRADE_CLUSTER: Final[Verb[SchemaView]] = Verb(
+    "upgrade_cluster",
+    "POST",
+    "/v1/cluster/upgrade",
+    "Use the newest schema of the store that Portico on all machines of the cluster knows.",
+    "SchemaView",
+    seconds=QUICK_TIMEOUT,
 )
 TAKE_SHARED: Final[Verb[ChangeView]] = Verb(
     "take_shared",
@@ -75,6 +83,25 @@ REMOVE_MACHINE: Final[Verb[MembershipView]] = Verb(
     "Remove another machine from the cluster: its certificate is refused from then on.",
     "MembershipView",
     request="RemovalRequest",
+    seconds=QUICK_TIMEOUT,
+)
+
+SET_ETCD_MEMBER: Final[Verb[EtcdMemberView]] = Verb(
+    "set_etcd_member",
+    "POST",
+    "/v1/cluster/etcd",
+    "Add a member to the etcd of the cluster, or have it take part once it has started.",
+    "EtcdMemberView",
+    request="EtcdMemberRequest",
+    seconds=QUICK_TIMEOUT,
+)
+REMOVE_ETCD_MEMBER: Final[Verb[EtcdMemberView]] = Verb(
+    "remove_etcd_member",
+    "DELETE",
+    "/v1/cluster/etcd/{member}",
+    "Remove a member from the etcd of the cluster.",
+    "EtcdMemberView",
+    request="EtcdMemberRemoval",
     seconds=QUICK_TIMEOUT,
 )
 

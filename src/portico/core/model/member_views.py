@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from portico.core.model.cluster import CROSSING_PORT
@@ -46,3 +48,24 @@ class TokenView(View):
     """Where a machine joins with it: `10.0.0.1:8445`."""
     until: float
     """Unix time, seconds."""
+
+
+class EtcdMemberRequest(View):
+    name: str = Field(description="Of a member of etcd that is new, or has to be renewed.")
+    address: str
+    request: str = Field(description="PKCS #10 (RFC 2986), PEM. Only its key counts.")
+
+
+class EtcdMemberRemoval(View):
+    address: str = Field("", description="Of a member that has not started, and has no name yet.")
+
+
+class EtcdMemberView(View):
+    """What `portico cluster etcd` has done about a member of the cluster's etcd."""
+
+    cluster: str
+    done: Literal["added", "promoted", "renewed", "removed"]
+    endpoints: tuple[str, ...] = Field(description="Where the machines reach etcd now.")
+    authority: str = Field("", description="PEM, as the one below; empty if none was issued.")
+    certificate: str = ""
+    peers: dict[str, str] = Field({}, description="URLs of its members for each other, by name.")

@@ -1,8 +1,8 @@
 """What the machines of a cluster share: the keys of the store, and their values as JSON.
 
 Keys are written here without what all keys of the cluster begin with (`mirroring.prefix_of`). A
-field that this version of Portico does not know is ignored; what an older one cannot do without
-raises `least` in the record of the cluster instead.
+field that this version of Portico does not know is ignored; what an older one would get wrong is
+another schema.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import msgspec
 from portico.core.model.cluster import CROSSING_PORT
 
 SCHEMA: Final = 1
-"""Of the keys and values that this version of Portico reads and writes."""
+"""The newest one that this version of Portico knows. It writes what `least` in the record of the
+cluster says, until `portico cluster upgrade` raises that (`core/planning/schema_gate.py`).
+"""
 
 CLUSTER_KEY: Final = "cluster"
 MACHINES: Final = "machines/"
@@ -37,6 +39,7 @@ THUMBPRINT_KEY: Final = "thumbprint"
 LEDGER: Final = "ledger/"
 FAILURES: Final = "failures/"
 RUNS: Final = "runs/"
+ENDPOINTS_KEY: Final = "endpoints"
 KEEPER_KEY: Final = "keeper"
 """Sealed: the user of the store that creates and removes those of the machines."""
 
@@ -103,7 +106,7 @@ class ClusterRecord(Record, frozen=True):
     """`cluster`."""
 
     least: int
-    """The oldest schema that a program must know to take part."""
+    """The schema in use, which a program must know to take part."""
 
 
 class SharedMachine(Record, frozen=True):
@@ -135,7 +138,8 @@ class Presence(Record, frozen=True):
 
     version: str
     """Of Portico."""
-    schema: int = SCHEMA
+    schema: int = 1
+    """The newest one that it knows."""
     in_force: Mapping[str, int] = {}
     """By name of a project, the number of the shared revision that the machine has in force."""
     thumbprint: str = ""
@@ -150,6 +154,12 @@ class Head(Record, frozen=True):
     """In force."""
     served: int = 0
     """The last one that all machines have served; 0 for none."""
+
+
+class StoreEndpoints(Record, frozen=True):
+    """`endpoints`, once a member of etcd was added or removed: what each machine uses."""
+
+    urls: tuple[str, ...]
 
 
 class Keeper(Record, frozen=True):

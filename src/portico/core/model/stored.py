@@ -60,7 +60,24 @@ class MemberHealth:
     problem: str = ""
     """Why it is not healthy; empty if it is."""
     size: int | None = None
-    """Bytes of its database on disk; None if it does not say."""
+    """Bytes of its database on disk; None if it does not say, as the one below."""
+    quota: int | None = None
+    """Bytes from which on it takes no changes."""
+    leads: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoreMember:
+    """As the members of the store know one of them."""
+
+    id: int
+    name: str
+    """Empty before it has started."""
+    peers: Sequence[str]
+    """URLs at which the other members reach it."""
+    clients: Sequence[str]
+    is_learner: bool = False
+    """Whether it only takes part once it is promoted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +136,8 @@ class StoreAddress:
     key: str = ""
     user: str = ""
     password: str = ""
+    more_authorities: str = ""
+    """Certificates (PEM, not a path) of others that the store's certificate may be of."""
 
 
 def endpoint(text: str, *, plain: bool = False) -> str:

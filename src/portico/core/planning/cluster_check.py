@@ -21,8 +21,10 @@ CLOCK_TOLERANCE: Final = 2.0
 """Seconds between two clocks."""
 RENEWAL_NOTICE: Final = 180 * 86400.0
 """Seconds before the end of a machine's certificate from which on a new one is recommended."""
-LARGE_STORE: Final = 1_600 << 20
-"""Bytes of etcd's database: its default limit is 2 GiB."""
+DEFAULT_QUOTA: Final = 2 << 30
+"""Bytes that the database of etcd may have, unless it says more (its `--quota-backend-bytes`)."""
+LARGE_SHARE: Final = 0.8
+"""Of these, from which on a database is large."""
 _MACHINE_TABLES: Final = frozenset({"edge"})
 """Tables of the file that may differ from machine to machine."""
 
@@ -54,6 +56,8 @@ class StoreAnswer:
     trouble: str = ""
     """Why this machine does not follow it; empty if it does."""
     members: Sequence[MemberHealth] = ()
+    schema: int = 0
+    """In use there, as far as this machine knows."""
 
 
 def digest_of(document: Mapping[str, object]) -> str:
@@ -96,8 +100,13 @@ def findings(
         *_clocks(own.machine, answers),
         *_versions(members),
         *_files(members),
-        *(each for member in members for each in _certificate(member, now)),
+        *(
+            each
+            for member in members
+            for each in _certificate(member, now, has_store=store is not None)
+        ),
         *(_store(own.machine, store) if store else ()),
+        *(_schemas(members, store.schema) if store else ()),
     ]
     return sorted(found, key=lambda each: each.severity)
 
@@ -108,13 +117,34 @@ def _store(own: str, store: StoreAnswer) -> Iterator[ClusterFindingView]:
     for each in store.members:
         if each.problem:
             yield _error("", f"etcd at {each.endpoint}: {each.problem}")
-        if each.size is not None and each.size > LARGE_STORE:
+        quota = each.quota or DEFAULT_QUOTA
+        if each.size is not None and each.size > LARGE_SHARE * quota and not each.problem:
             yield _warning(
                 "",
-                f"etcd at {each.endpoint}: its database has {each.size / (1 << 30):.1f} GiB; it "
-                "takes no changes from 2 GiB on, unless --quota-backend-bytes sets more. Compact "
-                "and defragment it",
+                f"etcd at {each.endpoint}: its database has {_mib(each.size)} of {_mib(quota)}, "
+                "and takes no changes when it is full. Compact and defragment it",
             )
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):.1f} MiB"
+
+
+def _schemas(members: Sequence[MachineFactsView], used: int) -> Iterator[ClusterFindingView]:
+    known = {each.machine: each.store_schema or 1 for each in members}
+    for machine, schema in known.items():
+        if schema < used:
+            yield _error(
+                machine,
+                f"knows schema {schema} of the store, and {used} is in use: it does not follow "
+                "the store. Upgrade Portico there",
+            )
+    if used and min(known.values()) > used:
+        yield _warning(
+            "",
+            f"all machines know schema {min(known.values())} of the store, and {used} is in use; "
+            "run `portico cluster upgrade`",
+        )
 
 
 def _error(machine: str, what: str) -> ClusterFindingView:
@@ -179,11 +209,17 @@ def _files(members: Sequence[MachineFactsView]) -> Iterator[ClusterFindingView]:
                 )
 
 
-def _certificate(member: MachineFactsView, now: float) -> Iterator[ClusterFindingView]:
+def _certificate(
+    member: MachineFactsView, now: float, *, has_store: bool
+) -> Iterator[ClusterFindingView]:
     until = member.certificate_until
     if until is None or until - now > RENEWAL_NOTICE:
         return
-    renew = f"run `portico cluster invite {member.machine} --replace` on the first machine"
+    renew = (
+        f"run `portico cluster token --replace {member.machine}`"
+        if has_store
+        else f"run `portico cluster invite {member.machine} --replace` on the first machine"
+    )
     if until <= now:
         yield _error(member.machine, f"its certificate expired at {moment(until)}; {renew}")
     else:

@@ -29,10 +29,14 @@ def reason_not_to_join(
     token: JoinToken | None,
     machines: Mapping[str, SharedMachine],
     now: float,
+    schema: int = 1,
 ) -> str:
-    """Why it may not; empty if it may. `token` is what the store has under its id."""
+    """Why it may not; empty if it may. `token` is what the store has under its id, and `schema`
+    the one in use there.
+    """
     return (
         _token_problem(request, token, now)
+        or _schema_problem(request, schema)
         or _form_problem(request)
         or _place_problem(request, token.replaces if token else "", machines)
     )
@@ -50,6 +54,15 @@ def _token_problem(request: JoinRequest, token: JoinToken | None, now: float) ->
     if token.replaces not in {"", request.name}:
         return f"the token is for machine {token.replaces}, and this one is {request.name}"
     return ""
+
+
+def _schema_problem(request: JoinRequest, schema: int) -> str:
+    if request.store_schema >= schema:
+        return ""
+    return (
+        f"the store of the cluster has schema {schema}, and Portico of this machine knows "
+        f"{request.store_schema}; install the version that the machines of the cluster have"
+    )
 
 
 def _form_problem(request: JoinRequest) -> str:

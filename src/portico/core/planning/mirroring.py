@@ -31,7 +31,10 @@ def reason_not_to_accept(cluster: str, found: Snapshot) -> str:
     if record is None:
         return "its key `cluster` cannot be read"
     if record.least > SCHEMA:
-        return "a newer Portico has changed it; upgrade Portico on this machine"
+        return (
+            f"its schema is {record.least}, and Portico of this machine knows {SCHEMA}: upgrade "
+            "Portico here"
+        )
     return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Sequence
 
 from portico.core.model.shared import PRESENT, PROGRESS, present_key, progress_key
@@ -21,6 +22,13 @@ def machine_user_name(cluster: str, machine: str, serial: str) -> str:
     two that ask for one name at the same time do not change each other's password.
     """
     return f"portico.{cluster}.{machine}.{serial}"
+
+
+def machine_password(key: bytes, user: str) -> str:
+    """`key` is that of the cluster: each machine can make the users of all again, where etcd
+    has lost them.
+    """
+    return hmac.new(key, f"password of {user}".encode(), "sha256").hexdigest()
 
 
 def machine_permissions(cluster: str, machine: str) -> Sequence[Permission]:

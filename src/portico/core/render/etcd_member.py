@@ -21,20 +21,25 @@ def client_url(address: str) -> str:
     return f"https://{bracketed(address)}:{CLIENT_PORT}"
 
 
-def etcd_environment(name: str, members: Mapping[str, str], token: str) -> str:
-    """Text for the member of this name. `members` are addresses by name; `token` keeps the members
-    of two clusters apart.
+def peer_url(address: str) -> str:
+    return f"https://{bracketed(address)}:{PEER_PORT}"
+
+
+def etcd_environment(
+    name: str, address: str, peers: Mapping[str, str], token: str, *, is_new: bool = True
+) -> str:
+    """Text for the member of this name. `peers` are the URLs of all by name; `token` keeps the
+    members of two clusters apart. If not `is_new` it joins members that run.
     """
-    peers = {each: f"https://{bracketed(at)}:{PEER_PORT}" for each, at in members.items()}
-    own = members[name]
     settings = {
         "NAME": name,
         "DATA_DIR": f"/var/lib/etcd/portico-{name}",
-        "LISTEN_CLIENT_URLS": f"{client_url(own)},{client_url('127.0.0.1')}",
-        "ADVERTISE_CLIENT_URLS": client_url(own),
-        "LISTEN_PEER_URLS": peers[name],
-        "INITIAL_ADVERTISE_PEER_URLS": peers[name],
+        "LISTEN_CLIENT_URLS": f"{client_url(address)},{client_url('127.0.0.1')}",
+        "ADVERTISE_CLIENT_URLS": client_url(address),
+        "LISTEN_PEER_URLS": peer_url(address),
+        "INITIAL_ADVERTISE_PEER_URLS": peer_url(address),
         "INITIAL_CLUSTER": ",".join(f"{each}={url}" for each, url in peers.items()),
+        "INITIAL_CLUSTER_STATE": "new" if is_new else "existing",
         "INITIAL_CLUSTER_TOKEN": token,
         **_tls(""),
         **_tls("PEER_"),

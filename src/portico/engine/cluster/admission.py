@@ -36,23 +36,22 @@ from portico.core.model.shared import (
     encoded,
     machine_key,
     present_key,
+    progress_key,
     token_key,
 )
 from portico.core.model.stored import ABSENT, Compare, Delete, Put, Write
 from portico.core.planning.joining import digest_of, reason_not_to_join
 from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.authority import ClusterAuthority
 from portico.engine.cluster.machine_users import MachineUsers
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.errors import Failed, NotFound, Refused
 from portico.ports.machine_signing import MachineSigning
-from portico.ports.vault import Vault
-from portico.system.cluster_identity import AUTHORITY, AUTHORITY_KEY
+from portico.ports.store import Store
 from portico.system.cluster_store import KEY_FILE, read_store
 from portico.system.home import Home
 
-SEALED_AUTHORITY_KEY: Final = "authority"
-"""Of the store: the key of the machines' authority, sealed, so that each machine can sign."""
 JOIN_TIMEOUT: Final = 25.0
 
 
@@ -62,15 +61,15 @@ class Admission:
         engine: Engine,
         in_force: InForce,
         shared: Shared,
-        vault: Vault,
+        authority: ClusterAuthority,
         signing: MachineSigning,
         users: MachineUsers,
         home: Home,
     ) -> None:
         self._in_force = in_force
         self._intent, self._events, self._clock = engine.intent, engine.events, engine.clock
-        self._shared, self._vault, self._signing, self._home = shared, vault, signing, home
-        self._users = users
+        self._shared, self._signing, self._home = shared, signing, home
+        self._authority, self._users = authority, users
         self._one_at_a_time = asyncio.Lock()
 
     # What operators ask
@@ -88,7 +87,7 @@ class Admission:
             self._machine(replaces)
         await self._in_force.serve_members()
         now = self._clock.now()
-        authority = await asyncio.to_thread(self._authority)
+        authority = await self._authority.certificate()
         token = Token(token_hex(4), token_hex(16), _fingerprint(authority))
         record = JoinToken(
             digest=digest_of(token.secret), until=now + TOKEN_LIFE, replaces=replaces
@@ -97,7 +96,7 @@ class Admission:
         writes = [
             Put(key, encoded(record)),
             *self._outdated_tokens(now),
-            *await self._sealed_key(),
+            *await self._authority.writes_of_key(),
         ]
         await self._shared.transaction([Compare(key, ABSENT)], writes)
         self._events.note("machine", replaces or "any", f"may join: {who} created a token")
@@ -120,7 +119,8 @@ class Admission:
                 "there, or add --force"
             )
         await self._users.remove(*self._user_names(machine))
-        await self._delete(machine, revision)
+        async with self._users.writer() as store:
+            await self._delete(store, machine, revision)
         self._events.note("machine", machine, f"was removed by {who}")
         return self._view(machine)
 
@@ -134,7 +134,7 @@ class Admission:
                 "`portico cluster drain` and `portico down --all` first"
             )
         if machine in self._machines():
-            await self._delete(machine, self._machine(machine))
+            await self._delete(self._shared.store, machine, self._machine(machine))
             self._events.note("machine", machine, f"has left; {who} asked for it")
         _, access = await asyncio.to_thread(self._access)
         await self._users.remove(access.user)
@@ -143,7 +143,7 @@ class Admission:
     # What a machine asks that joins
 
     async def offer(self) -> JoinOffer:
-        authority = await asyncio.to_thread(self._authority)
+        authority = await self._authority.certificate()
         return JoinOffer(
             cluster=self._shared.cluster,
             authority=ssl.PEM_cert_to_DER_cert(authority),
@@ -161,11 +161,12 @@ class Admission:
         token, revision = self._token(request.id)
         machines = self._machines()
         before = self._shared.following.item(machine_key(request.name))
-        if why := reason_not_to_join(request, token, machines, self._clock.now()):
+        schema, now = self._shared.following.schema, self._clock.now()
+        if why := reason_not_to_join(request, token, machines, now, schema):
             raise Refused(why)
         assert token is not None  # noqa: S101 - else there was a reason
-        key = await self._authority_key()
-        authority = await asyncio.to_thread(self._authority)
+        key = await self._authority.key()
+        authority = await self._authority.certificate()
         signed = await self._signing.sign_machine(authority, key, request.request, request.name)
         name, outdated = request.name, self._user_names(request.name)
         cluster_key, access = await asyncio.to_thread(self._access)
@@ -237,41 +238,18 @@ class Admission:
             Delete(token_key(each)) for each, token in tokens if token is None or token.until < now
         ]
 
-    async def _delete(self, machine: str, revision: int) -> None:
-        key = machine_key(machine)
-        if await self._shared.transaction([Compare(key, revision)], [Delete(key)]) is None:
+    async def _delete(self, store: Store, machine: str, revision: int) -> None:
+        """With all that it has written of itself, and the tokens by which it may be replaced."""
+        prefix, key = self._shared.following.prefix, machine_key(machine)
+        tokens = self._shared.following.values(JoinToken, TOKENS).items()
+        replacing = [token_key(name) for name, each in tokens if each.replaces == machine]
+        keys = [key, present_key(machine), progress_key(machine), *replacing]
+        writes = [Delete(prefix + each) for each in keys]
+        if await store.transaction([Compare(prefix + key, revision)], writes) is None:
             raise Refused(f"{machine} was changed at the same moment; nothing was changed here")
 
     def _view(self, machine: str) -> MembershipView:
         return MembershipView(cluster=self._shared.cluster, name=machine)
-
-    # Files and keys
-
-    async def _sealed_key(self) -> list[Write]:
-        """The authority's key for the store, where it is not there yet."""
-        if self._shared.following.item(SEALED_AUTHORITY_KEY):
-            return []
-        sealed = await self._vault.seal(
-            SEALED_AUTHORITY_KEY, (await self._authority_key()).encode()
-        )
-        return [Put(SEALED_AUTHORITY_KEY, sealed)]
-
-    async def _authority_key(self) -> str:
-        """PEM."""
-        if item := self._shared.following.item(SEALED_AUTHORITY_KEY):
-            return (await self._vault.open(SEALED_AUTHORITY_KEY, item.value)).decode()
-        file = self._home.cluster / AUTHORITY_KEY
-        try:
-            return await asyncio.to_thread(file.read_text, "ascii")
-        except (OSError, ValueError) as error:
-            raise Failed(
-                f"cannot read the key of the authority of the machines, {file}: {error}; nothing "
-                "was changed. Run the command on the machine where the cluster was created"
-            ) from error
-
-    def _authority(self) -> str:
-        """PEM."""
-        return (self._home.cluster / AUTHORITY).read_text("ascii")
 
     def _access(self) -> tuple[bytes, StoreAccess]:
         store = read_store(self._home)
@@ -281,6 +259,7 @@ class Admission:
             user=store.user,
             password=store.password,
             plain=store.plain,
+            authority=store.authority,
         )
         return (self._home.cluster / KEY_FILE).read_bytes(), access
 

@@ -11,7 +11,16 @@ from typing import Final, Protocol
 from portico import __version__
 from portico.core.model.cluster_views import ClusterView, MemberView, StoreChangeView
 from portico.core.model.event import Requester
-from portico.core.model.shared import MACHINES, PRESENT, Presence, SharedMachine, decoded, encoded
+from portico.core.model.shared import (
+    MACHINES,
+    PRESENT,
+    SCHEMA,
+    Presence,
+    SharedMachine,
+    decoded,
+    encoded,
+    machine_key,
+)
 from portico.core.model.stored import Compare, StoredItem, Write
 from portico.engine.cluster.following import Following
 from portico.engine.cluster.membership import Membership
@@ -21,7 +30,7 @@ from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.engine.tasks import Tasks
 from portico.errors import Failed
-from portico.ports.store import Store
+from portico.ports.store import AdministeredStore, StoreUnavailable
 
 END_TIMEOUT: Final = 1.0
 TAKE_TIMEOUT: Final = 12.0
@@ -44,7 +53,7 @@ class Shared:
         in_force: InForce,
         cluster: str,
         machine: str,
-        store: Store,
+        store: AdministeredStore,
         thumbprint: Callable[[], str] = str,
     ) -> None:
         """`cluster` is its UUID, `machine` the own name; `thumbprint` is as in `Presence`."""
@@ -108,6 +117,11 @@ class Shared:
     async def restore(self, *, act: bool, who: Requester) -> StoreChangeView:
         return await self.recovery.restore(act=act, who=who)
 
+    def assert_member(self) -> None:
+        """Raises StoreUnavailable where it was removed: then it writes nothing any more."""
+        if self.following.item(machine_key(self.machine)) is None:
+            raise StoreUnavailable(f"{self.machine}, this machine, was removed from its cluster")
+
     def view(self) -> ClusterView:
         following = self.following
         present = following.under(PRESENT)
@@ -117,6 +131,7 @@ class Shared:
             followed=not following.trouble,
             trouble=following.trouble,
             revision=following.revision,
+            store_schema=following.schema,
             machines=tuple(
                 _member(name, item, present.get(name))
                 for name, item in sorted(following.under(MACHINES).items())
@@ -128,9 +143,10 @@ class Shared:
         self, compares: Sequence[Compare], writes: Sequence[Write]
     ) -> int | None:
         """As `Store.transaction`, by keys without prefix. Raises StoreUnavailable too where the
-        store is not followed.
+        store is not followed, or this machine was removed from the cluster.
         """
         self.following.assert_current()
+        self.assert_member()
         prefix = self.following.prefix
         return await self.store.transaction(
             [replace(each, key=prefix + each.key) for each in compares],
@@ -143,6 +159,7 @@ class Shared:
         return encoded(
             Presence(
                 version=__version__,
+                schema=SCHEMA,
                 in_force=self.revisions(),
                 thumbprint=self._thumbprint(),
                 troubles=troubles,

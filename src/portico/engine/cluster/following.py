@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import Final, TypeVar
 
-from portico.core.model.shared import Record, decoded
+from portico.core.model.shared import CLUSTER_KEY, ClusterRecord, Record, decoded
 from portico.core.model.stored import Changes, Snapshot, StoredItem
 from portico.core.planning.mirroring import (
     difference,
@@ -64,6 +64,12 @@ class Following:
     def revision(self) -> int:
         """Of what this machine goes by."""
         return self._shared.revision
+
+    @property
+    def schema(self) -> int:
+        """In use in the store, as far as this machine knows; 0 where it knows nothing of it."""
+        record = self.value(ClusterRecord, CLUSTER_KEY)
+        return record.least if record else 0
 
     @property
     def items(self) -> Mapping[str, StoredItem]:

@@ -73,6 +73,7 @@ class Founding:
             str(folder / request.serial / KEY),
             request.user,
             request.password,
+            file.authority,
         )
         return self._open_store(address)
 

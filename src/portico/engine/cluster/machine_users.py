@@ -7,24 +7,34 @@ that the operator gave when the cluster was created.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from secrets import token_hex
 
-from portico.core.model.shared import KEEPER_KEY, Keeper, decoded
+from portico.core.model.shared import KEEPER_KEY, MACHINES, Keeper, SharedMachine, decoded
 from portico.core.model.stored import StoreUser
-from portico.core.planning.store_permissions import machine_permissions, machine_user_name
+from portico.core.planning.store_permissions import (
+    machine_password,
+    machine_permissions,
+    machine_user_name,
+)
 from portico.engine.cluster.assembly import Shared
 from portico.errors import Failed
-from portico.ports.store import AdministeredStore, Store
+from portico.ports.store import AdministeredStore
 from portico.ports.vault import Vault
 
 
 class MachineUsers:
     def __init__(
-        self, shared: Shared, vault: Vault, open_as: Callable[[StoreUser], AdministeredStore]
+        self,
+        shared: Shared,
+        vault: Vault,
+        open_as: Callable[[StoreUser], AdministeredStore],
+        cluster_key: Callable[[], bytes],
     ) -> None:
+        """`cluster_key` reads it from a file."""
         self._shared, self._vault, self._open_as = shared, vault, open_as
+        self._cluster_key = cluster_key
 
     def are_needed(self) -> bool:
         """Whether the cluster was created with a user."""
@@ -32,11 +42,27 @@ class MachineUsers:
 
     async def add(self, machine: str, serial: str) -> StoreUser:
         """Raises StoreUnavailable, Failed."""
-        cluster = self._shared.cluster
-        user = StoreUser(self.name_of(machine, serial), token_hex(32))
         async with self.keeper() as store:
-            await store.add_user(user, machine_permissions(cluster, machine))
+            return await self._add(store, machine, serial)
+
+    async def _add(self, store: AdministeredStore, machine: str, serial: str) -> StoreUser:
+        name = self.name_of(machine, serial)
+        user = StoreUser(name, machine_password(await asyncio.to_thread(self._cluster_key), name))
+        await store.add_user(user, machine_permissions(self._shared.cluster, machine))
         return user
+
+    async def restore(self) -> bool:
+        """Make those of all machines again, in an etcd that has lost them. Whether it asks for
+        them. Raises as `add` does.
+        """
+        if not self.are_needed():
+            return True
+        machines = self._shared.following.values(SharedMachine, MACHINES)
+        async with self.keeper() as store:
+            await store.add_user(await self._keeper(), [])
+            for name, each in machines.items():
+                await self._add(store, name, each.serial)
+            return await store.has_users()
 
     async def remove(self, *names: str) -> None:
         """Nothing where the cluster was created without a user. Raises as `add` does."""
@@ -50,7 +76,7 @@ class MachineUsers:
         return machine_user_name(self._shared.cluster, machine, serial)
 
     @asynccontextmanager
-    async def writer(self) -> AsyncGenerator[Store, None]:
+    async def writer(self) -> AsyncGenerator[AdministeredStore, None]:
         """The store, by who may write all keys of the cluster. Raises Failed."""
         if self.are_needed():
             async with self.keeper() as store:
@@ -61,15 +87,17 @@ class MachineUsers:
     @asynccontextmanager
     async def keeper(self) -> AsyncGenerator[AdministeredStore, None]:
         """The store, as it is open to the keeper. Raises Failed."""
-        item = self._shared.following.item(KEEPER_KEY)
-        opened = await self._vault.open(KEEPER_KEY, item.value) if item else b""
-        keeper = decoded(Keeper, opened)
-        if keeper is None:
-            raise Failed(
-                f"cannot read the key `{KEEPER_KEY}` of the cluster; users of etcd are unchanged"
-            )
-        store = self._open_as(StoreUser(keeper.user, keeper.password))
+        store = self._open_as(await self._keeper())
         try:
             yield store
         finally:
             await store.close()
+
+    async def _keeper(self) -> StoreUser:
+        item = self._shared.following.item(KEEPER_KEY)
+        opened = await self._vault.open(KEEPER_KEY, item.value) if item else b""
+        if keeper := decoded(Keeper, opened):
+            return StoreUser(keeper.user, keeper.password)
+        raise Failed(
+            f"cannot read the key `{KEEPER_KEY}` of the cluster; users of etcd are unchanged"
+        )

@@ -8,10 +8,11 @@ from typing import Final
 
 from portico import __version__
 from portico.core.model.machine_views import MachineFactsView
+from portico.core.model.shared import SCHEMA
 from portico.core.model.traffic_views import TrafficSeriesView
 from portico.core.model.views import EventView, StatusView
 from portico.core.planning.cluster_check import digest_of
-from portico.core.planning.neighbours import SCHEMA
+from portico.core.planning.neighbours import SCHEMA as LISTS_SCHEMA
 from portico.engine.cluster.neighbourhood import Neighbourhood
 from portico.engine.control.reading import Reading
 from portico.engine.engine import Engine
@@ -40,7 +41,8 @@ class Member:
             machine=self._neighbourhood.machine,
             version=__version__,
             time=self._clock.now(),
-            lists=SCHEMA,
+            lists=LISTS_SCHEMA,
+            store_schema=SCHEMA,
             files={name_of(each): digest_of(each.document) for each in revisions},
             certificate_until=until,
             unreached={each.name: each.reason for each in others if each.reason},

@@ -4,7 +4,7 @@ on this machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
@@ -34,6 +34,8 @@ class StoreRecovery:
         self._events = events
         self.writer: Callable[[], AbstractAsyncContextManager[Store]] = lambda: nullcontext(store)
         """The store, by who may write what belongs to another machine."""
+        self.restore_users: Callable[[], Awaitable[bool]] = _no_users
+        """Make them again, and say whether the store asks for them."""
 
     async def accept(self, *, act: bool, who: Requester) -> StoreChangeView:
         """Forget what this machine knew, and follow the store as it is. If not `act`, only say
@@ -61,13 +63,14 @@ class StoreRecovery:
                 "cannot restore the store: this machine has no copy of it; nothing was changed. "
                 "Run the command on another machine"
             )
-        lines = list(self._differences(found, mirror))
+        lines, is_guarded = list(self._differences(found, mirror)), True
         if act:
             self._events.requested("restore", "the store of the cluster", who)
+            is_guarded = await self.restore_users()
             async with self.writer() as store:
                 await self._write(store, found, mirror)
             self._following.accept(await self._store.snapshot(self._following.prefix))
-        return StoreChangeView(lines=tuple(lines), done=act)
+        return StoreChangeView(lines=tuple(lines), done=act, guarded=is_guarded)
 
     async def _found(self) -> Snapshot:
         if not self._following.trouble:
@@ -98,6 +101,10 @@ class StoreRecovery:
             if old.get(key) != new.get(key):
                 what = "added" if key not in old else "changed" if key in new else "removed"
                 yield f"{key[start:]}: {what}"
+
+
+async def _no_users() -> bool:
+    return True
 
 
 def _parts(writes: Sequence[Write]) -> Iterator[list[Write]]:

@@ -104,7 +104,13 @@ class MachineReports:
             machine=own.machine,
             machines=machine_rows(own, answers),
             store=tuple(
-                StoreMemberView(endpoint=each.endpoint, problem=each.problem, size_bytes=each.size)
+                StoreMemberView(
+                    endpoint=each.endpoint,
+                    problem=each.problem,
+                    size_bytes=each.size,
+                    quota_bytes=each.quota,
+                    leads=each.leads,
+                )
                 for each in (store.members if store else ())
             ),
             findings=tuple(findings(own, answers, self._clock.now(), store)),
@@ -113,7 +119,8 @@ class MachineReports:
     async def _store_answer(self) -> StoreAnswer | None:
         if (shared := self._shared) is None:
             return None
-        return StoreAnswer(shared.following.trouble, await shared.store.health())
+        following, members = shared.following, await shared.store.health()
+        return StoreAnswer(following.trouble, members, following.schema)
 
     async def _member_of(self, other: NeighbourView) -> MemberAnswer:
         begun, asked = self._clock.monotonic(), self._clock.now()

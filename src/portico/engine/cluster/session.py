@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from portico.core.model.shared import present_key
+from portico.core.model.shared import machine_key, present_key
 from portico.core.model.stored import Put
 from portico.engine.cluster.following import Following
 from portico.engine.troubles import Troubles
@@ -36,7 +36,7 @@ class Session:
         presence: Callable[[], bytes],
     ) -> None:
         """`presence` is what the others are shown of this machine."""
-        self._key = following.prefix + present_key(name)
+        self._name, self._key = name, following.prefix + present_key(name)
         self._store, self._following, self._clock = store, following, clock
         self._troubles, self._presence = troubles, presence
         self._has_ended = False
@@ -58,7 +58,7 @@ class Session:
             self._troubles.resolve(SUBJECT)
             return
         try:
-            await self._keep()
+            await (self._keep() if self._is_member() else self._end())
         except SessionEnded:
             self._number = 0
         except OutcomeUnknown:
@@ -75,9 +75,16 @@ class Session:
     async def end(self) -> None:
         """The daemon exits. Raises StoreUnavailable; then it ends by itself."""
         self._has_ended = True
+        await self._end()
+
+    async def _end(self) -> None:
         number, self._number = self._number, 0
         if number:
             await self._store.end_session(number)
+
+    def _is_member(self) -> bool:
+        """A machine that was removed leaves nothing in the store."""
+        return self._following.item(machine_key(self._name)) is not None
 
     async def _keep(self) -> None:
         asked = self._clock.monotonic()

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
-from portico.core.model.cluster_views import ClusterView, StoreChangeView
+from portico.core.model.cluster_views import ClusterView, SchemaView, StoreChangeView
 from portico.core.model.event import Requester
-from portico.core.model.member_views import ClusterRequest, MembershipView, TokenView
+from portico.core.model.member_views import (
+    ClusterRequest,
+    EtcdMemberRequest,
+    EtcdMemberView,
+    MembershipView,
+    TokenView,
+)
 from portico.core.model.views import ChangeView
 from portico.errors import Refused
+
+_NO_STORE: Final = "this machine is in no cluster with a store; nothing was changed"
 
 
 class MachineDraining(Protocol):
@@ -25,6 +33,10 @@ class SharedStore(Protocol):
     async def restore(self, *, act: bool, who: Requester) -> StoreChangeView: ...
 
 
+class Schema(Protocol):
+    async def upgrade(self, who: Requester) -> SchemaView: ...
+
+
 class Founding(Protocol):
     async def create(self, request: ClusterRequest) -> MembershipView: ...
 
@@ -39,11 +51,21 @@ class Membership(Protocol):
     async def leave_cluster(self, who: Requester) -> MembershipView: ...
 
 
+class EtcdMembership(Protocol):
+    async def set_member(self, request: EtcdMemberRequest, who: Requester) -> EtcdMemberView: ...
+
+    async def remove_member(self, name: str, address: str, who: Requester) -> EtcdMemberView: ...
+
+
 class MemberOperations:
     draining: MachineDraining | None = None
     """None on a machine that is in no cluster. Its parts stand on these operations."""
     shared: SharedStore | None = None
     """None where the cluster has no store."""
+    schema: Schema | None = None
+    """None there too."""
+    etcd: EtcdMembership | None = None
+    """None there too."""
     founding: Founding | None = None
     """None on a machine that is in a cluster."""
     membership: Membership | None = None
@@ -71,8 +93,26 @@ class MemberOperations:
 
     def _with_store(self) -> SharedStore:
         if self.shared is None:
-            raise Refused("this machine is in no cluster with a store; nothing was changed")
+            raise Refused(_NO_STORE)
         return self.shared
+
+    async def upgrade_cluster(self, who: Requester) -> SchemaView:
+        if self.schema is None:
+            raise Refused(_NO_STORE)
+        return await self.schema.upgrade(who)
+
+    async def set_etcd_member(self, request: EtcdMemberRequest, who: Requester) -> EtcdMemberView:
+        return await self._with_etcd().set_member(request, who)
+
+    async def remove_etcd_member(
+        self, member: str, who: Requester, *, address: str = ""
+    ) -> EtcdMemberView:
+        return await self._with_etcd().remove_member(member, address, who)
+
+    def _with_etcd(self) -> EtcdMembership:
+        if self.etcd is None:
+            raise Refused(_NO_STORE)
+        return self.etcd
 
     async def create_cluster(self, request: ClusterRequest) -> MembershipView:
         if self.founding is None:

@@ -33,7 +33,9 @@ class Connection:
             return False
         return self._http.our_state is h11.IDLE
 
-    async def ask(self, path: str, body: object, headers: list[tuple[str, str]]) -> int:
+    async def ask(
+        self, path: str, body: object, headers: list[tuple[str, str]], method: str = "POST"
+    ) -> int:
         """Send a request and wait for the status of its answer; `data` has the rest."""
         content = json.dumps(body).encode()
         about = [
@@ -41,7 +43,7 @@ class Connection:
             ("Content-Length", str(len(content))),
             *headers,
         ]
-        request = h11.Request(method="POST", target=path, headers=about)
+        request = h11.Request(method=method, target=path, headers=about)
         parts = (request, h11.Data(data=content), h11.EndOfMessage())
         try:
             self._writer.write(b"".join(self._http.send(part) or b"" for part in parts))

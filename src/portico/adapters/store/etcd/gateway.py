@@ -6,19 +6,23 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from typing import Final, TypeVar
 
 import msgspec
 
 from portico.adapters.store.etcd.connection import Connection, ConnectionLost, connected
 from portico.adapters.store.etcd.wire import (
+    DATABASE_IS_FULL,
     INVALID_ARGUMENT,
     NO_AUTHENTICATION,
     NO_LEASE,
     NO_SPACE,
+    NOT_IN_SYNC,
     OLD_REVISION,
     PERMISSION_DENIED,
     REFUSALS,
+    TOO_FEW_MEMBERS,
     UNAUTHENTICATED,
     UNHEALTHY,
     Answer,
@@ -68,6 +72,10 @@ class Gateway:
     def endpoints(self) -> Sequence[str]:
         return self._address.endpoints
 
+    def use(self, endpoints: Sequence[str]) -> None:
+        """From now on, instead of those before."""
+        self._address, self._current = replace(self._address, endpoints=endpoints), 0
+
     @property
     def url(self) -> str:
         return self._address.endpoints[self._current]
@@ -109,7 +117,7 @@ class Gateway:
             self.leave_member(url, str(error))
             raise self._unknown() from error
         except RefusedByMember as refusal:
-            if refusal.message == UNHEALTHY:
+            if refusal.message in {UNHEALTHY, TOO_FEW_MEMBERS}:
                 self.leave_member(url, refusal.message)
                 raise self._unavailable() from refusal
             if refusal.code not in REFUSALS:
@@ -118,17 +126,25 @@ class Gateway:
             raise self._translated(refusal) from refusal
 
     async def ask_member(self, url: str, path: str, kind: type[T]) -> T:
+        """Raises as `answer_of_member`."""
+        try:
+            return msgspec.json.decode(
+                await self.answer_of_member(url, path), type=kind, strict=False
+            )
+        except msgspec.DecodeError as error:
+            raise StoreUnavailable(str(error)) from error
+
+    async def answer_of_member(self, url: str, path: str, method: str = "POST") -> bytes:
         """On a connection of its own. Raises StoreUnavailable with why it gives no answer."""
         try:
             async with asyncio.timeout(MEMBER_TIMEOUT):
                 connection = await connected(url, self._tls)
                 with closing(connection):
-                    await self._accepted(connection, path, {}, [])
-                    answer = await _all_of(connection)
-            return msgspec.json.decode(answer, type=kind, strict=False)
+                    await self._accepted(connection, path, {}, [], method)
+                    return await _all_of(connection)
         except TimeoutError:
             raise StoreUnavailable("it does not answer in time") from None
-        except (ConnectionLost, RefusedByMember, msgspec.DecodeError) as error:
+        except (ConnectionLost, RefusedByMember) as error:
             raise StoreUnavailable(str(error)) from error
 
     @asynccontextmanager
@@ -189,7 +205,12 @@ class Gateway:
         return answer
 
     async def _accepted(
-        self, connection: Connection, path: str, body: object, headers: list[tuple[str, str]]
+        self,
+        connection: Connection,
+        path: str,
+        body: object,
+        headers: list[tuple[str, str]],
+        method: str = "POST",
     ) -> None:
         """Send a request that is not refused. Raises RefusedByMember.
 
@@ -200,7 +221,7 @@ class Gateway:
             if self._address.user and not self._token:
                 self._token = await self._authenticated(connection)
             about = [*headers, ("Authorization", self._token)] if self._token else headers
-            status = await connection.ask(path, body, about)
+            status = await connection.ask(path, body, about, method)
             if status < 400:  # noqa: PLR2004 - RFC 9110 15.5
                 return
             refusal = await _refusal(connection, status)
@@ -242,8 +263,12 @@ class Gateway:
         """What an operator has to change, if it is that."""
         if refusal.message == NO_SPACE:
             return StoreUnavailable(
-                f"etcd at {self.url} refuses changes because its database is full: compact and "
-                "defragment it, then run `etcdctl alarm disarm`"
+                f"etcd at {self.url} refuses changes because {DATABASE_IS_FULL}"
+            )
+        if refusal.message == NOT_IN_SYNC:
+            return Failed(
+                "the new member of etcd does not have all data yet; nothing was changed. Start "
+                "it, and try again in a minute"
             )
         if refusal.code == PERMISSION_DENIED:
             user = self._address.user or "without a user"
@@ -283,7 +308,9 @@ def _context(address: StoreAddress) -> ssl.SSLContext | None:
     if not any(url.startswith("https") for url in address.endpoints):
         return None
     try:
-        context = ssl.create_default_context(cafile=address.authority or None)
+        context = ssl.create_default_context(
+            cafile=address.authority or None, cadata=address.more_authorities or None
+        )
         if address.certificate:
             context.load_cert_chain(address.certificate, address.key)
     except OSError as error:  # ssl.SSLError is one

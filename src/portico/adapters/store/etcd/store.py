@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
-from portico.adapters.store.etcd import users
+from portico.adapters.store.etcd import members, users
 from portico.adapters.store.etcd.gateway import SEARCH_TIMEOUT, Gateway
 from portico.adapters.store.etcd.watching import Watching
 from portico.adapters.store.etcd.wire import (
-    UNHEALTHY,
+    DATABASE_IS_FULL,
     Answer,
     KeptLease,
     KeyValue,
@@ -30,11 +31,14 @@ from portico.core.model.stored import (
     Snapshot,
     StoreAddress,
     StoredItem,
+    StoreMember,
     StoreUser,
     Write,
 )
 from portico.ports.clock import Clock
 from portico.ports.store import SessionEnded, StoreUnavailable
+
+_QUOTA: Final = re.compile(rb"(?m)^etcd_server_quota_backend_bytes (\S+)$")
 
 
 class EtcdStore:
@@ -91,8 +95,17 @@ class EtcdStore:
             found = await self._gateway.ask_member(url, "/v3/maintenance/status", MemberStatus)
         except StoreUnavailable as error:
             return MemberHealth(url, str(error))
-        problem = "; ".join(found.errors) or ("" if found.leader else UNHEALTHY)
-        return MemberHealth(url, problem, found.size)
+        leads = found.leader == found.header.member_id != 0
+        return MemberHealth(url, _problem(found), found.size, await self._quota_of(url), leads)
+
+    async def _quota_of(self, url: str) -> int | None:
+        """Of its metrics: before etcd 3.6 the status does not have it."""
+        try:
+            text = await self._gateway.answer_of_member(url, "/metrics", "GET")
+        except StoreUnavailable:
+            return None
+        found = _QUOTA.search(text)
+        return int(float(found[1])) if found else None
 
     async def has_users(self) -> bool:
         return await users.has_users(self._gateway, self._user)
@@ -103,6 +116,21 @@ class EtcdStore:
     async def remove_user(self, name: str) -> None:
         await users.remove_user(self._gateway, name)
 
+    async def members(self) -> Sequence[StoreMember]:
+        return await members.members(self._gateway)
+
+    async def add_member(self, peer: str) -> None:
+        await members.add_member(self._gateway, peer)
+
+    async def promote_member(self, member: int) -> None:
+        await members.promote_member(self._gateway, member)
+
+    async def drop_member(self, member: int) -> None:
+        await members.drop_member(self._gateway, member)
+
+    def use(self, endpoints: Sequence[str]) -> None:
+        self._gateway.use(endpoints)
+
     async def close(self) -> None:
         await self._gateway.close()
 
@@ -112,6 +140,18 @@ class EtcdStore:
         """
         body = {"key": encoded(key), "count_only": True}
         await self._gateway.read("/v3/kv/range", body, Answer, seconds=SEARCH_TIMEOUT)
+
+
+def _problem(found: MemberStatus) -> str:
+    """Empty for none. An alarm is `memberID:1 alarm:NOSPACE `."""
+    alarms = " ".join(found.errors)
+    if "NOSPACE" in alarms:
+        return DATABASE_IS_FULL
+    if "CORRUPT" in alarms:
+        return "its data differs from that of the other members: replace this member"
+    if not found.leader:
+        return "it has no leader, because most of the members do not reach each other"
+    return alarms
 
 
 def _item(found: KeyValue) -> StoredItem:

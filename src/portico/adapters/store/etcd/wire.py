@@ -24,15 +24,23 @@ REFUSALS: Final = frozenset(
 )
 """With these nothing was done; with any other one that is unknown."""
 UNHEALTHY = "etcdserver: no leader"
+TOO_FEW_MEMBERS = "etcdserver: unhealthy cluster"
+"""A member is not added while that could take the majority away."""
+NOT_IN_SYNC = "etcdserver: can only promote a learner member which is in sync with leader"
 NO_SPACE = "etcdserver: mvcc: database space exceeded"
 NO_LEASE = "etcdserver: requested lease not found"
 OLD_REVISION = "etcdserver: revision of auth store is old"
 """Users were changed at the same moment, and nothing was done."""
 NO_AUTHENTICATION = "etcdserver: authentication is not enabled"
+DATABASE_IS_FULL: Final = (
+    "its database is full: compact and defragment it, then run `etcdctl alarm disarm`"
+)
 
 
 class Header(msgspec.Struct):
     revision: int = 0
+    member_id: int = 0
+    """Of the member that answered."""
 
 
 class KeyValue(msgspec.Struct):
@@ -68,10 +76,23 @@ class KeptLease(msgspec.Struct):
 class MemberStatus(msgspec.Struct):
     """Of the member that was asked."""
 
+    header: Header = msgspec.field(default_factory=Header)
     size: int = msgspec.field(name="dbSize", default=0)
     leader: int = 0
     errors: list[str] = []
     """Alarms above all: NOSPACE, CORRUPT."""
+
+
+class ListedMember(msgspec.Struct):
+    id: int = msgspec.field(name="ID", default=0)
+    name: str = ""
+    peers: list[str] = msgspec.field(name="peerURLs", default_factory=list)
+    clients: list[str] = msgspec.field(name="clientURLs", default_factory=list)
+    is_learner: bool = msgspec.field(name="isLearner", default=False)
+
+
+class MemberList(msgspec.Struct):
+    members: list[ListedMember] = []
 
 
 class Event(msgspec.Struct):

@@ -1,0 +1,45 @@
+"""The authority that signs for the machines of a cluster with a store; each of them can use it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from portico.core.model.stored import Put
+from portico.engine.cluster.assembly import Shared
+from portico.errors import Failed
+from portico.ports.vault import Vault
+from portico.system.cluster_identity import AUTHORITY, AUTHORITY_KEY
+from portico.system.home import Home
+
+SEALED_AUTHORITY_KEY: Final = "authority"
+"""Of the store: the key of the machines' authority, sealed, so that each machine can sign."""
+
+
+class ClusterAuthority:
+    def __init__(self, shared: Shared, vault: Vault, home: Home) -> None:
+        self._shared, self._vault, self._home = shared, vault, home
+
+    async def certificate(self) -> str:
+        """PEM."""
+        return await asyncio.to_thread((self._home.cluster / AUTHORITY).read_text, "ascii")
+
+    async def key(self) -> str:
+        """PEM. Raises Failed."""
+        if item := self._shared.following.item(SEALED_AUTHORITY_KEY):
+            return (await self._vault.open(SEALED_AUTHORITY_KEY, item.value)).decode()
+        file = self._home.cluster / AUTHORITY_KEY
+        try:
+            return await asyncio.to_thread(file.read_text, "ascii")
+        except (OSError, ValueError) as error:
+            raise Failed(
+                f"cannot read the key of the authority of the machines, {file}: {error}; nothing "
+                "was changed. Run the command on the machine where the cluster was created"
+            ) from error
+
+    async def writes_of_key(self) -> list[Put]:
+        """The key for the store, where it is not there yet."""
+        if self._shared.following.item(SEALED_AUTHORITY_KEY):
+            return []
+        sealed = await self._vault.seal(SEALED_AUTHORITY_KEY, (await self.key()).encode())
+        return [Put(SEALED_AUTHORITY_KEY, sealed)]

@@ -1,0 +1,61 @@
+"""Raises the schema of the cluster's store to the newest one that all machines know."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from portico.core.model.cluster_views import MachineSchemaView, SchemaView
+from portico.core.model.event import Requester
+from portico.core.model.shared import (
+    CLUSTER_KEY,
+    MACHINES,
+    PRESENT,
+    ClusterRecord,
+    Presence,
+    encoded,
+    present_key,
+)
+from portico.core.model.stored import Compare, Put
+from portico.core.planning.schema_gate import next_schema
+from portico.engine.cluster.assembly import Shared
+from portico.engine.events import Events
+from portico.errors import Refused
+
+
+class SchemaUpgrade:
+    def __init__(self, shared: Shared, events: Events) -> None:
+        self._shared, self._following, self._events = shared, shared.following, events
+
+    async def upgrade(self, who: Requester) -> SchemaView:
+        """Raises StoreUnavailable, and Refused where a machine has changed meanwhile."""
+        self._following.assert_current()
+        present = self._following.values(Presence, PRESENT)
+        names = sorted(self._following.under(MACHINES))
+        machines = tuple(_row(name, present.get(name)) for name in names)
+        least = self._following.schema
+        schema, problem = next_schema(least, {each.name: each.knows for each in machines})
+        if schema > least:
+            await self._raise(schema, names)
+            self._events.requested("upgrade", f"schema {schema} of the cluster's store", who)
+        return SchemaView(before=least, store_schema=schema, machines=machines, problem=problem)
+
+    async def _raise(self, schema: int, names: list[str]) -> None:
+        """Only while the same programs run on all machines."""
+        keys = [CLUSTER_KEY, *map(present_key, names)]
+        record = self._following.value(ClusterRecord, CLUSTER_KEY)
+        items = {key: self._following.item(key) for key in keys}
+        compares = [Compare(key, item.revision) for key, item in items.items() if item]
+        assert record is not None  # noqa: S101 - a store without it is not followed
+        writes = [Put(CLUSTER_KEY, encoded(replace(record, least=schema)))]
+        if await self._shared.transaction(compares, writes) is None:
+            raise Refused(
+                "a machine was changed at the same moment; nothing was changed. Try again"
+            )
+
+
+def _row(name: str, presence: Presence | None) -> MachineSchemaView:
+    return MachineSchemaView(
+        name=name,
+        version=presence.version if presence else "",
+        knows=presence.schema if presence else None,
+    )

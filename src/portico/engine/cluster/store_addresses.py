@@ -1,0 +1,58 @@
+"""Where the members of etcd are, once that has changed: the file of this machine follows."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from portico.core.model.shared import ENDPOINTS_KEY, StoreEndpoints
+from portico.core.model.stored import endpoint
+from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.following import SharedChanges
+from portico.engine.troubles import Troubles
+from portico.errors import Failed, Refused
+from portico.system.cluster_store import read_store, write_store
+from portico.system.home import Home
+
+SUBJECT: Final = "addresses of the cluster's store"
+RETRY_INTERVAL: Final = 30.0
+
+
+class StoreAddresses:
+    def __init__(self, shared: Shared, troubles: Troubles, home: Home) -> None:
+        self._shared, self._troubles, self._home = shared, troubles, home
+        self._woken = asyncio.Event()
+        shared.following.subscribe(SUBJECT, self._note)
+
+    async def look(self) -> None:
+        self._woken.clear()
+        record = self._shared.following.value(StoreEndpoints, ENDPOINTS_KEY)
+        if record is None:
+            return
+        try:
+            if await asyncio.to_thread(self._keep, record.urls):
+                self._shared.store.use(record.urls)
+            self._troubles.resolve(SUBJECT)
+        except (OSError, Failed, Refused) as error:
+            self._troubles.report(SUBJECT, f"cannot use the {SUBJECT}: {error}; retrying")
+
+    async def pause(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RETRY_INTERVAL if self._troubles.of(SUBJECT) else None):
+                await self._woken.wait()
+
+    def _keep(self, urls: tuple[str, ...]) -> bool:
+        """Whether they are others than those in the file."""
+        file = read_store(self._home)
+        if file is None or tuple(file.endpoints) == urls or not urls:
+            return False
+        for each in urls:
+            endpoint(each, plain=file.plain)
+        write_store(self._home.cluster, replace(file, endpoints=urls))
+        return True
+
+    def _note(self, changes: SharedChanges) -> None:
+        if ENDPOINTS_KEY in changes:
+            self._woken.set()
