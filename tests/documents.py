@@ -66,6 +66,11 @@ backup = false
 down = false
 keepalive = 32
 
+[apps.web.machines.jobs]
+instances = 2
+env = { WORKERS = 2 }
+max_memory = "200m"
+
 [apps.web.health]
 path = "/healthz"
 method = "GET"

@@ -109,6 +109,7 @@ OTHER: dict[str, object] = {
     "group": "other",
     "on": ["m1"],
     "total": 4,
+    "machines": {"m2": {"instances": 2}},
     "instances": 7,
     "port": 3000,
     "port_env": "OTHER",

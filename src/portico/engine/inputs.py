@@ -17,7 +17,9 @@ from portico.core.config.merging import (
     merged_machines,
     qualified_document,
 )
-from portico.core.model.cluster import MemberList, OwnMachine, shares
+from portico.core.config.placement import document_on, placed
+from portico.core.model.cluster import Machine as ClusterMachine
+from portico.core.model.cluster import MemberList, OwnMachine
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.notification import MACHINE_KEY
 from portico.core.model.records import Revision
@@ -136,11 +138,14 @@ def read_files(inputs: Inputs, machine: Machine, identity: OwnMachine | None = N
     edge, shared = merged_edge(every), inputs.members_of(identity)
     if inputs.project is not None and (found := list(conflicts(every, edge, facts))):
         raise ConfigError(inputs.source, found)
+    machines = merged_machines(every) if shared is None else shared.machines
+    here = identity if identity and identity.name in machines else None
     parts = [
-        known[project] if project in known else _part(project, file, inputs, machine)
+        known[project]
+        if project in known
+        else _part(project, _on(file, here, machines), inputs, machine)
         for project, file in files.items()
     ]
-    machines = merged_machines(every) if shared is None else shared.machines
     desired = _reachable(merged(parts, edge, facts, machines), machine)
     if shared:
         desired = replace(desired, serials=shared.serials)
@@ -156,32 +161,16 @@ def read_files(inputs: Inputs, machine: Machine, identity: OwnMachine | None = N
         wrong += stored_machines_problems(merged_machines(every))
     if inputs.project is not None and wrong:
         raise ConfigError(inputs.source, wrong)
-    here = identity if identity and identity.name in desired.machines else None
-    return ReadFiles(_placed(desired, here), documents, tuple(unreadable), here)
+    if here:
+        desired = placed(desired, here.name, machine.cores)
+    return ReadFiles(desired, documents, tuple(unreadable), here)
 
 
-def _placed(desired: Desired, here: OwnMachine | None) -> Desired:
-    """With no instance of what other machines run, and its part of what all run together."""
-    if here is None:
-        return desired
-    desired = replace(desired, machine=here.name)
-    apps = {name: _part_of(app, desired) for name, app in desired.apps.items()}
-    return replace(
-        desired,
-        apps={
-            name: app if desired.is_here(app.app) else replace(app, instances=0)
-            for name, app in apps.items()
-        },
-    )
-
-
-def _part_of(app: DesiredApp, desired: Desired) -> DesiredApp:
-    if app.app.total is None:
-        return app
-    parts = shares(app.name, app.app.total, desired.placed(app.app))
-    placed = app.app.model_copy(update={"on": tuple(parts)})
-    spec = replace(app.spec, app=placed)
-    return replace(app, instances=parts.get(desired.machine, 0), spec=spec)
+def _on(
+    file: ProjectFile, here: OwnMachine | None, machines: Mapping[str, ClusterMachine]
+) -> ProjectFile:
+    document = document_on(file.document, here.name, machines) if here else file.document
+    return replace(file, document=document)
 
 
 def request_of(revision: Revision) -> DocumentRequest:

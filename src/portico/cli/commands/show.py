@@ -29,6 +29,8 @@ def run(session: Session, args: Namespace) -> None:
         return
     write = session.terminal.write
     write(f"{session.terminal.out.paint(app.name, 'bold')}: {app.state}, {app.wanted} configured")
+    if app.machines:
+        write("  machines " + ", ".join(f"{name} ({n})" for name, n in app.machines.items()))
     write(f"  command  {app.command}")
     write(f"  cwd      {app.cwd}")
     write(f"  balance  {app.balance}")

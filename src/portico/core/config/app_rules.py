@@ -58,14 +58,20 @@ def _total(path: Path, app: App) -> Iterator[Finding]:
         yield Finding((*path, "total"), "cannot be combined with instances; set only one")
     if app.total and app.schedule:
         yield Finding((*path, "total"), "cannot be combined with schedule: one run at a time")
+    for word, table in app.machines.items() if app.total else ():
+        if table.instances == "max":
+            its = (*path, "machines", word, "instances")
+            yield Finding(its, "must be a number, because the app has a total")
 
 
 def _slots(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
-    if app.total or app.instances == "max" or draft.may_be_set(path, "instances"):
+    numbers = [n for n in app.numbers if n != "max"]
+    if app.total or len(numbers) < len(app.numbers) or draft.may_be_set(path, "instances"):
         return
+    most = max(numbers)
     for slot in app.slots:
-        if int(slot) > app.instances:
-            count = "1 instance" if app.instances == 1 else f"{app.instances} instances"
+        if int(slot) > most:
+            count = "1 instance" if most == 1 else f"{most} instances"
             yield Finding((*path, "slots", slot), f"is not a slot of the app, which has {count}")
 
 
@@ -74,7 +80,7 @@ def _own_port(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
         return
     if app.port is not None and not draft.may_be_set(path, "port"):
         yield Finding((*path, "find_port"), "cannot be combined with port, which sets the port")
-    several = (app.total or app.instances) != 1 and not app.port_fallback
+    several = any(n not in {0, 1} for n in app.numbers) and not app.port_fallback
     if several and not draft.may_be_set(path, "instances", "total", "port_fallback"):
         yield Finding(
             (*path, "find_port"),

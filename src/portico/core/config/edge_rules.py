@@ -90,7 +90,7 @@ def app_spans(document: Document, machine: Machine | None) -> Iterator[Span]:
     cores = machine.cores if machine else 1
     for name, app in document.apps.items():
         if app.port:
-            count = app.total or (cores if app.instances == "max" else app.instances)
+            count = max(cores if n == "max" else n for n in app.numbers)
             yield Span(app.port, app.port + count - 1, ("apps", name, "port"))
 
 

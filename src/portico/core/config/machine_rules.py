@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, Literal
 
 from portico.core.config.edge_rules import Span, app_spans, edge_spans, stream_spans
 from portico.core.config.findings import Draft, Finding, Path, did_you_mean, nearest, path_text
+from portico.core.config.placement import parts
 from portico.core.model.app import App
 from portico.core.model.cluster import Machine, OwnMachine
 from portico.core.model.desired import Desired
@@ -81,9 +82,23 @@ def _ports(document: Document) -> Iterator[Finding]:
 def _placements(apps: Mapping[str, App], machines: Mapping[str, Machine]) -> Iterator[Finding]:
     known = {*machines, *(label for each in machines.values() for label in each.labels)}
     for name, app in apps.items():
+        path: Path = ("apps", split_name(name)[1])
         for place, word in enumerate(app.on):
             if word not in known:
-                yield _unknown(("apps", split_name(name)[1], "on", place), word, known)
+                yield _unknown((*path, "on", place), word, known)
+        for word in app.machines.keys() - known:
+            yield _unknown((*path, "machines", word), word, known)
+        if app.machines:
+            yield from _numbers(path, app, parts(name, app, machines))
+
+
+def _numbers(path: Path, app: App, found: Mapping[str, int | Literal["max"]]) -> Iterator[Finding]:
+    if not found:
+        yield Finding((*path, "machines"), "leaves no machine that runs the app")
+    together = sum(n for n in found.values() if n != "max")
+    if app.total and app.total != together:
+        what = f"is {app.total}, but with the numbers of its machines they run {together}"
+        yield Finding((*path, "total"), what)
 
 
 def _unknown(path: Path, word: str, known: Iterable[str]) -> Finding:

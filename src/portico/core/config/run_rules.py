@@ -30,6 +30,15 @@ def _scheduled(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
         yield Finding((*path, "schedule"), "is only for a program without a port", hint)
     if app.instances != 1:
         yield Finding((*path, "instances"), "must be 1 with schedule: one run at a time")
+    for word, table in app.machines.items():
+        its = (*path, "machines", word)
+        if table.instances not in {None, 0, 1}:
+            yield Finding((*its, "instances"), "must be 0 or 1 with schedule: one run at a time")
+        if table.max_memory:
+            yield Finding(
+                (*its, "max_memory"),
+                "cannot be combined with schedule: each run exits by itself",
+            )
     for key in _CONTINUOUS_KEYS:
         if getattr(app, key):
             yield Finding(

@@ -95,6 +95,25 @@ class SlotServer(Table):
 _NOTHING_SPECIAL: Final = SlotServer()
 
 
+class AppOnMachine(Table):
+    """What differs of an app on a machine of a cluster, or on those with a label."""
+
+    instances: Annotated[int, Field(ge=0, le=MAX_INSTANCES)] | Literal["max"] | None = Field(
+        None,
+        description='Number of instances there; "max" is one per core, 0 is none. With total the '
+        "other machines share the rest.",
+    )
+    env: dict[EnvName, EnvValue] = Field(
+        default_factory=dict,
+        description="Environment variables there; those of the app are the default.",
+    )
+    max_memory: Size | None = Field(
+        None,
+        ge=1 << 20,
+        description="Replace an instance there that uses more, including its children.",
+    )
+
+
 class App(Table):
     """A program, its environment, and the number of its instances."""
 
@@ -150,6 +169,11 @@ class App(Table):
         None,
         description="Number of instances on all machines together, in place of instances: each "
         "that it is placed on runs a part of them.",
+    )
+    machines: dict[MachineName, AppOnMachine] = Field(
+        default_factory=dict,
+        description="What differs on machines of a cluster, by their names or labels. The table "
+        "of a name takes precedence over those of labels, a later one over an earlier one.",
     )
     port: Port | NoPort | None = Field(
         None,
@@ -327,6 +351,12 @@ class App(Table):
     @property
     def listens(self) -> bool:
         return self.port is not False
+
+    @property
+    def numbers(self) -> tuple[int | Literal["max"], ...]:
+        """Of its instances, and of those on machines that have a number of their own."""
+        own = (each.instances for each in self.machines.values())
+        return (self.total or self.instances, *(n for n in own if n is not None))
 
     @property
     def comes_back(self) -> bool:

@@ -171,6 +171,11 @@ class AppView(View):
     state: AppState
     instances: tuple[InstanceView, ...]
     wanted: int
+    machines: Mapping[str, int | Literal["max"]] = Field(
+        {},
+        description="In a cluster, by machine that it is placed on, how many instances it has "
+        "there; `max` is one per core.",
+    )
     balance: str
     command: str
     cwd: str

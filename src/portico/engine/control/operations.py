@@ -246,8 +246,9 @@ class Operations(Reading, MemberOperations):
         self, app: str, instances: int | str, who: Requester, folder: str | None
     ) -> FileChange:
         [app] = self._named(app, folder)
-        total = self._intent.desired.apps[app].app.total
-        before = total or self._intent.desired.apps[app].instances
+        here = self._intent.desired.apps[app]
+        total, number = here.app.total, here.app.instances
+        before = total or (here.instances if number == "max" else number)
         wanted = before + int(instances) if isinstance(instances, str) else instances
         if not 1 <= wanted <= MAX_INSTANCES:
             raise Refused(

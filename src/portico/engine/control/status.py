@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
+from portico.core.config.placement import parts
 from portico.core.config.references import names_served
 from portico.core.counting.table import stream_site
 from portico.core.model.desired import Desired, DesiredApp
@@ -221,6 +222,7 @@ class StatusReport:
             ),
             instances=tuple(self._instance(i, app, now, rates.instances.get(i.id)) for i in mine),
             wanted=0 if app.stopped else app.instances,
+            machines=parts(app.name, app.app, self._intent.desired.machines),
             balance=str(app.app.balance),
             command=command if isinstance(command, str) else " ".join(command),
             cwd=app.spec.working_folder,

@@ -1,0 +1,76 @@
+"""What each machine of a cluster runs of an app, and with which settings of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Literal
+
+from portico.core.model.app import App, AppOnMachine
+from portico.core.model.cluster import Machine, placed_on, shares
+from portico.core.model.desired import Desired, DesiredApp
+from portico.core.model.document import Document
+
+
+def document_on(document: Document, machine: str, machines: Mapping[str, Machine]) -> Document:
+    """With the environments and limits that its apps have on this machine."""
+    apps = {name: _app_on(app, machine, machines) for name, app in document.apps.items()}
+    return document.model_copy(update={"apps": apps})
+
+
+def placed(desired: Desired, machine: str, cores: int) -> Desired:
+    """What all machines want, as it is wanted on this one, which has so many cores: no instance of
+    what other machines run, and its part of what all run together.
+    """
+    apps = {name: _part_of(app, desired, machine, cores) for name, app in desired.apps.items()}
+    return replace(desired, machine=machine, apps=apps)
+
+
+def parts(name: str, app: App, machines: Mapping[str, Machine]) -> dict[str, int | Literal["max"]]:
+    """By machine, how many instances of an app it runs, of those that run any.
+
+    A machine that has a number of its own runs so many. Of a `total` the others share the rest.
+    """
+    names = placed_on(app.on, machines)
+    found = {m: n for m in names if (n := _own_number(app, m, machines)) is not None}
+    others = [m for m in names if m not in found]
+    if app.total:
+        rest = app.total - sum(n for n in found.values() if n != "max")
+        found |= shares(name, max(0, rest), others)
+    else:
+        found |= dict.fromkeys(others, app.instances)
+    return {m: found[m] for m in names if found.get(m)}
+
+
+def _part_of(app: DesiredApp, desired: Desired, machine: str, cores: int) -> DesiredApp:
+    found = parts(app.name, app.app, desired.machines)
+    number = found.get(machine, 0)
+    if found and len(found) < len(desired.placed(app.app)):
+        on_those = app.app.model_copy(update={"on": tuple(found)})
+        app = replace(app, spec=replace(app.spec, app=on_those))
+    return replace(app, instances=cores if number == "max" else number)
+
+
+def _app_on(app: App, machine: str, machines: Mapping[str, Machine]) -> App:
+    keys: dict[str, object] = {}
+    env = dict(app.env)
+    for table in _tables(app, machine, machines):
+        env |= table.env
+        keys |= {"max_memory": table.max_memory} if table.max_memory else {}
+    return app.model_copy(update={**keys, "env": env}) if app.machines else app
+
+
+def _own_number(
+    app: App, machine: str, machines: Mapping[str, Machine]
+) -> int | Literal["max"] | None:
+    numbers = [each.instances for each in _tables(app, machine, machines)]
+    return next((n for n in reversed(numbers) if n is not None), None)
+
+
+def _tables(app: App, machine: str, machines: Mapping[str, Machine]) -> Iterator[AppOnMachine]:
+    """Those for a machine; a later one takes precedence: of its labels in the order of the file,
+    then the one of its name.
+    """
+    labels = machines[machine].labels
+    yield from (table for word, table in app.machines.items() if word in labels)
+    yield from (table for word, table in app.machines.items() if word == machine)
