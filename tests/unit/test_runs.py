@@ -105,6 +105,17 @@ def test_what_is_stopped_by_hand_runs_no_more():
     assert steps(stopped, run(S.READY), due=True) == ["drain clean.1.4: stopped by hand"]
 
 
+def test_a_run_on_a_machine_that_is_drained_ends_by_itself_and_is_the_last():
+    left = wanted(stopped=True, is_left=True)
+    assert steps(left, run(S.READY), due=True) == []
+    assert steps(left, run(S.STOPPED)) == [
+        "drain clean.1.4: this machine is drained, and other machines run it"
+    ]
+    assert steps(left, run(S.READY, spawned=NOW - 60)) == [
+        "interrupt clean.1.4: ran longer than its timeout of 60s"
+    ]
+
+
 def test_a_schedule_is_as_wanted_before_its_first_run():
     world = World(NOW, endpoints={"clean": ()})
     assert plan(Desired(apps={"clean": wanted()}), world) == (

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from portico.core.model.desired import Desired
+from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import InstanceState
 from portico.core.model.neighbour import NearList
 from portico.core.model.world import World
@@ -42,19 +42,25 @@ def exchange(desired: Desired, world: World) -> Iterator[Step]:
 
 
 def near_list(machine: str, desired: Desired, world: World) -> NearList:
-    known = world.instances
-    counts = {
-        name: sum(
-            i.state is InstanceState.READY
-            for each in world.endpoints.get(name, ())
-            if (i := known.get(each.instance))
-        )
-        for name in desired.apps
-        if _is_wanted(desired, name)
-    }
+    wanted = [app for name, app in desired.apps.items() if _is_wanted(desired, name)]
+    counts = {app.name: _ready(app, world) for app in wanted}
     ready = {name: count for name, count in counts.items() if count}
     is_leaving = desired.drained or not (desired.apps or desired.needs_nginx)
     return NearList(machine, ready, is_leaving)
+
+
+def _ready(app: DesiredApp, world: World) -> int:
+    """How many instances of it are ready; of one with a schedule how many runs there may be. What
+    runs once is left to no other machine.
+    """
+    if app.app.schedule is not None:
+        return 1
+    if app.app.listens:
+        ids = [each.instance for each in world.endpoints.get(app.name, ())]
+        mine = [i for id_ in ids if (i := world.instances.get(id_))]
+    else:
+        mine = [i for i in world.instances.values() if i.app == app.name]
+    return 0 if app.app.runs_once else sum(i.state is InstanceState.READY for i in mine)
 
 
 def without_departures(steps: Sequence[Step], desired: Desired, world: World) -> Iterator[Step]:

@@ -130,7 +130,7 @@ def _surplus(app: DesiredApp, instances: Sequence[Instance], serving: set[int]) 
 
 def _surplus_reason(app: DesiredApp) -> str:
     if app.is_left:
-        return "this machine is drained, and other machines serve it"
+        return "this machine is drained, and other machines run it"
     return "stopped by hand" if app.stopped else f"scaled to {app.instances}"
 
 

@@ -31,14 +31,13 @@ def scheduled(
     staying = [i for i in instances if i.state not in LEAVING_STATES]
     running = [i for i in staying if i.state in _RUNNING_STATES and i.is_run]
     last = next((i for i in staying if i.spec == app.spec.id and i.is_run), None)
+    ending = running if app.is_left else []  # the last run here is not interrupted by a drain
     for i in staying:
-        if app.stopped or not i.is_run:
-            yield Drain(i.id, "stopped by hand" if app.stopped else "it runs on a schedule now")
-    if app.stopped:
-        return
-    for i in running:
+        if (app.stopped or not i.is_run) and i not in ending:
+            yield Drain(i.id, _why_it_leaves(app))
+    for i in ending if app.stopped else running:
         yield from _end_overlong(app.app, i, now)
-    if not due or not app.instances:  # none here: the app is placed on other machines
+    if app.stopped or not due or not app.instances:  # none here: it is placed on other machines
         return
     active = [i for i in instances if i.process is not None]
     if active:
@@ -49,6 +48,12 @@ def scheduled(
         for i in staying:
             yield Drain(i.id, "the version has changed")
         yield StartInstance(app.name, 1, None, "scheduled time")
+
+
+def _why_it_leaves(app: DesiredApp) -> str:
+    if app.is_left:
+        return "this machine is drained, and other machines run it"
+    return "stopped by hand" if app.stopped else "it runs on a schedule now"
 
 
 def runs_before(apps: Mapping[str, DesiredApp], rolled_out: Iterable[str]) -> frozenset[str]:
