@@ -295,7 +295,7 @@ class Stack:
             with suppress(subprocess.TimeoutExpired):
                 result = self.portico("down", "--all", "--now", seconds=120)
                 print(f"portico down: {result.returncode} {result.stdout}{result.stderr}")
-        self._end_daemon()
+        self.end_daemon()
         left = self._still_there()
         told = [_describe(process) for process in left]
         for process in left:
@@ -313,7 +313,7 @@ class Stack:
             return []
         return self._processes()
 
-    def _end_daemon(self) -> None:
+    def end_daemon(self) -> None:
         """It would leave by itself, but only after a while without anything to look after."""
         for process in self._processes():
             with suppress(psutil.Error):

@@ -122,16 +122,39 @@ def test_a_machine_that_was_taken_down_takes_what_is_in_force(shared):
     assert len(shared.pids()["m3"]) == 2
 
 
+def test_a_change_with_here_is_of_one_machine_and_one_that_was_absent_makes_up_for_the_rest(
+    shared,
+):
+    one, two, three = shared.machines
+    before = shared.pids()
+    two.done("restart", "web", "--here")
+    assert are_others({"m2": before["m2"]}, shared.pids())
+    assert shared.pids() == {**before, "m2": shared.pids_of("m2")}
+    two.done("stop", "web", "--here")
+    notes = two.status()["notes"]
+    assert [each for each in notes if each.startswith("web is stopped on this machine alone")]
+    assert [len(each.instances("web")) for each in shared.machines] == [2, 0, 2]
+
+    two.end_daemon()
+    eventually(lambda: one.sees(2))
+    one.done("reload", "web", "--without-absent")
+    three.done("pause", SITE, "--without-absent")
+    two.begin()
+    eventually(lambda: _is_paused(two) and len(two.instances("web")) == 2)
+    one.done("resume", SITE)
+    assert not any(map(_is_paused, shared.machines))
+
+
+def _is_paused(machine: Machine) -> bool:
+    [site] = machine.status()["sites"]
+    return site["paused"]
+
+
 def test_every_command_is_of_all_machines_and_down_ends_the_project_on_each(shared):
     one, two, three = shared.machines
-
-    def is_paused(machine: Machine) -> bool:
-        [site] = machine.status()["sites"]
-        return site["paused"]
-
     two.done("scale", "web", "1")
     assert [len(each.instances("web")) for each in shared.machines] == [1, 1, 1]
     three.done("pause", SITE)
-    assert all(map(is_paused, shared.machines))
+    assert all(map(_is_paused, shared.machines))
     one.done("down", "--now")
     assert [each.status()["projects"] for each in shared.machines] == [[], [], []]

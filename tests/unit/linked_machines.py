@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Self
@@ -28,6 +28,7 @@ from portico.core.model.shared import (
 from portico.core.model.shared_change import NamedTarget, Progress, SharedChange, SharedFile
 from portico.core.model.stored import Put
 from portico.core.planning.mirroring import prefix_of
+from portico.core.planning.switches import MissedSwitches
 from portico.engine.cluster.assembly import Shared
 from portico.engine.cluster.shared_changes import SharedChanges
 from portico.engine.cluster.standing import Standing
@@ -41,7 +42,7 @@ from tests.fakes.store import FakeStore
 from tests.fakes.vault import FakeVault
 
 CLUSTER = "6a1c"
-PROJECT = "shop"
+PROJECT, APP = "shop", "web"
 WORK_SECONDS = 3.0
 """How long a machine checks, and changes."""
 
@@ -91,6 +92,9 @@ class Machine:
         self.version = ""
         """The file in force; `half` while it changes."""
         self.refuses = self.fails = False
+        self.stopped = False
+        self.reloads: list[str] = []
+        """Whether its app is, and what had its instances replaced."""
         self.checked: set[str] = set()
         self.is_changing = False
         self._tasks: list[asyncio.Task] = []
@@ -129,10 +133,25 @@ class Machine:
     async def make(self, change: SharedChange, file: SharedFile | None, say: Callable) -> None:
         self._machines.assert_checked(change)
         await self._changed(file.source if file else self.version, say)
+        self._switch(change.verb, change.id)
 
-    async def take(self, project: str, file: SharedFile | None, say: Callable) -> None:
+    async def take(
+        self, project: str, file: SharedFile | None, stopped: Collection[str], say: Callable
+    ) -> None:
         assert project == PROJECT
         await self._changed(file.source if file else "", say)
+        self.stopped = self.stopped or APP in stopped
+
+    async def make_up(self, missed: MissedSwitches, say: Callable) -> None:
+        await self._changed(self.version, say)
+        for verb in ("stop", "start", "reload"):
+            if getattr(missed, verb):
+                self._switch(verb, "made up")
+
+    def _switch(self, verb: str, id_: str) -> None:
+        if verb in {"stop", "start", "reload"}:
+            self.stopped = verb == "stop"
+        self.reloads += [id_] if verb == "reload" else []
 
     async def _changed(self, version: str, say: Callable) -> None:
         self._machines.assert_turn_of(self)
@@ -198,14 +217,20 @@ class Machines:
         key = revision_key(PROJECT, number)
         file = SharedFile(who="root", source=version, folder="/", document={}, environ={})
         sealed = self.do(FakeVault().seal(prefix_of(CLUSTER) + key, zlib.compress(encoded(file))))
-        change = replace(change, project=PROJECT, revision=number)
+        target = NamedTarget(apps=(f"{PROJECT}/{APP}",))
+        change = replace(change, project=PROJECT, revision=number, target=target)
         self.do(machine.changes.begin(change, [Put(key, sealed)]))
         return change
 
-    def reload(self, name: str) -> None:
+    def switch(self, verb: str, name: str, *, without_absent: bool = False) -> SharedChange:
+        """An operator on that machine stops, starts or reloads the app."""
         changes = self[name].changes
-        change = changes.draft("reload", "web", Requester("root"))
-        self.do(changes.begin(replace(change, target=NamedTarget(projects=(PROJECT,)))))
+        absent = "1" if without_absent else None
+        change = changes.draft(verb, APP, Requester("root"), absent)
+        target = NamedTarget(projects=(PROJECT,), app=APP, apps=(f"{PROJECT}/{APP}",))
+        change = replace(change, target=target)
+        self.do(changes.begin(change))
+        return change
 
     def try_to(self, act: Callable, *arguments: object, **options: object) -> None:
         with suppress(PorticoError):

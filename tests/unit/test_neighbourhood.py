@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +13,8 @@ from portico.core.model.event import EventFilter
 from portico.core.model.instance import InstanceState
 from portico.core.model.neighbour import NearList
 from portico.core.planning.neighbours import read_near
+from portico.engine.control.members import MemberOperations
+from portico.errors import Refused
 from tests.unit.test_safety_cluster import LinkedMachine
 
 EVERY = EventFilter(kinds=("machine",))
@@ -102,6 +106,23 @@ def test_what_no_other_machine_has_any_more_runs_on_a_drained_one_again(machine)
     assert machine.instances == {}
 
 
+def test_a_drained_machine_leaves_workers_and_schedules_to_those_that_have_them(machine):
+    jobs = App(command="jobs", port=False)
+    machine.up("jobs", jobs, "j1")
+    machine.up("once", App(command="migrate", port=False, autorestart=False), "o1")
+    machine.up("clean", App(command="clean", port=False, schedule="@hourly"), "c1")
+    machine.run(5.0)
+    assert read_near(machine.others.file, "m1").apps == {**WEB, "jobs": 1, "clean": 1}
+    machine.others.lists["m2"] = NearList("m2", {**WEB, "jobs": 1})
+    machine.drain(drained=True)
+    machine.run(10.0)
+    assert [i.app for i in machine.instances.values()] == ["once"]
+    assert read_near(machine.others.file, "m1").apps == {"clean": 1}
+    machine.others.lists["m2"] = NearList("m2", WEB)
+    machine.run(5.0)
+    assert len(machine.in_state(InstanceState.READY, "jobs")) == 1
+
+
 def test_the_end_of_all_is_the_end_of_a_drain(machine):
     drain(machine)
     machine.down(at_once=False)
@@ -133,6 +154,13 @@ def test_a_drained_machine_runs_its_apps_again_when_no_other_machine_is_left(mac
     machine.pause("web", paused=True)  # as any change, it renders what is in force again
     machine.run(10.0)
     assert ready(machine) == 2
+
+
+def test_another_machine_is_drained_only_with_a_store():
+    operations = MemberOperations()
+    operations.draining = SimpleNamespace(machine="m1")
+    with pytest.raises(Refused, match=r"has no store; nothing was changed.*drain` on m2"):
+        asyncio.run(operations.drain(None, "m2"))
 
 
 def test_of_two_machines_the_dead_one_is_left_out_where_the_store_says_so_too():

@@ -5,11 +5,17 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from portico.core.model.shared import RUNS
-from portico.engine.cluster.scheduled_runs import MINUTES_KEPT, ScheduledRuns
+from portico.engine.cluster.scheduled_runs import MINUTES_KEPT, START_TIMEOUT, ScheduledRuns
 from tests.unit.linked_machines import Machines
 
 NOON = 1_790_000_000.0 // 60 * 60
 APP = "jobs/clean"
+
+
+async def _again(runs: ScheduledRuns) -> None:
+    while True:
+        await runs.look()
+        await runs.pause()
 
 
 class Scheduler:
@@ -18,7 +24,10 @@ class Scheduler:
     def __init__(self, machines: Machines, name: str) -> None:
         self.runs: list[str] = []
         self.notes: list[tuple[str, ...]] = []
-        self.app = SimpleNamespace(instances=1, stopped=False)
+        self.app = SimpleNamespace(
+            instances=1, stopped=False, app=SimpleNamespace(schedule="@hourly")
+        )
+        self.instances: dict[str, SimpleNamespace] = {}
         revision = SimpleNamespace(document={"project": "jobs"}, folder="/srv")
         intent = SimpleNamespace(
             desired=SimpleNamespace(apps={APP: self.app}),
@@ -26,12 +35,59 @@ class Scheduler:
             request_run=self.runs.append,
         )
         engine = SimpleNamespace(
+            clock=machines.loop,
+            observed=SimpleNamespace(instances=self.instances),
             intent=intent,
             events=SimpleNamespace(note=lambda *note: self.notes.append(note)),
             loop=SimpleNamespace(wake=lambda: None),
             tasks=SimpleNamespace(start=lambda _, work, of: machines.loop.create_task(work())),
         )
-        self.claim = ScheduledRuns(engine, machines[name].shared).claim
+        self._runs = ScheduledRuns(engine, machines[name].shared)
+        self.claim = self._runs.claim
+        self.task = machines.loop.create_task(_again(self._runs))
+
+    def run(self) -> None:
+        """What was claimed last is under way."""
+        self.instances["clean.1"] = SimpleNamespace(app=APP, process=object())
+
+    def skipped(self) -> list[str]:
+        return [text for kind, _, text in self.notes if kind == "skip"]
+
+
+def test_a_run_that_lasts_is_the_only_one_on_all_machines():
+    with Machines("m1", "m2") as machines:
+        one, two = (Scheduler(machines, each.name) for each in machines)
+        one.claim(APP, NOON)
+        machines.run(0.5)
+        one.run()
+        machines.run(50.0)
+        two.claim(APP, NOON + 60)
+        machines.run(1.0)
+        one.claim(APP, NOON + 60)
+        machines.run(1.0)
+        assert (len(one.runs), two.runs, one.skipped()) == (1, [], [])
+        assert two.skipped() == ["the previous run on m1 has not finished"]
+
+        one.task.cancel()  # its daemon dies, and the next one finds the run
+        machines["m1"].kill()
+        machines.run(5.0)
+        machines["m1"].start()
+        again = Scheduler(machines, "m1")
+        again.run()
+        machines.run(40.0)
+        two.claim(APP, NOON + 120)
+        machines.run(1.0)
+        assert two.runs == []
+
+        again.instances.clear()
+        machines.run(5.0)
+        two.claim(APP, NOON + 180)
+        machines.run(1.0)
+        assert two.runs == [APP]
+        machines.run(START_TIMEOUT + 5.0)  # it was too short to be seen
+        again.claim(APP, NOON + 240)
+        machines.run(1.0)
+        assert again.runs == [APP]
 
 
 def test_each_run_takes_place_once_and_none_without_the_store():
@@ -41,7 +97,7 @@ def test_each_run_takes_place_once_and_none_without_the_store():
         for minute in range(3):
             for each in schedulers:
                 each.claim(APP, NOON + 60 * minute)
-            machines.run(5.0)
+            machines.run(60.0)
         assert sum(len(each.runs) for each in schedulers) == 3
         assert schedulers[2].runs == []
 
@@ -53,7 +109,7 @@ def test_each_run_takes_place_once_and_none_without_the_store():
         assert all("stopped" in each.notes[0][2] for each in schedulers[:2])
 
         machines.store.fail("")
-        machines.run(10.0)
+        machines.run(60.0)
         schedulers[0].claim(APP, NOON + 60 * (MINUTES_KEPT + 2))
         machines.run(5.0)
         assert len(machines["m1"].shared.following.under(RUNS)) == 2

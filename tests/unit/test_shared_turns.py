@@ -9,19 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from portico.core.model.shared_change import Progress, SharedChange
+from portico.core.model.shared_change import NO_SWITCHES, Progress, SharedChange, Switches
 from portico.core.planning.turns import (
     Applied,
+    CountSwitches,
     DropTurn,
     EndChange,
     MakeChange,
     Own,
     Prepare,
     TakeFile,
+    TakeSwitches,
     TakeTurn,
     TurnState,
     WriteBack,
     next_act,
+    participants,
 )
 from portico.engine.cluster.standing import LOST_AFTER
 from portico.errors import Refused
@@ -96,6 +99,15 @@ def test_of_two_operators_at_once_one_is_refused_and_learns_of_the_other(machine
         machines.begin("m3", "v2")
 
 
+def test_a_change_of_one_machine_needs_no_other(machines):
+    machines["m3"].kill()
+    machines.run(30.0)
+    draft = machines["m1"].changes.draft
+    assert draft("drain", "m2", who=None, only="m2").order == ("m2",)
+    with pytest.raises(Refused, match="m3 cannot be reached in the cluster's store; nothing was"):
+        draft("drain", "m3", who=None, only="m3")
+
+
 def test_without_the_store_nothing_can_be_changed(machines):
     machines.store.fail("connection refused")
     machines.run(10.0)
@@ -116,6 +128,53 @@ def test_a_machine_that_is_absent_has_to_be_left_out_and_follows_when_it_is_back
     machines["m2"].start()
     machines.run(60.0)
     assert machines.versions() == everywhere("v2")
+
+
+def test_a_machine_that_was_absent_makes_up_for_what_was_switched_meanwhile(machines):
+    machines.begin("m1", "v1")
+    machines.run(60.0)
+    machines["m2"].kill()
+    machines.run(30.0)
+    machines.switch("reload", "m1", without_absent=True)
+    machines.run(60.0)
+    machines.begin("m1", "v2", without_absent=True)
+    machines.run(60.0)
+    machines["m2"].fails = True
+    machines["m2"].start()
+    machines.run(60.0)
+    assert machines["m2"].standing.unusable
+    machines["m2"].fails = False
+    machines["m2"].standing.follow()
+    machines.run(60.0)
+    assert machines["m2"].reloads == ["made up"]
+
+    machines["m2"].kill()
+    machines.run(30.0)
+    machines.switch("stop", "m3", without_absent=True)
+    machines.run(60.0)
+    machines["m2"].start()
+    machines.run(5.0)
+    machines.switch("reload", "m2")  # of all, before it has caught up
+    machines.run(60.0)
+    assert [(each.stopped, len(each.reloads)) for each in machines] == [(False, 2)] * 3
+    assert machines.end() == ("done", "")
+
+
+def test_a_machine_that_begins_has_what_is_stopped_and_is_not_reloaded(machines):
+    machines["m3"].kill()
+    machines.run(30.0)
+    machines.begin("m1", "v1")
+    machines.run(60.0)
+    machines.switch("reload", "m1")
+    machines.run(60.0)
+    machines.switch("stop", "m1")
+    machines.run(60.0)
+    three = machines["m3"]
+    three.start()
+    machines.run(10.0)
+    three.standing.follow()
+    machines.run(60.0)
+    assert (three.version, three.stopped, three.reloads) == ("v1", True, [])
 
 
 @pytest.mark.parametrize("after", [1.0, 5.0, 11.0])
@@ -161,12 +220,17 @@ ALL_READY = dict.fromkeys(NAMES, "ready")
 ONE, TWO = Applied(1, is_whole=True), Applied(2, is_whole=True)
 
 
-def act(name, states, *, change=CHANGE, has=ONE, turn="", lost=(), head=1, **own):
+NEW = Switches(stopped={"shop/web": True})
+TAKE_NEW = TakeSwitches(9)
+DONE = replace(CHANGE, end="done")
+
+
+def act(name, states, *, change=CHANGE, has=ONE, turn="", lost=(), head=1, new=NO_SWITCHES, **own):
     progress = {
         machine: Progress(change="7" if state else "6", state=state or "done", why="it exited")
         for machine, state in states.items()
     }
-    state = TurnState(change, progress, turn, {PROJECT: head}, frozenset(lost))
+    state = TurnState(change, progress, turn, {PROJECT: head}, frozenset(lost), new, 9)
     mine = Own(name, turn == name, follows=True, applied={PROJECT: has} if has else {}, **own)
     return next_act(state, mine)
 
@@ -199,6 +263,18 @@ def act(name, states, *, change=CHANGE, has=ONE, turn="", lost=(), head=1, **own
         (act("m1", {}, change=None, has=None, head=0), None),
         (act("m1", {}, change=None, head=0, turn="m1"), TakeFile(PROJECT, 0)),
         (act("m1", {}, change=None, has=TWO, unusable=frozenset([TakeFile(PROJECT, 1)])), None),
+        (act("m1", {}, change=None, new=NEW), TakeTurn()),
+        (act("m1", {}, change=None, new=NEW, turn="m1"), TAKE_NEW),
+        (act("m1", {}, change=None, new=NEW, turn="m1", has=TWO), TakeFile(PROJECT, 1)),
+        (act("m1", {}, change=None, new=NEW, switches=NEW), None),
+        (act("m1", {}, change=None, new=NEW, unusable=frozenset([TAKE_NEW])), None),
+        (act("m1", {"m1": "done"}, change=DONE, new=NEW), CountSwitches(DONE)),
+        (act("m1", {"m1": "done"}, change=DONE, new=NEW, counted="7"), TakeTurn()),
+        (act("m1", {"m1": ""}, change=DONE, new=NEW), TakeTurn()),
+        (
+            act("m1", {"m1": "done"}, change=FAILED, new=NEW, has=TWO, turn="m1"),
+            TakeFile(PROJECT, 1),
+        ),
     ],
 )
 def test_what_a_machine_does_next(found, wanted):
@@ -212,10 +288,26 @@ def test_a_machine_that_is_lost_is_left_out_where_the_operator_said_so():
     assert act("m2", done, change=change, lost=["m1"], has=TWO) == EndChange(change, "done")
 
 
+@pytest.mark.parametrize(
+    ("states", "present", "took_part", "found"),
+    [
+        ({"m1": "in", "m2": "in", "m3": "in"}, ["m2", "m3"], [], (["m1", "m2", "m3"], [])),
+        ({"m1": "in", "m2": "in", "m3": "in"}, ["m3"], ["m2", "m3"], (["m1", "m3"], ["m2"])),
+        ({"m1": "in", "m2": "in"}, [], [], (["m1"], [])),  # it has joined, and never took part
+        ({"m1": "in", "m2": "leaving"}, ["m2"], ["m2"], (["m1"], [])),
+        ({"m1": "in"}, ["m2"], ["m2"], (["m1"], [])),  # it was removed
+        ({"m1": "leaving", "m2": "in"}, ["m1", "m2"], [], (["m1", "m2"], [])),
+        ({"m1": "in", "m2": "later"}, ["m2"], ["m2"], (["m1"], [])),  # of a newer version
+    ],
+)
+def test_who_takes_part_in_a_change_and_who_is_missed(states, present, took_part, found):
+    assert participants("m1", states, present, took_part) == found
+
+
 events = st.one_of(
     st.tuples(st.just("up"), st.sampled_from(NAMES)),
     st.tuples(st.just("up without absent"), st.sampled_from(NAMES)),
-    st.tuples(st.just("reload"), st.sampled_from(NAMES)),
+    st.tuples(st.sampled_from(["reload", "stop", "switch on"]), st.sampled_from(NAMES)),
     st.tuples(st.sampled_from(["kill", "start", "cut", "mend"]), st.sampled_from(NAMES)),
     st.tuples(st.sampled_from(["kill", "start", "cut", "mend"]), st.sampled_from(NAMES)),
     st.tuples(st.sampled_from(["refuse", "fail", "lose answer"]), st.sampled_from(NAMES)),
@@ -241,9 +333,10 @@ class Play:
                     machines.try_to(
                         machines.begin, what, f"v{self._count}", without_absent=is_without
                     )
-            case "reload":
+            case "reload" | "stop" | "switch on":
                 if machine.runs:
-                    machines.try_to(machines.reload, what)
+                    verb = "start" if kind == "switch on" else kind
+                    machines.try_to(machines.switch, verb, what, without_absent=self._count % 2)
             case "kill":
                 machine.kill()
             case "start" if not machine.runs:
@@ -295,4 +388,6 @@ def test_whatever_happens_there_is_one_turn_at_a_time_and_a_change_is_done_or_ta
             }
             assert len({each.version for each in followers}) == 1
             assert "half" not in machines.versions().values()
+        switched = {f"{each.standing.own_switches.switches}" for each in followers}
+        assert switched <= {f"{standing.switches}"}
         assert standing.state().holder == ""

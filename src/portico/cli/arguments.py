@@ -60,6 +60,14 @@ def without_absent_option(parser: Parser) -> None:
     )
 
 
+def here_option(parser: Parser) -> None:
+    parser.add_argument(
+        "--here",
+        action="store_true",
+        help="in a cluster with a store: on this machine alone, also without the store",
+    )
+
+
 def absent_machines(args: argparse.Namespace) -> dict[str, str]:
     """The query of a verb that `without_absent_option` is of."""
     return {"without_absent": "1"} if args.without_absent else {}

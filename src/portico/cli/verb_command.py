@@ -10,6 +10,7 @@ from typing import Any, Final
 from portico.cli.arguments import (
     Parser,
     absent_machines,
+    here_option,
     json_option,
     number_or_change,
     project_option,
@@ -20,7 +21,7 @@ from portico.cli.session import Session
 from portico.cli.watching import watch_and_report
 from portico.core.model.labels import app_or_instance
 from portico.core.model.verb import Argument, Verb
-from portico.core.model.verbs import DELETE, PROJECT, WITHOUT_ABSENT
+from portico.core.model.verbs import DELETE, HERE, PROJECT, WITHOUT_ABSENT
 from portico.errors import Refused
 
 _FILES: Final = (".toml", ".js", ".cjs", ".mjs", ".json", ".yaml", ".yml")
@@ -43,6 +44,8 @@ class VerbCommand:
             project_option(parser)
         if WITHOUT_ABSENT in self.verb.query:
             without_absent_option(parser)
+        if HERE in self.verb.query:
+            here_option(parser)
         json_option(parser)
 
     def run(self, session: Session, args: Namespace) -> None:
@@ -60,6 +63,8 @@ class VerbCommand:
                 )
         if WITHOUT_ABSENT in self.verb.query:
             given |= absent_machines(args)
+        if HERE in self.verb.query and args.here:
+            given[HERE] = "1"
         client = session.client()
         watch_and_report(session, client, client.ask(self.verb, **given))
 

@@ -236,10 +236,11 @@ def for_all_machines(  # noqa: PLR0913, PLR0917 - it stands before all that can 
 
     vault = vault_of(home)
     standing = Standing(shared, engine.state, engine.clock)
-    work = OwnWork(engine, operations, changes, preparation)
+    runs = ScheduledRuns(engine, shared)
+    work = OwnWork(engine, operations, changes, preparation, runs.request)
     turns = Turns(shared, standing, vault, work, engine.clock, engine.troubles)
     shared.repeated["changes of the cluster"] = turns
-    timetable.claim = ScheduledRuns(engine, shared).claim
+    timetable.claim, shared.repeated["runs of schedules"] = runs.claim, runs
     stands_before = ClusterOperations(
         engine, operations, changes, preparation, shared, standing, vault
     )

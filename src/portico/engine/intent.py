@@ -288,6 +288,12 @@ class Intent:
         """Of an app with a schedule, now."""
         self._runs.add(app)
 
+    def withdraw_runs(self, apps: Iterable[str]) -> frozenset[str]:
+        """Those of these apps that were asked for and not taken yet."""
+        runs = self._runs & set(apps)
+        self._runs -= runs
+        return frozenset(runs)
+
     def take_runs(self) -> frozenset[str]:
         """The runs asked for since this was called last."""
         runs, self._runs = frozenset(self._runs), set()

@@ -1,4 +1,4 @@
-"""`portico cluster drain` and `undrain`: this machine's apps, left to others."""
+"""`portico cluster drain` and `undrain`: a machine's apps, left to others."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from portico.cli.watching import watch_and_report
 from portico.core.model import machine_verbs
 
 
-def drain(session: Session) -> None:
+def drain(session: Session, machine: str | None) -> None:
     client = session.client()
-    watch_and_report(session, client, client.ask(machine_verbs.DRAIN))
+    watch_and_report(session, client, client.ask(machine_verbs.DRAIN, machine=machine))
 
 
-def undrain(session: Session) -> None:
+def undrain(session: Session, machine: str | None) -> None:
     client = session.client()
-    watch_and_report(session, client, client.ask(machine_verbs.UNDRAIN))
+    watch_and_report(session, client, client.ask(machine_verbs.UNDRAIN, machine=machine))

@@ -30,9 +30,9 @@ def options(parser: Parser) -> None:
         metavar="NAME",
         nargs="?",
         help="init: name of this machine; join: address of a machine of the cluster, such as "
-        "10.0.0.1:8445, or the file of an invitation; remove: name of a machine; invite: name of "
-        "the machine that is to join; etcd: the first member, such as m1=10.0.0.1; keepalived: "
-        "the address that moves, such as 10.0.0.100/24",
+        "10.0.0.1:8445, or the file of an invitation; remove, drain, undrain: name of a machine; "
+        "invite: name of the machine that is to join; etcd: the first member, such as "
+        "m1=10.0.0.1; keepalived: the address that moves, such as 10.0.0.100/24",
     )
     parser.add_argument(
         "more",
@@ -240,15 +240,13 @@ def _keepalived(session: Session, args: Namespace) -> None:
 def _drain(session: Session, args: Namespace) -> None:
     from portico.cli.cluster.draining import drain  # noqa: PLC0415
 
-    del args
-    drain(session)
+    drain(session, args.name)
 
 
 def _undrain(session: Session, args: Namespace) -> None:
     from portico.cli.cluster.draining import undrain  # noqa: PLC0415
 
-    del args
-    undrain(session)
+    undrain(session, args.name)
 
 
 def _accept(session: Session, args: Namespace) -> None:
@@ -294,8 +292,8 @@ _ACTIONS: Final[Mapping[str, tuple[Action, str, str]]] = {
     "etcd": (_etcd, "name more output remove", "the members, such as m1=10.0.0.1"),
     "check": (_check, "", ""),
     "keepalived": (_keepalived, "name interface", "the ADDRESS that moves"),
-    "drain": (_drain, "", ""),
-    "undrain": (_undrain, "", ""),
+    "drain": (_drain, "name", ""),
+    "undrain": (_undrain, "name", ""),
     "accept": (_accept, "yes", ""),
     "restore": (_restore, "yes", ""),
     "upgrade": (_upgrade, "", ""),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from portico.cli import documents
-from portico.cli.arguments import Parser, json_option, without_absent_option
+from portico.cli.arguments import Parser, here_option, json_option, without_absent_option
 from portico.cli.commands import up
 from portico.cli.session import Session
 from portico.cli.verb_command import VerbCommand
@@ -46,6 +46,7 @@ def options(parser: Parser) -> None:
         "--site", metavar="NAME", help=f"{program}add a site with this domain name"
     )
     without_absent_option(parser)
+    here_option(parser)
     json_option(parser)
 
 
@@ -56,6 +57,8 @@ def run(session: Session, args: Namespace) -> None:
     if args.app is None or not (given or args.site or _is_program(args.app)):
         VerbCommand(verbs.START).run(session, args)
         return
+    if args.here:
+        raise Refused("--here is for an app in force, not for a program; nothing was changed")
     from portico.importers.read import read_program  # noqa: PLC0415 - starting an app reads no file
 
     found = read_program({"script": args.app, **given}, session.environ, site=args.site)

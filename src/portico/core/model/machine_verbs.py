@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from portico.core.model.machine_views import ClusterCheckView, MachineFactsView, MachineView
     from portico.core.model.views import ChangeView
 
+MACHINE: Final = "machine"
+_MACHINE_QUERY: Final = {MACHINE: "Another machine, in a cluster with a store."}
+
 MACHINES: Final[Verb[Sequence[MachineView]]] = Verb(
     "machines",
     "GET",
@@ -42,9 +45,14 @@ DRAIN: Final[Verb[ChangeView]] = Verb(
     "POST",
     "/v1/cluster/drain",
     "Leave the apps of this machine to the other machines of the cluster.",
+    query=_MACHINE_QUERY,
 )
 UNDRAIN: Final[Verb[ChangeView]] = Verb(
-    "undrain", "POST", "/v1/cluster/undrain", "Run the apps of a drained machine again."
+    "undrain",
+    "POST",
+    "/v1/cluster/undrain",
+    "Run the apps of a drained machine again.",
+    query=_MACHINE_QUERY,
 )
 
 MACHINE_VERBS: Final[tuple[Verb[Any], ...]] = tuple(

@@ -40,6 +40,8 @@ LEDGER: Final = "ledger/"
 FAILURES: Final = "failures/"
 RUNS: Final = "runs/"
 ENDPOINTS_KEY: Final = "endpoints"
+RUNNING: Final = "running/"
+SWITCHES_KEY: Final = "switches"
 KEEPER_KEY: Final = "keeper"
 """Sealed: the user of the store that creates and removes those of the machines."""
 
@@ -94,6 +96,16 @@ def failures_key(lineage: str) -> str:
 def run_key(app: str, minute: int) -> str:
     """`app` is its name among those of all projects; `minute` counts from 1970."""
     return f"{RUNS}{app}/{minute}"
+
+
+def requested_run_key(app: str, change: str) -> str:
+    """Of a run that a change of all machines asked for, by its id."""
+    return f"{RUNS}{app}/change-{change}"
+
+
+def running_key(app: str) -> str:
+    """`app` is its name among those of all projects."""
+    return f"{RUNNING}{app}"
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,8 +182,8 @@ class Keeper(Record, frozen=True):
 
 
 class Holder(Record, frozen=True):
-    """`turn`, `issuer` and `issuer-claim`, which end with the session of the machine, and
-    `runs/APP/MINUTE`.
+    """`turn`, `issuer`, `issuer-claim` and `running/APP`, which end with the session of the
+    machine, and `runs/APP/MINUTE`.
     """
 
     machine: str

@@ -23,6 +23,23 @@ class NamedTarget(msgspec.Struct, frozen=True, kw_only=True):
     """Of `pause` and `resume`: a site, or a project for all its sites."""
     hold: float = 0.0
     now: bool = False
+    apps: tuple[str, ...] = ()
+    """All that are meant, each as `PROJECT/APP`."""
+    sites: tuple[str, ...] = ()
+
+
+class Switches(Record, frozen=True):
+    """`switches`: what operators have switched by hand. Apps are `PROJECT/APP`."""
+
+    stopped: Mapping[str, bool] = {}
+    """Whether an app was stopped, or started, last; if neither, it is as its file says."""
+    renewed: Mapping[str, str] = {}
+    """By app, the id of the last change that replaced its instances."""
+    paused: Mapping[str, float] = {}
+    """By site, for how many seconds requests are held; 0 for the maintenance page."""
+
+
+NO_SWITCHES: Final = Switches()
 
 
 class SharedChange(Record, frozen=True):
@@ -47,7 +64,7 @@ class SharedChange(Record, frozen=True):
     revision: int = 0
     """Of the file that comes into force; 0 where the project is ended."""
     target: NamedTarget | None = None
-    """Of all other changes, and of `down`."""
+    """Of all other changes, and of `down`; with a file, the apps that it has."""
     without_absent: bool = False
     """A machine that is lost meanwhile is left out."""
     end: Literal["", "done", "refused", "failed"] = ""

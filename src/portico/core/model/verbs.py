@@ -52,6 +52,11 @@ _SHARED_QUERY: Final[Mapping[str, str]] = {
 }
 """Query of verbs that change all machines of such a cluster."""
 _FOLDER_SHARED_QUERY: Final[Mapping[str, str]] = {**_FOLDER_QUERY, **_SHARED_QUERY}
+HERE: Final = "here"
+_HERE_QUERY: Final[Mapping[str, str]] = {
+    **_FOLDER_SHARED_QUERY,
+    HERE: "`1`: in a cluster with a store, on this machine alone.",
+}
 _MACHINE_HELP: Final = "Of this machine of the cluster; default: the one that answers."
 _ONE_APP: Final = Argument("app", "name of the app", "APP")
 _APPS_HELP: Final = "name of an app or project; default: the project of this folder, or all"
@@ -153,7 +158,7 @@ START: Final[Verb[ChangeView]] = Verb(
     "POST",
     "/v1/apps/[{app}/]start",
     "Start an app, or all.",
-    query=_FOLDER_SHARED_QUERY,
+    query=_HERE_QUERY,
     arguments=(_APPS,),
 )
 STOP: Final[Verb[ChangeView]] = Verb(
@@ -161,7 +166,7 @@ STOP: Final[Verb[ChangeView]] = Verb(
     "POST",
     "/v1/apps/[{app}/]stop",
     "Stop an app, or all, without removing it.",
-    query=_FOLDER_SHARED_QUERY,
+    query=_HERE_QUERY,
     group=CHANGE_APPS,
     arguments=(_APPS,),
 )
@@ -170,7 +175,7 @@ RESTART: Final[Verb[ChangeView]] = Verb(
     "POST",
     "/v1/apps/[{app}/]restart",
     "Stop and start an app, or all. To lose no request, reload it, or set wait.",
-    query=_FOLDER_SHARED_QUERY,
+    query=_HERE_QUERY,
     group=CHANGE_APPS,
     arguments=(_INSTANCES,),
 )
@@ -179,7 +184,7 @@ RELOAD: Final[Verb[ChangeView]] = Verb(
     "POST",
     "/v1/apps/[{app}/]reload",
     "Replace instances one by one without losing a request.",
-    query=_FOLDER_SHARED_QUERY,
+    query=_HERE_QUERY,
     group=CHANGE_APPS,
     arguments=(_INSTANCES,),
 )

@@ -9,11 +9,17 @@ than the one in force takes that one, with a turn of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from portico.core.model.shared_change import TOUCHED_STATES, Progress, SharedChange
+from portico.core.model.shared_change import (
+    NO_SWITCHES,
+    TOUCHED_STATES,
+    Progress,
+    SharedChange,
+    Switches,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,9 @@ class TurnState:
     """By name of a project, its revision in force; 0 for one that was ended."""
     lost: frozenset[str] = frozenset()
     """The machines that have been absent for a while."""
+    switches: Switches = NO_SWITCHES
+    switches_revision: int = 0
+    """Of the store, at which they were changed last."""
 
     @property
     def is_at_rest(self) -> bool:
@@ -59,6 +68,13 @@ class TakeFile:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeSwitches:
+    """Stop, start, reload, pause and resume what was switched while this machine was absent."""
+
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class Own:
     """What a machine knows of itself."""
 
@@ -67,8 +83,12 @@ class Own:
     follows: bool = False
     """It has taken part in a change, or taken what was in force, and keeps to what is in force."""
     applied: Mapping[str, Applied] = field(default_factory=dict)
-    unusable: frozenset[TakeFile] = frozenset()
+    unusable: frozenset[TakeFile | TakeSwitches] = frozenset()
     """What failed here: it waits for another revision, or for an operator."""
+    switches: Switches = NO_SWITCHES
+    """Those that it has done."""
+    counted: str = ""
+    """The id of the last change whose switches are in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +129,24 @@ class EndChange:
     why: str = ""
 
 
-Act = Prepare | TakeTurn | DropTurn | MakeChange | TakeFile | WriteBack | EndChange
+@dataclass(frozen=True, slots=True)
+class CountSwitches:
+    """Note that what the change has switched is done here."""
+
+    change: SharedChange
+
+
+Act = (
+    Prepare
+    | TakeTurn
+    | DropTurn
+    | MakeChange
+    | TakeFile
+    | TakeSwitches
+    | CountSwitches
+    | WriteBack
+    | EndChange
+)
 
 
 def next_act(state: TurnState, own: Own) -> Act | None:
@@ -163,16 +200,45 @@ def _take_turn(state: TurnState, own: Own) -> Act | None:
 
 
 def _outside_a_change(state: TurnState, own: Own) -> Act | None:
-    usable = (each for each in files_to_take(state, own) if each not in own.unusable)
-    if own.follows and (file := next(usable, None)):
-        return file if own.has_turn else _take_turn(state, own)
+    if change := _uncounted(state, own):
+        return CountSwitches(change)
+    usable = (each for each in to_take(state, own) if each not in own.unusable)
+    if own.follows and (act := next(usable, None)):
+        return act if own.has_turn else _take_turn(state, own)
     return _without_turn(state, own) or _written_back(state, own)
+
+
+def _uncounted(state: TurnState, own: Own) -> SharedChange | None:
+    """The last change, if it was made here too and on all machines."""
+    change = state.change
+    if change is None or change.end != "done" or own.counted == change.id:
+        return None
+    return change if state.state_of(own.machine) == "done" else None
+
+
+def to_take(state: TurnState, own: Own) -> list[TakeFile | TakeSwitches]:
+    """What is in force in the cluster and not on this machine. Switches are of what files name."""
+    is_behind = own.switches != state.switches
+    return [*files_to_take(state, own), *[TakeSwitches(state.switches_revision)] * is_behind]
 
 
 def files_to_take(state: TurnState, own: Own) -> list[TakeFile]:
     """What is in force in the cluster and not on this machine."""
     heads = state.heads.items()
     return [TakeFile(name, number) for name, number in heads if not _has(own, name, number)]
+
+
+def participants(
+    own: str, states: Mapping[str, str], present: Collection[str], took_part: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """Of the machines, by name with their states, those that make a change, this one first, and
+    those that are missed.
+
+    One that leaves takes no part. One that has joined and never took part is not missed.
+    """
+    known = {name for name, state in states.items() if state == "in"} - {own}
+    there = known & {*present}
+    return [own, *sorted(there)], sorted((known & {*took_part}) - there)
 
 
 def _has(own: Own, project: str, number: int) -> bool:

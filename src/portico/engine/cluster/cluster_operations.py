@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -20,7 +20,7 @@ from portico.core.model.requests import DocumentRequest
 from portico.core.model.shared import encoded, progress_key, revision_key
 from portico.core.model.shared_change import NamedTarget, Progress, SharedChange, SharedFile
 from portico.core.model.stored import ABSENT, Compare, Delete, Put, Write
-from portico.core.model.views import ChangeView
+from portico.core.model.views import ChangeView, StatusView
 from portico.engine.changes import Change, Changes
 from portico.engine.cluster.assembly import Shared
 from portico.engine.cluster.change_report import ChangeReport
@@ -119,7 +119,7 @@ class ClusterOperations:
         await self._shared.transaction([Compare(key, ABSENT)], [Put(key, taking)])
 
         async def work(change: Change) -> None:
-            while left := self._standing.files_to_take():
+            while left := self._standing.to_take():
                 if failures := self._standing.unusable.values():
                     raise Failed("\n".join(failures))
                 change.say(f"waiting for {', '.join(left)}")
@@ -143,7 +143,8 @@ class ClusterOperations:
         packed = zlib.compress(encoded(SharedFile.of(as_used(revision, candidate))))
         sealed = await self._vault.seal(self._following.prefix + key, packed)
         subject = file.subject or revision.source
-        change = replace(change, subject=subject, project=project, revision=number)
+        target = NamedTarget(apps=_full(project, candidate.desired.of(revision.project).apps))
+        change = replace(change, subject=subject, project=project, revision=number, target=target)
         return await self._begin(change, [Put(key, sealed)])
 
     # What is in force
@@ -154,7 +155,11 @@ class ClusterOperations:
         who: Requester,
         folder: str | None = None,
         without_absent: str | None = None,
+        here: str | None = None,
     ) -> ChangeView:
+        if here:
+            self._shared_changes.assert_none_under_way(f"start {app or 'all apps'} here")
+            return await self._operations.start(app, who, folder)
         return await self._of_apps("start", app, who, folder, without_absent)
 
     async def stop(
@@ -163,7 +168,11 @@ class ClusterOperations:
         who: Requester,
         folder: str | None = None,
         without_absent: str | None = None,
+        here: str | None = None,
     ) -> ChangeView:
+        if here:
+            self._shared_changes.assert_none_under_way(f"stop {app or 'all apps'} here")
+            return await self._operations.stop(app, who, folder)
         return await self._of_apps("stop", app, who, folder, without_absent)
 
     async def restart(
@@ -172,8 +181,11 @@ class ClusterOperations:
         who: Requester,
         folder: str | None = None,
         without_absent: str | None = None,
+        here: str | None = None,
     ) -> ChangeView:
-        if app is not None and "." in app:  # an instance of this machine
+        if here:
+            self._shared_changes.assert_none_under_way(f"restart {app or 'all apps'} here")
+        if here or (app is not None and "." in app):  # an instance of this machine
             return await self._operations.restart(app, who, folder)
         return await self._of_apps("restart", app, who, folder, without_absent)
 
@@ -183,8 +195,11 @@ class ClusterOperations:
         who: Requester,
         folder: str | None = None,
         without_absent: str | None = None,
+        here: str | None = None,
     ) -> ChangeView:
-        if app is not None and "." in app:
+        if here:
+            self._shared_changes.assert_none_under_way(f"reload {app or 'all apps'} here")
+        if here or (app is not None and "." in app):
             return await self._operations.reload(app, who, folder)
         return await self._of_apps("reload", app, who, folder, without_absent)
 
@@ -196,7 +211,9 @@ class ClusterOperations:
         folder: str | None = None,
         without_absent: str | None = None,
     ) -> ChangeView:
-        target = NamedTarget(site=self._site(site, folder), hold=hold)
+        target = NamedTarget(
+            site=self._site(site, folder), sites=self._sites(site, folder), hold=hold
+        )
         return await self._share_named("pause", target.site, target, who, without_absent)
 
     async def resume(
@@ -206,7 +223,7 @@ class ClusterOperations:
         folder: str | None = None,
         without_absent: str | None = None,
     ) -> ChangeView:
-        target = NamedTarget(site=self._site(site, folder))
+        target = NamedTarget(site=self._site(site, folder), sites=self._sites(site, folder))
         return await self._share_named("resume", target.site, target, who, without_absent)
 
     async def down(  # noqa: PLR0913 - each is a word of the request
@@ -234,6 +251,20 @@ class ClusterOperations:
             )
         target = NamedTarget(projects=(name,), now=now)
         return await self._share_named("down", name, target, who, without_absent, project=name)
+
+    async def drain(self, who: Requester, machine: str | None = None) -> ChangeView:
+        return await self._of_machine("drain", who, machine)
+
+    async def undrain(self, who: Requester, machine: str | None = None) -> ChangeView:
+        return await self._of_machine("undrain", who, machine)
+
+    async def _of_machine(self, verb: str, who: Requester, machine: str | None) -> ChangeView:
+        if machine in {None, self._shared.machine}:
+            begin = self._operations.drain if verb == "drain" else self._operations.undrain
+            return await begin(who)
+        await self._wait_for_first_answer()
+        change = self._shared_changes.draft(verb, machine, who, only=machine)
+        return await self._begin(replace(change, target=NamedTarget()), [])
 
     async def _withdraw(self) -> None:
         self._standing.withdraw()
@@ -270,15 +301,18 @@ class ClusterOperations:
         target = NamedTarget(
             projects=tuple(names.projects[key] for key in keys),
             app=split_name(apps[0])[1] if is_app else "",
+            apps=tuple(map(names.full, apps)),
         )
         subject = apps[0] if is_app else text or "all apps"
         return await self._share_named(verb, subject, target, who, without_absent)
 
     def _site(self, text: str | None, folder: str | None) -> str:
         """A site, or a project, by its name."""
-        self._operations.sites(text, folder)
         names = self._projects.names(folder)
         return text if text is not None else names.projects[names.project(None)]
+
+    def _sites(self, text: str | None, folder: str | None) -> tuple[str, ...]:
+        return tuple(sorted(self._operations.sites(text, folder)))
 
     async def _share_named(
         self,
@@ -315,3 +349,26 @@ class ClusterOperations:
         with suppress(TimeoutError):
             async with asyncio.timeout(POLL_INTERVAL):
                 await moved.wait()
+
+    # What is seen
+
+    async def status(self, app: str | None = None, folder: str | None = None) -> StatusView:
+        """With what was switched on this machine alone."""
+        view = await self._operations.status(app, folder)
+        return view.model_copy(update={"notes": (*view.notes, *self._differing())})
+
+    def _differing(self) -> Iterator[str]:
+        switched, names = self._standing.switches.stopped, self._projects.names()
+        records = self._intent.versions.records
+        for name, app in self._intent.desired.apps.items():
+            shared = switched.get(names.full(name), not app.app.autostart)
+            if name in records and records[name].stopped is not shared:
+                yield (
+                    f"{name} is {'started' if shared else 'stopped'} on this machine alone; "
+                    f"`portico {'stop' if shared else 'start'} {name} --here` ends that"
+                )
+
+
+def _full(project: str, apps: Iterable[str]) -> tuple[str, ...]:
+    """As in `NamedTarget.apps`."""
+    return tuple(f"{project}/{split_name(name)[1]}" for name in apps)

@@ -25,8 +25,12 @@ class Draining:
         self._neighbourhood = neighbourhood
         self._changes, self._convergence = changes, convergence
 
+    @property
+    def machine(self) -> str:
+        return self._neighbourhood.machine
+
     def drain(self, who: Requester) -> ChangeView:
-        """What no other machine has ready, and what serves no requests, keeps running."""
+        """What no other machine has ready keeps running, and a run that is under way ends."""
         machine = self._neighbourhood.machine
         self._changes.hold([EVERY_APP])
         if not self._neighbourhood.is_known():
@@ -39,7 +43,7 @@ class Draining:
 
         async def work(change: Change) -> None:
             for name, app in self._intent.desired.apps.items():
-                if name not in leaving and app.app.listens and not app.stopped:
+                if name not in leaving and app.instances and not app.stopped:
                     change.say(f"{name} keeps running: no other machine has it ready")
             await self._convergence.apps(change, leaving)
 

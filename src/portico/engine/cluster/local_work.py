@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Final
 
+from portico import __version__
 from portico.core.model.event import Requester
 from portico.core.model.names import qualified
 from portico.core.model.records import Revision
 from portico.core.model.requests import DocumentRequest
 from portico.core.model.shared_change import NamedTarget, SharedChange, SharedFile
 from portico.core.model.views import ChangeView
+from portico.core.planning.switches import MissedSwitches
 from portico.engine.changes import EVERY_APP, Changes
 from portico.engine.cluster.turns import Say
 from portico.engine.control.operations import Operations
@@ -21,8 +24,13 @@ from portico.engine.prepare import Preparation
 from portico.engine.projects import Projects, name_of
 from portico.errors import Failed, Refused
 
+_REQUESTER: Final = Requester("the cluster")
 FREE_TIMEOUT: Final = 60.0
 FREE_INTERVAL: Final = 0.5
+NAMED_VERBS: Final = frozenset(
+    {"start", "stop", "restart", "reload", "pause", "resume", "down", "drain", "undrain"}
+)
+"""What can be made of a change that has no file."""
 STARTING_VERBS: Final = frozenset({"start", "restart", "reload"})
 """They start programs of the file in force, which is checked again before."""
 
@@ -31,14 +39,23 @@ class OwnWork:
     """Implements LocalWork."""
 
     def __init__(
-        self, engine: Engine, operations: Operations, changes: Changes, preparation: Preparation
+        self,
+        engine: Engine,
+        operations: Operations,
+        changes: Changes,
+        preparation: Preparation,
+        request_run: Callable[[str, str], None],
     ) -> None:
+        """`request_run` is called with an app that has a schedule and the id of a change."""
+        self._request_run = request_run
         self._intent, self._clock = engine.intent, engine.clock
         self._operations, self._changes, self._preparation = operations, changes, preparation
         self._projects = Projects(engine.intent)
 
     async def check(self, change: SharedChange, file: SharedFile | None) -> None:
         await self._wait_until_free()
+        if not file and change.verb not in NAMED_VERBS:
+            raise Refused(f"this version of Portico, {__version__}, cannot {change.verb}")
         if file:
             await self._preparation.check(self._intent.inputs(self._revision(file)))
         elif change.target and change.target.site:
@@ -57,15 +74,51 @@ class OwnWork:
         if file:
             await self._put_in_force(file, who, change.verb, change.subject, say)
         elif change.target:
-            await self._follow(await self._named(change.verb, change.target, who), say)
+            view = await self._named(change.verb, change.target, who)
+            names = self._projects.names()
+            meant = [app for app in names.apps if names.full(app) in change.target.apps]
+            for app in self._intent.withdraw_runs(meant):
+                self._request_run(app, change.id)  # one machine runs it
+            await self._follow(view, say)
 
-    async def take(self, project: str, file: SharedFile | None, say: Say) -> None:
+    async def take(
+        self, project: str, file: SharedFile | None, stopped: Collection[str], say: Say
+    ) -> None:
         await self._wait_until_free()
-        who = Requester("the cluster")
         if file:
-            await self._put_in_force(file, who, "up", "", say)
+            await self._put_in_force(file, _REQUESTER, "up", "", say, stopped)
         elif any(name_of(each) == project for each in self._intent.revisions.values()):
-            await self._follow(await self._operations.down(who, project=project), say)
+            await self._follow(await self._operations.down(_REQUESTER, project=project), say)
+
+    async def make_up(self, missed: MissedSwitches, say: Say) -> None:
+        await self._wait_until_free()
+        operations, names = self._operations, self._projects.names()
+        known = {names.full(name): app for name, app in self._intent.desired.apps.items()}
+        begun = [
+            *(partial(operations.stop, name, _REQUESTER) for name in missed.stop if name in known),
+            *(
+                partial(operations.start, name, _REQUESTER)
+                for name in missed.start
+                if name in known
+            ),
+            *(
+                partial(operations.reload, name, _REQUESTER)
+                for name in missed.reload
+                if name in known and not known[name].app.schedule  # it would run once more
+            ),
+            *(
+                partial(operations.pause, site, _REQUESTER, hold)
+                for site, hold in missed.pause.items()
+                if site in self._intent.desired.sites
+            ),
+            *(
+                partial(operations.resume, site, _REQUESTER)
+                for site in missed.resume
+                if site in self._intent.desired.sites
+            ),
+        ]
+        for begin in begun:
+            await self._follow(await begin(), say)
 
     async def _wait_until_free(self) -> None:
         """What is of this machine alone ends first: a drain, or a reload of a watched file."""
@@ -76,10 +129,21 @@ class OwnWork:
             await self._clock.sleep(FREE_INTERVAL)
 
     async def _put_in_force(
-        self, file: SharedFile, who: Requester, verb: str, subject: str, say: Say
+        self,
+        file: SharedFile,
+        who: Requester,
+        verb: str,
+        subject: str,
+        say: Say,
+        stopped: Collection[str] = (),
     ) -> None:
         change = FileChange(lambda: self._revision(file), verb, subject, [SITES])
-        await self._follow(await self._operations.put_in_force(change, who), say)
+        view = await self._operations.put_in_force(change, who)
+        if stopped:  # before an instance of it has begun
+            key = self._revision(file).project
+            names = {qualified(key, name) for name in stopped} & self._intent.desired.apps.keys()
+            self._intent.set_stopped(names, stopped=True)
+        await self._follow(view, say)
 
     def _revision(self, file: SharedFile) -> Revision:
         request = DocumentRequest(
@@ -94,6 +158,10 @@ class OwnWork:
         operations = self._operations
         if verb == "pause":
             return await operations.pause(target.site, who, target.hold)
+        if verb == "drain":
+            return await operations.drain(who)
+        if verb == "undrain":
+            return await operations.undrain(who)
         if verb == "resume":
             return await operations.resume(target.site, who)
         if verb == "down":
@@ -104,8 +172,6 @@ class OwnWork:
             "restart": operations.restart,
             "reload": operations.reload,
         }
-        if verb not in of_apps:
-            raise Refused(f"this version of Portico cannot {verb} what another machine names")
         app, folder = self._apps(target)
         return await of_apps[verb](app, who, folder)
 

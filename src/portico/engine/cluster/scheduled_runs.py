@@ -1,54 +1,154 @@
-"""Runs of apps with a schedule: each at one machine of those on which the app is placed."""
+"""Runs of apps with a schedule: each at one machine of those on which the app is placed, and none
+while the one before has not ended on any of them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from portico.core.model.names import split_name
-from portico.core.model.shared import RUNS, Holder, encoded, run_key
+from portico.core.model.shared import (
+    CHANGE_KEY,
+    RUNNING,
+    RUNS,
+    Holder,
+    encoded,
+    requested_run_key,
+    run_key,
+    running_key,
+)
+from portico.core.model.shared_change import SharedChange
 from portico.core.model.stored import ABSENT, Compare, Delete, Put
 from portico.engine.cluster.assembly import Shared
 from portico.engine.engine import Engine
 from portico.engine.projects import Projects
-from portico.ports.store import StoreUnavailable
+from portico.ports.store import SessionEnded, StoreUnavailable
 
 MINUTES_KEPT: Final = 60
 """For which a machine whose clock is late cannot run again what ran."""
+LOST: Final = "it did not run on this machine, whose session in the cluster's store has ended"
+INTERVAL: Final = 2.0
+START_TIMEOUT: Final = 30.0
+"""Seconds after which a run that has not been seen has ended: it was short, or did not start."""
 
 
 class ScheduledRuns:
     def __init__(self, engine: Engine, shared: Shared) -> None:
         self._engine, self._intent, self._shared = engine, engine.intent, shared
+        self._clock = engine.clock
         self._projects = Projects(engine.intent)
+        self._claimed: dict[str, float] = {}
+        """By shared name, when a run of it was claimed that has not been seen yet."""
 
     def claim(self, app: str, due: float) -> None:
         """Run it here if no other machine does."""
         wanted = self._intent.desired.apps[app]
         if wanted.instances and not wanted.stopped:
-            self._engine.tasks.start(f"run of {app}", partial(self._claim, app, due), of=app)
+            name, minute = self._shared_name(app), int(due // 60)
+            claim = partial(self._claim, app, run_key(name, minute), self._old(name, minute))
+            self._engine.tasks.start(f"run of {app}", claim, of=app)
 
-    async def _claim(self, app: str, due: float) -> None:
-        project, name = split_name(app)
-        shared_name = f"{self._projects.names().projects[project]}/{name}"
-        minute = int(due // 60)
-        key = run_key(shared_name, minute)
-        mine = Put(key, encoded(Holder(machine=self._shared.machine)))
-        try:
-            is_mine = await self._shared.transaction(
-                [Compare(key, ABSENT)], [mine, *self._old(shared_name, minute)]
-            )
-        except StoreUnavailable as error:
-            self._engine.events.note("skip", app, f"it did not run on this machine: {error}")
+    def request(self, app: str, change: str) -> None:
+        """The same, for a change of all machines, by its id, that asks for a run now."""
+        wanted = self._intent.desired.apps[app]
+        if wanted.instances and not wanted.stopped:
+            key = requested_run_key(self._shared_name(app), change)
+            self._engine.tasks.start(f"run of {app}", partial(self._claim, app, key, []), of=app)
+
+    async def _claim(self, app: str, key: str, old: Sequence[Delete]) -> None:
+        name, session = self._shared_name(app), self._shared.session.number
+        mine = Put(key, self._holder())
+        running = Put(running_key(name), self._holder(), session)
+        is_new, is_free = Compare(key, ABSENT), Compare(running.key, ABSENT)
+        transaction = self._shared.transaction
+        self._claimed[name] = self._clock.monotonic()
+        if not session:
+            self._skip(app, LOST)
             return
+        try:
+            is_mine = await transaction([is_new, is_free], [mine, running, *old])
+            is_skipped = not is_mine and await transaction([is_new], [mine, *old])
+        except StoreUnavailable as error:
+            self._skip(app, f"it did not run on this machine: {error}")
+            return
+        except SessionEnded:
+            self._skip(app, LOST)
+            return
+        if is_skipped:
+            holder = self._shared.following.value(Holder, running.key)
+            at = f" on {holder.machine}" if holder else ""
+            self._skip(app, f"the previous run{at} has not finished")
         if is_mine and app in self._intent.desired.apps:
             self._intent.request_run(app)
             self._engine.loop.wake()
 
+    def _skip(self, app: str, why: str) -> None:
+        self._engine.events.note("skip", app, why)
+
+    async def look(self) -> None:
+        """Hold the key of each run that is under way here, also of one that was begun before this
+        daemon was, and drop those of runs that have ended.
+        """
+        session = self._shared.session.number
+        if not session or self._shared.following.trouble:
+            return
+        under_way = self._under_way()
+        held = self._shared.following.values(Holder, RUNNING)
+        try:
+            for name in under_way:
+                self._claimed.pop(name, None)
+                if name not in held:
+                    free = Compare(running_key(name), ABSENT)
+                    taken = Put(running_key(name), self._holder(), session)
+                    await self._shared.transaction([free], [taken])
+            for name, holder in held.items():
+                is_mine = holder.machine == self._shared.machine
+                if is_mine and name not in under_way and not self._may_start(name):
+                    await self._drop(running_key(name))
+        except (StoreUnavailable, SessionEnded):
+            return  # what follows the store says so, and this is tried again
+
+    async def pause(self) -> None:
+        await self._clock.sleep(INTERVAL)
+
+    async def _drop(self, key: str) -> None:
+        if item := self._shared.following.item(key):
+            await self._shared.transaction([Compare(key, item.revision)], [Delete(key)])
+
+    def _may_start(self, name: str) -> bool:
+        claimed = self._claimed.get(name, float("-inf"))
+        return self._clock.monotonic() - claimed < START_TIMEOUT
+
+    def _under_way(self) -> set[str]:
+        """By shared name, the apps with a schedule that have a process here."""
+        apps = self._intent.desired.apps
+        known = self._engine.observed.instances.values()
+        active = {i.app for i in known if i.process is not None}
+        return {
+            self._shared_name(name)
+            for name, app in apps.items()
+            if app.app.schedule and name in active
+        }
+
+    def _shared_name(self, app: str) -> str:
+        project, name = split_name(app)
+        return f"{self._names().get(project, project)}/{name}"
+
+    def _names(self) -> Mapping[str, str]:
+        return self._projects.names().projects
+
+    def _holder(self) -> bytes:
+        return encoded(Holder(machine=self._shared.machine))
+
     def _old(self, name: str, minute: int) -> list[Delete]:
         known = self._shared.following.under(f"{RUNS}{name}/")
+        change = self._shared.following.value(SharedChange, CHANGE_KEY)
+        kept = requested_run_key(name, change.id if change else "")
+        minutes = [int(each) for each in known if each.isdigit()]
+        requested = [f"{RUNS}{name}/{each}" for each in known if not each.isdigit()]
         return [
-            Delete(run_key(name, int(each)))
-            for each in known
-            if each.isdigit() and int(each) < minute - MINUTES_KEPT
+            *(Delete(run_key(name, each)) for each in minutes if each < minute - MINUTES_KEPT),
+            *(Delete(each) for each in requested if each != kept),
         ]

@@ -20,24 +20,29 @@ class SharedChanges:
         self._shared, self._standing, self._clock = shared, standing, clock
 
     def draft(
-        self, verb: str, subject: str, who: Requester, without_absent: str | None = None
+        self,
+        verb: str,
+        subject: str,
+        who: Requester,
+        without_absent: str | None = None,
+        *,
+        only: str | None = None,
     ) -> SharedChange:
-        """Raises Refused where another one is under way, or a machine is absent, and
-        StoreUnavailable where nothing can be shared.
+        """Of all machines, or of one. Raises Refused where another one is under way, or a machine
+        is absent, and StoreUnavailable where nothing can be shared.
         """
         self._shared.following.assert_current()
-        last = self._standing.change
-        if last and not last.end:
-            raise Refused(
-                f"cannot {verb}: {last.verb} of {last.subject}, which {last.who} started on "
-                f"{last.by} at {moment(last.began)}, is under way; nothing was changed"
-            )
+        self.assert_none_under_way(verb)
         there, absent = self._standing.machines()
+        if only:
+            there, absent = [only], [only] * (only not in there)
         if absent and not without_absent:
+            others = (
+                ". With --without-absent the others change now, and an absent machine when it "
+            )
             raise Refused(
                 f"cannot {verb}: {', '.join(absent)} cannot be reached in the cluster's store; "
-                "nothing was changed. With --without-absent the others change now, and an absent "
-                "machine when it is back"
+                f"nothing was changed{'' if only else others + 'is back'}"
             )
         before = self._shared.following.item(CHANGE_KEY)
         return SharedChange(
@@ -50,6 +55,15 @@ class SharedChanges:
             order=tuple(there),
             without_absent=bool(without_absent),
         )
+
+    def assert_none_under_way(self, verb: str) -> None:
+        """Raises Refused where one is, as far as this machine knows."""
+        last = self._standing.change
+        if last and not last.end:
+            raise Refused(
+                f"cannot {verb}: {last.verb} of {last.subject}, which {last.who} started on "
+                f"{last.by} at {moment(last.began)}, is under way; nothing was changed"
+            )
 
     async def begin(self, change: SharedChange, writes: Sequence[Write] = ()) -> int:
         """Returns the revision of the store from which on it is under way. Raises Refused where

@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from portico.core.model.moments import moment
 from portico.core.model.shared import (
     CHANGE_KEY,
@@ -15,14 +17,27 @@ from portico.core.model.shared import (
     PRESENT,
     PROGRESS,
     REVISIONS,
+    SWITCHES_KEY,
     TURN_KEY,
     Head,
     Holder,
+    Record,
     SharedMachine,
+    decoded,
+    encoded,
 )
-from portico.core.model.shared_change import Progress, SharedChange
+from portico.core.model.shared_change import NO_SWITCHES, Progress, SharedChange, Switches
 from portico.core.model.stored import ABSENT
-from portico.core.planning.turns import Applied, Own, TakeFile, TurnState, files_to_take
+from portico.core.planning.switches import switches_after
+from portico.core.planning.turns import (
+    Applied,
+    Own,
+    TakeFile,
+    TakeSwitches,
+    TurnState,
+    participants,
+    to_take,
+)
 from portico.engine.cluster.assembly import Shared
 from portico.ports.clock import Clock
 from portico.ports.state import State
@@ -31,8 +46,18 @@ APPLIED: Final = "shared_files"
 """Name of the setting that holds, by project, which shared revision this machine has, and whether
 all of it is served; null on a machine that does not keep to what is in force.
 """
+SWITCHED: Final = "shared_switches"
+"""Name of the setting that holds an OwnSwitches."""
+SWITCHES: Final = "what was switched by hand"
 LOST_AFTER: Final = 20.0
 """Seconds after which a machine whose session has ended is not waited for any more."""
+
+
+class OwnSwitches(Record, frozen=True):
+    """What this machine has done of the switches of the cluster, as in `Own`."""
+
+    switches: Switches = NO_SWITCHES
+    counted: str = ""
 
 
 class Standing:
@@ -43,7 +68,7 @@ class Standing:
         """Set when anything of it has changed; each time another one."""
         self.turn = ABSENT
         """The revision at which the turn came to this daemon."""
-        self.unusable: dict[TakeFile, str] = {}
+        self.unusable: dict[TakeFile | TakeSwitches, str] = {}
         """What is in force and failed here, with why."""
         self._absent: dict[str, float] = {}
         """Since when, by the own clock, machines of the change have been absent."""
@@ -59,6 +84,8 @@ class Standing:
             holder.machine if holder else "",
             {name: head.number for name, head in self._following.values(Head, HEADS).items()},
             self._lost(change),
+            self.switches,
+            item.revision if (item := self._following.item(SWITCHES_KEY)) else ABSENT,
         )
 
     def own(self) -> Own:
@@ -70,6 +97,8 @@ class Standing:
             applied is not None,
             applied or {},
             frozenset(self.unusable),
+            self.own_switches.switches,
+            self.own_switches.counted,
         )
 
     @property
@@ -80,10 +109,20 @@ class Standing:
     def is_there(self, machine: str) -> bool:
         return machine == self._shared.machine or machine in self._following.under(PRESENT)
 
-    def files_to_take(self) -> list[str]:
-        """The projects of which another revision is in force than this machine has."""
-        found = files_to_take(self.state(), self.own())
-        return [each.project for each in found]
+    def to_take(self) -> list[str]:
+        """What is in force and not on this machine: projects, and what was switched by hand."""
+        found = to_take(self.state(), self.own())
+        return [each.project if isinstance(each, TakeFile) else SWITCHES for each in found]
+
+    @property
+    def switches(self) -> Switches:
+        """What is switched by hand, on all machines."""
+        return self._following.value(Switches, SWITCHES_KEY) or NO_SWITCHES
+
+    @property
+    def own_switches(self) -> OwnSwitches:
+        recorded = self._state.setting(SWITCHED)
+        return (decoded(OwnSwitches, recorded.encode()) if recorded else None) or OwnSwitches()
 
     @property
     def change(self) -> SharedChange | None:
@@ -101,16 +140,14 @@ class Standing:
         )
 
     def machines(self) -> tuple[list[str], list[str]]:
-        """Those that take part in changes, this one first: who is there, and who is absent.
-
-        One that has joined and never took part is not missed.
-        """
+        """Those that take part in changes, this one first: who is there, and who is absent."""
         members = self._following.values(SharedMachine, MACHINES)
-        joined = {name for name, each in members.items() if each.state == "in"}
-        known = joined - {self._shared.machine}
-        there = known & self._following.under(PRESENT).keys()
-        took_part = known & self._following.under(PROGRESS).keys()
-        return [self._shared.machine, *sorted(there)], sorted(took_part - there)
+        return participants(
+            self._shared.machine,
+            {name: each.state for name, each in members.items()},
+            self._following.under(PRESENT).keys(),
+            self._following.under(PROGRESS).keys(),
+        )
 
     def revisions(self, project: str) -> Sequence[int]:
         """The numbers of those in the store, the lowest first."""
@@ -140,7 +177,32 @@ class Standing:
 
     def withdraw(self) -> None:
         """Keep to it no more."""
+        self._keep_switches(OwnSwitches())
         self._keep(None)
+
+    def count_switches(self, change: SharedChange) -> None:
+        """All machines, and so this one, have made the change."""
+        own = self.own_switches.switches
+        self._keep_switches(OwnSwitches(counted=change.id, switches=switches_after(own, change)))
+
+    def take_switches(self, switches: Switches) -> None:
+        """All of these are done here."""
+        self._keep_switches(replace(self.own_switches, switches=switches))
+
+    def note_begun(self, project: str) -> None:
+        """Its instances were started just now: no earlier reload is missed."""
+        own = self.own_switches.switches
+        its = {n: id_ for n, id_ in self.switches.renewed.items() if _project(n) == project}
+        self.take_switches(replace(own, renewed={**own.renewed, **its}))
+
+    def stopped(self, project: str) -> frozenset[str]:
+        """The apps of a project that are stopped on all machines, by their names in it."""
+        names = [name for name, is_stopped in self.switches.stopped.items() if is_stopped]
+        return frozenset(name.rpartition("/")[2] for name in names if _project(name) == project)
+
+    def _keep_switches(self, own: OwnSwitches) -> None:
+        self._state.put_setting(SWITCHED, encoded(own).decode())
+        self._move()
 
     def _applied(self) -> dict[str, Applied] | None:
         recorded = json.loads(self._state.setting(APPLIED) or "null")
@@ -173,3 +235,8 @@ class Standing:
     def _move(self) -> None:
         self.moved.set()
         self.moved = asyncio.Event()
+
+
+def _project(app: str) -> str:
+    """The name of its project."""
+    return app.rpartition("/")[0]

@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Final, Literal, Protocol, assert_never
 
 from msgspec.structs import replace
 
 from portico.core.model.shared import (
     CHANGE_KEY,
+    SWITCHES_KEY,
     TURN_KEY,
     Head,
     Holder,
@@ -28,19 +30,22 @@ from portico.core.model.shared import (
 )
 from portico.core.model.shared_change import Progress, SharedChange, SharedFile
 from portico.core.model.stored import ABSENT, Compare, Delete, Put, Write
+from portico.core.planning.switches import MissedSwitches, missed, switches_after
 from portico.core.planning.turns import (
     Act,
+    CountSwitches,
     DropTurn,
     EndChange,
     MakeChange,
     Prepare,
     TakeFile,
+    TakeSwitches,
     TakeTurn,
     WriteBack,
     next_act,
 )
 from portico.engine.cluster.assembly import Shared
-from portico.engine.cluster.standing import Standing
+from portico.engine.cluster.standing import SWITCHES, Standing
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, PorticoError
 from portico.ports.clock import Clock
@@ -67,8 +72,15 @@ class LocalWork(Protocol):
     async def make(self, change: SharedChange, file: SharedFile | None, say: Say) -> None:
         """Return when all of it is served. `file` is the one that comes into force, if any."""
 
-    async def take(self, project: str, file: SharedFile | None, say: Say) -> None:
-        """The same of what is in force in the cluster. Without a file the project is ended."""
+    async def take(
+        self, project: str, file: SharedFile | None, stopped: Collection[str], say: Say
+    ) -> None:
+        """The same of what is in force in the cluster, with these of its apps stopped. Without a
+        file the project is ended.
+        """
+
+    async def make_up(self, missed: MissedSwitches, say: Say) -> None:
+        """Do what was done on the other machines. What is not known here is left out."""
 
 
 class Turns:
@@ -125,6 +137,12 @@ class Turns:
                 return await self._make(change)
             case TakeFile():
                 await self._take(act)
+                return True
+            case TakeSwitches():
+                await self._take_switches(act)
+                return True
+            case CountSwitches(change):
+                self._standing.count_switches(change)
                 return True
             case WriteBack(change):
                 back = Progress(change=change.id, state="back")
@@ -207,6 +225,10 @@ class Turns:
         if act.how == "done" and change.project:
             head = Head(number=change.revision, served=change.revision)
             writes += [Put(head_key(change.project), encoded(head)), *self._outdated(change)]
+        if act.how == "done":
+            switches = switches_after(self._standing.switches, change)
+            is_new = switches != self._standing.switches
+            writes += [Put(SWITCHES_KEY, encoded(switches))] if is_new else []
         has_turn = self._standing.own().has_turn
         writes += [Delete(TURN_KEY)] if has_turn else []
         turn = self._as_known(TURN_KEY) if has_turn else Compare(TURN_KEY, ABSENT)
@@ -237,17 +259,33 @@ class Turns:
     async def _take(self, act: TakeFile) -> None:
         project, number = act.project, act.number
         subject = f"{project} of the cluster"
+        is_new = project not in self._standing.own().applied
         try:
             file = await self._file(project, number) if number else None
             self._standing.begin(project, number)
-            await self._work.take(project, file, lambda line: log.info("%s: %s", project, line))
+            stopped = self._standing.stopped(project)
+            await self._work.take(project, file, stopped, partial(log.info, "%s: %s", project))
         except PorticoError as error:
             why = f"cannot put {project} in force as in the cluster: {error}"
             self._standing.unusable[act] = why
             self._troubles.report(subject, f"{why}; `portico up` without a file tries again")
         else:
+            if is_new:
+                self._standing.note_begun(project)
             self._standing.finish(project, number)
             self._troubles.resolve(subject)
+
+    async def _take_switches(self, act: TakeSwitches) -> None:
+        own, shared = self._standing.own_switches.switches, self._standing.switches
+        try:
+            await self._work.make_up(missed(own, shared), partial(log.info, "%s"))
+        except PorticoError as error:
+            why = f"cannot make up for {SWITCHES} in the cluster: {error}"
+            self._standing.unusable[act] = why
+            self._troubles.report(SWITCHES, f"{why}; `portico up` without a file tries again")
+        else:
+            self._standing.take_switches(shared)
+            self._troubles.resolve(SWITCHES)
 
     # Writing
 

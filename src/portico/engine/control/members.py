@@ -20,6 +20,10 @@ _NO_STORE: Final = "this machine is in no cluster with a store; nothing was chan
 
 
 class MachineDraining(Protocol):
+    @property
+    def machine(self) -> str:
+        """The own name."""
+
     def drain(self, who: Requester) -> ChangeView: ...
 
     def undrain(self, who: Requester) -> ChangeView: ...
@@ -71,15 +75,20 @@ class MemberOperations:
     membership: Membership | None = None
     """None on a machine that is in no cluster with a store."""
 
-    def drain(self, who: Requester) -> ChangeView:
-        return self._in_cluster("drain").drain(who)
+    async def drain(self, who: Requester, machine: str | None = None) -> ChangeView:
+        return self._in_cluster("drain", machine).drain(who)
 
-    def undrain(self, who: Requester) -> ChangeView:
-        return self._in_cluster("undrain").undrain(who)
+    async def undrain(self, who: Requester, machine: str | None = None) -> ChangeView:
+        return self._in_cluster("undrain", machine).undrain(who)
 
-    def _in_cluster(self, what: str) -> MachineDraining:
+    def _in_cluster(self, what: str, machine: str | None) -> MachineDraining:
         if self.draining is None:
             raise Refused(f"cannot {what} this machine: it is in no cluster")
+        if machine not in {None, self.draining.machine}:
+            raise Refused(
+                f"cannot {what} {machine} from {self.draining.machine}: the cluster has no store; "
+                f"nothing was changed. Run `portico cluster {what}` on {machine}"
+            )
         return self.draining
 
     def cluster(self) -> ClusterView:
