@@ -14,7 +14,15 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from portico.core.model.names import DISCOVERY_DOMAIN, slot_host
+from portico.core.model.names import (
+    DISCOVERY_DOMAIN,
+    MACHINES_LABEL,
+    STREAMS_LABEL,
+    far_host,
+    slot_host,
+)
+
+_MACHINES = {MACHINES_LABEL, STREAMS_LABEL}
 
 
 class FakeDiscovery:
@@ -82,7 +90,7 @@ class FakeDiscovery:
         elif kind == "SRV":
             app = name.removeprefix("_http._tcp.").removesuffix(f".{DISCOVERY_DOMAIN}.")
             texts = [
-                f"{int(backup)} {weight} {port} {slot_host(app, slot)}."
+                f"{int(backup)} {weight} {port} {slot_host(_named(app), slot)}."
                 for slot, (port, weight, backup) in enumerate(
                     map(_peer, self.peers.get(app, ())), start=1
                 )
@@ -90,6 +98,12 @@ class FakeDiscovery:
             if texts:
                 response.answer = [dns.rrset.from_text(name, 0, "IN", "SRV", *texts)]
         return response.to_wire()
+
+
+def _named(app: str) -> str:
+    """Machines have one name, whether they are to take a stream or not."""
+    label, _, name = app.rpartition(".")
+    return far_host(name).removesuffix(f".{DISCOVERY_DOMAIN}") if label in _MACHINES else app
 
 
 def _peer(given: int | tuple[int, int, bool]) -> tuple[int, int, bool]:

@@ -42,6 +42,17 @@ on = ["m2"]
 [apps.rogue]
 command = "run"
 on = ["m2"]
+[apps.bound]
+command = "run"
+sticky = true
+[apps.keyed]
+command = "run"
+balance = "hash $arg_key"
+[apps.addressed]
+command = "run"
+balance = "ip_hash"
+[apps.talks]
+command = "run"
 
 [sites."app.test"]
 app = "web"
@@ -54,7 +65,26 @@ default = true
 "/rogue" = "rogue"
 "/asked" = { app = "web", auth = { app = "away", path = "/question" } }
 "/copied" = { app = "web", mirror = { app = "away" } }
+"/here" = { app = "web", request_buffering = false, client_max_body_size = "100m" }
+"/bound" = "bound"
+"/bound/upload" = { app = "bound", request_buffering = false }
+
+[sites."keyed.test"]
+app = "keyed"
+[sites."keyed.test".routes]
+"/upload" = { app = "keyed", request_buffering = false }
+
+[sites."addressed.test"]
+app = "addressed"
+real_ip = { trust = ["127.0.0.1"] }
+
+[sites."talks.test"]
+app = "talks"
+grpc = true
 """
+KEYS = 24
+PLACED = ("keyed", "addressed")
+"""Apps with two instances a machine, on which a key is placed."""
 NAMES = ("m3", "m2", "m1")
 CLOSED = 1
 """A port of loopback on which nothing listens: TCP port service multiplexer (RFC 1078)."""
@@ -74,6 +104,7 @@ class Machines:
         )
         self.text = FILE + "\n".join(tables)
         self.programs = {name: exits.enter_context(Backend()) for name in NAMES}
+        self.seconds = {name: exits.enter_context(Backend()) for name in NAMES}
         grpc_server, self.grpc_port = started(0)
         exits.callback(lambda: grpc_server.stop(None).wait())
         self.discovery: dict[str, FakeDiscovery] = {}
@@ -82,9 +113,14 @@ class Machines:
             others = [port for other, port in self.ports.items() if other != name]
             own, port = ["web", "full"], self.programs[name].port
             own += ["away"] if name != "m1" else []
-            far = {f"far.{app}": others for app in ("web", "away", "full")}
-            peers = {app: [port] for app in own} | far | {"far.calls": [self.ports["m2"]]}
-            peers["calls"] = [self.grpc_port]
+            own += ["bound"]
+            far = {f"far.{app}": others for app in ("web", "away", "full", "bound", *PLACED)}
+            peers = {app: [port] for app in own} | far
+            for app in ("calls", "talks"):
+                peers |= {app: [self.grpc_port], f"far.{app}": [self.ports["m2"]]}
+            for app in PLACED:
+                peers[app] = [port, self.seconds[name].port]
+                peers |= self.placed(app, name)
             peers["far.rogue"] = [self.edge["m2"].https] if "m2" in self.edge else [CLOSED]
             self.discovery[name] = exits.enter_context(FakeDiscovery(**peers))
             edge = Edge(self.text, self.discovery[name].address, machine=self.identity(name))
@@ -94,6 +130,37 @@ class Machines:
         for name in NAMES:
             self.serves(name, "/")
         self.serves("m1", "/away")
+
+    def placed(self, app: str, name: str, ready: int = len(NAMES)) -> dict[str, list[int]]:
+        """What discovery answers on that machine, of which the first so many are ready: itself
+        takes streams there, and nothing else.
+        """
+        streams = [self.ports[each] for each in NAMES[:ready]]
+        machines = [CLOSED if port == self.ports[name] else port for port in streams]
+        return {f"machines.{app}": machines, f"streams.{app}": streams}
+
+    def ports_of(self, app: str, names: tuple[str, ...] = NAMES) -> set[int]:
+        return {port for name in names for port in self.discovery[name].peers[app]}
+
+    def places(self, name: str, app: str) -> list[int]:
+        """The ports that keys reach, or clients of as many networks, which enter there."""
+        with self.edge[name].client(f"{app}.test") as client:
+            answers = [
+                client.ask("GET", f"/?key={n}", X_Forwarded_For=f"192.0.{n}.7")
+                for n in range(KEYS)
+            ]
+        assert {each.status for each in answers} == {200}
+        return [each.json["port"] for each in answers]
+
+    def settled(self, app: str, instances: set[int]) -> list[int]:
+        """The same of all machines, when these are the instances that are reached from each."""
+
+        def found() -> list[int] | None:
+            with ThreadPoolExecutor(len(NAMES)) as threads:
+                first, *others = threads.map(lambda name: self.places(name, app), NAMES)
+            return first if set(first) == instances and others == [first] * 2 else None
+
+        return eventually(found, every=0.3)
 
     @property
     def front(self) -> Edge:
@@ -252,7 +319,6 @@ def test_a_request_crosses_once(machines):
 def test_an_upload_that_is_not_kept_crosses_while_it_arrives(machines):
     body = b"x" * (5 << 20)
     answer = machines.front.ask("POST", "app.test", "/upload", body)
-    [print(n, e.error_log[-1500:]) for n, e in machines.edge.items()]
     assert (answer.status, answer.json["body"]) == (200, len(body))
     assert machines.name_of(answer) in {"m2", "m3"}
 
@@ -273,12 +339,14 @@ def test_a_stream_of_events_crosses_piece_by_piece(machines):
         assert pieces.count(b"123456789") == 1
 
 
+def channel_to(edge: Edge, site: str) -> grpc.Channel:
+    credentials = grpc.ssl_channel_credentials((edge.folder / "certificate.pem").read_bytes())
+    name = (("grpc.ssl_target_name_override", site),)
+    return grpc.secure_channel(f"127.0.0.1:{edge.https}", credentials, name)
+
+
 def test_calls_of_grpc_cross(machines):
-    credentials = grpc.ssl_channel_credentials(
-        (machines.front.folder / "certificate.pem").read_bytes()
-    )
-    name = (("grpc.ssl_target_name_override", "app.test"),)
-    with grpc.secure_channel(f"127.0.0.1:{machines.front.https}", credentials, name) as channel:
+    with channel_to(machines.front, "app.test") as channel:
         assert channel.unary_unary("/echo.Echo/Say")(b"hello", timeout=60).endswith(b":hello")
         assert list(channel.unary_stream("/echo.Echo/Count")(b"3", timeout=60)) == [
             b"1",
@@ -328,6 +396,136 @@ def test_the_daemon_asks_other_machines_through_its_nginx(machines):
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.endswith(b'{"machine": "m2"}')
+
+
+@pytest.mark.parametrize("app", PLACED)
+def test_a_key_reaches_one_instance_wherever_it_enters(machines, app):
+    machines.settled(app, machines.ports_of(app))
+
+
+def test_of_a_machine_that_is_away_only_its_keys_move(machines):
+    everywhere, left = machines.ports_of("keyed"), machines.ports_of("keyed", NAMES[:2])
+    before = machines.settled("keyed", everywhere)
+    for name in NAMES:
+        machines.discovery[name].peers |= machines.placed("keyed", name, ready=2)
+    try:
+        after = machines.settled("keyed", left)  # the third passes on what enters it
+    finally:
+        for name in NAMES:
+            machines.discovery[name].peers |= machines.placed("keyed", name)
+    assert {b for a, b in zip(after, before, strict=True) if a != b} == everywhere - left
+    assert machines.settled("keyed", everywhere) == before
+
+
+def test_a_key_whose_machine_has_no_instance_now_is_answered_here(machines):
+    """Until m2 leaves the list: what it could not send comes back."""
+    before = machines.settled("keyed", machines.ports_of("keyed"))
+    peers = machines.discovery["m2"].peers
+    own, peers["keyed"] = peers["keyed"], [CLOSED, CLOSED]
+    try:
+        eventually(
+            lambda: not {*own}.intersection(found := machines.places("m1", "keyed")) and found
+        )
+        after = machines.places("m1", "keyed")
+    finally:
+        peers["keyed"] = own
+    assert {b for a, b in zip(after, before, strict=True) if a != b} == {*own}
+
+
+def test_an_upload_and_a_websocket_reach_the_instance_of_their_key(machines):
+    everywhere = [*machines.programs.values(), *machines.seconds.values()]
+    places = machines.settled("keyed", machines.ports_of("keyed"))
+    body = b"x" * (1 << 20)
+    for key in range(5):
+        answer = machines.front.ask("POST", "keyed.test", f"/upload?key={key}", body)
+        assert (answer.status, answer.json["port"]) == (200, places[key])
+        put = machines.front.ask("PUT", "keyed.test", f"/upload?key={key}", body)
+        assert (put.status, put.json["port"], put.json["body"]) == (200, places[key], len(body))
+        with machines.front.websocket("keyed.test", f"/live?key={key}") as tls:
+            tls.sendall(b"frame")
+            assert tls.recv(5) == b"frame"
+        [took] = [e.port for e in everywhere if f"GET /live?key={key}" in e.asked]
+        assert took == places[key]
+
+
+def cookie_of(answer) -> str:
+    """That of the last try, which a client keeps (RFC 6265 5.3)."""
+    return answer.headers.get_all("Set-Cookie")[-1].partition(";")[0]
+
+
+def test_a_cookie_leads_to_its_machine_from_every_other(machines):
+    first = machines.edge["m2"].get("app.test", "/bound")
+    cookie = cookie_of(first)
+    assert cookie.startswith("portico=m2=")
+    with machines.front.client("app.test") as client:
+        answers = [
+            client.ask("POST", "/bound", b"body", Cookie=f"a=b; {cookie}") for _ in range(6)
+        ]
+        upload = client.ask("POST", "/bound/upload", b"body", Cookie=cookie)
+        put = client.ask("PUT", "/bound/upload", b"body", Cookie=cookie)
+    for each in (*answers, upload, put):
+        assert (each.status, machines.name_of(each), cookie_of(each)) == (200, "m2", cookie)
+
+
+@pytest.mark.parametrize("path", ["/bound", "/bound/upload"])
+@pytest.mark.parametrize(
+    "cookie", ["portico=m9=00", "portico=m2", "portico=m1=00", "portico=m2=00"]
+)
+def test_a_cookie_of_no_machine_or_instance_gets_a_new_one(machines, cookie, path):
+    answer = machines.front.ask("POST", "app.test", path, b"body", Cookie=cookie)
+    name = "m2" if cookie == "portico=m2=00" else "m1"
+    assert (answer.status, machines.name_of(answer)) == (200, name)
+    assert cookie_of(answer).startswith(f"portico={name}=")
+
+
+def test_where_the_machine_of_a_cookie_is_away_the_answer_is_of_this_one(machines):
+    cookie = cookie_of(machines.edge["m2"].get("app.test", "/bound"))
+    peers = machines.discovery["m2"].peers
+    before, peers["bound"] = peers["bound"], [CLOSED]  # not left out yet: it comes back
+    try:
+        eventually(lambda: machines.edge["m2"].get("app.test", "/bound").json["port"] != before[0])
+        dead = [
+            machines.front.ask("POST", "app.test", "/bound", b"x", Cookie=cookie) for _ in range(5)
+        ]
+    finally:
+        peers["bound"] = before
+        machines.serves_itself("m2", "/bound")
+    assert {(each.status, machines.name_of(each)) for each in dead} == {(200, "m1")}
+    assert {cookie_of(each).partition("=m1")[0] for each in dead} == {"portico"}
+    known = machines.discovery["m1"].peers
+    others, known["far.bound"] = known["far.bound"], [machines.ports["m3"]]
+
+    def answers_here(path: str) -> bool:
+        answer = machines.front.ask("POST", "app.test", path, b"x", Cookie=cookie)
+        return answer.status == 200 and machines.name_of(answer) == "m1"
+
+    try:
+        for path in ("/bound", "/bound/upload"):
+            eventually(lambda path=path: answers_here(path))
+    finally:
+        known["far.bound"] = others
+
+
+def test_an_upload_that_no_own_instance_takes_crosses(machines):
+    body = b"x" * (5 << 20)
+    assert machines.name_of(machines.front.ask("POST", "app.test", "/here", body)) == "m1"
+    with machines.own_dead(), machines.front.client("app.test") as client:
+        answers = [client.ask("POST", "/here", body) for _ in range(4)]
+    assert {(each.status, each.json["body"]) for each in answers} == {(200, len(body))}
+    assert {machines.name_of(each) for each in answers} <= {"m2", "m3"}
+
+
+def test_a_call_of_grpc_that_no_own_instance_takes_crosses(machines):
+    peers = machines.discovery["m1"].peers
+    before, peers["talks"] = peers["talks"], [CLOSED, CLOSED, CLOSED, CLOSED]
+    try:
+        with channel_to(machines.front, "talks.test") as channel:
+            say = channel.unary_unary("/echo.Echo/Say")
+            assert say(b"hello", timeout=60).endswith(b":hello")
+            joined = channel.stream_unary("/echo.Echo/Join")(iter([b"a", b"b"]), timeout=60)
+    finally:
+        peers["talks"] = before
+    assert joined == b"ab"
 
 
 def test_programs_that_are_asked_or_get_copies_are_on_other_machines_too(machines):

@@ -55,6 +55,15 @@ def test_a_repeated_request_counts_once_and_its_failed_try_for_who_failed():
     assert (answered.requests, answered.retries, answered.upstream_time) == (1, 1, 20)
 
 
+def test_where_nothing_was_tried_is_no_failed_try():
+    """Nginx may choose this machine itself by a port of no one."""
+    rows, _ = counted(
+        line(upstream_addr="10.0.0.1:1 : 127.0.0.1:1001", upstream_response_time="0.000 : 0.02")
+    )
+    (answered,) = rows.values()
+    assert (answered.requests, answered.retries, answered.failed) == (1, 0, 0)
+
+
 def test_what_nginx_answers_itself_has_no_app_and_a_502_without_instance_has_one():
     rows, _ = counted(
         line(upstream_addr="", upstream_response_time=""),

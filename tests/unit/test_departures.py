@@ -10,6 +10,7 @@ from portico.core.model.cluster import Machine
 from portico.core.model.instance import InstanceState
 from portico.core.model.neighbour import Cluster, NearList, Neighbour
 from portico.core.model.site import Site
+from portico.core.model.upstream import Upstream
 from portico.core.model.world import NginxSeen
 from portico.core.planning.preview import preview
 from portico.core.planning.reconcile import plan, wake_at
@@ -48,6 +49,29 @@ def test_an_app_is_published_where_others_are_ready_for_it():
     assert isinstance(step, PublishFar)
     assert str(step) == "publish machines m2 of web"
     assert plan(desired(ALL), seen(cluster()), generation="g1") == ()
+
+
+@pytest.mark.parametrize(
+    ("announced", "machines"),
+    [(WEB, ["m1", "m2"]), (NONE, ["m2"]), (replace(WEB, apps={"api": 2}), ["m2"])],
+)
+def test_where_a_key_is_placed_this_machine_is_published_as_others_know_it(announced, machines):
+    upstreams = {"web": Upstream(apps=("web",), balance="ip_hash")}
+    [step] = (
+        each
+        for each in plan(desired(ALL, upstreams=upstreams), seen(cluster(announced), far={}))
+        if isinstance(each, PublishFar)
+    )
+
+    assert [each.machine for each in step.machines] == machines
+    assert [each.is_own for each in step.machines] == [name == "m1" for name in machines]
+
+
+def test_before_anything_is_announced_nginx_keeps_the_machines_it_has():
+    upstreams = {"web": Upstream(apps=("web",), balance="ip_hash")}
+    steps = plan(desired(ALL, upstreams=upstreams), seen(cluster(None), far={}))
+
+    assert not [each for each in steps if isinstance(each, PublishFar)]
 
 
 def test_until_others_are_known_nothing_is_published():

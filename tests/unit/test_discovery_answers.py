@@ -12,7 +12,7 @@ from portico.adapters.discovery.resolvers import ACTIVE_TIME, Resolvers
 from portico.adapters.discovery.wire import reply_to
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint, FarEndpoint
-from portico.core.planning.discovery import NOWHERE_ADDRESS, Peer, Verdict, Zone
+from portico.core.planning.discovery import NOWHERE_ADDRESS, NOWHERE_PORT, Peer, Verdict, Zone
 
 SRV_OF_WEB = "_http._tcp.web.portico.internal."
 
@@ -53,6 +53,23 @@ def test_other_machines_have_their_own_name():
     assert zone.answer("m2.far.web.portico.internal", "A").address == "10.0.0.2"
     assert zone.answer(nowhere.target, "A").address == NOWHERE_ADDRESS
     assert WEB.answer("_http._tcp.far.web.portico.internal.", "SRV").verdict is Verdict.NOT_YET
+
+
+@pytest.mark.parametrize(
+    ("label", "ports"),
+    [("far", [8445]), ("machines", [NOWHERE_PORT, 8445]), ("streams", [9445, 8445])],
+)
+def test_where_a_key_is_placed_this_machine_is_one_of_them_by_its_name(label, ports):
+    """The names are the same in all answers, and on all machines: a key is placed by them."""
+    own = FarEndpoint("m1", "10.0.0.1", 9445, weight=2, is_own=True)
+    zone = Zone({"web": TWO}, far={"web": (own, FarEndpoint("m2", "10.0.0.2", 8445, weight=4))})
+    peers = zone.answer(f"_http._tcp.{label}.web.portico.internal.", "SRV").peers
+    names, weights = ["m1.far.web", "m2.far.web"], [2, 4]
+
+    assert [(p.port, p.target.removesuffix(".portico.internal"), p.weight) for p in peers] == [
+        *zip(ports, names[-len(ports) :], weights[-len(ports) :], strict=True)
+    ]
+    assert zone.answer("m1.far.web.portico.internal", "A").address == "10.0.0.1"
 
 
 def test_case_does_not_matter():

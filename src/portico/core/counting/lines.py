@@ -147,7 +147,9 @@ def _of_group(
     site: LoggedSite,
     owners: Owners,
 ) -> Iterator[tuple[Row, float, Counts]]:
-    tries = [each for each in _TRIES.split(addresses) if each not in {"", "-"}]
+    every = [each for each in _TRIES.split(addresses) if each not in {"", "-"}]
+    # The port of no one: nothing was tried there.
+    tries = [each for each in every if not each.endswith(":1")] or every
     passed_to = [owner_of(each, time, owners) for each in tries]
     app = site.apps.get(route, "") if tries else ""
 

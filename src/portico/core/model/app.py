@@ -307,10 +307,13 @@ class App(Table):
         "round_robin",
         validate_default=True,
         description="The balancing method, as in nginx. `hash` and `ip_hash` place instances by "
-        "a consistent hash of their slots, so that a rollout moves no client.",
+        "a consistent hash of their slots, so that a rollout moves no client; in a cluster the "
+        "machine first.",
     )
     sticky: bool | Sticky = Field(
-        False, description="Keep a client on one instance with a cookie; true, or a table."
+        False,
+        description="Keep a client on one instance with a cookie; true, or a table. In a cluster "
+        "the cookie names the machine, too.",
     )
     weight: Weight = Field(
         1,

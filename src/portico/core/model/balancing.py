@@ -104,6 +104,11 @@ class Balance:
         return tuple(re.findall(r"\$\{?([a-z][a-z0-9_]*)", key))
 
     @property
+    def is_keyed(self) -> bool:
+        """Whether a key of the request chooses the peer."""
+        return self.method in {Method.HASH, Method.IP_HASH}
+
+    @property
     def has_backup(self) -> bool:
         """Whether nginx lets a peer be a backup under this method."""
         return self.method not in {Method.HASH, Method.IP_HASH, Method.RANDOM}

@@ -283,6 +283,13 @@ class Desired:
         """Whether it runs on this machine, as all do in no cluster."""
         return not self.machine or self.machine in self.placed(app)
 
+    @property
+    def placed_by_key(self) -> frozenset[str]:
+        """The apps whose requests are placed over the machines by a key."""
+        every = self.upstreams.values()
+        keyed = (each for each in every if each.balance.is_keyed and not each.sticky)
+        return frozenset(app for each in keyed for app in each.apps)
+
     def own_certificate(self, name: str) -> CertificateFiles | None:
         """The operator's own certificate and key for a site, as absolute paths."""
         if name in self.closed:

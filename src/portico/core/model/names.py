@@ -25,6 +25,8 @@ _APP = re.compile(r"[a-z0-9]([a-z0-9_-]{0,48}[a-z0-9])?")
 _LOCAL_SUFFIXES = (".localhost", ".internal", ".test", ".local")
 WAIT_LABEL = "wait"
 FAR_LABEL = "far"
+MACHINES_LABEL = "machines"
+STREAMS_LABEL = "streams"
 HELD_LABEL = "_held"
 _PROJECT_LABEL = "_project"  # no app can be called so
 _APP_NAME = Kind(
@@ -140,6 +142,18 @@ def app_host(app: str) -> str:
 def far_host(app: str) -> str:
     """The name under which an app is on other machines; theirs are below it, `m2.far.web.…`."""
     return f"{FAR_LABEL}.{app_host(app)}"
+
+
+def machines_host(app: str) -> str:
+    """The name under which it is on all machines, with this one as a peer that takes nothing: what
+    it would take is passed to its instances without another nginx.
+    """
+    return f"{MACHINES_LABEL}.{app_host(app)}"
+
+
+def streams_host(app: str) -> str:
+    """The same with this machine as one of them, for bodies that cannot be sent twice."""
+    return f"{STREAMS_LABEL}.{app_host(app)}"
 
 
 def far_label(app: str) -> str:

@@ -35,6 +35,8 @@ class FarEndpoint(NamedTuple):
     port: int
     weight: int = 1
     """How many instances are ready there."""
+    is_own: bool = False
+    """Whether it is this machine, which is among them for apps whose keys are placed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import InstanceState
 from portico.core.model.neighbour import NearList
-from portico.core.model.world import World
+from portico.core.model.world import FarEndpoint, World
 from portico.core.planning.neighbours import are_known, far_endpoints
 from portico.core.planning.steps import (
     Announce,
@@ -30,15 +30,26 @@ def exchange(desired: Desired, world: World) -> Iterator[Step]:
     if world.cluster is None:
         return
     if are_known(world.cluster.neighbours):
-        far = far_endpoints(world.cluster.neighbours)
+        far, placed = far_endpoints(world.cluster.neighbours), desired.placed_by_key
         for name, app in desired.apps.items():
             wanted = far.get(name, ())
+            if name in placed:
+                if world.cluster.announced is None:
+                    continue  # nginx has the machines that an earlier daemon published
+                wanted = (*_own_endpoint(name, desired, world.cluster.announced), *wanted)
             if app.app.listens and wanted != world.far.get(name):
                 yield PublishFar(name, wanted, f"{len(wanted)} ready")
     is_settled = all(name in world.endpoints for name in desired.apps)
     near = near_list(world.cluster.machine, desired, world)
     if is_settled and near != world.cluster.announced:
         yield Announce(near, "what is ready here has changed")
+
+
+def _own_endpoint(app: str, desired: Desired, announced: NearList) -> Iterator[FarEndpoint]:
+    """As the other machines have it."""
+    own, count = desired.machines.get(desired.machine), announced.apps.get(app)
+    if own and count:
+        yield FarEndpoint(desired.machine, own.address, own.port, count, is_own=True)
 
 
 def near_list(machine: str, desired: Desired, world: World) -> NearList:

@@ -4,6 +4,8 @@
     SLOT.APP         A     the slot's address; AAAA for one of IPv6
     _http._tcp.far.APP   SRV   one for each other machine of the cluster where it is ready
     MACHINE.far.APP  A     that machine's address; AAAA for one of IPv6
+    _http._tcp.machines.APP, _http._tcp.streams.APP
+                     SRV   the same with this machine, by the port of no one, or by its own
     TIME.wait.APP    A     none, as soon as nginx knows an endpoint of the app
     TIME.SITE._held  A     one that leads nowhere, when requests of the site are not held any more
 
@@ -31,6 +33,8 @@ from portico.core.model.names import (
     DISCOVERY_DOMAIN,
     FAR_LABEL,
     HELD_LABEL,
+    MACHINES_LABEL,
+    STREAMS_LABEL,
     WAIT_LABEL,
     app_host,
     app_of_host,
@@ -46,6 +50,7 @@ NOWHERE_LABEL: Final = "nowhere"
 NOWHERE_ADDRESS: Final = "255.255.255.255"  # no TCP connection to it leaves the machine: 502
 NOWHERE_PORT: Final = 1
 _FAMILIES: Final = ("A", "AAAA")
+_MACHINE_LABELS: Final = frozenset({FAR_LABEL, MACHINES_LABEL, STREAMS_LABEL})
 
 
 Endpoints = tuple[Endpoint, ...]
@@ -90,7 +95,9 @@ class Zone:
     apps: Mapping[str, Endpoints]
     withdrawn: frozenset[str] = frozenset()
     far: Mapping[str, tuple[FarEndpoint, ...]] = field(default_factory=dict)
-    """On which other machines those are that were published with any, or with none."""
+    """On which other machines those are that were published with any, or with none; with this
+    one, for apps whose keys are placed over machines.
+    """
 
     def answer(self, name: str, kind: str) -> Answer:
         """Answer a question for records of `kind` (`SRV`, `A`, ...) of a name, any case."""
@@ -107,11 +114,11 @@ class Zone:
         gone = app in self.withdrawn
         if front[1:] == [WAIT_LABEL] and kind == "A" and not gone:
             return Answer(Verdict.NO_SUCH_NAME, waits_for=app)
-        is_far = front[-1:] == [FAR_LABEL]
+        is_far = not _MACHINE_LABELS.isdisjoint(front[-1:])
         if app not in (self.far if is_far else self.apps):
             return Answer(Verdict.NO_SUCH_NAME if gone else Verdict.NOT_YET)
         return (
-            _far_answer(tuple(front[:-1]), app, kind, self.far[app])
+            _machines_answer(tuple(front), app, kind, self.far[app])
             if is_far
             else _answer(tuple(front), app, kind, self.apps[app])
         )
@@ -126,15 +133,30 @@ def _answer(front: tuple[str, ...], app: str, kind: str, endpoints: Endpoints) -
     )
 
 
-def _far_answer(
+def _machines_answer(
     front: tuple[str, ...], app: str, kind: str, machines: tuple[FarEndpoint, ...]
 ) -> Answer:
-    """No drain waits until nginx has read it: `Answer.app` is not set."""
+    """No drain waits until nginx has read it: `Answer.app` is not set. The names of the peers are
+    the same in all three, and on all machines: a consistent hash places by them.
+    """
+    *inner, label = front
     host = far_host(app)
-    if kind == "SRV" and front == SERVICE:
-        peers = tuple(Peer(0, m.weight, m.port, f"{m.machine}.{host}") for m in machines)
+    if kind == "SRV" and tuple(inner) == SERVICE:
+        peers = tuple(
+            Peer(0, m.weight, port, f"{m.machine}.{host}")
+            for m in machines
+            if (port := _port_for(label, m))
+        )
         return Answer(Verdict.YES, peers or (_nowhere(host),))
-    return _address_answer(front, kind, {m.machine: m.address for m in machines}.get)
+    addresses = {m.machine: m.address for m in machines}
+    return _address_answer(tuple(inner), kind, addresses.get)
+
+
+def _port_for(label: str, machine: FarEndpoint) -> int:
+    """0 where it is no peer."""
+    if not machine.is_own or label == STREAMS_LABEL:
+        return machine.port
+    return NOWHERE_PORT if label == MACHINES_LABEL else 0
 
 
 def _address_answer(

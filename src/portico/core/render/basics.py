@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from portico.core.model.desired import Desired
+from portico.core.model.names import label_of
 from portico.core.model.place import Build, RenderContext
 from portico.core.model.site import ENCODERS
 from portico.core.render.access_log import error_log_path, log_basics
@@ -129,10 +130,17 @@ def _hash_tables(desired: Desired) -> Iterator[Directive]:
     yield d("proxy_headers_hash_bucket_size", str(_bucket(headers)))
     yield d("variables_hash_bucket_size", str(SMALLEST_BUCKET))
     yield d("variables_hash_max_size", str(max(2048, _power_of_two(4 * len(desired.sites)))))
-    hosts = RedirectedSites.of(desired).names
+    hosts = [*RedirectedSites.of(desired).names, *_names_in_cluster(desired)]
     if len(hosts) > SMALL_MAP or any(len(name) > SHORT_NAME for name in hosts):
         yield d("map_hash_max_size", str(max(2048, _power_of_two(4 * len(hosts)))))
         yield d("map_hash_bucket_size", str(_bucket(hosts)))
+
+
+def _names_in_cluster(desired: Desired) -> Iterator[str]:
+    """Those of the maps of crossings."""
+    if desired.machine:
+        yield from map(label_of, desired.upstreams)
+        yield from desired.machines
 
 
 def server_name_hash(names: Sequence[str]) -> Iterator[Directive]:

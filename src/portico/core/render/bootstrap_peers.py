@@ -48,7 +48,7 @@ def bootstrap_files(
     """Name to text of what the includes find: the peers of each app that are no backup."""
     texts = {
         **{f"{label_of(app)}.conf": to_text(_servers(peers)) for app, peers in endpoints.items()},
-        **{f"{far_label(app)}.conf": to_text(map(_server, peers)) for app, peers in far.items()},
+        **{f"{far_label(app)}.conf": to_text(_far_servers(peers)) for app, peers in far.items()},
     }
     return {name: text for name, text in texts.items() if text}
 
@@ -57,6 +57,10 @@ def _servers(peers: tuple[Endpoint, ...]) -> Iterator[Directive]:
     for peer in peers:
         if not peer.backup:
             yield _server(peer)
+
+
+def _far_servers(peers: tuple[FarEndpoint, ...]) -> Iterator[Directive]:
+    return (_server(peer) for peer in peers if not peer.is_own)
 
 
 def _server(peer: Endpoint | FarEndpoint) -> Directive:

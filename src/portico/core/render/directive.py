@@ -19,6 +19,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 MAX_ARGUMENT_SIZE: Final = 4000
 """Bytes; nginx reads its file in pieces of 4,096 and no argument may be longer."""
 MAX_SHOWN_LENGTH: Final = 60
+_MAP_WORDS: Final = frozenset({"default", "hostnames", "include", "volatile"})
 LINES_KEPT: Final = 1024
 """Lines for which a directive is kept, because they are written again and again."""
 DOLLAR: Final = "portico_dollar"
@@ -63,6 +64,11 @@ def variable_map(source: str, variable: str, default: str, *lines: Directive) ->
     """What `$variable` is by a source (nginx `map`); source and default are nginx syntax."""
     block = (d("default", Raw(default)), *lines)
     return d("map", Raw(source), Raw(f"${variable}"), block=block)
+
+
+def map_key(text: str) -> str:
+    """A value in a `map`; nginx takes these words for something else without a backslash."""
+    return Raw(f"\\{text}") if text in _MAP_WORDS else text
 
 
 def to_text(directives: Iterable[Directive]) -> str:

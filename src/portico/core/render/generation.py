@@ -24,12 +24,14 @@ from portico.core.render.identity import identity_names
 from portico.core.render.limits import htpasswd_files, limit_zones, refusal_maps
 from portico.core.render.listeners import Sockets, shared_servers
 from portico.core.render.machine_server import crossing_maps, machine_servers
+from portico.core.render.machines import streamed_upstreams
 from portico.core.render.mime import encoder_basics
 from portico.core.render.mirror import share_maps
 from portico.core.render.pages import maintenance_maps
 from portico.core.render.passing import rest_maps
 from portico.core.render.quic import quic_basics, quic_files
 from portico.core.render.redirect import redirect_maps
+from portico.core.render.relay import relay_servers
 from portico.core.render.route_locations import stripped_prefixes
 from portico.core.render.scope import Scope, scopes
 from portico.core.render.site_server import includes, site_servers
@@ -123,6 +125,7 @@ def _http(
     yield from upstream_blocks(desired, context)
     yield from crossing_maps(desired, context)
     yield from machine_servers(desired, context)
+    yield from relay_servers(streamed_upstreams(desired), desired, context)
     if desired.sites or not (desired.streams or desired.serials):
         yield from shared_servers(desired, sockets, context)
     for site_scopes in sites:

@@ -13,29 +13,39 @@ from portico.core.render.cache import cache_lines, cache_settings
 from portico.core.render.choice import choice_header
 from portico.core.render.client_certificates import certificate_gate
 from portico.core.render.directive import Directive, WithDollar, d, literal
+from portico.core.render.far_locations import (
+    Place,
+    crossing_locations,
+    machine_streams,
+)
 from portico.core.render.headers import request_headers
 from portico.core.render.holding import hold_gate, hold_locations, hold_settings
 from portico.core.render.machines import (
     AWAY_WAY,
     FAR,
-    FAR_WAY,
     NEAR,
     can_cross,
     far_name,
     far_passing,
     far_settings,
     is_away,
+    is_placed_by_key,
+    machine_choice,
+    machine_choice_page,
     stream_settings,
+    stream_way,
 )
 from portico.core.render.mirror import mirror_lines, mirror_location
 from portico.core.render.pages import app_errors, maintenance_gate, own_pages, retry_after
 from portico.core.render.passing import passing, stripped
 from portico.core.render.redirect import redirect_lines, redirect_of
+from portico.core.render.relay import is_relayed, relayed_upstream
 from portico.core.render.retries import (
     FAILED,
     FULL,
     SENT,
     first_try_lines,
+    has_stream,
     intercepting_location,
     retry_location,
     stream_location,
@@ -50,6 +60,7 @@ from portico.core.render.settings import (
     difference,
     live_settings,
     opened,
+    request_buffer,
     settings,
     uncompressed,
 )
@@ -88,7 +99,7 @@ def locations(
         own = cache_settings(location.scope, own, location.stripped)
         if location.is_internal:
             own = _internal_settings(location.scope, own, above)
-        own = _away_settings(location, own, desired, context, number)
+        own = _cluster_settings(location, own, desired, context, number)
         gate = (*maintenance_gate(location.scope), *certificate_gate(location.scope))
         lines = (*gate, *difference(own, above))
         redirect = redirect_of(location.scope)
@@ -138,7 +149,11 @@ def _proxy_lines(
     again, stream, live = (_place(kind, number) for kind in ("again", "stream", "live"))
     wait = _wait_of(location.scope, upstream, desired, context)
     after_failure = next_try(again, wait, upstream, desired)
-    yield from first_try_lines(location.scope, after_failure, stream, live)
+    choice = _machine_choice(location, desired, context)
+    if choice:
+        stream = stream_way(upstream, number)
+        yield machine_choice_page(number)
+    yield from first_try_lines(location.scope, after_failure, stream, live, choice)
     if app_errors(location.scope):
         yield d("try_files", INTERNAL_PREFIX, _place("first", number))
         return
@@ -189,6 +204,9 @@ def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
         )
         yield absent_location(end, wait, headers, is_limited=is_limited)
     way, sent = _way(upstream, desired, context), SENT
+    choice = _machine_choice(location, desired, context)
+    is_kept = _keeps_bodies(location, desired, context)
+    place = Place(location, name, desired, context, number, own, above, is_kept)
     ends = {"again": end, "live": end}
     if is_away(upstream, desired, context):
         target, sent = name, FAR
@@ -217,59 +235,71 @@ def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
             ends["again"],
             intercepts=bool(intercepts),
             sent=sent,
+            is_kept=is_kept,
         )
         open_long = difference({**own, **live_settings(scope)}, above)
         after = next_try(live, wait, upstream, desired)
         yield from retry_location(
-            scope, live, after, open_long, (*strip, *tried), ends["live"], sent=sent
+            scope,
+            live,
+            after,
+            open_long,
+            (*strip, *tried),
+            ends["live"],
+            sent=sent,
+            is_kept=is_kept,
         )
-        if sent == NEAR:
-            yield from _far_lines(
-                location, name, desired, context, number, own=own, above=above, end=end
-            )
-    once = way(scope, name, upstream, context, location.stripped)
-    lines = (*mirror_lines(scope, number), *strip, *once)
-    if sent == FAR and not scope.value(lambda handling: handling.grpc):
-        repeated = tuple(difference(stream_settings(own), above))
-    yield from stream_location(scope, _place("stream", number), repeated, lines)
+        yield from crossing_locations(place, end, chooses=bool(choice))
+    yield from _stream_lines(place, chooses=bool(choice))
     yield from mirror_location(scope, number, desired, context, location.stripped)
 
 
-def _far_lines(  # noqa: PLR0913 - as _retry_lines
-    location: Location,
-    name: str,
-    desired: Desired,
-    context: RenderContext,
-    number: int,
-    *,
-    own: Settings,
-    above: Settings,
-    end: str,
-) -> Iterator[Directive]:
-    """Where requests cross for which no own instance is left."""
-    scope, upstream = location.scope, desired.upstreams[name]
-    crossing = far_settings(scope, own, name, number, FAR_WAY)
-    passed = tuple(far_passing(scope, name, upstream, context, location.stripped))
-    kept = tuple(cache_lines(scope, context.user(desired.edge.user)))
-    again, live = far_name(number), far_name(number, live=True)
-    is_intercepting = bool(app_errors(scope))
-    entered = opened(crossing, above) if is_intercepting else crossing
-    lines = (*difference(entered, above), *kept)
-    yield from retry_location(
-        scope, again, again, lines, passed, end, intercepts=is_intercepting, sent=FAR
+def _stream_lines(place: Place, *, chooses: bool) -> Iterator[Directive]:
+    """Where bodies go that cannot be sent twice."""
+    if chooses:
+        yield from machine_streams(place)
+    if chooses and is_placed_by_key(place.upstream):
+        return
+    scope, upstream, own = place.scope, place.upstream, place.own
+    desired, context, number = place.desired, place.context, place.number
+    if not place.is_grpc:
+        own = {**own, "request buffering": request_buffer(scope)}
+        own = stream_settings(own) if is_away(upstream, desired, context) else own
+    way, relayed = _way(upstream, desired, context), is_relayed(upstream, desired, context)
+    name = relayed_upstream(place.name) if relayed else place.name
+    once = way(scope, name, upstream, context, place.location.stripped)
+    lines = (*mirror_lines(scope, number), *_strip_lines(place.location), *once)
+    repeated, tries = tuple(difference(own, place.above)), 0 if relayed else 3
+    yield from stream_location(scope, _place("stream", number), repeated, lines, tries)
+
+
+def _machine_choice(
+    location: Location, desired: Desired, context: RenderContext
+) -> tuple[Directive, ...]:
+    return (
+        machine_choice(desired.upstreams[location.name], desired, context) if location.name else ()
     )
-    open_long = difference({**crossing, **live_settings(scope)}, above)
-    yield from retry_location(scope, live, live, open_long, passed, end, sent=FAR)
 
 
-def _away_settings(
+def _keeps_bodies(location: Location, desired: Desired, context: RenderContext) -> bool:
+    """Whether bodies are kept that the place would pass on while they arrive: a machine is chosen
+    by a try, and that of a PUT would be the only one. Those of POST have their own way.
+    """
+    scope = location.scope
+    has_bodies = has_stream(scope) and not scope.value(lambda handling: handling.grpc)
+    return has_bodies and bool(_machine_choice(location, desired, context))
+
+
+def _cluster_settings(
     location: Location, own: Settings, desired: Desired, context: RenderContext, number: int
 ) -> Settings:
     """With the headers of a crossing, where the app is on other machines alone."""
+    if _keeps_bodies(location, desired, context):
+        own = {**own, "request buffering": (d("proxy_request_buffering", "on"),)}
     name, grpc = location.name, location.scope.value(lambda handling: handling.grpc)
     if name is None or grpc or not is_away(desired.upstreams[name], desired, context):
         return own
-    return far_settings(location.scope, own, name, number, AWAY_WAY)
+    return far_settings(location.scope, own, name, desired.upstreams[name], number, AWAY_WAY)
 
 
 def _way(upstream: Upstream, desired: Desired, context: RenderContext) -> Way:

@@ -21,8 +21,16 @@ from portico.core.model.neighbour import (
 )
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
+from portico.core.render.affinity import KEY, cookie_maps, key_maps
 from portico.core.render.alpn import BACKLOG
-from portico.core.render.directive import Directive, Raw, d, milliseconds, variable_map
+from portico.core.render.directive import (
+    Directive,
+    Raw,
+    d,
+    map_key,
+    milliseconds,
+    variable_map,
+)
 from portico.core.render.headers import CONNECTION, UPGRADE
 from portico.core.render.machines import (
     APP,
@@ -31,19 +39,22 @@ from portico.core.render.machines import (
     FAR,
     FAR_WAY,
     KIND,
+    MACHINE_WAY,
+    MAX_FAR_TRIES,
     MAX_OWN_TRIES,
     NEAR,
     RECEIVER_KEEPALIVE,
     REPEATED,
     UNSENT,
     WAY,
+    crossing_cookie,
+    crossing_key,
     is_clustered,
     tls_to_machines,
 )
 from portico.core.render.retries import (
     CODES,
     LIVE,
-    MAX_TRIES,
     NO_OWN_PEER,
     NOBODY,
     SENT,
@@ -59,9 +70,13 @@ _FORWARDED_HEADERS: Final = tuple(
 )
 """What an app says to nginx, and the front alone obeys."""
 _LAST_CAME_BACK: Final = rf"~^[^|]*\|[^|]*\|([^|]* )?{UNSENT}\|"
+_FIRST_CAME_BACK: Final = rf"[^|]*\|{UNSENT}( : 502)*( : 50[24])\|[0-9]+( : 0)+\|[0-9]+ : (0 : )*"
 _CAME_BACK: Final = (
     (rf'"{_LAST_CAME_BACK}[^|]*\|[^|]*[1-9][^|]* : [^|]*$"', "1"),
     (f'"{_LAST_CAME_BACK}"', ""),
+    # The first came back, and since then one got it, or none.
+    (rf'"~^\|{_FIRST_CAME_BACK}[1-9][0-9]*( : 0)*$"', "1"),
+    (rf'"~^[^|]*\|{_FIRST_CAME_BACK}0$"', ""),
 )
 """No instance got it there: whether one had before is in what was sent before."""
 _TARGET, _RETRY_TARGET, _OVER, _STRANGER, _UNSENT = (
@@ -81,17 +96,28 @@ def crossing_maps(desired: Desired, context: RenderContext) -> Iterator[Directiv
     machine = context.machine
     if machine is None or not is_clustered(desired, context):
         return
-    for variable, again, live in ((FAR_WAY, "far", "farlive"), (AWAY_WAY, "again", "live")):
+    for variable, again, live in (
+        (FAR_WAY, "far", "farlive"),
+        (AWAY_WAY, "again", "live"),
+        (MACHINE_WAY, "machine", "machinelive"),
+    ):
         yield variable_map(f"${LIVE}", variable, again, d('"1"', live))
-    yield sent_map(NEAR, MAX_OWN_TRIES, NO_OWN_PEER)
-    yield sent_map(FAR, MAX_TRIES, *_CAME_BACK)
+    yield sent_map(NEAR, MAX_OWN_TRIES, NO_OWN_PEER, *_CAME_BACK)
+    yield sent_map(FAR, MAX_FAR_TRIES, *_CAME_BACK)
+    every = desired.upstreams.values()
+    keys, cookies = (
+        tuple(filter(None, (each(upstream, desired, context) for upstream in every)))
+        for each in (crossing_key, crossing_cookie)
+    )
+    yield from key_maps(keys, machine)
+    yield from cookie_maps(cookies, desired.others)
     own = {
         label_of(name): upstream
         for name, upstream in desired.upstreams.items()
         if _is_asked_for(upstream, desired)
     }
-    yield variable_map(f"$http_{_variable(APP)}", _TARGET, '""', *(d(n, n) for n in own))
-    retries = (d(label, _retry_target(label, each, desired)) for label, each in own.items())
+    yield variable_map(f"$http_{_variable(APP)}", _TARGET, '""', *(d(map_key(n), n) for n in own))
+    retries = (d(map_key(n), _retry_target(n, each, desired)) for n, each in own.items())
     yield d(
         "map",
         Raw(f"$http_{_variable(APP)}"),
@@ -114,13 +140,13 @@ def crossing_maps(desired: Desired, context: RenderContext) -> Iterator[Directiv
 
 def _stranger_map(machine: OwnMachine, desired: Desired) -> Directive:
     """By the serial of a certificate, which the authority gives once; one that was replaced is
-    refused. Without a store, by the name in it.
+    refused. Without a store, by the name in it. This machine is none: streams come from it, too.
     """
     if machine.has_store:
-        serials = (desired.serials.get(name, "") for name in desired.others)
+        serials = (desired.serials.get(name, "") for name in desired.machines)
         known = (d(_as_nginx_writes(serial), "") for serial in serials if serial)
         return variable_map("$ssl_client_serial", _STRANGER, "1", *known)
-    names = (d(f"OU={name},O={machine.cluster}", "") for name in desired.others)
+    names = (d(f"OU={name},O={machine.cluster}", "") for name in desired.machines)
     return variable_map("$ssl_client_s_dn", _STRANGER, "1", *names)
 
 
@@ -234,18 +260,18 @@ def _crossed_locations() -> Iterator[Directive]:
         d("if", Raw(f'(${_TARGET} = "")'), block=over),
         d("if", Raw(f"({kind} = stream)"), block=(d("return", _STREAM_CODE),)),
         d("if", Raw(f"({kind} = grpc)"), block=(d("return", _CALL_CODE),)),
-        *_passing(),
+        *crossed_passing(),
         d("proxy_pass", Raw(f"http://${_TARGET}")),
     )
     again = (
         d("error_page", *CODES, "=", _AGAIN),
         d("recursive_error_pages", "on"),
         d("if", Raw(f"(${_OVER})"), block=over),
-        *_passing(),
+        *crossed_passing(),
         d("proxy_pass", Raw(f"http://${_RETRY_TARGET}")),
     )
     stream = (
-        *_passing(),
+        *crossed_passing(),
         d("proxy_request_buffering", "off"),
         d("proxy_next_upstream", "error", "timeout"),
         d("proxy_next_upstream_tries", "3"),
@@ -255,18 +281,20 @@ def _crossed_locations() -> Iterator[Directive]:
     yield d("location", "/", block=first)
     yield d("location", _AGAIN, block=again)
     yield d("location", _STREAM, block=stream)
-    yield d("location", _CALL, block=_call())
+    call = (*crossed_call(), d("grpc_pass", Raw(f"grpc://${_TARGET}")))
+    yield d("location", _CALL, block=call)
     yield d("location", _END, block=_end())
     yield d("location", _SILENT, block=(d("return", "503"),))
 
 
-def _passing() -> Iterator[Directive]:
-    """All headers pass, but those of the crossing; what an app says to nginx passes too."""
+def crossed_passing(app: str = "", kind: str = "") -> Iterator[Directive]:
+    """All headers pass, but those of the crossing, which are for `app` if it crosses from here;
+    what an app says to nginx passes too.
+    """
     yield d("proxy_set_header", "Host", Raw("$http_host"))
     yield d("proxy_set_header", "Upgrade", Raw(f"${UPGRADE}"))
     yield d("proxy_set_header", "Connection", Raw(f"${CONNECTION}"))
-    for header in (APP, WAY, REPEATED, KIND):
-        yield d("proxy_set_header", header, Raw('""'))
+    yield from _crossing_headers("proxy", app, kind)
     yield d("proxy_ignore_headers", *_FORWARDED_HEADERS)
     for header in _FORWARDED_HEADERS:
         yield d("proxy_pass_header", header)
@@ -276,11 +304,11 @@ def _passing() -> Iterator[Directive]:
     yield d("proxy_buffering", "off")
 
 
-def _call() -> Iterator[Directive]:
+def crossed_call(app: str = "", kind: str = "") -> Iterator[Directive]:
+    """The same for gRPC."""
     yield d("client_body_timeout", MAX_SILENCE)
     yield d("grpc_set_header", "Host", Raw("$http_host"))
-    for header in (APP, WAY, REPEATED, KIND):
-        yield d("grpc_set_header", header, Raw('""'))
+    yield from _crossing_headers("grpc", app, kind)
     yield d("grpc_connect_timeout", milliseconds(CONNECT_TIMEOUT))
     yield d("grpc_read_timeout", MAX_SILENCE)
     yield d("grpc_send_timeout", MAX_SILENCE)
@@ -288,7 +316,12 @@ def _call() -> Iterator[Directive]:
     yield d("grpc_next_upstream", "error", "timeout")
     yield d("grpc_next_upstream_tries", "3")
     yield d("grpc_next_upstream_timeout", "10s")
-    yield d("grpc_pass", Raw(f"grpc://${_TARGET}"))
+
+
+def _crossing_headers(protocol: str, app: str, kind: str) -> Iterator[Directive]:
+    values = {APP: app, WAY: "", REPEATED: "", KEY: "", KIND: kind}
+    for header, value in values.items():
+        yield d(f"{protocol}_set_header", header, value or Raw('""'))
 
 
 def _end() -> Iterator[Directive]:

@@ -7,29 +7,47 @@
     back      what could not be sent to an instance there comes back by X-Accel-Redirect, and goes
               to the next machine; what was sent and failed ends as at home
 
+    chosen    `sticky` and a hash choose the machine before that (`affinity`): @machine_N (or
+              @machinelive_N). What it did not get comes back, and is tried as above
+
 A request crosses once at most: the server for other machines knows no far upstream. Nothing that a
-client sends chooses the way, because the front sets all headers of the crossing.
+client sends chooses the way, because the front sets all headers of the crossing; of a cookie only
+the name of a machine that has the app ready is followed.
 
 The front keeps bodies, answers and times as its site says; the other machine passes on what comes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Final
 
 from portico.core.model.cluster import OwnMachine, machine_host
 from portico.core.model.desired import Desired
-from portico.core.model.names import far_host, label_of
+from portico.core.model.names import (
+    bracketed,
+    far_host,
+    label_of,
+    machines_host,
+    streams_host,
+)
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
+from portico.core.render.affinity import (
+    KEY,
+    bound_variable,
+    cookie_name,
+    crossing_key_variable,
+    key_of,
+    key_variable,
+    stream_way_variable,
+)
 from portico.core.render.bootstrap_peers import far_include
 from portico.core.render.directive import Directive, Raw, d, milliseconds, size
 from portico.core.render.passing import grpc_settings, proxy_target
-from portico.core.render.retries import (
-    may_repeat,
-)
-from portico.core.render.scope import Scope
+from portico.core.render.retries import has_stream, may_repeat
+from portico.core.render.scope import Scope, scopes
 from portico.core.render.settings import Settings
 
 APP, WAY, REPEATED, KIND = (f"Portico-{word}" for word in ("App", "Way", "Repeated", "Kind"))
@@ -42,11 +60,21 @@ SENDER_KEEPALIVE, RECEIVER_KEEPALIVE = 4.0, "6s"
 """For how long an idle connection stays: the receiver answers for longer, also while it reloads
 (`keepalive_min_timeout`), so that no request meets a closed door."""
 _IDLE_CONNECTIONS: Final = "16"
+_RESOLVED: Final = ("service=http", "resolve")
 _ZONE_SIZE: Final = 256 << 10
 NEAR, FAR = "portico_near", "portico_far"
 """As `SENT`: of tries on own instances of what can cross, and of those on other machines."""
 MAX_OWN_TRIES: Final = 4
-FAR_WAY, AWAY_WAY = "portico_far_way", "portico_away_way"
+MAX_FAR_TRIES: Final = 6
+"""Of one request on all machines: with the choice of the machine, its end and the page of that,
+these are ten redirects."""
+FAR_WAY, AWAY_WAY, MACHINE_WAY = (f"portico_{way}_way" for way in ("far", "away", "machine"))
+_NO_PEER: Final = "255.255.255.255:1"
+"""No connection to it leaves the machine."""
+_CHOICE_CODE: Final = "420"
+"""One that nginx never answers with by itself."""
+QUIET_LOG: Final = "crit"
+"""Of where nginx may choose this machine itself: that nothing connects there is no error."""
 
 
 def is_clustered(desired: Desired, context: RenderContext) -> bool:
@@ -74,25 +102,117 @@ def far_upstream(name: str) -> str:
     return f"{label_of(name)}.far"
 
 
-def far_block(
-    name: str, upstream: Upstream, desired: Desired, context: RenderContext
+def machine_upstream(name: str) -> str:
+    return f"{label_of(name)}.machine"
+
+
+def streams_upstream(name: str) -> str:
+    """Of the machine that takes a stream: this one is a peer as the others are."""
+    return f"{label_of(name)}.streams"
+
+
+def crossing_key(upstream: Upstream, desired: Desired, context: RenderContext) -> str:
+    """The key by which its requests are placed on machines and instances; empty under another
+    method.
+    """
+    is_ours = is_clustered(desired, context) and upstream.apps and not upstream.servers
+    return key_of(upstream.balance) if is_ours else ""
+
+
+def crossing_cookie(upstream: Upstream, desired: Desired, context: RenderContext) -> str:
+    """The name of the cookie that names the machine, too; empty without one."""
+    return cookie_name(upstream) if can_cross(upstream, desired, context) else ""
+
+
+def is_placed_by_key(upstream: Upstream) -> bool:
+    """Of those that can cross: a cookie of `sticky` comes before a key."""
+    return upstream.balance.is_keyed and not upstream.sticky
+
+
+def machine_choice(
+    upstream: Upstream, desired: Desired, context: RenderContext
+) -> tuple[Directive, ...]:
+    """What a location has that chooses the machine first; nothing where that is no choice."""
+    choice = d("return", _CHOICE_CODE)
+    if not can_cross(upstream, desired, context):
+        return ()
+    if cookie := cookie_name(upstream):
+        return (d("if", Raw(f"(${bound_variable(cookie)})"), block=(choice,)),)
+    return (choice,) if is_placed_by_key(upstream) else ()
+
+
+def stream_way(upstream: Upstream, number: int) -> str:
+    """Where a stream goes for which a machine is chosen."""
+    if is_placed_by_key(upstream):
+        return f"@stream_{number}"
+    return Raw(f'"@${{{stream_way_variable(cookie_name(upstream))}}}_{number}"')
+
+
+def machine_choice_page(number: int) -> Directive:
+    return d("error_page", _CHOICE_CODE, "=", Raw(f'"@${{{MACHINE_WAY}}}_{number}"'))
+
+
+def machine_name(number: int, *, live: bool = False) -> str:
+    return f"@machine{'live' if live else ''}_{number}"
+
+
+def far_blocks(
+    name: str, upstream: Upstream, desired: Desired, context: RenderContext, *, streams: bool
 ) -> Iterator[Directive]:
+    """`streams`: whether a body is sent to it that cannot be sent twice."""
     if not can_cross(upstream, desired, context):
         return
+    servers = (_server(far_host(app)) for app in upstream.apps)
+    peers = (*servers, *(far_include(app, context) for app in upstream.apps))
+    yield _block(far_upstream(name), peers, context)
+    own = desired.machines[desired.machine]
+    if cookie := cookie_name(upstream):
+        bound = (
+            d("sticky", "route", Raw(f"${bound_variable(cookie)}")),
+            *(_server(far_host(app), "drain") for app in upstream.apps),
+            *(far_include(app, context) for app in upstream.apps),
+        )
+        yield _block(
+            machine_upstream(name), (*bound, d("server", _NO_PEER, "max_fails=0")), context
+        )
+        if streams:
+            here = d("server", f"{bracketed(own.address)}:{own.port}", "max_fails=0")
+            yield _block(streams_upstream(name), (*bound, here), context)
+    elif key := key_of(upstream.balance):
+        by_key = d("hash", Raw(f"${key_variable(key)}"), "consistent")
+        # Each request that belongs to this machine is a failure of it there.
+        is_here = not is_away(upstream, desired, context)
+        limits = "max_fails=0" if is_here else f"fail_timeout={FAIL_TIMEOUT}"
+        placed = (d("server", machines_host(app), *_RESOLVED, limits) for app in upstream.apps)
+        yield _block(machine_upstream(name), (by_key, *placed), context)
+        if streams:
+            taking = (_server(streams_host(app)) for app in upstream.apps)
+            yield _block(streams_upstream(name), (by_key, *taking), context)
+
+
+def _block(name: str, peers: Iterable[Directive], context: RenderContext) -> Directive:
     lines = (
-        d("zone", far_upstream(name), size(_ZONE_SIZE)),
-        *(_far_server(app) for app in upstream.apps),
-        *(far_include(app, context) for app in upstream.apps),
+        d("zone", name, size(_ZONE_SIZE)),
+        *peers,
         d("resolver", context.resolver),
         d("resolver_timeout", "1s"),
         d("keepalive", _IDLE_CONNECTIONS),
         d("keepalive_timeout", milliseconds(SENDER_KEEPALIVE)),
     )
-    yield d("upstream", far_upstream(name), block=lines)
+    return d("upstream", name, block=lines)
 
 
-def _far_server(app: str) -> Directive:
-    return d("server", far_host(app), "service=http", "resolve", f"fail_timeout={FAIL_TIMEOUT}")
+def _server(host: str, *words: str) -> Directive:
+    return d("server", host, *_RESOLVED, f"fail_timeout={FAIL_TIMEOUT}", *words)
+
+
+def streamed_upstreams(desired: Desired) -> frozenset[str]:
+    """Those that get bodies which cannot be sent twice; looked for in a cluster alone."""
+    if not desired.machine:
+        return frozenset()
+    every = chain.from_iterable(scopes(Scope(name, site)) for name, site in desired.sites.items())
+    targets = (scope.target for scope in every if has_stream(scope))
+    return frozenset(name for each in targets if (name := each.app or each.upstream))
 
 
 def far_name(number: int, *, live: bool = False) -> str:
@@ -100,7 +220,9 @@ def far_name(number: int, *, live: bool = False) -> str:
     return f"@far{'live' if live else ''}_{number}"
 
 
-def far_settings(scope: Scope, own: Settings, name: str, number: int, way: str) -> Settings:
+def far_settings(
+    scope: Scope, own: Settings, name: str, upstream: Upstream, number: int, way: str
+) -> Settings:
     """For HTTP: with the headers of the crossing. `way` is the variable with the location to which
     come back those that were not sent, without its number.
     """
@@ -112,9 +234,15 @@ def far_settings(scope: Scope, own: Settings, name: str, number: int, way: str) 
             d("proxy_set_header", APP, label_of(name)),
             d("proxy_set_header", WAY, Raw(f'"@${{{way}}}_{number}"')),
             d("proxy_set_header", REPEATED, Raw(f"${FAR}" if may_repeat(scope) else "1")),
+            d("proxy_set_header", KEY, _key_header(upstream)),
             d("proxy_set_header", KIND, Raw('""')),
         ),
     }
+
+
+def _key_header(upstream: Upstream) -> Raw:
+    key = key_of(upstream.balance)
+    return Raw(f"${crossing_key_variable(key)}" if key else '""')
 
 
 def stream_settings(own: Settings) -> Settings:
@@ -124,10 +252,17 @@ def stream_settings(own: Settings) -> Settings:
 
 
 def far_passing(
-    scope: Scope, name: str, _: Upstream, context: RenderContext, prefix: str
+    scope: Scope, name: str, upstream: Upstream, context: RenderContext, prefix: str
 ) -> Iterator[Directive]:
     """As `passing`, to another machine."""
-    machine, far = context.machine, far_upstream(name)
+    return passing_to(far_upstream(name), scope, name, upstream, context, prefix)
+
+
+def passing_to(
+    far: str, scope: Scope, name: str, upstream: Upstream, context: RenderContext, prefix: str
+) -> Iterator[Directive]:
+    """`far` is an upstream block of other machines, and perhaps of this one."""
+    machine = context.machine
     if machine is None:
         return
     if scope.value(lambda handling: handling.grpc):
@@ -135,6 +270,7 @@ def far_passing(
         yield d("grpc_set_header", APP, label_of(name))
         yield d("grpc_set_header", WAY, Raw('""'))
         yield d("grpc_set_header", REPEATED, Raw('""'))
+        yield d("grpc_set_header", KEY, _key_header(upstream))
         yield d("grpc_set_header", KIND, "grpc")
         yield from tls_to_machines(machine, "grpc")
         yield d("grpc_pass", f"grpcs://{far}")
@@ -147,7 +283,7 @@ def far_question(name: str, context: RenderContext) -> Iterator[Directive]:
     """For a request of nginx's own, which needs no way back."""
     if context.machine:
         yield d("proxy_set_header", APP, label_of(name))
-        for header in (WAY, REPEATED, KIND):
+        for header in (WAY, REPEATED, KEY, KIND):
             yield d("proxy_set_header", header, Raw('""'))
         yield from tls_to_machines(context.machine, "proxy")
 

@@ -142,11 +142,16 @@ def _events_pattern() -> str:
 
 
 def first_try_lines(
-    scope: Scope, next_try: str, stream_name: str, live_name: str
+    scope: Scope,
+    next_try: str,
+    stream_name: str,
+    live_name: str,
+    choice: tuple[Directive, ...] = (),
 ) -> Iterator[Directive]:
     """First in a location that passes requests on: where go those that failed, those that nginx
     itself may try again, and those that stay open. A location that has one error_page has none
-    of its server's. Where errors of the app get pages, it passes nothing on itself.
+    of its server's. Where errors of the app get pages, it passes nothing on itself. `choice` is of
+    those for which a machine is chosen first.
     """
     grpc = _is_grpc(scope)
     if app_errors(scope):
@@ -164,6 +169,7 @@ def first_try_lines(
     if has_stream(scope):
         yield d("if", Raw(f"(${STREAMS})"), block=(d("return", _STREAM_CODE),))
     if not grpc:
+        yield from choice
         yield d("if", Raw(f"(${LIVE})"), block=(d("return", _LIVE_CODE),))
 
 
@@ -195,11 +201,13 @@ def retry_location(  # noqa: PLR0913 - a location in all that it has
     *,
     intercepts: bool = False,
     sent: str = SENT,
+    is_kept: bool = False,
 ) -> Iterator[Directive]:
     """Where requests come again, and those that stay open come from the first time on. `passing`
     passes them to `upstream_or_retry`. A named location has nothing of the location it is entered
     from, only of the server: `settings` are repeated in it. If it `intercepts`, it has pages for
-    errors of the app. `sent` is the variable of its way.
+    errors of the app. `sent` is the variable of its way. Without an `end` none is over yet.
+    `is_kept`: the body can be sent again, although the place says that it is not kept.
     """
     of_app = tuple(app_error_pages(scope, without=CODES)) if intercepts else ()
     lines = (
@@ -207,18 +215,20 @@ def retry_location(  # noqa: PLR0913 - a location in all that it has
         d("error_page", *CODES, "=", next_try),
         *(of_app or (*sign_in_page(scope), *error_pages(scope.site, without=CODES))),
         d("recursive_error_pages", "on"),
-        *ends(scope, end, variable=sent),
+        *(ends(scope, end, variable=sent, is_kept=is_kept) if end else ()),
         *passing,
     )
     yield d("location", retry_name, block=lines)
 
 
-def ends(scope: Scope, end: str, *, also: str = "", variable: str = SENT) -> Iterator[Directive]:
+def ends(
+    scope: Scope, end: str, *, also: str = "", variable: str = SENT, is_kept: bool = False
+) -> Iterator[Directive]:
     """Which requests are over, and go to `end`; those with `also` in the variable are not."""
     retries = scope.value(lambda handling: handling.retries)
     going_on = "123"[: DEFAULT_RETRIES if retries is None else retries] + also
     conditions = [f'(${variable} ~ "{f"[^{going_on}]" if going_on else "."}")']
-    conditions += [f"(${ONCE})"] if has_stream(scope) else []
+    conditions += [f"(${ONCE})"] if has_stream(scope) and not is_kept else []
     for condition in conditions:
         over = (d("error_page", *CODES, "=", end), d("return", "502"))
         yield d("if", Raw(condition), block=over)
@@ -230,8 +240,13 @@ def may_repeat(scope: Scope) -> bool:
 
 
 def stream_location(
-    scope: Scope, stream_name: str, settings: Iterable[Directive], passing: Iterable[Directive]
+    scope: Scope,
+    stream_name: str,
+    settings: Iterable[Directive],
+    passing: Iterable[Directive],
+    tries: int = 3,
 ) -> Iterator[Directive]:
+    """`tries` of one request; 0: as many as there are peers."""
     if has_stream(scope):
         protocol = "grpc" if _is_grpc(scope) else "proxy"
         # A 401 of the program that decides about the request is not told from one of the app.
@@ -240,7 +255,7 @@ def stream_location(
             *settings,
             *(app_error_pages(scope, also=CODES) if intercepts else own_pages(scope)),
             d(f"{protocol}_next_upstream", "error", "timeout"),
-            d(f"{protocol}_next_upstream_tries", "3"),
+            d(f"{protocol}_next_upstream_tries", str(tries)),
             d(f"{protocol}_next_upstream_timeout", "10s"),
             *passing,
         )

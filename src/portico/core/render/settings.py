@@ -111,13 +111,13 @@ def _proxy_settings(scope: Scope) -> Settings:
         "read": (read,),
         "send": (send,),
         "buffering": (_switch("proxy_buffering", value=scope.value(_buffering)),),
-        "request buffering": _request_buffer(scope),
+        "request buffering": request_buffer(scope),
         "request headers": request_headers(scope),
         "replaced headers": replaced_headers(scope),
     }
 
 
-def _request_buffer(scope: Scope) -> tuple[Directive, ...]:
+def request_buffer(scope: Scope) -> tuple[Directive, ...]:
     """For an answer nginx looks where a piece is smaller than what it holds of the body."""
     if scope.value(_request_buffering) is not False:
         return (d("proxy_request_buffering", "on"),)

@@ -10,6 +10,7 @@ from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.names import app_host, is_ip, label_of
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Server, Upstream
+from portico.core.render.affinity import NETWORK, key_variable
 from portico.core.render.bootstrap_peers import bootstrap_includes
 from portico.core.render.directive import (
     Directive,
@@ -20,11 +21,15 @@ from portico.core.render.directive import (
     size,
     whole_seconds,
 )
-from portico.core.render.machines import far_block
+from portico.core.render.machines import (
+    crossing_cookie,
+    crossing_key,
+    far_blocks,
+    streamed_upstreams,
+)
+from portico.core.render.relay import is_relayed, relay_peer, relayed_upstream
 from portico.core.render.retries import retry_upstream
 
-NETWORK = "portico_network"
-"""The variable that holds what ip_hash looks at of a client's address."""
 PEERS_IN_SMALLEST_ZONE, BYTES_A_PEER = 64, 4096
 KEEPALIVE_BY_DEFAULT = (1, 29, 7)
 _RETRY_BALANCING = {"balance": Balance(), "sticky": False, "keepalive": 0}
@@ -34,7 +39,7 @@ _RETRY_FAILURE_LIMITS = {"max_fails": 0, "fail_timeout": 10.0}
 
 
 def upstream_blocks(desired: Desired, context: RenderContext) -> Iterator[Directive]:
-    desired_for_retries = _without_failure_limits(desired)
+    desired_for_retries, streamed = _without_failure_limits(desired), streamed_upstreams(desired)
     for name, upstream in desired.upstreams.items():
         label = label_of(name)
         yield d("upstream", label, block=_block(label, name, upstream, desired, context))
@@ -44,7 +49,20 @@ def upstream_blocks(desired: Desired, context: RenderContext) -> Iterator[Direct
             retry_name,
             block=_block(retry_name, name, by_turns, desired_for_retries, context),
         )
-        yield from far_block(name, upstream, desired, context)
+        if name in streamed and is_relayed(upstream, desired, context):
+            yield _relayed_block(name, upstream, desired, context)
+        yield from far_blocks(name, upstream, desired, context, streams=name in streamed)
+
+
+def _relayed_block(
+    name: str, upstream: Upstream, desired: Desired, context: RenderContext
+) -> Directive:
+    """The same instances, and other machines behind them; `random` has no backups."""
+    balance = upstream.balance if upstream.balance.has_backup else Balance()
+    first = upstream.model_copy(update={"balance": balance})
+    label = relayed_upstream(name)
+    lines = (*_block(label, name, first, desired, context), relay_peer(name, context))
+    return d("upstream", label, block=lines)
 
 
 def _without_failure_limits(desired: Desired) -> Desired:
@@ -75,8 +93,12 @@ def _block(
 ) -> Iterator[Directive]:
     yield zone_line(label, upstream, desired)
     # The order is not free: sticky written before the method silently does nothing.
-    yield from _method(upstream)
-    yield from _sticky(upstream)
+    if key := crossing_key(upstream, desired, context):
+        yield d("hash", Raw(f"${key_variable(key)}"), "consistent")
+    else:
+        yield from _method(upstream)
+    names_machine = crossing_cookie(upstream, desired, context)
+    yield from _sticky(upstream, desired.machine if names_machine else "")
     yield from peer_lines(name, upstream, desired, context)
     is_waited_for = any(desired.apps[app].wait for app in upstream.apps)
     yield from _keepalive(upstream, context, seconds=1 if is_waited_for else 4)
@@ -142,11 +164,14 @@ def method_line(balance: Balance, *, of_apps: bool) -> Iterator[Directive]:
             yield d(method, *words)
 
 
-def _sticky(upstream: Upstream) -> Iterator[Directive]:
+def _sticky(upstream: Upstream, machine: str) -> Iterator[Directive]:
+    """The name of the machine is a part of the cookie's name for nginx, which writes `=` and the
+    instance after it, and knows no instance in the cookie of another machine.
+    """
     if not upstream.sticky:
         return
     cookie = upstream.sticky if isinstance(upstream.sticky, Sticky) else Sticky()
-    words = [cookie.cookie]
+    words = [f"{cookie.cookie}={machine}" if machine else cookie.cookie]
     words += [f"expires={whole_seconds(cookie.expires)}"] if cookie.expires is not None else []
     words += [f"domain={cookie.domain}"] if cookie.domain else []
     words += ["httponly"] if cookie.httponly else []

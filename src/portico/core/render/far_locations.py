@@ -1,0 +1,157 @@
+"""The locations of a place from which requests cross to other machines (`machines`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from portico.core.model.desired import Desired
+from portico.core.model.place import RenderContext
+from portico.core.model.upstream import Upstream
+from portico.core.render.access_log import error_log_path
+from portico.core.render.cache import cache_lines
+from portico.core.render.directive import Directive, d
+from portico.core.render.machines import (
+    AWAY_WAY,
+    FAR,
+    FAR_WAY,
+    QUIET_LOG,
+    can_cross,
+    far_name,
+    far_settings,
+    far_upstream,
+    is_away,
+    is_placed_by_key,
+    machine_name,
+    machine_upstream,
+    passing_to,
+    stream_settings,
+    streams_upstream,
+)
+from portico.core.render.mirror import mirror_lines
+from portico.core.render.pages import app_errors
+from portico.core.render.passing import stripped
+from portico.core.render.retries import retry_location, stream_location
+from portico.core.render.route_locations import Location
+from portico.core.render.scope import Scope
+from portico.core.render.settings import (
+    Settings,
+    difference,
+    live_settings,
+    opened,
+    request_buffer,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A location whose requests are passed on, with all that it stands in."""
+
+    location: Location
+    name: str
+    """The app or upstream."""
+    desired: Desired
+    context: RenderContext
+    number: int
+    own: Settings
+    above: Settings
+    is_kept: bool = False
+    """As in `retry_location`."""
+
+    @property
+    def scope(self) -> Scope:
+        return self.location.scope
+
+    @property
+    def upstream(self) -> Upstream:
+        return self.desired.upstreams[self.name]
+
+    @property
+    def is_grpc(self) -> bool:
+        return bool(self.scope.value(lambda handling: handling.grpc))
+
+    def crossing(self, way: str) -> Settings:
+        """`own` is that already where the app is on other machines alone."""
+        if is_away(self.upstream, self.desired, self.context):
+            return self.own
+        return far_settings(self.scope, self.own, self.name, self.upstream, self.number, way)
+
+    def passed(self, upstream: str) -> tuple[Directive, ...]:
+        parts = self.name, self.upstream, self.context, self.location.stripped
+        return tuple(passing_to(upstream, self.scope, *parts))
+
+    def first(self, upstream: str) -> tuple[Directive, ...]:
+        """Where a request comes from its location itself."""
+        path = stripped(self.location.stripped) if self.location.stripped else ()
+        return (*mirror_lines(self.scope, self.number), *path, *self.passed(upstream))
+
+    @property
+    def cached(self) -> tuple[Directive, ...]:
+        return tuple(cache_lines(self.scope, self.context.user(self.desired.edge.user)))
+
+
+def crossing_locations(place: Place, end: str, *, chooses: bool) -> Iterator[Directive]:
+    """`chooses`: whether a machine is chosen before an instance."""
+    upstream, desired, context = place.upstream, place.desired, place.context
+    if can_cross(upstream, desired, context) and not is_away(upstream, desired, context):
+        yield from _far_locations(place, end)
+    if chooses:
+        yield from _machine_locations(place)
+
+
+def _far_locations(place: Place, end: str) -> Iterator[Directive]:
+    """Where requests cross for which no own instance is left."""
+    scope, above, crossing = place.scope, place.above, place.crossing(FAR_WAY)
+    passed = place.passed(far_upstream(place.name))
+    again, live = far_name(place.number), far_name(place.number, live=True)
+    is_intercepting = bool(app_errors(scope))
+    entered = opened(crossing, above) if is_intercepting else crossing
+    lines = (*difference(entered, above), *place.cached)
+    kept = place.is_kept
+    yield from retry_location(
+        scope,
+        again,
+        again,
+        lines,
+        passed,
+        end,
+        intercepts=is_intercepting,
+        sent=FAR,
+        is_kept=kept,
+    )
+    open_long = difference({**crossing, **live_settings(scope)}, above)
+    yield from retry_location(scope, live, live, open_long, passed, end, sent=FAR, is_kept=kept)
+
+
+def _machine_locations(place: Place) -> Iterator[Directive]:
+    """Where requests cross for which a machine was chosen. What it does not take goes the way of
+    all others.
+    """
+    scope, above, number = place.scope, place.above, place.number
+    crossing = place.crossing(AWAY_WAY)
+    passed = place.first(machine_upstream(place.name))
+    quiet = d("error_log", error_log_path(place.context.home), QUIET_LOG)
+    lines = (*difference(crossing, above), *place.cached, quiet)
+    open_long = (*difference({**crossing, **live_settings(scope)}, above), quiet)
+    yield from retry_location(
+        scope, machine_name(number), f"@again_{number}", lines, passed, "",
+        intercepts=bool(app_errors(scope)),
+    )  # fmt: skip
+    live = machine_name(number, live=True)
+    yield from retry_location(scope, live, f"@live_{number}", open_long, passed, "")
+
+
+def machine_streams(place: Place) -> Iterator[Directive]:
+    """The same for bodies that cannot be sent twice: this machine is among those that take them,
+    by its own server for crossings.
+    """
+    settings = {} if place.is_grpc else _stream_settings(place)
+    kind = "stream" if is_placed_by_key(place.upstream) else "bound"
+    passed = place.first(streams_upstream(place.name))
+    lines = tuple(difference({**place.own, **settings}, place.above))
+    yield from stream_location(place.scope, f"@{kind}_{place.number}", lines, passed)
+
+
+def _stream_settings(place: Place) -> Settings:
+    crossing = stream_settings(place.crossing(AWAY_WAY))
+    return {**crossing, "request buffering": request_buffer(place.scope)}
