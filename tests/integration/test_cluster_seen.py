@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from portico import __version__
 from portico.core.model.neighbour import neighbours_socket
 from tests import newer
 from tests.cluster import SITE, Machines, needs_root
-from tests.stack import PROGRAMS, UnixConnection, eventually
+from tests.stack import BIN, PROGRAMS, UnixConnection, eventually
 
 pytestmark = needs_root
 APPS = f"""
@@ -148,12 +149,33 @@ def test_a_machine_of_another_version_is_shown_and_serves(machines, tmp_path):
     assert f"m2 has version {newer.LATER} of Portico" in found.stdout
 
 
-def test_a_machine_that_is_lost_is_a_row_and_fails_no_command(machines):
+def test_a_machine_that_is_lost_is_a_row_and_fails_no_command(machines, tmp_path):
     machines.up(APPS.replace("instances = 1", "instances = 2"), "m3")
     found = machines["m1"].portico("cluster", "check", "--json")
     files = [each for each in json.loads(found.stdout)["findings"] if "file" in each["what"]]
     assert [each["machine"] for each in files] == ["m3"]
 
+    one, followed, said = machines["m1"], tmp_path / "followed", tmp_path / "said"
+    command = [*one.network.words, BIN / "portico", "events", "-f", "--json"]
+    with followed.open("w") as out, said.open("w") as err:
+        following = subprocess.Popen(
+            command, env=one.environ, cwd=one.folder, stdout=out, stderr=err
+        )
+    try:
+        _lose_one_that_is_followed(machines, followed, said)
+    finally:
+        following.terminate()
+        following.wait(60)
+
+
+def _lose_one_that_is_followed(machines: Machines, followed: Path, said: Path) -> None:
+    def is_followed(machine: str, kind: str) -> bool:
+        events = map(json.loads, followed.read_text().splitlines())
+        return any((each["machine"], each["kind"]) == (machine, kind) for each in events)
+
+    eventually(followed.read_text)  # from here on nothing is missed
+    machines["m3"].done("reload", "web")
+    eventually(lambda: is_followed("m3", "reload"))
     machines.cut("m3")
     rows = shown(machines, "status")  # at once: it is asked, and does not answer within a second
     assert [row for row in rows if row[:2] == ["m2", "web"]]
@@ -166,3 +188,11 @@ def test_a_machine_that_is_lost_is_a_row_and_fails_no_command(machines):
     assert found.returncode == 2
     assert "error: m3 gives no answer" in found.stdout
     assert "error: m1 does not reach m3" in found.stdout
+
+    eventually(lambda: "machine m3 gives no answer" in said.read_text())
+    machines["m3"].done("restart", "web")
+    machines.mend("m3")
+    eventually(lambda: is_followed("m3", "restart"))
+    lines = said.read_text().splitlines()
+    assert len(lines) == 2
+    assert lines[1] == "machine m3 answers"

@@ -82,7 +82,7 @@ def test_a_change_is_confirmed_and_shows_in_the_table(page, stack):
     assert len(stack.instances("web")) == 2
     page.get_by_role("button", name="One instance more").click()
     page.get_by_role("button", name="Yes").click()
-    page.wait_for_selector("#notice:has-text('to 3: done')")
+    page.wait_for_selector("#notice:has-text(': done')")
     page.wait_for_selector("tbody tr:nth-child(3) td.ready")
     assert len(stack.instances("web")) == 3
 

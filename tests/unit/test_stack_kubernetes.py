@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import subprocess
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
 
 from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
-from portico.stack.export.ingress import site_objects
 from portico.stack.export.kubernetes import app_objects, manifest
 from portico.stack.export.losses import losses
 from portico.stack.export.processes import FIRST_PORT, ports_of, processes
+from portico.stack.export.sites import site_objects
 
+SCHEMAS = Path(__file__).parents[1] / "kubernetes_schemas.js"
+MODELS = Path(__file__).parents[2] / ".venv/frameworks"
 PATH = {"PATH": "/usr/bin:/bin"}
 SHOP = """
 [apps.web]
@@ -59,7 +65,7 @@ default = true
 """
 
 
-def exported(text, folder="/srv/shop"):
+def exported(text, folder="/srv/shop", gateway=""):
     document = read_document(tomllib.loads(text), source="portico.toml")
     desired = desired_from(document, folder=folder, environ=PATH, cores=2, root=False)
     first = {p.app_name: p for p in processes(desired, ports_of(desired), PATH) if p.slot == 1}
@@ -68,7 +74,7 @@ def exported(text, folder="/srv/shop"):
         for name, app in desired.apps.items()
         for each in app_objects("shop", app, first[name], f"registry.example/{name}:1")
     ]
-    sites = site_objects("shop", document, desired)
+    sites = site_objects("shop", document, desired, gateway)
     found = list(yaml.safe_load_all(manifest([*objects, *sites.objects])))
     return {(o["kind"], o["metadata"]["name"]): o for o in found}, sites, document
 
@@ -76,6 +82,49 @@ def exported(text, folder="/srv/shop"):
 @pytest.fixture(scope="module")
 def shop():
     return exported(SHOP)
+
+
+GATEWAY = """
+[apps.web]
+command = "x"
+instances = 3
+[apps.beta]
+command = "x"
+[upstreams.both]
+apps = ["web", "beta"]
+[sites."shop.example.com"]
+app = "web"
+aliases = ["www.shop.example.com"]
+headers = { X-Frame-Options = "DENY", Server = "", X-Peer = "$upstream_addr" }
+[sites."shop.example.com".routes]
+"/api/" = { app = "web", strip_prefix = true, request_headers = { X-Part = "api" } }
+"= /old" = { redirect = "https://example.com/new" }
+"/moved" = { redirect = { to = "/base", keep_path = true, status = 301 } }
+"/shared" = "both"
+"/try" = [
+    { match = { header = { X-Beta = "1" }, method = ["GET", "POST"] }, app = "beta" },
+    { app = "web" },
+]
+"/cookie" = { match = { cookie = { beta = "1" } }, app = "beta" }
+"~ ^/x" = "web"
+"/a//b" = "web"
+[sites."in.localhost"]
+app = "web"
+https = false
+default = true
+[sites."*.localhost"]
+app = "web"
+[sites."many.example.com"]
+app = "web"
+redirect_http = false
+aliases = ["www.example.com", "a.example.com"]
+routes = { "/1" = "web", "/2" = "web", "/3" = "beta" }
+"""
+
+
+@pytest.fixture(scope="module")
+def gateway():
+    return exported(GATEWAY, gateway="envoy")
 
 
 def container(found, kind, name):
@@ -94,6 +143,108 @@ def test_the_schemas_of_kubernetes_allow_all_of_it(shop):
     del checked[0]["spec"]["selector"]
     with pytest.raises(validate.ValidationError):
         validate.validate(checked[0], validate.latest_version(), strict=True)
+
+
+@pytest.mark.parametrize("kind", ["shop", "gateway"])
+def test_the_schemas_of_gateway_api_and_cert_manager_allow_all_of_it(kind, request):
+    if not (MODELS / "node_modules/@kubernetes-models").is_dir():
+        pytest.skip("scripts/setup installs the schemas")
+    found, _, _ = request.getfixturevalue(kind)
+    theirs = [o for o in found.values() if o["apiVersion"].startswith(("cert-", "gateway."))]
+    assert {"Certificate", "Issuer"} <= {each["kind"] for each in theirs}
+    assert refusals(theirs) == []
+    wrong = copy.deepcopy([each for each in theirs if each["kind"] != "Issuer"])
+    for each in wrong:
+        del each["spec"][next(iter(each["spec"]))]
+        each["spec"]["unknown"] = 1
+    assert len(refusals(wrong)) == len(wrong)
+
+
+def refusals(objects):
+    command = ["node", SCHEMAS, MODELS]
+    text = json.dumps(objects)
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_a_gateway_has_a_listener_for_each_name_and_each_site_its_routes(gateway):
+    found, sites, _ = gateway
+    spec = found["Gateway", "shop"]["spec"]
+    assert spec["gatewayClassName"] == "envoy"
+    listeners = {each["name"]: each for each in spec["listeners"]}
+    assert listeners["http"] == {"name": "http", "port": 80, "protocol": "HTTP"}
+    wildcard = listeners["https-wildcard.localhost"]
+    assert wildcard["hostname"] == "*.localhost"
+    assert wildcard["tls"]["certificateRefs"] == [{"name": "wildcard.localhost-tls"}]
+    assert len(listeners) == 1 + 2 + 1 + 3
+
+    route = found["HTTPRoute", "shop.example.com"]["spec"]
+    assert route["hostnames"] == ["shop.example.com", "www.shop.example.com"]
+    assert [each["sectionName"] for each in route["parentRefs"]] == [
+        "https-shop.example.com",
+        "https-www.shop.example.com",
+    ]
+    plain = found["HTTPRoute", "shop.example.com-redirect"]["spec"]
+    assert [each["sectionName"] for each in plain["parentRefs"]] == ["http"]
+    assert plain["rules"][0]["filters"][0]["requestRedirect"]["scheme"] == "https"
+    assert "hostnames" not in found["HTTPRoute", "in.localhost"]["spec"]
+    many = found["HTTPRoute", "many.example.com"]["spec"]
+    assert many["parentRefs"][0]["sectionName"] == "http"
+    solver = found["Issuer", "letsencrypt"]["spec"]["acme"]["solvers"][0]["http01"]
+    assert solver["gatewayHTTPRoute"]["parentRefs"][0]["name"] == "shop"
+    assert sites.lost == [
+        'shop.example.com: the route "/cookie" has no equal in an HTTPRoute, and is left out',
+        'shop.example.com: the route "~ ^/x" has no equal in an HTTPRoute, and is left out',
+        'shop.example.com: the route "/a//b" has no equal in an HTTPRoute, and is left out',
+        "shop.example.com: headers with variables have no equal: X-Peer",
+        "shop.example.com: redirects with 308 answer 301 or 302, after which a POST is a GET",
+        "shop.example.com: redirects keep the query of the request",
+        "*.localhost: the local authority's certificate is not exported",
+    ]
+
+
+def test_rules_of_a_gateway_rewrite_redirect_match_and_share(gateway):
+    rules = gateway[0]["HTTPRoute", "shop.example.com"]["spec"]["rules"]
+    by_path = {rule["matches"][0]["path"]["value"]: rule for rule in rules}
+    headers = {"set": [{"name": "X-Frame-Options", "value": "DENY"}], "remove": ["Server"]}
+    assert by_path["/api/"]["filters"] == [
+        {
+            "type": "URLRewrite",
+            "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}},
+        },
+        {
+            "type": "RequestHeaderModifier",
+            "requestHeaderModifier": {"set": [{"name": "X-Part", "value": "api"}]},
+        },
+        {"type": "ResponseHeaderModifier", "responseHeaderModifier": headers},
+    ]
+    assert by_path["/old"]["filters"][0]["requestRedirect"] == {
+        "scheme": "https",
+        "hostname": "example.com",
+        "path": {"type": "ReplaceFullPath", "replaceFullPath": "/new"},
+        "statusCode": 301,
+    }
+    moved = by_path["/moved"]["filters"][0]["requestRedirect"]
+    assert moved["path"]["replacePrefixMatch"] == "/base/moved"
+    shared = by_path["/shared"]["backendRefs"]
+    assert [(each["name"], each["weight"]) for each in shared] == [("web", 3), ("beta", 1)]
+    tries = [rule for rule in rules if rule["matches"][0]["path"]["value"] == "/try"]
+    methods = [(t["matches"][0].get("method"), t["backendRefs"][0]["name"]) for t in tries]
+    assert methods == [("GET", "beta"), ("POST", "beta"), ("HEAD", "beta"), (None, "web")]
+    assert tries[0]["matches"][0]["headers"] == [{"name": "X-Beta", "value": "1"}]
+    assert by_path["/"]["backendRefs"] == [{"name": "web", "port": 80}]
+
+
+def test_what_one_route_of_a_gateway_has_no_room_for_is_several():
+    names = ", ".join(f'"n{number}.example.com"' for number in range(20))
+    paths = "\n".join(f'"/{number}" = "web"' for number in range(20))
+    text = (
+        f"[apps.web]\ncommand = 'x'\n[sites.'a.example.com']\napp = 'web'\naliases = [{names}]\n"
+    )
+    found, _, _ = exported(f"{text}[sites.'a.example.com'.routes]\n{paths}\n", gateway="envoy")
+    routes = [o["spec"] for (kind, _), o in found.items() if kind == "HTTPRoute"]
+    assert len(routes) == 2 * 2 + 2
+    assert all(len(each["rules"]) <= 16 >= len(each["hostnames"]) for each in routes)
 
 
 def test_an_app_that_listens_is_a_deployment_that_starts_first_and_a_service(shop):
@@ -200,5 +351,5 @@ def test_what_a_cluster_cannot_do_is_said_of_the_apps_that_use_it():
     assert [each for each in said if each.startswith("web: ")] == [
         "web: stop_signal is set in the image (STOPSIGNAL)",
         "web: max_age has no effect",
-        "web: balance and what else is set for balancing must be set in the Ingress controller",
+        "web: balance and what else is set for balancing must be set in the cluster's controller",
     ]

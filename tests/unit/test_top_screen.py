@@ -13,12 +13,12 @@ from portico.cli.commands.top import screen_of_top
 from portico.cli.top.rows import HEADS
 from portico.cli.top.screen import Top
 from portico.client.client import _read
-from portico.core.model import verbs
+from portico.core.model import machine_verbs, verbs
 from portico.core.model.views import ChangeView
 from portico.errors import Failed, Unreachable
-from tests.unit.top_views import app, status
+from tests.unit.top_views import app, other_machine, status
 
-DEADLINE = 20
+DEADLINE = 120
 
 
 class Daemon:
@@ -32,8 +32,8 @@ class Daemon:
             if self.fails:
                 raise Unreachable("porticod does not answer")
             return _read(self.status.model_dump_json().encode())
-        if verb is verbs.LOGS:
-            return []
+        if verb is machine_verbs.MACHINES:
+            return [_read(other_machine(self.status.apps).model_dump_json().encode())]
         self.asked.append((verb.name, arguments))
         return self._change("doing")
 
@@ -111,8 +111,8 @@ def test_keys_sort_and_filter():
         ("r", ("reload", {"app": "shop/web"})),
         ("R", ("restart", {"app": "shop/web"})),
         ("x", ("stop", {"app": "shop/web"})),
-        ("plus", ("scale", {"app": "shop/web", "instances": 3})),
-        ("minus", ("scale", {"app": "shop/web", "instances": 1})),
+        ("plus", ("scale", {"app": "shop/web", "instances": "+1"})),
+        ("minus", ("scale", {"app": "shop/web", "instances": "-1"})),
     ],
 )
 def test_a_change_is_confirmed_and_followed(key, asked):
@@ -131,13 +131,26 @@ def test_a_change_is_confirmed_and_followed(key, asked):
     run(daemon, story)
 
 
-def test_the_last_instance_is_not_scaled_away():
-    daemon = Daemon(app("web", (1,)))
+@pytest.mark.parametrize(
+    ("shared", "said", "asked"),
+    [
+        (False, "web.1 runs on m2; change it there", []),
+        (
+            True,
+            "reload shop/web on all machines?  y: yes  n: no",
+            [("reload", {"app": "shop/web"})],
+        ),
+    ],
+)
+def test_a_row_of_another_machine_is_changed_where_all_machines_are(shared, said, asked):
+    daemon = Daemon(app("web", (1,)), machine="m1", shared=shared)
 
     async def story(top, pilot):
-        await pilot.press("minus", "y")
-        await until(pilot, lambda: daemon.asked)
-        assert daemon.asked == [("scale", {"app": "shop/web", "instances": 1})]
+        await until(pilot, lambda: len(shown(top)) == 2)
+        await pilot.press("down", "r")
+        assert text(top, "#message") == said
+        await pilot.press("y")
+        await until(pilot, lambda: daemon.asked == asked)
 
     run(daemon, story)
 

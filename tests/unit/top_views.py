@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from portico.core.model.machine_views import MachineStatusView, MachineView
 from portico.core.model.views import (
     AppView,
     DaemonView,
     InstanceView,
+    NeighbourView,
     NginxView,
     ProjectView,
     StatusView,
@@ -13,8 +15,12 @@ from portico.core.model.views import (
 )
 
 
-def status(apps, projects=("shop",), troubles=()):
+def status(apps, projects=("shop",), troubles=(), machine="", *, shared=False):
+    """In a cluster `m2` is the other machine."""
     return StatusView(
+        machine=machine,
+        shared=shared,
+        neighbours=(neighbour(),) if machine else (),
         projects=tuple(
             ProjectView(name=name, source=f"/srv/{name}", folder="/srv", revision=1)
             for name in projects
@@ -29,6 +35,18 @@ def status(apps, projects=("shop",), troubles=()):
         revision=1,
         troubles=tuple(troubles),
     )
+
+
+def neighbour():
+    return NeighbourView(
+        name="m2", address="10.0.0.2", reached=True, used=True, drained=False, reason=""
+    )
+
+
+def other_machine(apps):
+    """As `m1` shows it, with the same apps."""
+    said = {"machine": "m2", "apps": [each.model_dump() for each in apps]}
+    return MachineView(**dict(neighbour()), status=MachineStatusView.model_validate(said))
 
 
 def app(name, slots, project="shop"):

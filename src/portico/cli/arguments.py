@@ -7,12 +7,15 @@ Click and typer would cost three times what argparse does in start time, which i
 from __future__ import annotations
 
 import argparse
-from typing import Any, Final, NoReturn
+from collections.abc import Container, Mapping
+from typing import Any, Final, NamedTuple, NoReturn
 
 from portico.core.model.labels import app_or_instance
 from portico.core.model.moments import parse_moment
 from portico.errors import Refused
 
+HELP_WIDTH: Final = 100
+MAX_HEAD_WIDTH: Final = 24
 _PM2_OPTIONS: Final = {
     "--env": "`portico up FILE --env NAME` applies a PM2 file with it",
     "--only": "`portico up FILE --only APP` applies a part of a PM2 file",
@@ -20,6 +23,16 @@ _PM2_OPTIONS: Final = {
     "`portico reload APP` uses its variables",
 }
 """What options of PM2 are here, where a command does not have them."""
+
+
+class Form(NamedTuple):
+    """What a first word of a command does."""
+
+    usage: str
+    """What follows the word."""
+    summary: str
+    allowed: str
+    """The arguments that it accepts, as attributes of what is parsed, in order."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,6 +43,8 @@ class Parser(argparse.ArgumentParser):
         """Whether what follows `--` is `words`, which belong to a program."""
         self.is_mixed = False
         """Whether several words without an option may have options between them."""
+        self.forms: Mapping[str, Form] = {}
+        """By first word, where that decides what else the command takes."""
         prog = f"portico {name}".strip()
         super().__init__(prog=prog, description=summary, add_help=False, allow_abbrev=False)
 
@@ -46,10 +61,61 @@ class Parser(argparse.ArgumentParser):
             args.words = line[end + 1 :]
         return args
 
+    def help_for(self, line: list[str]) -> str:
+        """With its options, or where it has forms with those of the one that is named."""
+        word = next((each for each in line if each in self.forms), None)
+        if not self.forms:
+            return self.format_help()
+        return self._form_help(word, self.forms[word]) if word else self._forms_help()
+
+    def _forms_help(self) -> str:
+        width = max(map(len, self.forms))
+        lines = (f"  {word:<{width}}  {form.summary}" for word, form in self.forms.items())
+        usage, hint = (
+            f"usage: {self.prog} [WHAT …]",
+            f"`{self.prog} WHAT --help` shows its options.",
+        )
+        return "\n".join((usage, "", str(self.description), "", *lines, "", hint))
+
+    def _form_help(self, word: str, form: Form) -> str:
+        from textwrap import wrap  # noqa: PLC0415 - only a help pays for it
+
+        every = {each.dest: each for each in self.declared}
+        shown = [every[name] for name in (*form.allowed.split(), "json")]
+        usage = f"usage: {self.prog} {word} {form.usage}".rstrip()
+        heads = [_head(each) for each in shown]
+        width = min(max(map(len, heads)), MAX_HEAD_WIDTH)
+        lines = [usage, "", form.summary, ""]
+        for head, each in zip(heads, shown, strict=True):
+            text = part_of_help(str(each.help), word, self.forms)
+            first, *more = wrap(text, HELP_WIDTH - width - 4)
+            is_long, indent = len(head) > width, " " * (width + 4)
+            lines += [f"  {head}", indent + first] if is_long else [f"  {head:<{width}}  {first}"]
+            lines += (indent + line for line in more)
+        return "\n".join(lines)
+
     def error(self, message: str) -> NoReturn:
         words = message.split() if message.startswith("unrecognized") else ()
         hint = next((_PM2_OPTIONS[each] for each in words if each in _PM2_OPTIONS), "")
         raise Refused(f"{self.prog}: {message}; {hint or f'see {self.prog} --help'}")
+
+
+def _head(action: argparse.Action) -> str:
+    value = f" {action.metavar}" if action.nargs != 0 else ""
+    return f"{', '.join(action.option_strings)}{value}".strip()
+
+
+def part_of_help(text: str, word: str, words: Container[str]) -> str:
+    """Of `init: name of this machine; join: the address; default: none` what is of the word."""
+    parts, is_its = list[str](), True
+    for part in text.split("; "):
+        head, _, rest = part.partition(": ")
+        named = head.split(", ")
+        has_words = bool(rest) and all(each in words for each in named)
+        is_its = word in named if has_words else is_its
+        if is_its:
+            parts.append(rest if has_words else part)
+    return "; ".join(parts)
 
 
 def without_absent_option(parser: Parser) -> None:

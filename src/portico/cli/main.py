@@ -89,7 +89,7 @@ def _command(
     command, given = find(word)
     parser = parser_of(command)
     if {"-h", "--help"} & set(rest):
-        terminal.write(parser.format_help().rstrip())
+        terminal.write(parser.help_for(rest).rstrip())
         return 0
     args = parser.parse_line([*given, *rest])
     named = args.home or home

@@ -152,7 +152,7 @@ def shared_of(
         if address := store_address(home):
             store = EtcdStore(address, engine.clock)
             shared = Shared(engine, in_force, own.cluster, own.name, store, thumbprint)
-            neighbourhood.absent = shared.absent
+            neighbourhood.absent, neighbourhood.has_store = shared.absent, True
             return shared
     return None
 

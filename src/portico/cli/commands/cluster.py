@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from portico.cli.arguments import Parser, json_option, refuse_others, whole_number
+from portico.cli.arguments import Form, Parser, json_option, refuse_others, whole_number
 from portico.cli.session import Session
 from portico.errors import Refused
 
@@ -40,7 +40,7 @@ def options(parser: Parser) -> None:
         nargs="*",
         help="etcd: the other members; join: name of this machine, default: its host name",
     )
-    parser.is_mixed = True
+    parser.is_mixed, parser.forms = True, _FORMS
     parser.add_argument(
         "--etcd",
         metavar="URL[,URL]",
@@ -123,13 +123,13 @@ def options(parser: Parser) -> None:
 
 
 def run(session: Session, args: Namespace) -> int | None:
-    action, allowed, needs = _ACTIONS[args.what]
+    allowed = _FORMS[args.what].allowed
     if args.more and "more" not in allowed.split():
         raise Refused(f"`portico cluster {args.what}` accepts one NAME; nothing was changed")
     refuse_others("cluster", args, allowed)
-    if needs and not args.name:
-        raise Refused(f"`portico cluster {args.what}` needs {needs}; nothing was changed")
-    return action(session, args)
+    if (needed := _NEEDED_NAMES.get(args.what)) and not args.name:
+        raise Refused(f"`portico cluster {args.what}` needs {needed}; nothing was changed")
+    return _ACTIONS[args.what](session, args)
 
 
 def _init(session: Session, args: Namespace) -> None:
@@ -274,29 +274,67 @@ def _leave(session: Session, args: Namespace) -> None:
     leave(session, force=args.force)
 
 
-_ACTIONS: Final[Mapping[str, tuple[Action, str, str]]] = {
-    "show": (_show, "", ""),
-    "init": (
-        _init,
-        "name etcd etcd_ca address port labels user password_file plain force",
-        "the NAME of this machine",
-    ),
-    "token": (_token, "name replace", ""),
-    "invite": (_invite, "name output replace", "the NAME of the machine that is to join"),
-    "join": (
-        _join,
-        "name more token address port labels",
-        "the ADDRESS of a machine with --token, or the FILE of an invitation",
-    ),
-    "remove": (_remove, "name force", "the NAME of a machine"),
-    "etcd": (_etcd, "name more output remove", "the members, such as m1=10.0.0.1"),
-    "check": (_check, "", ""),
-    "keepalived": (_keepalived, "name interface", "the ADDRESS that moves"),
-    "drain": (_drain, "name", ""),
-    "undrain": (_undrain, "name", ""),
-    "accept": (_accept, "yes", ""),
-    "restore": (_restore, "yes", ""),
-    "upgrade": (_upgrade, "", ""),
-    "leave": (_leave, "force", ""),
+_ACTIONS: Final[Mapping[str, Action]] = {
+    "show": _show,
+    "init": _init,
+    "token": _token,
+    "invite": _invite,
+    "join": _join,
+    "remove": _remove,
+    "etcd": _etcd,
+    "check": _check,
+    "keepalived": _keepalived,
+    "drain": _drain,
+    "undrain": _undrain,
+    "accept": _accept,
+    "restore": _restore,
+    "upgrade": _upgrade,
+    "leave": _leave,
 }
-"""What each word does, which arguments it takes, and which NAME it cannot do without."""
+_FORMS: Final[Mapping[str, Form]] = {
+    "show": Form("", "Show this machine, and with a store all machines.", ""),
+    "init": Form(
+        "NAME [--etcd URL[,URL] --address ADDRESS]",
+        "Create a cluster, with this machine as the first one.",
+        "name etcd etcd_ca address port labels user password_file plain force",
+    ),
+    "token": Form(
+        "[--replace NAME]",
+        "With a store: create a token, with which a machine joins.",
+        "name replace",
+    ),
+    "invite": Form(
+        "NAME", "Without a store: write the invitation of a machine.", "name output replace"
+    ),
+    "join": Form(
+        "ADDRESS:PORT [NAME] --token TOKEN, or FILE",
+        "Join a cluster by a token, or by the file of an invitation.",
+        "name more token address port labels",
+    ),
+    "remove": Form("NAME", "With a store: remove a machine that is dead or lost.", "name force"),
+    "etcd": Form(
+        "NAME=ADDRESS …",
+        "Write configuration and certificates for the members of an etcd.",
+        "name more output remove",
+    ),
+    "check": Form("", "Compare clocks, versions, files and certificates of the machines.", ""),
+    "keepalived": Form(
+        "ADDRESS/LENGTH",
+        "Print this machine's configuration of keepalived, for an address that moves.",
+        "name interface",
+    ),
+    "drain": Form("[NAME]", "Leave the apps of a machine to the other machines.", "name"),
+    "undrain": Form("[NAME]", "Run the apps of a machine again.", "name"),
+    "accept": Form("", "Follow the store, although it differs from this machine's copy.", "yes"),
+    "restore": Form("", "Fill the store from the copy on this machine.", "yes"),
+    "upgrade": Form("", "Check whether all machines can use what this version needs.", ""),
+    "leave": Form("", "Remove this machine from its cluster.", "force"),
+}
+_NEEDED_NAMES: Final = {
+    "init": "the NAME of this machine",
+    "invite": "the NAME of the machine that is to join",
+    "join": "the ADDRESS of a machine with --token, or the FILE of an invitation",
+    "remove": "the NAME of a machine",
+    "etcd": "the members, such as m1=10.0.0.1",
+    "keepalived": "the ADDRESS that moves",
+}

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from portico.cli.arguments import Parser, json_option, time_options, whole_number
+from portico.cli.event_tail import FIRST, MAX_EVENTS, EventTail
 from portico.cli.session import Session
 from portico.client.client import Client
 from portico.core.model import verbs
 from portico.core.model.labels import app_or_instance
 from portico.core.model.moments import moment
-from portico.errors import Failed, Refused, Unreachable
-from portico.system.waiting import pause
+from portico.errors import Failed, Refused
 
 if TYPE_CHECKING:
     from portico.core.model.views import EventView
 
 DEFAULT_COUNT: Final = 100
 FOLLOW_COUNT: Final = 10
-MAX_SHOWN: Final = 1_000_000
-RECONNECT_INTERVAL: Final = 0.5
-"""Seconds between two looks for the next daemon."""
 
 
 def options(parser: Parser) -> None:
@@ -49,7 +45,7 @@ def options(parser: Parser) -> None:
     parser.add_argument(
         "--machine",
         metavar="NAME",
-        help="only of this machine of the cluster; default: all, with --follow this one",
+        help="only of this machine of the cluster; default: all",
     )
     json_option(parser)
 
@@ -60,45 +56,32 @@ def run(session: Session, args: Namespace) -> None:
     if args.follow and args.until is not None:
         raise Refused("--follow cannot be combined with --until")
     client, wanted = session.client(), {"app": args.app or args.named, "kind": args.kind}
-    machines = _machines(client, args.machine, follow=args.follow)
-    newest = _newest(client) if args.follow else 0
+    own, machines = _machines(client, args.machine)
+    tail = EventTail(client, own, wanted)
+    cursors = {each: tail.newest(each) for each in machines} if args.follow else {}
     times = {"since": args.since, "until": args.until}
     events = _events(session, client, machines, _count(args), {**wanted, **times})
+    in_cluster = len(machines) > 1
     has_projects = len({each.project for each in events if each.project}) > 1
     if session.json:
         _print_json(session, events)
     elif events or not args.follow:
-        in_cluster = len(machines) > 1
-        heads = ("time", *(["project"] if has_projects else []), "event", "of", "why")
-        rows = [_row(each, has_projects=has_projects) for each in events]
-        if in_cluster:
-            heads = ("machine", *heads)
-            rows = [(e.machine, *row) for e, row in zip(events, rows, strict=True)]
+        machine = ("machine",) if in_cluster else ()
+        heads = (*machine, "time", *(["project"] if has_projects else []), "event", "of", "why")
+        rows = [_row(e, in_cluster=in_cluster, has_projects=has_projects) for e in events]
         session.terminal.table(heads, rows)
     if args.follow:
-        for each in followed(session, client, max([newest, *(e.number for e in events)]), wanted):
-            if session.json:
-                _print_json(session, [each])
+        for each in events:
+            name = each.machine or own
+            cursors[name] = max(cursors.get(name) or FIRST, (each.at, each.number))
+        for found in tail.follow(cursors, with_joined=in_cluster):
+            if isinstance(found, str):
+                session.terminal.write_stderr(found)
+            elif session.json:
+                _print_json(session, [found])
             else:
-                session.terminal.write("  ".join(_row(each, has_projects=has_projects)))
-
-
-def followed(
-    session: Session, client: Client, after: int, wanted: dict[str, object]
-) -> Iterator[EventView]:
-    """Those behind that number as they come, from this daemon and the next ones."""
-    is_said = False
-    while True:
-        try:
-            for each in client.stream(verbs.FOLLOW_EVENTS, lambda: None, after=after, **wanted):
-                yield each
-                after, is_said = each.number, False
-        except Unreachable:
-            pass
-        if not client.answers() and not is_said:
-            session.terminal.write_stderr("the daemon is not running; waiting for the next one")
-            is_said = True
-        pause(RECONNECT_INTERVAL)
+                row = _row(found, in_cluster=in_cluster, has_projects=has_projects)
+                session.terminal.write("  ".join(row))
 
 
 def as_line(event: EventView) -> str:
@@ -106,23 +89,17 @@ def as_line(event: EventView) -> str:
     return json.dumps({"time": moment(event.at), **event}).replace("\x7f", "\\u007f")  # type: ignore[dict-item]  # a Record
 
 
-def _machines(client: Client, machine: str | None, *, follow: bool) -> list[str | None]:
-    """Whose events are shown, by name; this one has none where it is alone."""
+def _machines(client: Client, machine: str | None) -> tuple[str, list[str]]:
+    """The name of this one, empty where it is alone, and whose events are shown."""
     status = client.ask(verbs.STATUS)
-    own = status.machine or None
-    if follow and machine not in {None, own}:
-        raise Refused("--follow shows this machine only; run it on that machine")
-    if machine:
-        return [machine]
-    if follow:
-        return [None]
-    return [own, *(each.name for each in status.neighbours)]
+    others = [each.name for each in status.neighbours]
+    return status.machine, [machine] if machine else [status.machine, *others]
 
 
 def _events(
     session: Session,
     client: Client,
-    machines: list[str | None],
+    machines: list[str],
     count: int,
     wanted: dict[str, object],
 ) -> list[EventView]:
@@ -130,7 +107,7 @@ def _events(
     found: list[EventView] = []
     for machine in machines:
         try:
-            found += reversed(client.events(count, machine=machine, **wanted))
+            found += reversed(client.events(count, machine=machine or None, **wanted))
         except Failed as error:
             if len(machines) == 1:
                 raise
@@ -138,19 +115,11 @@ def _events(
     return sorted(found, key=lambda each: each.at)[-count:] if len(machines) > 1 else found
 
 
-def _newest(client: Client) -> int:
-    """The number of the newest event of any kind, from which to follow. It is asked before the
-    list is, so that what happens between the two is shown.
-    """
-    newest = client.ask(verbs.EVENTS, count=1)
-    return newest[0].number if newest else 0
-
-
 def _count(args: Namespace) -> int:
     if args.lines is not None:
         return int(args.lines)
     if args.since is not None or args.until is not None:
-        return MAX_SHOWN
+        return MAX_EVENTS
     return FOLLOW_COUNT if args.follow else DEFAULT_COUNT
 
 
@@ -159,10 +128,11 @@ def _print_json(session: Session, events: list[EventView]) -> None:
         session.terminal.write_raw(as_line(each))
 
 
-def _row(event: EventView, *, has_projects: bool) -> tuple[str, ...]:
+def _row(event: EventView, *, in_cluster: bool, has_projects: bool) -> tuple[str, ...]:
     why = f"{event.text}: {event.command}" if event.command else event.text
     subject = event.subject.replace("*", "all")
     project = [event.project] if has_projects else []
     if has_projects:
         subject = subject.removeprefix(f"{event.project}/")
-    return (moment(event.at), *project, event.kind, subject, why)
+    machine = [event.machine] if in_cluster else []
+    return (*machine, moment(event.at), *project, event.kind, subject, why)

@@ -25,10 +25,10 @@ from portico.core.render.generation import MAIN
 from portico.errors import Failed, Refused, Unreachable
 from portico.stack.export import nginx
 from portico.stack.export.ecosystem import ecosystem
-from portico.stack.export.ingress import site_objects
 from portico.stack.export.kubernetes import app_objects, loopback_commands, manifest
 from portico.stack.export.losses import losses
 from portico.stack.export.processes import Process, ports_of, processes, with_servers
+from portico.stack.export.sites import site_objects
 from portico.stack.export.units import lost_schedules, units
 from portico.system import files
 from portico.system.commands import run_tool
@@ -78,6 +78,12 @@ def options(parser: Parser) -> None:
         default=[],
         help="for kubernetes: the image of an app, or of all others; may be repeated",
     )
+    parser.add_argument(
+        "--gateway",
+        metavar="CLASS",
+        default="",
+        help="for kubernetes: write a Gateway of this class and HTTPRoutes instead of Ingresses",
+    )
 
 
 def run(session: Session, args: Namespace) -> None:
@@ -102,7 +108,7 @@ def run(session: Session, args: Namespace) -> None:
             before = words if source.desired.needs_nginx else ()
             written = units(source.project, source.processes, before)
         case "kubernetes":
-            written, more = _kubernetes(source, args.image)
+            written, more = _kubernetes(source, args.image, args.gateway)
             lost += more
         case _:
             written = {"ecosystem.config.json": ecosystem(source.project, source.processes)}
@@ -126,7 +132,9 @@ def _read(session: Session, args: Namespace) -> _Source:
     return _Source(local.project, local.document, servers, every, local.machine)
 
 
-def _kubernetes(source: _Source, given: list[str]) -> tuple[dict[str, str], list[str]]:
+def _kubernetes(
+    source: _Source, given: list[str], gateway: str
+) -> tuple[dict[str, str], list[str]]:
     """The files, and what is lost of the sites."""
     parts = [each.rpartition("=") for each in given]
     images = {app: image for app, _, image in parts}
@@ -135,10 +143,11 @@ def _kubernetes(source: _Source, given: list[str]) -> tuple[dict[str, str], list
         raise Refused(f"--image: there is no app {', '.join(unknown)}; nothing was written")
     if missing := [name for name in apps if name not in images and "" not in images]:
         raise Refused(f"{', '.join(missing)}: set --image APP=IMAGE; nothing was written")
-    sites = site_objects(source.project, source.document, source.desired)
+    sites = site_objects(source.project, source.document, source.desired, gateway)
     if sites.refused:
+        kind = "HTTPRoute" if gateway else "Ingress"
         raise Refused(
-            f"no Ingress has an equal for {', '.join(sites.refused)}; without it the site would "
+            f"no {kind} has an equal for {', '.join(sites.refused)}; without it the site would "
             "be open to all, so nothing was written"
         )
     first = {each.app_name: each for each in source.processes if each.slot == 1}

@@ -36,7 +36,7 @@ NAMES_OF_SCREEN: Final = 4
 CLOSE_CHECK_INTERVAL: Final = 0.1
 """Seconds after which the thread sees that the screen is closed."""
 _CHANGES: Final = {"reload": verbs.RELOAD, "restart": verbs.RESTART, "stop": verbs.STOP}
-_STEPS: Final = {"+": 1, "-": -1}
+_STEPS: Final = {"+": "more", "-": "less"}
 _RIGHT_ALIGNED: Final = frozenset(HEADS[HEADS.index("cpu") :])
 
 
@@ -203,24 +203,22 @@ class Top(App[None]):
         """Have it confirmed: a key is pressed easily."""
         if (row := self.selected()) is None:
             return
-        if row.of_machine:
+        status = self._status
+        place = f" on {status.machine}" if status and status.machine else ""
+        if status and status.shared:
+            place = " on all machines"
+        elif row.of_machine:
             self._message(f"{row.label} runs on {row.of_machine}; change it there")
             return
         if what in _STEPS:
-            count = max(1, self._wanted(row) + _STEPS[what])
-            text, verb, more = f"scale {row.name} to {count}", verbs.SCALE, {"instances": count}
+            text, verb = f"one instance {_STEPS[what]} of {row.name}{place}", verbs.SCALE
+            more = {"instances": f"{what}1"}
         else:
-            text, verb, more = f"{what} {row.name}", _CHANGES[what], {}
+            text, verb, more = f"{what} {row.name}{place}", _CHANGES[what], {}
         self._question = lambda: self._start(
             text, lambda: self._client.ask(verb, app=row.name, **more)
         )
         self._message(f"{text}?  y: yes  n: no")
-
-    def _wanted(self, row: Row) -> int:
-        apps = self._status.apps if self._status else ()
-        return next(
-            (app.wanted for app in apps if (app.project, app.name) == (row.project, row.app)), 0
-        )
 
     def action_yes(self) -> None:
         question, self._question = self._question, None

@@ -294,6 +294,9 @@ class StatusView(View):
     neighbours: tuple[NeighbourView, ...] = Field(
         (), description="The other machines of the cluster."
     )
+    shared: bool = Field(
+        False, description="Changes of apps are made on all machines: the cluster has a store."
+    )
     nginx: NginxView
     daemon: DaemonView
     source: str = ""

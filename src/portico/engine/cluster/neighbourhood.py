@@ -33,6 +33,8 @@ class Neighbourhood:
         """`machine` is the own name."""
         self._engine, self._clock = engine, engine.clock
         self.machine, self.port = machine, port
+        self.has_store = False
+        """Whether they keep in a store what they share."""
         self.absent: Callable[[], Collection[str]] = tuple
         """The machines that the store does not hear of; none where there is no store."""
         self._neighbours: Mapping[str, Neighbour] = {}

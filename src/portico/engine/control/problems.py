@@ -25,6 +25,7 @@ class Machines(Protocol):
 
     machine: str
     """Name of this one."""
+    has_store: bool
 
     def views(self) -> tuple[NeighbourView, ...]: ...
 

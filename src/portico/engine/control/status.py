@@ -126,6 +126,7 @@ class StatusReport:
             machine=self._machines.machine if self._machines else "",
             drained=desired.drained,
             neighbours=self._machines.views() if self._machines else (),
+            shared=bool(self._machines and self._machines.has_store),
             nginx=self._nginx(world.nginx),
             daemon=self._daemon_now(),
             source=first.source if first else "",

@@ -1,7 +1,7 @@
 """Objects of Kubernetes that run the processes of a file, as one YAML file.
 
 Deployment, Job or CronJob by app, a Service for each that listens, a Secret for its env_files. The
-objects of its sites are those of `ingress.py`.
+objects of its sites are those of `sites.py`.
 """
 
 from __future__ import annotations
@@ -43,6 +43,21 @@ def object_name(name: str) -> str:
     """A DNS label (RFC 1035), as a Service needs it."""
     label = name.replace("_", "-")
     return label if label[0].isalpha() else f"app-{label}"
+
+
+def file_name(site: str) -> str:
+    """A DNS subdomain (RFC 1123)."""
+    return site.replace("*", "wildcard")
+
+
+def secret_name(site: str) -> str:
+    """Of its certificate."""
+    return f"{file_name(site)}-tls"
+
+
+def site_object(version: str, kind: str, name: str, project: str) -> Object:
+    """Without its spec."""
+    return _head(version, kind, name, {"app.kubernetes.io/part-of": project})
 
 
 def app_objects(project: str, app: DesiredApp, process: Process, image: str) -> Iterator[Object]:

@@ -61,6 +61,7 @@ _PROCESS_KEYS: Final[Mapping[str, tuple[_Uses, str]]] = {
     ),
 }
 _KUBERNETES_KEYS: Final[Mapping[str, tuple[_Uses, str]]] = {
+    "on": (lambda app: bool(app.on), "has no effect: set a nodeSelector"),
     "after": (lambda app: bool(app.after), "has no equal: all apps start together"),
     "user": (lambda app: bool(app.user or app.group), "is set in the image (USER)"),
     "stop_signal": (lambda app: app.stop_signal != "SIGTERM", "is set in the image (STOPSIGNAL)"),
@@ -94,7 +95,7 @@ _KUBERNETES_KEYS: Final[Mapping[str, tuple[_Uses, str]]] = {
             {"balance", "sticky", "weight", "backup", "down", "max_conns", "slots", "slow_start"}
             & app.model_fields_set
         ),
-        "and what else is set for balancing must be set in the Ingress controller",
+        "and what else is set for balancing must be set in the cluster's controller",
     ),
 }
 _EXCLUDED_KEYS: Final[Mapping[Target, frozenset[str]]] = {
@@ -136,9 +137,10 @@ def _of_sites(document: Document) -> Iterator[str]:
 
 def _of_tables(document: Document) -> Iterator[str]:
     if document.streams:
-        yield f"[streams] {', '.join(document.streams)}: have no equal in an Ingress"
-    for name in ("notify", "machines"):
-        if getattr(document, name):
-            yield f"[{name}] has no effect"
+        yield f"[streams] {', '.join(document.streams)}: are left out"
+    if document.notify:
+        yield "[notify] has no effect"
+    if document.machines:
+        yield "[machines] has no effect: replicas are the instances of one machine, or total"
     if document.edge.model_fields_set:
-        yield "[edge]: set this in the Ingress controller"
+        yield "[edge]: set this in the cluster's controller"

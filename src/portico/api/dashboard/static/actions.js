@@ -2,6 +2,7 @@
 
 import { get, post } from "./client.js";
 import { h, setText } from "./dom.js";
+import { status } from "./state.js";
 
 const SHOWN = 15_000; // milliseconds
 const PAUSE = 500; // milliseconds between two looks at a change
@@ -37,8 +38,15 @@ function confirmed(question) {
   });
 }
 
-// `what` is the sentence that is confirmed: `reload shop/web`.
-export async function change(what, path, body) {
+// Where a change is made in a cluster.
+function place() {
+  if (!status?.machine) return "";
+  return status.shared ? " on all machines" : ` on ${status.machine}`;
+}
+
+// `act` is the sentence that is confirmed: `reload shop/web`.
+export async function change(act, path, body) {
+  const what = `${act}${place()}`;
   if (!(await confirmed(what))) return;
   try {
     notice(`${what}: started`);

@@ -22,11 +22,7 @@ const BAD = ["failed", "backoff", "unready"]; // states
 export function open(root, name) {
   const path = `/v1/apps/${encodeURIComponent(name)}`;
   const act = (verb, text = verb) => button(text, () => change(`${verb} ${name}`, `${path}/${verb}`));
-  let wanted = 1;
-  const scale = (by) => {
-    const to = Math.max(1, wanted + by);
-    return change(`scale ${name} to ${to}`, `${path}/scale`, { instances: to });
-  };
+  const scale = (by, text) => change(`one instance ${text} of ${name}`, `${path}/scale`, { instances: by });
   const about = h("p", { class: "about" });
   const progress = h("p", { class: "progress", role: "status" });
   const why = h("ul", { class: "problems", "aria-label": "Why instances are not ready" });
@@ -42,8 +38,8 @@ export function open(root, name) {
       act("restart"),
       act("stop"),
       act("start"),
-      button("−", () => scale(-1), { "aria-label": "One instance less" }),
-      button("+", () => scale(1), { "aria-label": "One instance more" }),
+      button("−", () => scale("-1", "less"), { "aria-label": "One instance less" }),
+      button("+", () => scale("+1", "more"), { "aria-label": "One instance more" }),
     ),
     progress,
     why,
@@ -66,7 +62,6 @@ export function open(root, name) {
         body.replaceChildren();
         return;
       }
-      wanted = app.wanted;
       setText(about, `${app.state}, ${app.wanted} wanted, balanced by ${app.balance} · ${app.command}`);
       const isSpread = app.instances.some((i) => i.machine !== status.machine);
       const label = (i) => `${isSpread ? `${i.machine} ` : ""}${within(app.project, i.id)}`;

@@ -14,9 +14,11 @@ const HEADS = ["time", "event", "of", "why"];
 export function open(root) {
   const filter = h("input", { type: "search", placeholder: "filter", "aria-label": "Filter events" });
   const body = h("tbody");
+  const silent = h("ul", { class: "problems", "aria-label": "Machines without an answer" });
   root.append(
     h("h1", {}, "Events"),
     filter,
+    silent,
     h(
       "div",
       { class: "wide", tabindex: 0, role: "region", "aria-label": "Events" },
@@ -39,6 +41,7 @@ export function open(root) {
       try {
         found = await events();
         show();
+        showSilent(silent);
       } catch {
         // the header says that the daemon does not answer
       }
@@ -50,6 +53,12 @@ export function open(root) {
       isOpen = false;
     },
   };
+}
+
+// The machines that no events are shown of.
+function showSilent(place) {
+  const names = (status?.machines ?? []).filter((each) => !each.status).map((each) => each.name);
+  update(place, names, (name) => name, (name) => h("li", { class: "problem" }, `machine ${name} gives no answer: its events are not shown`), () => {});
 }
 
 // Of all machines of the cluster, newest first. One that does not answer has none.
