@@ -327,7 +327,7 @@ _FORMS: Final[Mapping[str, Form]] = {
     "undrain": Form("[NAME]", "Run the apps of a machine again.", "name"),
     "accept": Form("", "Follow the store, although it differs from this machine's copy.", "yes"),
     "restore": Form("", "Fill the store from the copy on this machine.", "yes"),
-    "upgrade": Form("", "Check whether all machines can use what this version needs.", ""),
+    "upgrade": Form("", "With a store: use what the version of all machines can keep in it.", ""),
     "leave": Form("", "Remove this machine from its cluster.", "force"),
 }
 _NEEDED_NAMES: Final = {
