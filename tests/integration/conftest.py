@@ -11,6 +11,31 @@ from tests.stack import Stack
 
 STACK, SLOW = 8, 30
 """About so many times longer than others a test takes with a whole stack, or marked so."""
+FIRST = (
+    "test_acme_interrupted",
+    "test_upgrades",
+    "test_cluster",
+    "test_shared_changes",
+    "test_shared_store",
+    "test_cluster_certificates",
+    "test_deploys_interrupted",
+    "test_certificates_of_all_kinds",
+    "test_clone",
+    "test_cluster_seen",
+    "test_endings",
+    "test_joining",
+    "test_certs_standalone",
+    "test_bundle",
+    "test_hostile_neighbours",
+    "test_outside_servers",
+    "test_render_accepted",
+    "test_bare_debian",
+    "test_cluster_neighbours",
+    "test_affinity",
+    "test_worn_instances",
+    "test_etcd",
+)
+"""Files that take longest on a quiet machine. The others follow by the weights of their tests."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -18,7 +43,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     weights = Counter[Path]()
     for item in items:
         weights[item.path] += _weight(item)
-    items.sort(key=lambda item: -weights[item.path])
+    first = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda each: (first.get(each.path.stem, len(FIRST)), -weights[each.path]))
 
 
 def _weight(item: pytest.Item) -> int:
