@@ -75,7 +75,7 @@ def main(machines: int) -> int:
         for network, address in ((ours, "10.0.0.1"), (theirs, "10.0.0.2")):
             network.ip(f"addr add {address}/24 dev eth0", "link set eth0 up")
         stack.enter_context(ours.entered())
-        place = Place(theirs.words, "10.0.0.2", "127.0.0.1")
+        place = Place(theirs, "10.0.0.2", "127.0.0.1")
         store = stack.enter_context(etcd(Path(folder), 3, places=[place] * 3))
         result = asyncio.run(_measure(store, machines))
     print(json.dumps(result, indent=2))

@@ -213,13 +213,13 @@ class Machines:
         """
         with closing(Network()) as network:
             self._connect(network, "store", STORE_ADDRESS)
-            place = Place(network.words, STORE_ADDRESS, STORE_ADDRESS)
+            place = Place(network, STORE_ADDRESS, STORE_ADDRESS)
             with etcd(folder, members, *options, places=[place] * members) as store:
                 prefix, key = prefix_of(self._authority.cluster), os.urandom(KEY_SIZE)
-                store.ctl("put", prefix + CLUSTER_KEY, encoded(ClusterRecord(least=1)).decode())
+                store.put(prefix + CLUSTER_KEY, encoded(ClusterRecord(least=1)).decode())
                 for machine in self:
                     record = SharedMachine(address=machine.address, serial=machine.serial)
-                    store.ctl("put", prefix + machine_key(machine.name), encoded(record).decode())
+                    store.put(prefix + machine_key(machine.name), encoded(record).decode())
                     write_store(Home(machine.home).cluster, StoreFile(store.urls, plain=True))
                     write_cluster_key(Home(machine.home).cluster, key)
                 yield store

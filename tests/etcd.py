@@ -1,29 +1,42 @@
-"""etcd of Debian: members on free loopback ports, their data below a folder of the test."""
+"""etcd of Debian: members on free loopback ports, their data below a folder of the test.
+
+Keys are read and written over HTTP: etcdctl is a program to start, and a test that waits for a
+value asks many times.
+"""
 
 from __future__ import annotations
 
+import base64
+import http.client
+import json
 import os
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from portico.core.render.etcd_member import ENVIRONMENT, ETCD_FOLDER
+from tests.network import Network
 from tests.stack import eventually, free_port
 
 MISSING = [name for name in ("etcd", "etcdctl") if not shutil.which(name)]
 WHY_SKIPPED = "needs Debian's etcd: apt install etcd-server etcd-client"
 ENVIRON = {"ETCDCTL_API": "3", "PATH": os.environ["PATH"], "GODEBUG": "x509sha1=0"}
+ANSWER_TIMEOUT = 30.0
+"""Seconds, on a busy machine."""
+HEALTH_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True)
 class Place:
     """A network for a member, and its addresses there, for clients and for other members."""
 
-    words: tuple[str, ...]
+    network: Network
     address: str
     peer: str
 
@@ -33,11 +46,25 @@ class Member:
         self, name: str, folder: Path, tls: Sequence[str] = (), place: Place | None = None
     ) -> None:
         self.name, self.folder, self._tls = name, folder, tls
-        self.words = place.words if place else ()
+        self._network = place.network if place else None
+        self.words = place.network.words if place else ()
         scheme = "https" if tls else "http"
         self.url = f"{scheme}://{place.address if place else '127.0.0.1'}:{free_port()}"
         self.peer = f"http://{place.peer if place else '127.0.0.1'}:{free_port()}"
         self._process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, path: str, body: object, timeout: float = ANSWER_TIMEOUT) -> Any:
+        """What its JSON gateway answers. OSError where it gives no answer, or refuses."""
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=timeout)
+        with closing(connection):
+            with self._network.entered() if self._network else nullcontext():
+                connection.connect()
+            connection.request("POST", f"/v3/{path}", json.dumps(body))
+            answer = connection.getresponse()
+            text = answer.read()
+        if answer.status != http.client.OK:
+            raise OSError(f"{self.url} answered {answer.status}: {text.decode(errors='replace')}")
+        return json.loads(text)
 
     def start(self, cluster: str, *options: str) -> None:
         with (self.folder.parent / f"{self.name}.log").open("ab") as log:
@@ -112,16 +139,39 @@ class Etcd:
 
     def is_healthy(self, member: Member) -> bool:
         """Whether it answers what most of the members agree on."""
-        return self._run(member, "get", "x", check=False).returncode == 0
+        if self._client:
+            return self._run(member, "get", "x", check=False).returncode == 0
+        with suppress(OSError, http.client.HTTPException):
+            return bool(member.ask("kv/range", _key("x"), HEALTH_TIMEOUT))
+        return False
+
+    def ask(self, path: str, body: object, member: int = 0) -> Any:
+        return self.members[member].ask(path, body)
+
+    def put(self, key: str, value: str, member: int = 0) -> None:
+        self.ask("kv/put", _key(key) | {"value": _encoded(value)}, member)
+
+    def get(self, key: str) -> bytes:
+        """Its value; empty where there is none."""
+        return base64.b64decode(self._range(key).get("value", ""))
+
+    def version(self, key: str) -> int:
+        """How often it was written since it came to exist; 0 if it does not."""
+        return int(self._range(key).get("version", 0))
+
+    def revision(self) -> int:
+        return int(self.ask("kv/range", _key("x"))["header"]["revision"])
+
+    def _range(self, key: str) -> dict:
+        return self.ask("kv/range", _key(key)).get("kvs", [{}])[0]
 
     def ctl(self, *command: str, member: int = 0) -> str:
         return self._run(self.members[member], *command).stdout
 
     def leader(self) -> Member:
         for each in self.members:
-            fields = self._run(each, "endpoint", "status", "-w", "fields").stdout
-            about = dict(line.split(" : ") for line in fields.splitlines() if " : " in line)
-            if about['"MemberID"'] == about['"Leader"']:
+            about = each.ask("maintenance/status", {})
+            if about["header"]["member_id"] == about["leader"]:
                 return each
         raise AssertionError("no member leads")
 
@@ -166,6 +216,14 @@ class Etcd:
             text=True,
             timeout=60,
         )
+
+
+def _key(key: str) -> dict[str, str]:
+    return {"key": _encoded(key)}
+
+
+def _encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 @contextmanager

@@ -55,14 +55,12 @@ class Cluster:
 
     def shared(self, key: str) -> dict | None:
         """A value of the store that is not sealed."""
-        text = self.etcd.ctl("get", self.machines.key(key), "--print-value-only")
-        return json.loads(text) if text.strip() else None
+        text = self.etcd.get(self.machines.key(key))
+        return json.loads(text) if text else None
 
     def written(self, key: str) -> int:
         """How often a key was written since it came to exist; 0 if it does not."""
-        text = self.etcd.ctl("get", self.machines.key(key), "-w", "json")
-        found = json.loads(text).get("kvs") or [{"version": 0}]
-        return found[0]["version"]
+        return self.etcd.version(self.machines.key(key))
 
     def answer_by(self, name: str) -> None:
         """To this machine all names lead, for the authority."""

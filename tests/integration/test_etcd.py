@@ -477,7 +477,7 @@ def test_a_member_that_is_cut_from_the_others_is_left_for_one_of_them(tmp_path):
             connect(each, "eth0", f"10.78.0.{number}", clients)
             connect(each, "eth1", f"10.79.0.{number}", peers)
         places = [
-            Place(each.words, f"10.78.0.{number}", f"10.79.0.{number}")
+            Place(each, f"10.78.0.{number}", f"10.79.0.{number}")
             for number, each in enumerate(own, 1)
         ]
         stack.enter_context(clients.entered())

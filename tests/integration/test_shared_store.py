@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import json
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from subprocess import CalledProcessError, CompletedProcess
+from subprocess import CompletedProcess
 
 import pytest
 
@@ -61,7 +60,7 @@ class Shared:
         self.number += 1
         record = SharedMachine(address=self.machines["m2"].address, labels=(f"n{self.number}",))
         key = self.machines.key(machine_key("m2"))
-        self.store.ctl("put", key, encoded(record).decode(), member=member)
+        self.store.put(key, encoded(record).decode(), member)
 
     def troubles(self) -> set[str]:
         return {each.api("/v1/cluster")["trouble"] for each in self.each}
@@ -81,10 +80,10 @@ class Shared:
 
     def is_full(self, number: int) -> bool:
         """Whether the database is, with one more value in it."""
-        with suppress(CalledProcessError):
-            self.store.ctl("put", f"/full/{number}", "x" * PIECE)
-        with suppress(CalledProcessError):  # a member that has no time
-            return "NOSPACE" in self.store.ctl("alarm", "list")
+        with suppress(OSError):
+            self.store.put(f"/full/{number}", "x" * PIECE)
+        with suppress(OSError):  # a member that has no time
+            return "NOSPACE" in str(self.store.ask("maintenance/alarm", {"action": "GET"}))
         return False
 
     def pids(self) -> list[list[int]]:
@@ -166,8 +165,7 @@ def test_a_machine_is_cut_from_the_store_and_not_from_the_others(shared: Shared)
     with shared.undisturbed():
         shared.machines.part("m1", "store")
         shared.change()
-        revision = json.loads(shared.store.ctl("get", "x", "-w", "json"))["header"]["revision"]
-        shared.store.ctl("compact", str(revision))
+        shared.store.ctl("compact", str(shared.store.revision()))
         eventually(lambda: any("cluster's store" in each for each in one.status()["troubles"]))
         assert not shared.is_current()
         shared.is_refused()
@@ -220,8 +218,7 @@ def test_the_database_of_the_store_is_full(shared: Shared) -> None:
         assert found.returncode == 2
         assert f"error: etcd at {shared.store.urls[0]}: its database is full" in found.stdout
         shared.store.ctl("del", "--prefix", "/full/")
-        revision = json.loads(shared.store.ctl("get", "x", "-w", "json"))["header"]["revision"]
-        shared.store.ctl("compact", str(revision))
+        shared.store.ctl("compact", str(shared.store.revision()))
         for number in range(len(shared.store.members)):
             shared.store.ctl("defrag", member=number)
         shared.store.ctl("alarm", "disarm")
