@@ -48,7 +48,7 @@ class Shared:
     def state_of(self, machine: str) -> str:
         """Of the last change that it has taken part in."""
         key = self.machines.key(progress_key(machine))
-        progress = decoded(Progress, self.store.ctl("get", "--print-value-only", key).encode())
+        progress = decoded(Progress, self.store.get(key))
         return progress.state if progress else ""
 
     @contextmanager
@@ -101,14 +101,19 @@ def test_a_version_that_fails_touches_only_the_first_machine_which_takes_the_one
 
 def test_a_daemon_that_is_killed_while_it_has_the_turn_continues(shared):
     before, machines = shared.pids(), shared.machines
-    shared.write(SAY="v3", SLEEP="0.01")
+    shared.write(SAY="v3", LISTEN_WHEN="may-listen")
+    may_listen = {each.name: each.home / "logs/may-listen" for each in machines}
+    may_listen["m1"].touch()  # m2 has the turn until its daemon has been killed
+    may_listen["m3"].touch()
     command = threading.Thread(target=machines["m1"].done, args=("up",))
     with shared.load():
         command.start()
-        eventually(lambda: shared.state_of("m2") == "changing", every=0.02)
+        eventually(lambda: shared.state_of("m2") == "changing")
+        eventually(lambda: len(machines["m2"].status()["apps"][0]["instances"]) > 2)
         machines["m2"].kill_daemon()
         machines["m2"].begin()
-        command.join(120)
+        may_listen["m2"].touch()
+        command.join()
     assert shared.state_of("m3") == "done"
     assert are_others(before, shared.pids())
 
