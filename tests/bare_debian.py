@@ -138,6 +138,7 @@ def _environ() -> dict[str, str]:
         for key, value in os.environ.items()
         if key.startswith("PIP_") or key.lower().endswith("_proxy")
     }
+    kept |= {"PIP_NO_COMPILE": "1"}  # what is imported is compiled then
     return kept | {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
 
 

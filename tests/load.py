@@ -25,15 +25,14 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 from urllib.parse import urlsplit
-
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
-from websockets.frames import CloseCode
 
 from tests.connection import UPLOAD_CHUNK, Answer, Connection
 from tests.network import is_in_own_network
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import connect
 
 LONGEST_RUN = 900.0
 MOST_CONNECTIONS = 2000
@@ -150,6 +149,8 @@ class Load:
 
     async def connect(self) -> None:
         """Ahead of time, so that the first requests are as quick as the others."""
+        if self._work.websockets:
+            import websockets.asyncio.client  # noqa: F401, PLC0415 - most loads have none
         await asyncio.gather(*(self._open_early(each) for each in self._connections))
 
     async def run(self) -> Report:
@@ -238,6 +239,8 @@ class Load:
     # what stays open
 
     async def _talk(self) -> None:
+        from websockets.exceptions import WebSocketException  # noqa: PLC0415
+
         while time.monotonic() < self._end:
             connection, begun, pid = self._connection(), time.monotonic(), 0
             try:
@@ -249,12 +252,14 @@ class Load:
                         self._report.messages += 1
                         await asyncio.sleep(self._work.websocket_pause)
             except (OSError, WebSocketException, TimeoutError) as error:
-                self._failed("WebSocket", _kind(error), begun, connection, pid)
+                self._failed("WebSocket", _websocket_kind(error), begun, connection, pid)
                 await asyncio.sleep(0.2)
             else:
                 self._report.sent["WebSocket"] += 1
 
     def _websocket(self, reached: socket.socket) -> connect:
+        from websockets.asyncio.client import connect  # noqa: PLC0415
+
         return connect(
             f"{'wss' if self._ssl else 'ws'}://{self._netloc}{self._work.websocket_path}",
             sock=reached,
@@ -313,12 +318,21 @@ def _kind(error: BaseException) -> str:
             return "timeout"
         case ssl.SSLError():
             return "tls"
+        case _:
+            return "reset"
+
+
+def _websocket_kind(error: BaseException) -> str:
+    from websockets.exceptions import ConnectionClosed, WebSocketException  # noqa: PLC0415
+    from websockets.frames import CloseCode  # noqa: PLC0415
+
+    match error:
         case ConnectionClosed():
             return str(error.rcvd.code if error.rcvd else CloseCode.ABNORMAL_CLOSURE.value)
         case WebSocketException():
             return type(error).__name__
         case _:
-            return "reset"
+            return _kind(error)
 
 
 def _tls(ca: str | None) -> ssl.SSLContext:

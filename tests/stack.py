@@ -52,6 +52,8 @@ BEGUN_FOR = {"up", "status"}
 
 T = TypeVar("T")
 
+CLOCK_ERROR = 10.0
+"""Seconds: psutil reckons when a process was created from when the machine was started."""
 MARKS_KEPT = 200
 """Ports that `free_port` keeps from other runs; no test needs as many."""
 _marks: deque[socket.socket] = deque()
@@ -70,6 +72,7 @@ class Answer:
 
 class Stack:
     def __init__(self) -> None:
+        self._begun = time.time() - CLOCK_ERROR
         self.root = Path(tempfile.mkdtemp(prefix="portico-", dir="/tmp"))
         self.root.chmod(0o755)
         self.home, self.folder = self.root / "home", self.root / "project"
@@ -331,6 +334,8 @@ class Stack:
         ]
 
     def _belongs(self, process: psutil.Process) -> bool:
+        if process.create_time() < self._begun:
+            return False
         root, proc = str(self.root), Path(f"/proc/{process.pid}")
         for name in ("cmdline", "environ"):
             with suppress(OSError):

@@ -15,6 +15,8 @@ import pytest
 from tests.stack import eventually, processor_seconds
 
 ROOT = Path(__file__).parents[2]
+ENVIRON = {**os.environ, "PIP_NO_COMPILE": "1"}
+"""pip compiles the libraries for as long as it takes to install them, and no test needs that."""
 TOOLS = ("sh", "cat", "cksum", "dirname", "flock", "head", "id", "readlink", "touch")
 
 
@@ -38,6 +40,7 @@ def version(program: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
         [program, "version"],
         check=False,
         cwd=cwd,
+        env=ENVIRON,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -54,6 +57,7 @@ def test_a_set_up_that_was_interrupted_is_done_again_and_then_never(clone, tmp_p
     (clone / ".venv").symlink_to(other)
     first = subprocess.Popen(
         [clone / "portico", "version"],
+        env=ENVIRON,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
