@@ -227,7 +227,7 @@ class OwnPairs:
                 Path(target).write_bytes(Path(source).read_bytes())
 
     def look(self):
-        return asyncio.run(self.child.own([self.pair]))[self.pair]
+        return asyncio.run(self.child.own_copies([self.pair]))[self.pair]
 
     def served(self):
         """What nginx is given, and why it is not what the files hold."""
@@ -254,9 +254,9 @@ def test_nginx_is_given_what_was_complete_last_whatever_is_written_to_the_files(
     for source, target in zip(pairs[2], (own.pair.certificate, own.pair.key), strict=True):
         Path(target).unlink()
         Path(target).symlink_to(Path(source).absolute())
-    expected = own.child.expected_own([own.pair])[own.pair]
+    expected = own.child.expected_own_copies([own.pair])[own.pair]
     assert own.served() == (third, "")
-    assert own.look().files == expected == own.child.expected_own([own.pair])[own.pair]
+    assert own.look().files == expected == own.child.expected_own_copies([own.pair])[own.pair]
     assert Path(expected.key).stat().st_mode & 0o777 == 0o600
     own.child = IssuingHere(Home(Path("home")), own.clock)
     Path(own.pair.key).unlink()

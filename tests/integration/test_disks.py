@@ -26,7 +26,7 @@ def small_disk(tmp_path) -> Iterator[Path]:
 
 
 def full(home: Path, *folders: Path) -> list[str]:
-    return sorted(set(asyncio.run(MountedDisks(home).full(map(str, folders))).values()))
+    return sorted(set(asyncio.run(MountedDisks(home).full_disks(map(str, folders))).values()))
 
 
 def test_a_disk_with_room_is_not_worth_a_word(tmp_path, small_disk):

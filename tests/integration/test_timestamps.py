@@ -14,7 +14,7 @@ from portico.adapters.processes import stamped
 from portico.core.model.instance import Exit
 from portico.system.account import account_of
 from portico.system.proc import stat
-from portico.system.rights import closed_to
+from portico.system.rights import barriers
 from tests.instances import Exits, launch, supervised, until
 
 STAMP = "%Y-%m-%dT%H:%M:%S.%L%:z"
@@ -94,7 +94,7 @@ def test_a_program_of_a_user_who_cannot_read_what_writes_the_times_runs_without_
 
     ending, (line,) = asyncio.run(scenario())
     files = [(sys.executable, False), (stamped.__file__, False)]
-    is_open = not any(closed_to(account_of("nobody", None), files))
+    is_open = not any(barriers(account_of("nobody", None), files))
     assert (ending, words(line) if is_open else [line]) == (Exit(code=0), ["nobody"])
 
 

@@ -87,7 +87,7 @@ class Preparation:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
 
-    async def again(self, inputs: Inputs) -> Candidate:
+    async def tested_again(self, inputs: Inputs) -> Candidate:
         if self._machine.rendering_takes:
             await asyncio.sleep(self._machine.rendering_takes)
         desired = self._desired(inputs)
@@ -95,7 +95,7 @@ class Preparation:
         fingerprint = f"{'+'.join(sorted(desired.sites))} {paused}".strip()
         return Candidate(desired, {}, fingerprint, Build("nginx", (1, 31, 0)), ())
 
-    check = resume = render = again
+    check = resume = render = tested_again
 
     def _desired(self, inputs: Inputs) -> Desired:
         [request] = inputs.requests.values()

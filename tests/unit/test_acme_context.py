@@ -30,7 +30,7 @@ def test_a_wall_clock_that_is_set_changes_no_deadline():
 
     one.pause(59, "waiting")
 
-    assert one.left() == 1
+    assert one.time_left() == 1
 
 
 def test_a_wait_beyond_the_deadline_is_not_begun_and_says_when_to_come_back():
@@ -53,7 +53,7 @@ def test_a_call_gets_no_more_time_than_is_left():
     clock.wait(10)
     with pytest.raises(AcmeFailure, match="while asking"):
         one.timeout(3, "asking")
-    assert one.with_cleanup_time().left() == CLEANUP_TIME
+    assert one.with_cleanup_time().time_left() == CLEANUP_TIME
 
 
 def test_pauses_grow_to_a_limit():

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from portico.adapters.acme.child.challenges.dns.lexicon_child import without_secrets
 from portico.adapters.acme.child.documents import Problem, problem_of
-from portico.adapters.acme.child.failures import FailedAnswer, denial, retry_after, words
+from portico.adapters.acme.child.failures import FailedAnswer, denial, explanation, retry_after
 from portico.adapters.acme.wire import REQUEST, Failure, IssueRequest
 
 NOW = 1_790_000_000.0
@@ -84,15 +84,15 @@ def test_retry_after_is_seconds_or_a_date(header, seconds):
 
 @given(st.binary(max_size=600), st.integers(min_value=400, max_value=599))
 def test_whatever_an_authority_answers_there_are_words_for_it(body, status):
-    text = words(problem_of(body, status))
+    text = explanation(problem_of(body, status))
 
     assert text.strip()
     assert "\n" not in text
 
 
 def test_a_problem_of_an_unknown_type_is_told_in_its_own_words():
-    assert words(Problem("https://ca.example/errors/17", "no such thing")) == "no such thing"
-    assert words(Problem("https://ca.example/errors/17")) == (
+    assert explanation(Problem("https://ca.example/errors/17", "no such thing")) == "no such thing"
+    assert explanation(Problem("https://ca.example/errors/17")) == (
         "its answer was https://ca.example/errors/17"
     )
 

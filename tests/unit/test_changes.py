@@ -168,7 +168,7 @@ def test_a_change_nobody_knows_is_said_to_be_unknown():
     in_group(scenario)
 
 
-def test_what_is_overruled_ends_at_once_and_is_told_why():
+def test_what_is_cancel_alld_ends_at_once_and_is_told_why():
     async def scenario(changes):
         async def work(change):
             change.say("waiting for ever")
@@ -178,7 +178,7 @@ def test_what_is_overruled_ends_at_once_and_is_told_why():
         follow = changes.follow(first.id)
         await anext(follow)
         await asyncio.sleep(0)
-        changes.overrule("everything is being stopped")
+        changes.cancel_all("everything is being stopped")
         changes.begin("down", "1 app", [EVERY_APP], lambda change: asyncio.sleep(0))
         return [view async for view in follow][-1]
 
@@ -187,13 +187,13 @@ def test_what_is_overruled_ends_at_once_and_is_told_why():
     assert last.error == "up of portico.toml was cancelled: everything is being stopped"
 
 
-def test_what_has_ended_is_not_overruled():
+def test_what_has_ended_is_not_cancel_alld():
     async def scenario(changes):
         first = changes.begin("up", "portico.toml", ["web"], lambda change: asyncio.sleep(0))
         async for _ in changes.follow(first.id):
             assert not changes.end_was_seen.is_set()
         assert changes.end_was_seen.is_set()
-        changes.overrule("everything is being stopped")
+        changes.cancel_all("everything is being stopped")
         return changes.view(first.id)
 
     assert in_group(scenario).state == "done"

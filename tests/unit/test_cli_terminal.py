@@ -18,7 +18,7 @@ from portico.cli.session import as_json
 from portico.cli.tail import Tail
 from portico.cli.terminal import Terminal
 from portico.daemon.main import _SafeFormatter
-from portico.system.harmless import harmless
+from portico.system.printable import printable
 from tests.examples import examples
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -76,7 +76,7 @@ def test_what_a_terminal_would_obey_is_shown(text, act):
 
 
 def test_what_is_shown_is_written_as_python_writes_it():
-    assert harmless("a\x1b]0;x\x07\r\u202e\udcff\U000e0041") == (
+    assert printable("a\x1b]0;x\x07\r\u202e\udcff\U000e0041") == (
         r"a\x1b]0;x\x07\r\u202e\xff\U000e0041"
     )
 
@@ -94,7 +94,7 @@ def test_plain_text_of_any_language_stays_as_it_is(text):
 def test_nothing_but_plain_characters_and_colours_reaches_a_terminal(text):
     shown = said(text)
     assert is_plain(COLOURS.sub("", shown))
-    assert harmless(harmless(text)) == harmless(text)
+    assert printable(printable(text)) == printable(text)
     if found := COLOURS.findall(shown):
         assert found[-1] in {"\x1b[0m", "\x1b[m"}
 
@@ -151,7 +151,7 @@ def test_a_line_without_an_end_comes_in_pieces(tmp_path):
     log = tmp_path / "web.log"
     log.write_bytes(b"x" * (3 << 20) + b"\nlast\n")
     tail = Tail(log, lines=None)
-    pieces = [line for lines in tail.all_there() for line in lines]
+    pieces = [line for lines in tail.lines_so_far() for line in lines]
     tail.close()
     assert [len(each) for each in pieces[:3]] == [1 << 20] * 3
     assert pieces[-1] == "last"
@@ -165,7 +165,7 @@ def test_the_last_lines_are_looked_for_only_so_far_back(tmp_path):
         file.seek(0, io.SEEK_END)
         file.write(b"\nlast\n")
     tail = Tail(log, lines=2)
-    total = sum(len(line) for lines in tail.all_there() for line in lines)
+    total = sum(len(line) for lines in tail.lines_so_far() for line in lines)
     tail.close()
     assert total < 3 << 20
 
@@ -176,7 +176,7 @@ def test_lines_of_any_bytes_are_kept_byte_by_byte(tmp_path_factory, content, wan
     log = tmp_path_factory.mktemp("logs") / "web.log"
     log.write_bytes(content)
     tail = Tail(log, lines=wanted)
-    lines = [line for lines in tail.all_there() for line in lines] + tail.rest()
+    lines = [line for lines in tail.lines_so_far() for line in lines] + tail.unended_line()
     tail.close()
     shown = "\n".join(lines).encode(errors="surrogateescape")
     assert content.rstrip(b"\n").endswith(shown.rstrip(b"\n"))

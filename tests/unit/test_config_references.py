@@ -6,8 +6,8 @@ from portico.core.config.findings import Draft
 from portico.core.config.peers import peers_of_app, peers_of_upstream
 from portico.core.config.references import (
     app_named,
-    either_named,
     names_served,
+    target_named,
     upstream_named,
     waits,
 )
@@ -54,7 +54,7 @@ def test_what_was_left_out_of_a_file_is_not_missed():
     left_out = [("apps", "gone"), ("upstreams", "gone")]
     draft = Draft.of(read(FILE), left_out)
 
-    for check in (app_named, upstream_named, either_named):
+    for check in (app_named, upstream_named, target_named):
         assert list(check(draft, ("x",), "gone")) == []
         assert len(list(check(draft, ("x",), "other"))) == 1
 

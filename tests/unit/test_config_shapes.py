@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from portico.core.config.shapes import either, fields_of
+from portico.core.config.shapes import alternatives, fields_of
 from portico.core.model.app import App, Check
 from portico.core.model.site import Redirect, Site
 from portico.core.model.upstream import Upstream
@@ -53,6 +53,6 @@ def test_lists_and_tables_know_what_is_in_them():
 
 
 def test_alternatives_are_joined_so_that_they_can_be_told_apart():
-    assert either(["a"]) == "a"
-    assert either(["a", "b", "c"]) == "a, b or c"
-    assert either(["a or b", "c"]) == "a or b, or c"
+    assert alternatives(["a"]) == "a"
+    assert alternatives(["a", "b", "c"]) == "a, b or c"
+    assert alternatives(["a or b", "c"]) == "a or b, or c"

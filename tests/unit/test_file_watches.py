@@ -16,7 +16,7 @@ from portico.core.planning.watching import (
     PendingRestart,
     is_due,
     is_ignored,
-    noted,
+    with_change,
 )
 from portico.engine.instances.file_watches import BEGIN_TIMEOUT, LOOK_INTERVAL, FileWatches
 from portico.engine.troubles import Troubles
@@ -28,7 +28,7 @@ from portico.errors import Refused
 def test_changes_that_come_together_are_one():
     pending = None
     for moment in (10.0, 10.1, 10.3):
-        pending = noted(pending, f"/srv/{moment}", moment)
+        pending = with_change(pending, f"/srv/{moment}", moment)
     assert pending == PendingRestart("/srv/10.0", 10.0, 10.3)
     assert [is_due(pending, 0.5, now) for now in (10.3, 10.7, 10.8)] == [False, False, True]
 

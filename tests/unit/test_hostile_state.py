@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.adapters.certificates.index import fresh, index_text, read_index
+from portico.adapters.certificates.index import index_text, read_index, valid_files
 from portico.adapters.nginx.generations import Generations
 from portico.adapters.nginx.processes import Master
 from portico.adapters.state.records import (
@@ -152,7 +152,7 @@ def test_a_pid_file_of_any_bytes_names_no_master(tmp_path_factory, content):
 def test_an_index_of_any_bytes_is_no_certificate(tmp_path_factory, content):
     folder = tmp_path_factory.mktemp("certificates")
     (folder / "_index.json").write_bytes(content)
-    assert fresh(folder, {"a": ["a"]}, 5.0) == {}
+    assert valid_files(folder, {"a": ["a"]}, 5.0) == {}
 
 
 @examples(40)
@@ -168,4 +168,4 @@ def test_an_index_with_entries_of_any_shape_is_no_certificate(tmp_path_factory, 
     (folder / "authority" / "root.pem").write_bytes(b"root")
     (folder / "_index.json").write_bytes(index_text(folder, {"a": entry}))
     read_index(folder)
-    assert fresh(folder, {"a": ["a"]}, 5.0) == {}
+    assert valid_files(folder, {"a": ["a"]}, 5.0) == {}

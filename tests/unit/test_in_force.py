@@ -141,12 +141,12 @@ class Portico:
     # As preparation
 
     async def check(self, inputs: Inputs) -> Candidate:
-        return await self.again(inputs)
+        return await self.tested_again(inputs)
 
     async def resume(self, inputs: Inputs) -> Candidate:
-        return await self.again(inputs)
+        return await self.tested_again(inputs)
 
-    async def again(self, inputs: Inputs) -> Candidate:
+    async def tested_again(self, inputs: Inputs) -> Candidate:
         half = next(self.delays) * STEP / 2
         await self.clock.sleep(half)
         certificate = self.certificate

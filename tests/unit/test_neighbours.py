@@ -15,10 +15,10 @@ from portico.core.planning.neighbours import (
     departure_wait,
     far_endpoints,
     interval,
-    judged,
     near_text,
     neighbours_of,
     read_near,
+    with_answers,
 )
 
 NAMES = ("m2", "m3", "m4")
@@ -26,7 +26,7 @@ MACHINES = {name: Machine(address=f"10.0.0.{name[1]}") for name in NAMES}
 FRESH = neighbours_of(MACHINES, {})
 YES = {name: NearList(name, {"web": 4}) for name in NAMES}
 NO = dict.fromkeys(NAMES, "it does not answer in time")
-WELL = judged(FRESH, YES)
+WELL = with_answers(FRESH, YES)
 
 answers = st.fixed_dictionaries(
     {name: st.sampled_from([YES[name], NearList(name), NO[name]]) for name in NAMES}
@@ -36,17 +36,17 @@ answers = st.fixed_dictionaries(
 def after(*rounds: dict, begin=WELL) -> dict[str, Neighbour]:
     now = begin
     for each in rounds:
-        now = judged(now, each)
+        now = with_answers(now, each)
     return now
 
 
 def test_where_none_answers_those_are_out_that_the_store_does_not_hear_of_either():
     now = WELL
     for _ in range(2):
-        now = judged(now, NO, absent={"m2", "m4"})
+        now = with_answers(now, NO, absent={"m2", "m4"})
     assert out(now) == {"m2", "m4"}
-    assert out(judged(now, NO)) == {"m2", "m4"}
-    assert out(judged(WELL, YES, absent=NAMES)) == set()
+    assert out(with_answers(now, NO)) == {"m2", "m4"}
+    assert out(with_answers(WELL, YES, absent=NAMES)) == set()
 
 
 def out(neighbours) -> set[str]:
@@ -102,12 +102,12 @@ def test_three_intervals_after_a_change_nobody_is_sent_to_by_an_older_list(round
 
 
 def test_until_enough_is_known_nothing_is_decided():
-    once = judged(FRESH, M3_FAILS)
+    once = with_answers(FRESH, M3_FAILS)
 
     assert not are_known(FRESH)
     assert not are_known(after(NO, NO, NO, begin=FRESH))  # cut off since the daemon began
     assert not are_known(once)
-    assert are_known(judged(once, M3_FAILS))
+    assert are_known(with_answers(once, M3_FAILS))
     assert are_known(WELL)
     assert not are_known({})
 

@@ -43,11 +43,11 @@ def test_the_port_of_a_program_is_the_lowest_that_nginx_reaches_unless_it_is_the
 
 def test_a_port_counts_when_it_has_been_the_same_for_a_second():
     search = OwnPortSearch()
-    assert search.found(at(9100), 41003, 10.0) == 0
-    assert search.found(at(9100), 41003, 10.9) == 0
-    assert search.found(at(3000, 9100), 41003, 11.0) == 0
-    assert search.found(at(3000, 9100), 41003, 11.0 + SETTLE_TIME) == 3000
-    assert search.found(at(3000, 9100, 41003), 41003, 20.0) == 0
+    assert search.settled_port(at(9100), 41003, 10.0) == 0
+    assert search.settled_port(at(9100), 41003, 10.9) == 0
+    assert search.settled_port(at(3000, 9100), 41003, 11.0) == 0
+    assert search.settled_port(at(3000, 9100), 41003, 11.0 + SETTLE_TIME) == 3000
+    assert search.settled_port(at(3000, 9100, 41003), 41003, 20.0) == 0
 
 
 @pytest.mark.parametrize("own", [{"own_port": True, "port": 3000}, {"port": 0}])

@@ -11,9 +11,9 @@ from portico.core.planning.ownership import (
     PortAnswer,
     Socket,
     answering,
-    passed_on,
-    silent,
-    taken_by,
+    no_listener_text,
+    passed_on_text,
+    port_taken_text,
 )
 
 APP, ROOT, OTHER = 1000, 0, 1001
@@ -60,12 +60,12 @@ def test_where_a_programs_sockets_cannot_be_read_its_user_is_what_counts():
 
 
 def test_what_is_said_names_the_port_and_who_has_it():
-    assert taken_by(3000, MALLORY.text) == (
+    assert port_taken_text(3000, MALLORY.text) == (
         "port 3000 is held by pid 812 (python3) of user mallory, which is not one of its processes"
     )
     assert (
-        taken_by(3000, "")
+        port_taken_text(3000, "")
         == "port 3000 is held by another program, which is not one of its processes"
     )
-    assert "pid 99 (docker-proxy), which listens on port 3000" in passed_on(3000, PROXY.text)
-    assert "nothing listens on port 3000" in silent(3000)
+    assert "pid 99 (docker-proxy), which listens on port 3000" in passed_on_text(3000, PROXY.text)
+    assert "nothing listens on port 3000" in no_listener_text(3000)

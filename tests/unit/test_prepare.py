@@ -77,7 +77,7 @@ class Outside:
     def expected(self, names: dict[str, object]) -> dict[str, CertificateFiles]:
         return {name: CertificateFiles(f"/{name}.pem", f"/{name}.key") for name in names}
 
-    async def own(self, pairs: list[OwnPair]) -> dict[OwnPair, OwnCopy]:
+    async def own_copies(self, pairs: list[OwnPair]) -> dict[OwnPair, OwnCopy]:
         return {pair: OwnCopy(CertificateFiles(pair.certificate, pair.key)) for pair in pairs}
 
     def served(self) -> ServedCertificates:
@@ -137,7 +137,7 @@ def test_a_file_that_is_applied_is_rendered_once_checked_once_and_tested_by_ngin
 def test_what_nginx_serves_already_is_not_tested_again(outside: Outside, preparation: Preparation):
     outside.live = asyncio.run(preparation.render(INPUTS)).fingerprint
     assert outside.live
-    assert asyncio.run(preparation.again(INPUTS)).tested is None
+    assert asyncio.run(preparation.tested_again(INPUTS)).tested is None
     assert outside.asked == Counter({"renderings": 2, "certificates made": 1})
 
 
@@ -223,7 +223,7 @@ def test_what_nginx_cannot_open_of_another_project_closes_its_sites_and_keeps_no
     outside.lost = [lost]
     for new in (PROJECT, None):
         inputs = with_project_two("nginx.conf", new=new)
-        candidate = asyncio.run(preparation.again(inputs))
+        candidate = asyncio.run(preparation.tested_again(inputs))
         [why] = candidate.unreadable
         assert why == f'/two/portico.toml: open() "{lost}" failed; its sites answer 503'
         text = candidate.files["nginx.conf"]
@@ -236,7 +236,7 @@ def test_what_nginx_cannot_open_of_another_project_closes_its_sites_and_keeps_no
         assert outside.installed.pop() == candidate.fingerprint
         assert outside.installed == []
     outside.lost = []
-    again = asyncio.run(preparation.again(with_project_two("nginx.conf", new=None)))
+    again = asyncio.run(preparation.tested_again(with_project_two("nginx.conf", new=None)))
     assert "include /two/nginx.conf;" in again.files["nginx.conf"]
 
 
@@ -245,7 +245,7 @@ def test_what_nginx_cannot_open_of_the_new_file_is_refused_and_closes_nothing(
 ):
     outside.lost = ["/two/nginx.conf"]
     with pytest.raises(ConfigError, match=r"cannot use /two/portico.toml"):
-        asyncio.run(preparation.again(with_project_two("nginx.conf", new="two")))
+        asyncio.run(preparation.tested_again(with_project_two("nginx.conf", new="two")))
     assert outside.installed == []
 
 

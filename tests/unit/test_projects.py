@@ -170,7 +170,7 @@ def test_an_instance_is_named_by_its_app():
     ],
 )
 def test_a_sentence_names_the_project_where_several_apps_are_called_so(sentence, shown):
-    assert names().distinct(sentence) == shown
+    assert names().with_project(sentence) == shown
 
 
 @pytest.mark.parametrize(

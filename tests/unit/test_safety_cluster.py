@@ -24,10 +24,10 @@ from portico.core.planning.mirroring import prefix_of
 from portico.core.planning.neighbours import (
     NGINX_WAIT,
     interval,
-    judged,
     near_text,
     neighbours_of,
     read_near,
+    with_answers,
 )
 from portico.core.planning.steps import Drain, Step, StopNginx, SwitchGeneration
 from portico.errors import Failed
@@ -125,7 +125,7 @@ class Asker:
             text = self.others.file
             answer = read_near(text, "m1") if text else NearList("m1")
         self._note_sent()
-        self.known = judged(self.known, {"m1": answer, "m9": NearList("m9")})
+        self.known = with_answers(self.known, {"m1": answer, "m9": NearList("m9")})
         self._note_sent()
         self.machine.loop.call_later(ASKS_EVERY, self._ask)
 

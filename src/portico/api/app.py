@@ -79,15 +79,15 @@ class Api:
         path, _, query = request.target.partition("?")
         if (request.method, path) == ("GET", _OPENAPI):
             return Answer(_OK, _JSON, json.dumps(document(VERBS)))
-        calls = {call.verb.method: (call, found) for call, found in self._meant(path)}
+        calls = {call.verb.method: (call, found) for call, found in self._matches(path)}
         if request.method not in calls:
             status = _NOT_ALLOWED if calls else _NOT_FOUND
             what = "Method Not Allowed" if calls else "Not Found"
-            return refused(status, f"{request.method} {unquote(path)}: {what}")
+            return refusal(status, f"{request.method} {unquote(path)}: {what}")
         call, found = calls[request.method]
         return await self._answer(call, request, found, dict(parse_qsl(query)))
 
-    def _meant(self, path: str) -> Iterator[tuple[Call, Mapping[str, str]]]:
+    def _matches(self, path: str) -> Iterator[tuple[Call, Mapping[str, str]]]:
         for pattern, call in reversed(self._routes):
             if match := pattern.fullmatch(path):
                 yield call, {name: unquote(value) for name, value in match.groupdict().items()}
@@ -101,27 +101,27 @@ class Api:
         except ValidationError as error:
             return _unreadable(error)
         except PorticoError as error:
-            return failed(error.http_status, _view(error))
+            return error_answer(error.http_status, _view(error))
         except Exception as error:  # the boundary: a bug of ours must not be silence to the other
             log.exception("%s %s failed", request.method, request.target)
             text = (
                 f"internal error in porticod: {type(error).__name__}: {error}; details in "
                 "porticod.log"
             )
-            return failed(_INTERNAL, ErrorView(error=text, exit_code=1))
-        return _written(result, call.verb.status)
+            return error_answer(_INTERNAL, ErrorView(error=text, exit_code=1))
+        return _success(result, call.verb.status)
 
 
-def refused(status: int, why: str) -> Answer:
+def refusal(status: int, why: str) -> Answer:
     """What is wrong with the request itself: only a foreign client hears this."""
-    return failed(status, ErrorView(error=f"{why}; nothing was changed", exit_code=2))
+    return error_answer(status, ErrorView(error=f"{why}; nothing was changed", exit_code=2))
 
 
-def failed(status: int, view: ErrorView) -> Answer:
+def error_answer(status: int, view: ErrorView) -> Answer:
     return Answer(status, _JSON, json_of(view))
 
 
-def _written(result: Result, status: int) -> Answer:
+def _success(result: Result, status: int) -> Answer:
     if isinstance(result, str):
         return Answer(status, PROMETHEUS, result)
     if isinstance(result, AsyncIterator):
@@ -158,4 +158,4 @@ def _unreadable(error: ValidationError) -> Answer:
     )
     listed = "; ".join(f"{each.where}: {each.what}" for each in problems)
     text = f"cannot read the request: {listed}; nothing was changed"
-    return failed(_BAD_REQUEST, ErrorView(error=text, exit_code=2, problems=problems))
+    return error_answer(_BAD_REQUEST, ErrorView(error=text, exit_code=2, problems=problems))

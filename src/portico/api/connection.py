@@ -12,7 +12,7 @@ from typing import Final
 
 import h11
 
-from portico.api.app import Answer, Request, refused
+from portico.api.app import Answer, Request, refusal
 from portico.api.open_requests import OpenRequests
 from portico.core.model.event import Requester
 
@@ -61,9 +61,9 @@ class Connection:
         try:
             request = await self._request()
         except TooLarge:
-            answer = refused(_TOO_LARGE, f"a request has at most {self._max_body_size} bytes")
+            answer = refusal(_TOO_LARGE, f"a request has at most {self._max_body_size} bytes")
         except h11.RemoteProtocolError as error:
-            answer = refused(error.error_status_hint or _BAD_REQUEST, str(error))
+            answer = refusal(error.error_status_hint or _BAD_REQUEST, str(error))
         else:
             if request is None:
                 return False

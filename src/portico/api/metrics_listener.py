@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from portico.api.app import Answer, Api, Request, refused
+from portico.api.app import Answer, Api, Request, refusal
 from portico.api.open_requests import OpenRequests
 from portico.api.tcp_clients import TcpClients
 from portico.core.model.event import Requester
@@ -60,7 +60,7 @@ class MetricsListener:
     async def _answer(self, request: Request) -> Answer:
         path = request.target.partition("?")[0]
         if path != "/metrics":
-            return refused(_NOT_FOUND, f"{path}: Not Found")
+            return refusal(_NOT_FOUND, f"{path}: Not Found")
         if request.method != "GET":
-            return refused(_NOT_ALLOWED, f"{request.method} {path}: Method Not Allowed")
+            return refusal(_NOT_ALLOWED, f"{request.method} {path}: Method Not Allowed")
         return await self._api.answer(Request("GET", "/v1/metrics", request.who, b""))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from portico.api.app import Answer, Api, Request, refused
+from portico.api.app import Answer, Api, Request, refusal
 from portico.api.connection import Connection
 from portico.core.model.event import Requester
 from portico.errors import Refused, Unreachable
@@ -48,7 +48,7 @@ async def serve(
     finally:
         closing()
         socket_path.unlink(missing_ok=True)  # noqa: ASYNC240 - one name, in our own folder
-        await _rounds()  # CPython loses a connection whose accept a close overtakes
+        await _run_pending_callbacks()  # CPython loses a connection whose accept a close overtakes
         server.close()
         await clients.finish()
 
@@ -81,7 +81,7 @@ class _Clients:
 
     async def _answer(self, request: Request) -> Answer:
         if self._stop.is_set():
-            return refused(Unreachable.http_status, "porticod is exiting")
+            return refusal(Unreachable.http_status, "porticod is exiting")
         return await self._api.answer(request)
 
     async def finish(self) -> None:
@@ -95,7 +95,7 @@ class _Clients:
             task.cancel()  # ends a followed stream as if its reader had gone
         if tasks := tuple(self._open):
             await asyncio.wait(tasks, timeout=GRACE_TIME)
-        await _rounds()
+        await _run_pending_callbacks()
 
 
 def _bind(path: Path) -> socket.socket:
@@ -139,6 +139,6 @@ def _user(uid: int) -> str:
         return f"user {uid}"
 
 
-async def _rounds() -> None:
+async def _run_pending_callbacks() -> None:
     for _ in range(CLOSE_ROUNDS):
         await asyncio.sleep(0)

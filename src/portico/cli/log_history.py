@@ -70,13 +70,13 @@ def _files(path: Path, account: Account, wanted: LineFilter) -> Iterator[Path]:
     yield path
     for number in range(1, MAX_ROTATED + 1):
         names = (path.with_name(f"{path.name}.{number}{end}") for end in ("", ".gz"))
-        found = next((each for each in names if _written(each, account) is not None), None)
-        if found is None or (wanted.since or 0.0) > (_written(found, account) or 0.0):
+        found = next((each for each in names if _modified_at(each, account) is not None), None)
+        if found is None or (wanted.since or 0.0) > (_modified_at(found, account) or 0.0):
             return
         yield found
 
 
-def _written(path: Path, account: Account) -> float | None:
+def _modified_at(path: Path, account: Account) -> float | None:
     """When it was written last; None where it is not there."""
     try:
         file = open_file(path, account)

@@ -39,7 +39,7 @@ class Tail:
                     text_of(each) for each in self._file.read(since - start).splitlines()
                 ]
 
-    def more(self) -> list[str]:
+    def next_lines(self) -> list[str]:
         """Lines of the next READ_SIZE bytes; empty where none have come."""
         found = self._read()
         if len(found) < READ_SIZE and self._moved():
@@ -57,7 +57,7 @@ class Tail:
         return self._file is not None
 
     @property
-    def written(self) -> float:
+    def modified_at(self) -> float:
         """When it was written last. Unix time, seconds; 0 where there is no such file."""
         return os.fstat(self._file.fileno()).st_mtime if self._file else 0.0
 
@@ -66,15 +66,15 @@ class Tail:
         """Up to which byte it has been read."""
         return self._file.tell() if self._file else 0
 
-    def all_there(self) -> Iterator[list[str]]:
+    def lines_so_far(self) -> Iterator[list[str]]:
         """The lines of all that is there now, in pieces: what is added meanwhile may never end."""
         end = os.fstat(self._file.fileno()).st_size if self._file else 0
-        while lines := self.more():
+        while lines := self.next_lines():
             yield lines
             if self._file and self._file.tell() >= end:
                 return
 
-    def rest(self) -> list[str]:
+    def unended_line(self) -> list[str]:
         """A last line that was not ended."""
         line, self._pending = self._pending, b""
         return [text_of(line)] if line else []

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal, TextIO
 
 from portico.cli.fitting import fitted
-from portico.system.harmless import harmless
+from portico.system.printable import printable
 
 Style = Literal["red", "green", "yellow", "blue", "magenta", "cyan", "bold", "dim", ""]
 _CODES: Final[Mapping[Style, str]] = {
@@ -57,15 +57,15 @@ class Stream:
     def paint(self, text: str, style: Style) -> str:
         return f"\x1b[{_CODES[style]}m{text}{_RESET}" if self._colour and style else text
 
-    def harmless(self, text: str) -> str:
+    def printable(self, text: str) -> str:
         """With its colours where this stream has some; none of them goes on after it."""
         plain, *rest = _COLOUR.split(text)
         if not rest:
-            return harmless(plain)
+            return printable(plain)
         if not self._colour:
-            return harmless(plain + "".join(rest[1::2]))
-        painted = "".join(each if at % 2 == 0 else harmless(each) for at, each in enumerate(rest))
-        return f"{harmless(plain)}{painted}{'' if rest[-2] in _RESETS else _RESET}"
+            return printable(plain + "".join(rest[1::2]))
+        painted = "".join(each if at % 2 == 0 else printable(each) for at, each in enumerate(rest))
+        return f"{printable(plain)}{painted}{'' if rest[-2] in _RESETS else _RESET}"
 
     def write(self, text: str) -> None:
         self._file.write(text)
@@ -78,18 +78,18 @@ class Terminal:
 
     def write(self, text: str = "") -> None:
         """A line of results, to standard output."""
-        self.out.write(self.out.harmless(text) + "\n")
+        self.out.write(self.out.printable(text) + "\n")
 
     def write_stderr(self, text: str) -> None:
         """A note, progress or an error, to standard error."""
-        self.err.write(self.err.harmless(text) + "\n")
+        self.err.write(self.err.printable(text) + "\n")
 
     def write_labelled(self, label: Label, text: str) -> None:
         self.write_stderr(f"{self.err.paint(label, _LABELS[label])}: {text}")
 
     def write_raw(self, text: str) -> None:
         """A result for programs, to standard output: as it is, unless a terminal gets it."""
-        self.out.write((self.out.harmless(text) if self.out.is_terminal else text) + "\n")
+        self.out.write((self.out.printable(text) if self.out.is_terminal else text) + "\n")
 
     def table(
         self,
@@ -103,7 +103,7 @@ class Terminal:
         """Columns as wide as they must be; numbers to the right. `styles` paints cells by text.
         In a terminal that is too narrow, columns of `names` are shortened and of `spare` left out.
         """
-        rows = [[harmless(cell) for cell in row] for row in rows]
+        rows = [[printable(cell) for cell in row] for row in rows]
         if (names or spare) and self.out.columns:
             heads, rows = fitted(heads, rows, self.out.columns, names, spare)
         columns = list(zip(heads, *rows, strict=True))

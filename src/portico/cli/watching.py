@@ -9,7 +9,7 @@ from portico.cli.terminal import Stream
 from portico.client.client import Client
 from portico.client.wire import IDLE_INTERVAL
 from portico.errors import Failed, PorticoError, Refused, Unreachable
-from portico.system.harmless import harmless
+from portico.system.printable import printable
 
 if TYPE_CHECKING:
     from portico.core.model.views import ChangeView
@@ -31,7 +31,7 @@ def watch(
     written = 0
     spinner = Spinner(session.terminal.err, f"{change.kind} {change.subject}".strip())
     try:
-        for now in client.follow(change.id, spinner.turn if not quiet else lambda: None):
+        for now in client.follow(change.id, spinner.advance if not quiet else lambda: None):
             spinner.clear()
             for line in now.lines[written:] if not quiet else ():
                 session.terminal.write_stderr(f"  {line}")
@@ -67,14 +67,14 @@ class Spinner:
 
     def __init__(self, stream: Stream, label: str) -> None:
         self._stream, self._ticks = stream, 0
-        self._label = harmless(label)
+        self._label = printable(label)
 
     def show(self, line: str) -> None:
         """Show the last line of the change, if it says what is waited for."""
         if line and not line.startswith(_ABOUT_THE_FILE):
-            self._label = harmless(line)
+            self._label = printable(line)
 
-    def turn(self) -> None:
+    def advance(self) -> None:
         if self._stream.live:
             self._ticks += 1
             mark, seconds = "|/-\\"[self._ticks % 4], int(self._ticks * IDLE_INTERVAL)

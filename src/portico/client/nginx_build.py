@@ -101,7 +101,7 @@ def build_nginx(
         work = begin_folder(home.nginx_builds)
         try:
             program = _compiled(source, modules, work, home.logs, environ, report)
-            return _kept(program, source.version, home.nginx_builds)
+            return _install(program, source.version, home.nginx_builds)
         except OSError as error:
             raise Failed(f"cannot build nginx {source.version}: {error}") from None
         finally:
@@ -208,7 +208,7 @@ class _Step:
         )
 
 
-def _kept(program: Path, version: str, builds: Path) -> Path:
+def _install(program: Path, version: str, builds: Path) -> Path:
     content = program.read_bytes()
     target = builds / f"{version}-{hashlib.sha256(content).hexdigest()[:12]}"
     if not (target / "nginx").is_file():

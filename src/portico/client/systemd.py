@@ -186,7 +186,7 @@ def name_of(home: Home, environ: Mapping[str, str], *, root: bool, of: str = "")
     another unit beside it, `of` what, is `portico-certs` or `portico-certs@srv-shop`.
     """
     kind = f"portico-{of}" if of else "portico"
-    return kind if Home.usual(environ, root=root) == home else f"{kind}@{_escaped(home.path)}"
+    return kind if Home.default(environ, root=root) == home else f"{kind}@{_escaped(home.path)}"
 
 
 def former_name(home: Home) -> str:

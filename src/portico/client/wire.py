@@ -53,9 +53,9 @@ def ask(
         except TimeoutError as error:
             raise Unreachable(f"the daemon on {path} did not answer in {seconds:g} s") from error
         except OSError as error:
-            raise _lost(path, error) from error
+            raise _connection_closed(path, error) from error
     if len(data) < length:
-        raise _lost(path)
+        raise _connection_closed(path)
     return status, data
 
 
@@ -77,7 +77,7 @@ def stream(
             if status != _OK:
                 raise ErrorAnswer(status, pending)
         except OSError as error:
-            raise _lost(path, error) from error
+            raise _connection_closed(path, error) from error
 
 
 def _connected(path: Path, seconds: float) -> socket.socket:
@@ -128,6 +128,6 @@ def _next(connection: socket.socket, idle: Callable[[], None]) -> bytes:
             idle()
 
 
-def _lost(path: Path, error: OSError | None = None) -> Unreachable:
+def _connection_closed(path: Path, error: OSError | None = None) -> Unreachable:
     why = f" ({error.strerror or error})" if error else ""
     return Unreachable(f"the daemon on {path} closed the connection before it answered{why}")

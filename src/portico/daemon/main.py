@@ -24,11 +24,11 @@ from portico.daemon.machine import Mode
 from portico.daemon.wiring import Portico
 from portico.errors import PorticoError
 from portico.system.clock import SystemClock
-from portico.system.harmless import harmless
 from portico.system.home import ALREADY_SERVED_CODE, Home
 from portico.system.memory import limit_arenas
 from portico.system.notify import Notify
 from portico.system.ownership import assert_own
+from portico.system.printable import printable
 from portico.system.waiting import wait_for
 
 LOG_SIZE: Final = 5 << 20
@@ -163,7 +163,7 @@ class _SafeFormatter(logging.Formatter):
     default_msec_format = "%s,%03d UTC"
 
     def format(self, record: logging.LogRecord) -> str:
-        return harmless(super().format(record)).replace("\n", "\n  ")
+        return printable(super().format(record)).replace("\n", "\n  ")
 
 
 def _lock(home: Home) -> IO[str] | None:

@@ -111,7 +111,7 @@ class Changes:
         for number in ended[:-MAX_FINISHED]:
             del self._all[number]
 
-    def overrule(self, why: str) -> None:
+    def cancel_all(self, why: str) -> None:
         """End what is under way: something was asked for that makes all of it pointless."""
         for change in filter(_holds, self.under_way()):
             change.end(Failed(f"{change.kind} of {change.subject} was cancelled: {why}"))
@@ -122,7 +122,7 @@ class Changes:
         try:
             await work(change)
         except asyncio.CancelledError:
-            if change.state == "doing":  # not overruled: the daemon leaves
+            if change.state == "doing":  # not cancel_alld: the daemon leaves
                 raise
         except PorticoError as error:
             change.end(error)

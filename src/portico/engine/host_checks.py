@@ -42,9 +42,9 @@ class HostChecks:
         """Everything that is missing, unreadable or taken, and what is worth knowing although it
         is neither.
         """
-        found = [problem async for problem in self._of_apps(desired)]
-        found += [problem async for problem in self._of_listeners(desired)]
-        of_certificates, notes = await self._of_certificates(desired)
+        found = [problem async for problem in self._app_problems(desired)]
+        found += [problem async for problem in self._listener_problems(desired)]
+        of_certificates, notes = await self._certificate_problems(desired)
         found += of_certificates
         found += await asyncio.to_thread(lambda: list(file_problems(desired)))
         account = self._account(desired)
@@ -67,7 +67,7 @@ class HostChecks:
         user, _, group = (desired.edge.user or self._workers).partition(" ")
         return account_if_known(user or None, group or None)
 
-    async def _of_apps(self, desired: Desired) -> AsyncIterator[Problem]:
+    async def _app_problems(self, desired: Desired) -> AsyncIterator[Problem]:
         for name, app in desired.apps.items():
             launch = Launch(InstanceId(f"{name}.1.0"), app.spec, 1, app.app.port or 1)
             for what in await self._processes.problems(launch):
@@ -77,10 +77,10 @@ class HostChecks:
                     time_zone(app.app.tz)
                 except ValueError as error:
                     yield Problem(f"apps.{name}.tz", str(error))
-            async for problem in self._of_pinned_ports(name, app):
+            async for problem in self._port_problems(name, app):
                 yield problem
 
-    async def _of_pinned_ports(self, name: str, app: DesiredApp) -> AsyncIterator[Problem]:
+    async def _port_problems(self, name: str, app: DesiredApp) -> AsyncIterator[Problem]:
         if not app.app.port:
             return
         ours = {i.port for i in self._instances().values() if i.state in LIVE_STATES}
@@ -88,7 +88,7 @@ class HostChecks:
             if port not in ours and (holder := await self._ports.holder(port)):
                 yield Problem(f"apps.{name}.port", f"port {port} is held by {holder}")
 
-    async def _of_listeners(self, desired: Desired) -> AsyncIterator[Problem]:
+    async def _listener_problems(self, desired: Desired) -> AsyncIterator[Problem]:
         now, ours = self._in_force(), set(self._nginx.inherited_ports)
         ours_of_udp = set[int]()
         if self._nginx.seen().pid:
@@ -96,7 +96,7 @@ class HostChecks:
             ours |= {each.port for each in now.streams.values() if not each.udp}
             ours_of_udp = {each.port for each in now.streams.values() if each.udp}
             ours_of_udp |= {now.listeners.https} if now.listeners.http3 else set()
-        async for problem in self._of_streams(desired, ours, ours_of_udp):
+        async for problem in self._stream_problems(desired, ours, ours_of_udp):
             yield problem
         if not desired.sites or _is_move_refused(now, desired):
             return
@@ -116,7 +116,7 @@ class HostChecks:
                 what = f"UDP port {port} is held by {holder}"
                 yield Problem("edge.http3", what, "stop it, or set http3 = false")
 
-    async def _of_streams(
+    async def _stream_problems(
         self, desired: Desired, ours: set[int], ours_of_udp: set[int]
     ) -> AsyncIterator[Problem]:
         for key, each in desired.streams.items():
@@ -128,7 +128,7 @@ class HostChecks:
                         path_text(("streams", key)), what, "stop it, or use another port"
                     )
 
-    async def _of_certificates(self, desired: Desired) -> tuple[list[Problem], list[str]]:
+    async def _certificate_problems(self, desired: Desired) -> tuple[list[Problem], list[str]]:
         pairs = {
             name: OwnPair(pair.certificate, pair.key, (name, *site.aliases))
             for name, site in desired.sites.items()

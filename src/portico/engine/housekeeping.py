@@ -17,22 +17,22 @@ from portico.core.model.names import InstanceId
 from portico.core.planning.flood import (
     MAX_INTERVAL,
     Growth,
+    bytes_written,
     check_interval,
     flood_warning,
     is_calm,
     largest_writer,
     share_of,
-    written,
 )
+from portico.engine.batches import in_batches
 from portico.engine.engine import Engine
 from portico.engine.exposure import Exposure
-from portico.engine.turns import by_turns
 from portico.ports.files import Disks, Logs
 from portico.ports.nginx import Nginx
 
 NGINX_LOG_INTERVAL: Final = 10.0
 """Seconds between two looks at what is nginx's."""
-TURN_SIZE: Final = 100
+LOG_BATCH_SIZE: Final = 100
 """Instances, or logs, after which other tasks have their turn."""
 
 
@@ -47,7 +47,7 @@ class _Log:
     max_size: int = 0
     keep: int = 0
 
-    def within(self, share: int, files: int) -> _Log:
+    def with_limits(self, share: int, files: int) -> _Log:
         """With what it may take as one of so many files of its app, and `share` of all apps'."""
         total = min(self.limits.total_size, share * files)
         size, keep = share_of(total, files, max_size=self.limits.max_size, keep=self.limits.keep)
@@ -78,21 +78,21 @@ class Housekeeping:
         self._pause = MAX_INTERVAL
         self._unreadable = unreadable
         self._closed: list[str] = []
-        self._seldom_at = -NGINX_LOG_INTERVAL
+        self._nginx_logs_at = -NGINX_LOG_INTERVAL
 
     async def look(self) -> None:
         """Once at everything; what is wrong with one file keeps no other one from its turn."""
         logs = await self._log_files()
-        grown = await self._grown(logs)
+        grown = await self._growth(logs)
         self._pause = check_interval(grown)
-        async for growth in by_turns(grown, TURN_SIZE):
-            self._say(f"flood {growth.path}", flood_warning(growth), of=growth.instance)
+        async for growth in in_batches(grown, LOG_BATCH_SIZE):
+            self._report(f"flood {growth.path}", flood_warning(growth), of=growth.instance)
         await self._rotate_instances(logs, grown)
         await self._look_at_disks(grown)
         with self._troubles.fence("check of nginx's caches"):
             await self._nginx.check_caches()
-        if self._clock.monotonic() - self._seldom_at >= NGINX_LOG_INTERVAL:
-            self._seldom_at = self._clock.monotonic()
+        if self._clock.monotonic() - self._nginx_logs_at >= NGINX_LOG_INTERVAL:
+            self._nginx_logs_at = self._clock.monotonic()
             with self._troubles.fence("rotation of nginx's logs"):
                 await self._rotate_nginx()
             with self._troubles.fence("check of where apps listen"):
@@ -103,37 +103,37 @@ class Housekeeping:
     async def pause(self) -> None:
         await self._clock.sleep(self._pause)
 
-    async def _grown(self, logs: dict[str, _Log]) -> list[Growth]:
+    async def _growth(self, logs: dict[str, _Log]) -> list[Growth]:
         sizes, now = await self._logs.sizes(list(logs)), self._clock.monotonic()
         before, self._sizes = self._sizes, {path: (size, now) for path, size in sizes.items()}
         grown: list[Growth] = []
-        async for path, log in by_turns(logs.items(), TURN_SIZE):
+        async for path, log in in_batches(logs.items(), LOG_BATCH_SIZE):
             size, at = before.get(path, (sizes[path], now))
-            grew, seconds = written(size, sizes[path]), now - at
+            grew, seconds = bytes_written(size, sizes[path]), now - at
             grown.append(Growth(path, log.instance, grew, seconds, log.max_size, log.keep))
         return grown
 
     async def _rotate_instances(self, logs: dict[str, _Log], grown: list[Growth]) -> None:
-        async for growth in by_turns(grown, TURN_SIZE):
+        async for growth in in_batches(grown, LOG_BATCH_SIZE):
             path, log = growth.path, logs[growth.path]
             if self._sizes[path][0] <= log.max_size:
-                self._said(path, None)
+                self._report_rotation(path, None)
                 continue
             with self._troubles.fence(f"rotation of {path}", of=log.instance):
                 trouble = await self._logs.rotate(
                     log.spec, path, log.max_size, log.keep, compresses=is_calm(growth)
                 )
-                self._said(path, trouble)
+                self._report_rotation(path, trouble)
 
     async def _rotate_nginx(self) -> None:
         edge = self._intent.desired.edge
         for path, trouble in (await self._nginx.rotate(edge.log_max_size, edge.log_keep)).items():
-            self._said(path, trouble)
+            self._report_rotation(path, trouble)
 
     async def _look_at_disks(self, grown: list[Growth]) -> None:
         """Whoever was seen to fill a disk is named for as long as it is full."""
         folders = {growth.path: posixpath.dirname(growth.path) for growth in grown}
-        full = await self._disks.full(sorted(set(folders.values())))
+        full = await self._disks.full_disks(sorted(set(folders.values())))
         for gone in self._full.keys() - set(full.values()):
             self._troubles.resolve(gone)
         names = {
@@ -164,7 +164,7 @@ class Housekeeping:
     async def _listed_logs(self) -> dict[str, _Log]:
         found: dict[str, _Log] = {}
         of_app: Counter[str] = Counter()
-        async for i in by_turns(list(self._observed.instances.values()), TURN_SIZE):
+        async for i in in_batches(list(self._observed.instances.values()), LOG_BATCH_SIZE):
             if i.id not in self._observed.instances:
                 continue  # nor is its version known any more
             spec, limits = self._intent.versions.spec(i.spec), self._intent.app_of(i).logs
@@ -173,14 +173,14 @@ class Housekeeping:
                 found[path] = _Log(i.id, i.app, spec, limits)
                 of_app[i.app] += 1
         share = self._intent.desired.edge.log_total_size // max(len(found), 1)
-        async for path, each in by_turns(list(found.items()), TURN_SIZE):
-            found[path] = each.within(share, of_app[each.app])
+        async for path, each in in_batches(list(found.items()), LOG_BATCH_SIZE):
+            found[path] = each.with_limits(share, of_app[each.app])
         return found
 
-    def _said(self, path: str, trouble: str | None) -> None:
-        self._say(path, f"cannot rotate {path}: {trouble}" if trouble else "")
+    def _report_rotation(self, path: str, trouble: str | None) -> None:
+        self._report(path, f"cannot rotate {path}: {trouble}" if trouble else "")
 
-    def _say(self, subject: str, sentence: str, of: str = "") -> None:
+    def _report(self, subject: str, sentence: str, of: str = "") -> None:
         if sentence:
             self._troubles.report(subject, sentence, of=of)
         else:

@@ -66,7 +66,7 @@ class InForce:
             if self._basis() != basis:
                 revision, candidate = await self._current_draft(draft)
             allow(candidate)
-            used = as_used(revision, candidate)
+            used = with_links(revision, candidate)
             accepted = self._intent.accept(candidate, used, smaller=smaller)
             self._changed(candidate)
         return accepted, candidate
@@ -74,7 +74,7 @@ class InForce:
     async def _render_smaller(self, inputs: Inputs) -> Candidate:
         """Where nginx's files cannot be written, it keeps those that it has."""
         try:
-            return await self._preparation.again(inputs)
+            return await self._preparation.tested_again(inputs)
         except PorticoError as error:
             if inputs.project is not None:
                 await self._preparation.render(inputs)  # raises where the file cannot be used
@@ -97,7 +97,7 @@ class InForce:
             held = {n: s for n, s in self._intent.holds().items() if n in known.keys() - chosen}
             holds = {**held, **dict.fromkeys(chosen, hold)} if paused and hold else held
             self.require_file()
-            again = self._preparation.again(self._intent.inputs(paused=sites, holds=holds))
+            again = self._preparation.tested_again(self._intent.inputs(paused=sites, holds=holds))
             return sites, holds, await _within_deadline(again)
 
         async with self._turn:
@@ -115,7 +115,7 @@ class InForce:
             if not self._intent.revisions and not self._intent.desired.needs_nginx:
                 return None
             inputs = replace(self._intent.inputs(), members=members)
-            return await _within_deadline(self._preparation.again(inputs))
+            return await _within_deadline(self._preparation.tested_again(inputs))
 
         async with self._turn:
             candidate = await self._current_draft(draft)
@@ -129,7 +129,7 @@ class InForce:
         """
 
         async def draft() -> Candidate:
-            return await _within_deadline(self._preparation.again(self._intent.inputs()))
+            return await _within_deadline(self._preparation.tested_again(self._intent.inputs()))
 
         if not self._intent.revisions:
             async with self._turn:
@@ -147,7 +147,7 @@ class InForce:
 
         async def draft() -> Candidate:
             self.require_file()
-            return await _within_deadline(self._preparation.again(self._intent.inputs()))
+            return await _within_deadline(self._preparation.tested_again(self._intent.inputs()))
 
         async with self._turn:
             candidate = await self._current_draft(draft)
@@ -276,7 +276,7 @@ class InForce:
             raise Refused("no file is in force; start with `portico up`")
 
 
-def as_used(revision: Revision, candidate: Candidate) -> Revision:
+def with_links(revision: Revision, candidate: Candidate) -> Revision:
     """With the links of its apps, and so much of the operator's shell's environment as any has."""
     apps = candidate.desired.of(revision.project).apps
     everything = any(app.app.inherit_env for app in apps.values())

@@ -46,7 +46,7 @@ class Intent:
         self.versions = AppVersions(state)
         self._paused = settings.paused(state)
         self._holds = settings.holds(state)
-        self.left = settings.left(state)
+        self.left = settings.drained_apps(state)
         """The apps that this machine leaves to others, being drained; None if it is not."""
         self._edge = settings.edge(state)
         self.members = settings.members(state)

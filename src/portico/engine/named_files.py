@@ -12,7 +12,7 @@ from portico.core.model.site import Folder, Maintenance, Site
 from portico.engine.client_files import files_of_clients, problem_of
 from portico.errors import Problem
 from portico.system.account import Account
-from portico.system.rights import closed_to, other_writer
+from portico.system.rights import barriers, other_writer
 
 _Named: TypeAlias = tuple[str, str, bool]
 """The key of the operator's file, an absolute path, and whether it is a folder."""
@@ -54,7 +54,7 @@ def unreadable(desired: Desired, workers: Account) -> Iterator[str]:
     """What nginx's workers, who answer requests with it, may not read."""
     whose = f" ({workers.name})" if workers.name else ""
     named = list(_for_workers(desired))
-    found = closed_to(workers, [(path, is_folder) for _, path, is_folder in named])
+    found = barriers(workers, [(path, is_folder) for _, path, is_folder in named])
     for (where, path, is_folder), closed in zip(named, found, strict=True):
         if closed:
             act, mode = ("read", "o+r") if closed == path and not is_folder else ("enter", "o+x")

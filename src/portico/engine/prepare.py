@@ -220,7 +220,7 @@ class Preparation:
         """
         return await self._rendered(await self._usable(inputs), inputs, make=True)
 
-    async def again(self, inputs: Inputs) -> Candidate:
+    async def tested_again(self, inputs: Inputs) -> Candidate:
         """The same, where nginx shall have its word before anything changes."""
         return await self._tested_if_new(await self._usable(inputs), inputs)
 
@@ -377,10 +377,10 @@ class Preparation:
             return {}
         files: Mapping[OwnPair, CertificateFiles | None]
         if make:
-            copies = await self._certificates.own(list(pairs))
+            copies = await self._certificates.own_copies(list(pairs))
             files = {pair: copy.files for pair, copy in copies.items()}
         else:
-            files = await asyncio.to_thread(self._certificates.expected_own, list(pairs))
+            files = await asyncio.to_thread(self._certificates.expected_own_copies, list(pairs))
         return {
             site: (found,)
             for pair, sites in pairs.items()

@@ -95,15 +95,15 @@ class ServerChecks:
         self._apply(name, group)
         subject = f"servers of {_subject(name)}"
         group.tasks = [
-            self._tasks.start(subject, partial(self._probe_again_and_again, name, group)),
-            self._tasks.start(subject, partial(self._resolve_again_and_again, name, group)),
+            self._tasks.start(subject, partial(self._keep_probing, name, group)),
+            self._tasks.start(subject, partial(self._keep_resolving, name, group)),
         ]
 
     def _end(self, name: str) -> None:
         for task in self._groups.pop(name).tasks:
             task.cancel()
 
-    async def _resolve_again_and_again(self, name: str, group: Group) -> None:
+    async def _keep_resolving(self, name: str, group: Group) -> None:
         if all(is_ip(host_and_port(each)[0]) for each in group.upstream.servers):
             return
         while self._groups.get(name) is group:
@@ -124,7 +124,7 @@ class ServerChecks:
         )
         group.servers = with_verdicts(before, group.servers)
 
-    async def _probe_again_and_again(self, name: str, group: Group) -> None:
+    async def _keep_probing(self, name: str, group: Group) -> None:
         while self._groups.get(name) is group:
             if not self._engine.safe_mode.is_on:
                 for server in group.servers:

@@ -105,7 +105,7 @@ def paused(state: State) -> frozenset[str]:
         return frozenset()
 
 
-def left(state: State) -> frozenset[str] | None:
+def drained_apps(state: State) -> frozenset[str] | None:
     try:
         return _DRAINED.validate_json(state.setting(DRAINED) or "null")
     except ValidationError as error:

@@ -120,7 +120,7 @@ def _lineage(folder: Path, conf: Path) -> CertbotLineage:
         conf.stem,
         conf,
         *files,
-        tuple(_kept(_archive(folder, conf.stem, top))),
+        tuple(_archived_pairs(_archive(folder, conf.stem, top))),
         server,
         account,
         settings,
@@ -139,7 +139,7 @@ def _files(folder: Path, name: str, top: Section) -> tuple[tuple[Path, Path], bo
         for kind in ("fullchain", "privkey")
         for own in [Path(top.get(kind, live / f"{kind}.pem"))]
     )
-    kept = list(_kept(_archive(folder, name, top)))
+    kept = list(_archived_pairs(_archive(folder, name, top)))
     if kept and not (chain.exists() and key.exists()):
         newest = max(kept, key=lambda pair: int(re.sub(r"\D", "", pair[0].stem) or 0))
         return newest, True
@@ -152,7 +152,7 @@ def _archive(folder: Path, name: str, top: Section) -> Path:
     return own if own.exists() else usual
 
 
-def _kept(archive: Path) -> Iterator[tuple[Path, Path]]:
+def _archived_pairs(archive: Path) -> Iterator[tuple[Path, Path]]:
     for chain in sorted(archive.glob("fullchain*.pem")):
         key = chain.with_name(chain.name.replace("fullchain", "privkey"))
         if key.exists():

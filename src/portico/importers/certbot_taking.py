@@ -48,7 +48,9 @@ class CertbotImporter:
         facts = await self._certificates.inspect([*pairs, *older])
         known = dict(zip((pair.certificate for pair in older), facts[len(pairs) :], strict=True))
         for lineage, fact in zip(found.lineages, facts, strict=False):
-            signed = _signed([fact, *(known[str(chain)] for chain, _ in lineage.archive)])
+            signed = _starts_by_serial(
+                [fact, *(known[str(chain)] for chain, _ in lineage.archive)]
+            )
             try:
                 taken.lineages.append(await self._take(lineage, fact, called, signed))
             except (OSError, PorticoError) as error:
@@ -94,7 +96,7 @@ class CertbotImporter:
         account, server = max(by_account, key=by_account.count)
         try:
             pem = await self._certificates.account_key(account.key)
-            if await asyncio.to_thread(_is_in, pem, self._account_key):
+            if await asyncio.to_thread(_is_same_key, pem, self._account_key):
                 return
             await asyncio.to_thread(_write_account, self._account_key, pem, account, server)
         except FileExistsError:
@@ -112,11 +114,11 @@ def own_name(lineage: str, names: Sequence[str]) -> str:
     return min(found or names, key=lambda name: (name.startswith("*."), len(name)))
 
 
-def _signed(all_facts: Sequence[Facts]) -> dict[str, float]:
+def _starts_by_serial(all_facts: Sequence[Facts]) -> dict[str, float]:
     return {facts.serial: facts.not_before for facts in all_facts if facts.serial}
 
 
-def _is_in(pem: str, key: Path) -> bool:
+def _is_same_key(pem: str, key: Path) -> bool:
     return key.exists() and key.read_bytes() == pem.encode()
 
 

@@ -10,20 +10,23 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from portico.core.model.requests import DocumentRequest
-from portico.importers.formats import wrong
 from portico.importers.read import ECOSYSTEM, toml_table
 from portico.system.rights import open_file
-from portico.system.text import MAX_FILE_SIZE
+from portico.system.text import MAX_FILE_SIZE, file_error
 
 
 def edited_document(source: str, folder: str, environ: Mapping[str, str]) -> DocumentRequest:
     """It is read with the rights of who can write its folder. Raises ConfigError. Blocks."""
     path = Path(source)
     if path.suffix != ".toml":
-        raise wrong(path, "is not read by the daemon, which reads TOML only", "`portico plan`")
+        raise file_error(
+            path, "is not read by the daemon, which reads TOML only", "`portico plan`"
+        )
     table = toml_table(path, _text(path))
     if ECOSYSTEM in table:
-        raise wrong(path, "joins a PM2 file, which the daemon does not read", "`portico plan`")
+        raise file_error(
+            path, "joins a PM2 file, which the daemon does not read", "`portico plan`"
+        )
     return DocumentRequest(source=source, folder=folder, table=table, environ=environ)
 
 
@@ -35,9 +38,9 @@ def _text(path: Path) -> str:
         finally:
             os.close(file)
         if len(raw) > MAX_FILE_SIZE:
-            raise wrong(path, f"is larger than {MAX_FILE_SIZE} bytes")
+            raise file_error(path, f"is larger than {MAX_FILE_SIZE} bytes")
         return raw.decode("utf-8-sig")
     except OSError as error:
-        raise wrong(path, f"cannot be read: {error.strerror}") from None
+        raise file_error(path, f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise wrong(path, "is not UTF-8 text") from None
+        raise file_error(path, "is not UTF-8 text") from None

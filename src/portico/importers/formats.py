@@ -12,7 +12,7 @@ from portico.errors import ConfigError, Problem
 from portico.importers.javascript import evaluate
 from portico.importers.pm2_context import Kind
 from portico.importers.pm2_dump import entries
-from portico.system.text import MAX_FILE_SIZE, line_of
+from portico.system.text import MAX_FILE_SIZE, file_error, line_of
 
 TOO_DEEP_TEXT: Final = "is nested too deeply"
 _SCRIPTS: Final = (".js", ".cjs", ".mjs")
@@ -36,13 +36,15 @@ def exported(path: Path, environ: Mapping[str, str], words: Sequence[str] = ()) 
         except ValueError:
             return _evaluated(path, environ, words)  # PM2's JSON may have comments
         except RecursionError:
-            raise wrong(path, TOO_DEEP_TEXT) from None
+            raise file_error(path, TOO_DEEP_TEXT) from None
     if path.name.endswith(tuple(f".config{ending}" for ending in _SCRIPTS)):
         return _evaluated(path, environ, words)
     if path.suffix in _SCRIPTS:
         hint = f'run it with a portico.toml: [apps.{path.stem}] script = "{path.name}"'
-        raise wrong(path, "is a program, not a *.config.js with settings", hint)
-    raise wrong(path, "has an unknown file type", "supported are portico.toml and PM2's files")
+        raise file_error(path, "is a program, not a *.config.js with settings", hint)
+    raise file_error(
+        path, "has an unknown file type", "supported are portico.toml and PM2's files"
+    )
 
 
 def read_text(path: Path) -> str:
@@ -50,9 +52,9 @@ def read_text(path: Path) -> str:
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_SIZE + 1)
     except OSError as error:
-        raise wrong(path, f"cannot be read: {error.strerror}") from None
+        raise file_error(path, f"cannot be read: {error.strerror}") from None
     if len(raw) > MAX_FILE_SIZE:
-        raise wrong(path, f"is larger than {MAX_FILE_SIZE} bytes")
+        raise file_error(path, f"is larger than {MAX_FILE_SIZE} bytes")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -74,17 +76,13 @@ def kind(path: Path) -> Kind:
     return "program" if foreign or b"\0" in head else "text"
 
 
-def wrong(path: Path, what: str, hint: str | None = None) -> ConfigError:
-    return ConfigError(str(path), [Problem(path.name or str(path), what, hint)])
-
-
 def _json(path: Path, text: str) -> object:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise wrong(path, f"is not JSON: {error}") from None
+        raise file_error(path, f"is not JSON: {error}") from None
     except RecursionError:
-        raise wrong(path, TOO_DEEP_TEXT) from None
+        raise file_error(path, TOO_DEEP_TEXT) from None
 
 
 def _evaluated(path: Path, environ: Mapping[str, str], words: Sequence[str]) -> object:
@@ -119,6 +117,6 @@ def _yaml(path: Path, text: str) -> object:
         what = getattr(error, "problem", None) or str(error)
         raise ConfigError(str(path), [Problem(where, what)]) from None
     except RecursionError:
-        raise wrong(path, TOO_DEEP_TEXT) from None
+        raise file_error(path, TOO_DEEP_TEXT) from None
     except ValueError as error:  # the 30th of February
-        raise wrong(path, f"contains a value that cannot be read: {error}") from None
+        raise file_error(path, f"contains a value that cannot be read: {error}") from None

@@ -14,7 +14,7 @@ class ImportReport:
         self._problems: list[Problem] = []
         self._app, self._where = "", ""
 
-    def about(self, app: str = "", where: str = "") -> None:
+    def set_subject(self, app: str = "", where: str = "") -> None:
         """`app` as the operator calls it; `where` is its place: `apps[0]`."""
         self._app, self._where = app, where
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final
 
-from portico.errors import ConfigError, Problem
+from portico.system.text import file_error
 
 EVALUATION_TIMEOUT: Final = 10.0  # seconds that a file of settings may take
 _MAX_ANSWER_SIZE = 16 << 20  # bytes of an answer
@@ -72,20 +72,22 @@ def evaluate(
     """
     node = shutil.which("node", path=environ.get("PATH"))
     if node is None:
-        raise _wrong(path, "is evaluated by Node, but node is not in PATH", "install Node")
+        raise file_error(path, "is evaluated by Node, but node is not in PATH", "install Node")
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         argv = [node, "-e", _ASK, "--", str(path), str(output.fileno()), *words]
         code = _run(argv, output, errors, environ, within)
         if code is None:
-            raise _wrong(path, f"did not finish within {within:g} s; does it wait for something?")
+            raise file_error(
+                path, f"did not finish within {within:g} s; does it wait for something?"
+            )
         raw = _contents(output)
         if not raw:
-            raise _wrong(path, _ended(code, _contents(errors)))
+            raise file_error(path, _ended(code, _contents(errors)))
     try:
         return _exported(path, json.loads(raw))
     except (ValueError, RecursionError):
         what = f"exports more than {_MAX_ANSWER_SIZE >> 20} MiB, or is nested too deeply"
-        raise _wrong(path, what) from None
+        raise file_error(path, what) from None
 
 
 def _run(
@@ -125,12 +127,12 @@ def _exported(path: Path, message: Mapping[str, object]) -> object:
         case "object":
             return message["value"]
         case "error":
-            raise _wrong(path, _node_message(str(message["words"])))
+            raise file_error(path, _node_message(str(message["words"])))
         case "function" | "promise" as what:
             hint = "export the object itself: module.exports = { apps: [...] }"
-            raise _wrong(path, f"exports a {what}, which PM2 does not support either", hint)
+            raise file_error(path, f"exports a {what}, which PM2 does not support either", hint)
         case what:
-            raise _wrong(path, f"exports {what}, not an object with apps")
+            raise file_error(path, f"exports {what}, not an object with apps")
 
 
 def _ended(code: int, errors: str) -> str:
@@ -151,7 +153,3 @@ def _node_message(text: str) -> str:
         if line.strip() and not _NODE_FRAME.match(line)
     ]
     return "\n    ".join(("cannot be evaluated:", *lines[:_ERROR_LINES]))
-
-
-def _wrong(path: Path, what: str, hint: str | None = None) -> ConfigError:
-    return ConfigError(str(path), [Problem(path.name, what, hint)])

@@ -57,7 +57,7 @@ def from_pm2(exported: object, source: str, context: Pm2Context) -> Pm2Import:
         modes[name] = str(values.get("exec_mode", "")).removesuffix("_mode")
     _choose(apps, written, context, report)
     report.refuse_if_wrong()
-    report.about()
+    report.set_subject()
     _settle_ports(apps, modes, context, report)
     groups = upstreams(apps)
     _add_pm2_variables(apps, written, context)
@@ -87,7 +87,7 @@ def _entries(exported: object, report: ImportReport) -> Iterator[tuple[str, Mapp
         if place == "apps":
             _report_unused(exported, report)
         elif found is exported and not exported.keys() & ATTRIBUTES_BY_WORD.keys():
-            report.about(where=place)
+            report.set_subject(where=place)
             report.problem("", "describes no app", "PM2's files export { apps: [{ script: … }] }")
             return
     if not isinstance(found, list):
@@ -97,7 +97,7 @@ def _entries(exported: object, report: ImportReport) -> Iterator[tuple[str, Mapp
         if isinstance(entry, Mapping):
             yield where, entry
         else:
-            report.about(where=where)
+            report.set_subject(where=where)
             report.problem("", f"must be an object that describes an app, not {entry!r}")
 
 
@@ -110,7 +110,7 @@ def _report_unused(exported: Mapping[str, object], report: ImportReport) -> None
 
 def _values(entry: Mapping[str, object], where: str, report: ImportReport) -> Values:
     """What PM2 knows, by its main words and read; the rest, and what is missing, is reported."""
-    report.about(str(entry.get("name") or entry.get("script") or where), where)
+    report.set_subject(str(entry.get("name") or entry.get("script") or where), where)
     values: Table = {}
     for word, value in entry.items():
         attribute = ATTRIBUTES_BY_WORD.get(word)
@@ -168,7 +168,7 @@ def _choose(
     report: ImportReport,
 ) -> None:
     """With `--only` the others are not started, and go on where they run."""
-    report.about()
+    report.set_subject()
     for name in context.only:
         if name not in {*apps, *written.values()}:
             report.problem("--only", f"there is no app {name}; known: {', '.join(apps)}")
@@ -211,7 +211,7 @@ def _settle_ports(
         if not several or modes[name] == "fork":
             app.setdefault("port", False)
         if several and app.get("port") is not False:
-            report.about(name)
+            report.set_subject(name)
             report.note(_several(app))
             if modes[name] != "fork":
                 app["port_fallback"] = True
@@ -237,7 +237,7 @@ def _share_no_port(apps: Mapping[str, Table], report: ImportReport) -> None:
         owner = clusters[:1] or (starting if len(starting) == 1 else [])
         for name in names if len(names) > 1 else ():
             if name not in owner:
-                report.about(name)
+                report.set_subject(name)
                 _yield_port(apps[name], report)
 
 

@@ -38,7 +38,7 @@ def app_table(
     port = _port(values, variables, names, report)
     port |= _port_in_args(values, port)
     table = {
-        **_mapped(values),
+        **_mapped_keys(values),
         **_env_files(values, context, report),
         **(_program(values, context, report) if not is_folder else _folder(values, context)),
         **_restarts(values),
@@ -53,17 +53,17 @@ def app_table(
         "stdin": "open",  # PM2's pipe; a development server exits when its input ends
         "stop_signal": "SIGINT",  # PM2's; a program that only knows SIGTERM dies of either
     }
-    return _of_runs(table, report) if "schedule" in table else table
+    return _without_continuous_keys(table, report) if "schedule" in table else table
 
 
-def _of_runs(table: Table, report: ImportReport) -> Table:
+def _without_continuous_keys(table: Table, report: ImportReport) -> Table:
     """Without what is for programs that stay."""
     for key in table.keys() & _CONTINUOUS_KEYS.keys():
         report.note(f"{_CONTINUOUS_KEYS[key]} is not needed: each run exits by itself")
     return {key: value for key, value in table.items() if key not in _CONTINUOUS_KEYS}
 
 
-def _mapped(values: Values) -> Table:
+def _mapped_keys(values: Values) -> Table:
     found = ((pm2.ATTRIBUTES_BY_WORD.get(word), value) for word, value in values.items())
     return {
         attribute.key: value
@@ -83,7 +83,7 @@ def _program(values: Values, context: Pm2Context, report: ImportReport) -> Table
         return table | {"command": ["bash", "-c", script], "args": [], "interpreter_args": []}
     interpreter = _interpreter(values, script, kind, context, report)
     if kind == "missing" and "/" not in script:
-        return table | _in_path(values, script, interpreter, context)
+        return table | _program_in_path(values, script, interpreter, context)
     ending = posixpath.splitext(script)[1].lower()
     runs_itself = kind == "program" and not interpreter and ending not in _ENDINGS
     if runs_itself or interpreter == {"interpreter": "none"}:
@@ -96,7 +96,9 @@ def _folder(values: Values, context: Pm2Context) -> Table:
     return {**({"cwd": cwd} if cwd else {}), **pm2_serve.program(context)}
 
 
-def _in_path(values: Values, script: str, interpreter: Table, context: Pm2Context) -> Table:
+def _program_in_path(
+    values: Values, script: str, interpreter: Table, context: Pm2Context
+) -> Table:
     """A program such as `npm`, which Node or another interpreter is to run with arguments."""
     runs_itself = values.get("exec_interpreter") == "none"
     if runs_itself or not (interpreter or values.get("node_args")):
@@ -112,7 +114,7 @@ def _in_path(values: Values, script: str, interpreter: Table, context: Pm2Contex
 def _patience(values: Values, context: Pm2Context, report: ImportReport) -> Table:
     """How long it is waited for, and that it continues then."""
     table: Table = {"after_ready_timeout": "continue"}
-    if not values.get("wait_ready") or _may_send(values, context):
+    if not values.get("wait_ready") or _may_notify(values, context):
         return table
     limit = float(str(values.get("listen_timeout", pm2.LISTEN_TIMEOUT)))
     report.note(
@@ -122,7 +124,7 @@ def _patience(values: Values, context: Pm2Context, report: ImportReport) -> Tabl
     return table | {"ready_timeout": limit}
 
 
-def _may_send(values: Values, context: Pm2Context) -> bool:
+def _may_notify(values: Values, context: Pm2Context) -> bool:
     path = posixpath.join(_cwd(values, context), _path(str(values.get("script", "")), context))
     return context.look(path) != "text" or context.sends(path)
 

@@ -73,23 +73,23 @@ def seconds(value: object) -> float:
     return round(float(found[1]) * _TIMES[found[2]], 3)
 
 
-def whole(value: object) -> int:
+def whole_number(value: object) -> int:
     if isinstance(value, bool) or not re.fullmatch(r"\s*-?\d+\s*", str(value)):
         raise ValueError(f"must be a whole number, not {value!r}")
     return int(str(value))
 
 
 def port(value: object) -> int:
-    if not 0 < whole(value) <= LAST_PORT:
+    if not 0 < whole_number(value) <= LAST_PORT:
         raise ValueError(f"must be a port, 1 to {LAST_PORT}, not {value!r}")
-    return whole(value)
+    return whole_number(value)
 
 
 def how_many(value: object) -> int:
     """0 is one a core, -1 one less, as PM2 counts."""
     if isinstance(value, float):  # half of the cores, say
         return max(1, int(value))
-    return 0 if value == "max" else whole(value)
+    return 0 if value == "max" else whole_number(value)
 
 
 def flag(value: object) -> bool:
@@ -126,7 +126,7 @@ def texts(value: object) -> list[str]:
 
 
 def codes(value: object) -> list[int]:
-    return [whole(each) for each in (value if isinstance(value, list) else [value])]
+    return [whole_number(each) for each in (value if isinstance(value, list) else [value])]
 
 
 def cron(value: object) -> str | None:
@@ -214,7 +214,7 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
     MappedAttribute(("autorestart",), "autorestart", flag),
     MappedAttribute(("stop_exit_codes",), "stop_exit_codes", codes),
     MappedAttribute(("min_uptime",), "min_uptime", seconds),
-    MappedAttribute(("max_restarts",), "max_restarts", whole),
+    MappedAttribute(("max_restarts",), "max_restarts", whole_number),
     PartialAttribute(
         ("restart_delay",), _delay, "backoff and backoff_limit: always the same delay"
     ),

@@ -59,10 +59,10 @@ def reference() -> str:
 def _row(attribute: Attribute) -> str:
     first, *more = attribute.words
     also = ", ".join(f"`{word}`" for word in more)
-    return f"| `{first}` | {also} | {_here(attribute)} |"
+    return f"| `{first}` | {also} | {_equivalent(attribute)} |"
 
 
-def _here(attribute: Attribute) -> str:
+def _equivalent(attribute: Attribute) -> str:
     match attribute:
         case MappedAttribute(key=key, how=how):
             return f"`{key}`" + (f": {how}" if how else "")

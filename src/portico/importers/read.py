@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Final
 from portico.core.config.edge_rules import Machine, edge_ports
 from portico.core.model.edge import Edge
 from portico.errors import ConfigError, Problem
-from portico.importers.formats import TOO_DEEP_TEXT, exported, kind, read_text, wrong
+from portico.importers.formats import TOO_DEEP_TEXT, exported, kind, read_text
 from portico.importers.node_source import sends_ready
 from portico.importers.pm2_context import Kind, Pm2Context
 from portico.importers.sites import served, tables, with_site
+from portico.system.text import file_error
 
 if TYPE_CHECKING:
     from portico.importers.pm2 import Pm2Import
@@ -108,8 +109,8 @@ def read_program(
     reading = _Reading(environ, None, (), os.cpu_count() or 1, folder)
     taken, is_there = _take(entry, Path(source), folder, reading)
     if not is_there and not shutil.which(script, path=environ.get("PATH")):
-        raise wrong(Path(source), "does not exist")
-    loaded = _loaded(taken)
+        raise file_error(Path(source), "does not exist")
+    loaded = _from_pm2_import(taken)
     names = list(tables(loaded.table.get("apps")))
     own = {"project": names[0]} if names else {}
     loaded = replace(loaded, table={**own, **loaded.table})
@@ -131,7 +132,9 @@ def find_file(path: Path) -> Path:
         return path
     if found := file_in(path):
         return found
-    raise wrong(path, "has no portico.toml and no PM2 file", "create one, or give another path")
+    raise file_error(
+        path, "has no portico.toml and no PM2 file", "create one, or give another path"
+    )
 
 
 def file_in(folder: Path) -> Path | None:
@@ -187,9 +190,9 @@ def toml_table(path: Path, text: str) -> dict[str, object]:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(str(path), [toml_problem(str(error), text)]) from None
     except RecursionError:
-        raise wrong(path, TOO_DEEP_TEXT) from None
+        raise file_error(path, TOO_DEEP_TEXT) from None
     except ValueError as error:  # a number of more digits than Python reads
-        raise wrong(path, f"contains a value that cannot be read: {error}") from None
+        raise file_error(path, f"contains a value that cannot be read: {error}") from None
 
 
 def _toml(path: Path, reading: _Reading) -> _LoadedFile:
@@ -214,12 +217,12 @@ def _joined(own: Mapping[str, object], theirs: Mapping[str, object]) -> dict[str
     for which in ("apps", "upstreams"):
         ours, other = own.get(which, {}), tables(theirs.get(which))
         if isinstance(ours, Mapping) and other:
-            both = {name: _own_wins(table, ours.get(name, {})) for name, table in other.items()}
+            both = {name: _overridden(table, ours.get(name, {})) for name, table in other.items()}
             merged[which] = {**ours, **both}
     return merged
 
 
-def _own_wins(theirs: Mapping[str, object], own: object) -> object:
+def _overridden(theirs: Mapping[str, object], own: object) -> object:
     if not isinstance(own, Mapping):
         return own  # for the validator to refuse
     replaced = _PROGRAM if own.keys() & {"script", "command"} else frozenset()
@@ -265,10 +268,10 @@ def _pm2(path: Path, reading: _Reading) -> _LoadedFile:
         if found:
             note = f"paths are relative to {here}, where the scripts are"
             taken = replace(other, notes=(*other.notes, note))
-    return _loaded(taken)
+    return _from_pm2_import(taken)
 
 
-def _loaded(taken: Pm2Import) -> _LoadedFile:
+def _from_pm2_import(taken: Pm2Import) -> _LoadedFile:
     names = frozenset(tables(taken.table["apps"]))
     return _LoadedFile(taken.table, taken.notes, taken.folders, names)
 

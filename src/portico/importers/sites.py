@@ -21,14 +21,14 @@ def with_site(
     choices = _choices(table)
     sites = tables(table.get("sites"))
     if name in sites:
-        raise _wrong(source, f"{name} is already a site of the file")
+        raise _config_error(source, f"{name} is already a site of the file")
     if not target and len(choices) == 1:
         (target,) = choices
     kind = choices.get(target) or ("app" if target in tables(table.get("apps")) else None)
     if kind is None:
         listed = ", ".join(f"{name}={choice}" for choice in choices) or "no app"
         what = f"there is no app or upstream {target}" if target else "its target is required"
-        raise _wrong(source, what, f"possible: --site {listed}")
+        raise _config_error(source, what, f"possible: --site {listed}")
     if target in folders:
         others = {each: app for each, app in tables(table.get("apps")).items() if each != target}
         return {**table, "apps": others, "sites": {**sites, name: {"folder": folders[target]}}}
@@ -85,5 +85,5 @@ def _apps_of(upstream: Table) -> list[str]:
     return [app for app in apps if isinstance(app, str)] if isinstance(apps, (list, tuple)) else []
 
 
-def _wrong(source: str, what: str, hint: str | None = None) -> ConfigError:
+def _config_error(source: str, what: str, hint: str | None = None) -> ConfigError:
     return ConfigError(source, [Problem("--site", what, hint)])

@@ -36,12 +36,12 @@ class Certificates(Protocol):
     def expected(self, names: Mapping[str, Sequence[str]]) -> Mapping[str, CertificateFiles]:
         """The pairs that `local` would return, without making any; paths may not exist yet."""
 
-    async def own(self, pairs: Sequence[OwnPair]) -> Mapping[OwnPair, OwnCopy]:
+    async def own_copies(self, pairs: Sequence[OwnPair]) -> Mapping[OwnPair, OwnCopy]:
         """What nginx is to be given of operators' own pairs, which are copied where they have
         changed and can be used. Cheap where they have not.
         """
 
-    def expected_own(self, pairs: Sequence[OwnPair]) -> Mapping[OwnPair, CertificateFiles]:
+    def expected_own_copies(self, pairs: Sequence[OwnPair]) -> Mapping[OwnPair, CertificateFiles]:
         """The copies that there will be, without making any. Blocks."""
 
     async def examine(self, pairs: Sequence[OwnPair]) -> list[Findings]:

@@ -11,7 +11,7 @@ from portico.core.model.watched import WatchResult, WatchSettings
 
 
 class LogTail(NamedTuple):
-    written: float
+    modified_at: float
     """When the file was written last, Unix time."""
     lines: Sequence[str]
 
@@ -40,7 +40,7 @@ class Logs(Protocol):
         it cannot be read.
         """
 
-    async def written(self, paths: Sequence[str]) -> Mapping[str, float]:
+    async def modified_at(self, paths: Sequence[str]) -> Mapping[str, float]:
         """When each was written last, Unix time; 0 where there is no such file."""
 
     async def sizes(self, paths: Sequence[str]) -> Mapping[str, int]:
@@ -58,7 +58,7 @@ class Logs(Protocol):
 
 
 class Disks(Protocol):
-    async def full(self, folders: Iterable[str]) -> Mapping[str, str]:
+    async def full_disks(self, folders: Iterable[str]) -> Mapping[str, str]:
         """Those of these folders, and PORTICO_HOME, whose disk has no room left: one sentence for
         all folders of a disk.
         """

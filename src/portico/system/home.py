@@ -29,7 +29,7 @@ class Home:
         where none can be chosen or the path cannot be a folder.
         """
         setting = environ.get("PORTICO_HOME")
-        home = cls(Path(setting).absolute()) if setting else cls.usual(environ, root=root)
+        home = cls(Path(setting).absolute()) if setting else cls.default(environ, root=root)
         if home is None:
             raise Refused(
                 f"user {os.geteuid()} has no home folder: HOME is not set, and the password "
@@ -52,7 +52,7 @@ class Home:
         return home
 
     @classmethod
-    def usual(cls, environ: Mapping[str, str], *, root: bool) -> Home | None:
+    def default(cls, environ: Mapping[str, str], *, root: bool) -> Home | None:
         """Where PORTICO_HOME is not set. None of a user without a home folder."""
         if root:
             return cls(Path("/var/lib/portico"))

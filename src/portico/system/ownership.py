@@ -25,7 +25,7 @@ def assert_own(home: Path, uid: int) -> None:
             if each in seen:
                 continue
             seen.add(each)
-            if wrong := _wrong(each, uid, sticky=each != home):
+            if wrong := _problem(each, uid, sticky=each != home):
                 raise Refused(f"cannot use {home} as PORTICO_HOME: {wrong}")
             if each.is_symlink():
                 way.append(each.parent / each.readlink())
@@ -44,7 +44,7 @@ def writer(seen: os.stat_result, uid: int = 0, *, sticky: bool = True) -> str:
     return group_with_members(seen.st_gid, uid) if seen.st_mode & stat.S_IWGRP else ""
 
 
-def _wrong(path: Path, uid: int, *, sticky: bool) -> str:
+def _problem(path: Path, uid: int, *, sticky: bool) -> str:
     found = path.lstat()
     who = writer(found, uid, sticky=sticky)
     if found.st_uid not in {0, uid}:

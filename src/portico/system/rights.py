@@ -56,7 +56,7 @@ def folder_of(
         yield walk.folder, walk.name
 
 
-def is_roots_alone(folder: int) -> bool:
+def only_root_writes(folder: int) -> bool:
     """Whether nobody but root can make files in a folder that is held open."""
     seen = os.fstat(folder)
     return _is_roots(seen) and not seen.st_mode & _OTHERS_WRITE_BITS
@@ -71,12 +71,12 @@ def other_writer(path: str | Path) -> str:
     with ExitStack() as stack:
         walk = _Walk(Path(path), _NO_USER, stack)
         with suppress(OSError):
-            walk.to_the_end(make=False, follow=True)
+            walk.descend(make=False, follow=True)
             walk.passed.append(os.stat(walk.name, dir_fd=walk.folder))
         return next(filter(None, map(writer, walk.passed)), "")
 
 
-def closed_to(account: Account, paths: Sequence[tuple[str, bool]]) -> list[str]:
+def barriers(account: Account, paths: Sequence[tuple[str, bool]]) -> list[str]:
     """For each path, and whether it is a folder: the part of it that keeps the account out; empty
     where nothing does, and where nothing is there.
     """
@@ -115,7 +115,7 @@ def _walked(
     with ExitStack() as stack:
         walk = _Walk(Path(path), account, stack)
         try:
-            walk.to_the_end(make=make, follow=follow)
+            walk.descend(make=make, follow=follow)
             yield walk
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(path)) from None
@@ -133,7 +133,7 @@ class _Walk:
         self._stack.callback(lambda: os.close(self.folder))
         self.passed.append(os.fstat(self.folder))
 
-    def to_the_end(self, *, make: bool, follow: bool) -> None:
+    def descend(self, *, make: bool, follow: bool) -> None:
         """Go down to the folder of the last name; with `follow` to that of what it leads to."""
         while self._rest:
             self.name = self._rest.pop()
@@ -149,7 +149,7 @@ class _Walk:
         except FileNotFoundError:
             return False
         is_link = stat.S_ISLNK(seen.st_mode)
-        if not is_roots_alone(self.folder) and (is_link or not _is_roots(seen)):
+        if not only_root_writes(self.folder) and (is_link or not _is_roots(seen)):
             self._hand_over(seen)
         elif is_link and follow:
             self._take_apart(Path(os.readlink(self.name, dir_fd=self.folder)))
@@ -181,7 +181,7 @@ class _Walk:
             return
         made = os.open(self.name, _FOLDER | os.O_NOFOLLOW, dir_fd=self.folder)
         # In a folder that others can write, what is opened need not be what was made.
-        is_to_give = not self.is_others and is_roots_alone(self.folder)
+        is_to_give = not self.is_others and only_root_writes(self.folder)
         if is_to_give and self._account.uid is not None:
             os.chown(f"/proc/self/fd/{made}", self._account.uid, -1)
         self._enter(made)

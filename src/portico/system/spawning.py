@@ -97,7 +97,7 @@ def _spawn(
         strings = _strings(map(os.fsencode, words)), _strings(_variables(environment))
         wrong = _libc.posix_spawn(ctypes.byref(pid), path, actions, attributes, *strings)
     if wrong:
-        raise OSError(wrong, os.strerror(wrong), _at_fault(words[0], cwd))
+        raise OSError(wrong, os.strerror(wrong), _missing_file(words[0], cwd))
     return pid.value
 
 
@@ -135,7 +135,7 @@ def _spawn_as(
     return pid
 
 
-def _at_fault(program: str, cwd: str | int | None) -> str:
+def _missing_file(program: str, cwd: str | int | None) -> str:
     """The file because of which it could not be started, as subprocess.Popen names it."""
     folder = f"/proc/self/fd/{cwd}" if isinstance(cwd, int) else cwd
     if folder is not None and not os.access(folder, os.X_OK, effective_ids=True):

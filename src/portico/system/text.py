@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from portico.errors import Failed
+from portico.errors import ConfigError, Failed, Problem
 from portico.system.rights import open_file
 
 MAX_FILE_SIZE: Final = 32 << 20
@@ -35,3 +35,8 @@ def read_text(path: Path, *, encoded: bool = True) -> str:
 
 def line_of(error: UnicodeDecodeError) -> int:
     return error.object.count(b"\n", 0, error.start) + 1
+
+
+def file_error(path: Path, what: str, hint: str | None = None) -> ConfigError:
+    """A problem of a whole file."""
+    return ConfigError(str(path), [Problem(path.name or str(path), what, hint)])

@@ -52,7 +52,7 @@ class Authorities:
 
     async def accounts(self) -> Accounts:
         account = wire.Account(wire.Server(""), self._key)
-        return await self._asked(wire.AccountRequest(account, do="key"))
+        return await self._ask_accounts(wire.AccountRequest(account, do="key"))
 
     async def key_digest(self) -> str:
         return await asyncio.to_thread(_digest, Path(self._key))
@@ -60,7 +60,7 @@ class Authorities:
     async def roll_over(self, issuers: Sequence[Issuer]) -> Accounts:
         first, *others = map(_server, issuers) if issuers else [wire.Server("")]
         account = wire.Account(first, self._key)
-        return await self._asked(
+        return await self._ask_accounts(
             wire.AccountRequest(
                 account,
                 do="rollover",
@@ -70,9 +70,11 @@ class Authorities:
         )
 
     async def deactivate(self, issuer: Issuer) -> Accounts:
-        return await self._asked(wire.AccountRequest(self._account(issuer), do="deactivate"))
+        return await self._ask_accounts(
+            wire.AccountRequest(self._account(issuer), do="deactivate")
+        )
 
-    async def _asked(self, request: wire.AccountRequest) -> Accounts:
+    async def _ask_accounts(self, request: wire.AccountRequest) -> Accounts:
         answer = await self._child.account(request)
         return Accounts(answer.thumbprint, answer.accounts, answer.deactivated, answer.halfway)
 

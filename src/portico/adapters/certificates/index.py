@@ -30,7 +30,7 @@ class Entry(TypedDict):
     generation: int
 
 
-def fresh(
+def valid_files(
     folder: Path, wanted: Mapping[str, Sequence[str]], now: float
 ) -> dict[str, CertificateFiles]:
     """The lineages that have a certificate for exactly these names that need not be renewed."""
@@ -54,12 +54,12 @@ def expected(
 ) -> dict[str, CertificateFiles]:
     """The pairs that these lineages will have: the good ones, else their next generation."""
 
-    def following(lineage: str) -> CertificateFiles:
+    def next_files(lineage: str) -> CertificateFiles:
         last = max(numbers(folder / folder_name(lineage)), default=0)
         return files(folder, lineage, last + 1)
 
-    good = fresh(folder, wanted, now)
-    return {lineage: good.get(lineage) or following(lineage) for lineage in wanted}
+    good = valid_files(folder, wanted, now)
+    return {lineage: good.get(lineage) or next_files(lineage) for lineage in wanted}
 
 
 def read_index(folder: Path) -> dict[str, Entry]:

@@ -18,7 +18,7 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from portico.adapters.certificates import trust
-from portico.adapters.certificates.index import AUTHORITY, ROOT, expected, fresh
+from portico.adapters.certificates.index import AUTHORITY, ROOT, expected, valid_files
 from portico.adapters.certificates.own_copies import OwnCopies
 from portico.adapters.certificates.running import result_of, run
 from portico.adapters.certificates.wire import Pair, Request
@@ -75,7 +75,7 @@ class CertificateChild:
             yield
 
     async def local(self, names: Mapping[str, Sequence[str]]) -> Mapping[str, CertificateFiles]:
-        good = await asyncio.to_thread(fresh, self._folder, names, self._clock.now())
+        good = await asyncio.to_thread(valid_files, self._folder, names, self._clock.now())
         wanted = {lineage: list(names[lineage]) for lineage in names if lineage not in good}
         if not wanted:
             return good
@@ -91,7 +91,7 @@ class CertificateChild:
     def expected(self, names: Mapping[str, Sequence[str]]) -> Mapping[str, CertificateFiles]:
         return expected(self._folder, names, self._clock.now())
 
-    async def own(self, pairs: Sequence[OwnPair]) -> Mapping[OwnPair, OwnCopy]:
+    async def own_copies(self, pairs: Sequence[OwnPair]) -> Mapping[OwnPair, OwnCopy]:
         if not pairs:  # asked every two seconds
             return {}
         now = self._clock.now()
@@ -113,7 +113,7 @@ class CertificateChild:
             found[pair] = await asyncio.to_thread(self._copies.note, pair, each, now)
         return found
 
-    def expected_own(self, pairs: Sequence[OwnPair]) -> Mapping[OwnPair, CertificateFiles]:
+    def expected_own_copies(self, pairs: Sequence[OwnPair]) -> Mapping[OwnPair, CertificateFiles]:
         return {pair: self._copies.expected(pair) for pair in pairs}
 
     async def examine(self, pairs: Sequence[OwnPair]) -> list[Findings]:

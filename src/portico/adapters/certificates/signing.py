@@ -33,11 +33,13 @@ def ensure_certificates(
         remove_folders(folder)
         authority = local_authority(folder, host, now)
 
-        def have(lineage: str) -> Entry:
-            return _have(authority, folder / folder_name(lineage), lineages[lineage], now)
+        def ensure(lineage: str) -> Entry:
+            return _ensure_certificate(
+                authority, folder / folder_name(lineage), lineages[lineage], now
+            )
 
         with ThreadPoolExecutor(THREADS) as pool:
-            entries = dict(zip(lineages, pool.map(have, lineages), strict=True))
+            entries = dict(zip(lineages, pool.map(ensure, lineages), strict=True))
         _write_index(folder, read_index(folder) | entries)
     return entries
 
@@ -51,19 +53,21 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _have(authority: Authority, folder: Path, names: Sequence[str], now: float) -> Entry:
+def _ensure_certificate(
+    authority: Authority, folder: Path, names: Sequence[str], now: float
+) -> Entry:
     wanted = sorted(set(names))
     before = numbers(folder)
-    if before and (entry := _kept(authority, folder, before[-1], wanted, now)):
+    if before and (entry := _usable_entry(authority, folder, before[-1], wanted, now)):
         return entry
     chain, key = authority.sign(wanted, now)
     number = write_generation(folder, chain, key)
     older = map(str, before[: 1 - GENERATIONS_KEPT])
-    remove_folders(folder, [name for name in older if _ended(folder / name, now)])
+    remove_folders(folder, [name for name in older if _is_removable(folder / name, now)])
     return _entry(number, wanted, x509.load_pem_x509_certificate(chain))
 
 
-def _kept(
+def _usable_entry(
     authority: Authority, folder: Path, number: int, names: list[str], now: float
 ) -> Entry | None:
     """The entry of a generation that can stay, judged by its files alone."""
@@ -93,7 +97,7 @@ def _entry(number: int, names: list[str], leaf: x509.Certificate) -> Entry:
     }
 
 
-def _ended(generation: Path, now: float) -> bool:
+def _is_removable(generation: Path, now: float) -> bool:
     """Whether a generation is of no use to anybody. One that nginx may still name, because its
     newer configuration was refused, has to stay for as long as it is good for something.
     """

@@ -18,7 +18,7 @@ class MountedDisks:
     def __init__(self, home: Path) -> None:
         self._home = home
 
-    async def full(self, folders: Iterable[str]) -> Mapping[str, str]:
+    async def full_disks(self, folders: Iterable[str]) -> Mapping[str, str]:
         return await asyncio.to_thread(_full, (str(self._home), *folders))
 
 

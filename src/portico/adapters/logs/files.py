@@ -50,10 +50,10 @@ class FileLogs:
     async def tail(self, spec: Spec, path: str) -> LogTail:
         account = account_if_known(spec.app.user, spec.app.group)
         lines = await asyncio.to_thread(last_lines, path, LAST_BYTES, 0, account)
-        return LogTail(_written(path), lines)
+        return LogTail(_modified_at(path), lines)
 
-    async def written(self, paths: Sequence[str]) -> Mapping[str, float]:
-        return await asyncio.to_thread(lambda: {path: _written(path) for path in paths})
+    async def modified_at(self, paths: Sequence[str]) -> Mapping[str, float]:
+        return await asyncio.to_thread(lambda: {path: _modified_at(path) for path in paths})
 
     async def sizes(self, paths: Sequence[str]) -> Mapping[str, int]:
         return await asyncio.to_thread(lambda: {path: _size(path) for path in paths})
@@ -93,7 +93,7 @@ def last_lines(path: str, count: int, since: int = 0, account: Account = _NO_USE
     return whole[max(0, len(whole) - count) :]
 
 
-def _written(path: str) -> float:
+def _modified_at(path: str) -> float:
     try:
         return os.stat(path).st_mtime  # noqa: PTH116 - as `_size`
     except OSError:

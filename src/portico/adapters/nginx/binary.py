@@ -23,7 +23,7 @@ from portico.adapters.nginx.features import (
     named_in,
     probe,
     with_modules,
-    without,
+    without_feature,
 )
 from portico.core.model.place import BUNDLED, MIN_NGINX, Build
 from portico.errors import Refused
@@ -82,7 +82,7 @@ class Binaries:
                     return build
         return await self._bundled()
 
-    async def every(self, kept: Path) -> list[Build]:
+    async def find_all(self, kept: Path) -> list[Build]:
         """All that are found: below `kept`, of the system, and the wheel's; each file once. One
         that cannot be run is left out.
         """
@@ -228,7 +228,7 @@ async def _features(
             if lacking is None:
                 reason = output.text.strip().partition("\n")[0] or "it printed nothing"
                 raise Refused(f"cannot use {program} as nginx: {reason}")
-            features = without(features, lacking)
+            features = without_feature(features, lacking)
     return features
 
 

@@ -74,7 +74,7 @@ class LogTail:
         self._found: list[ErrorLine] = []
 
     def error_lines(self) -> list[ErrorLine]:
-        *lines, self._rest = (self._rest + self._more()).split(b"\n")
+        *lines, self._rest = (self._rest + self._new_bytes()).split(b"\n")
         self._rest = self._rest[:MAX_LINE_LENGTH]
         for line in lines:
             if any(b"[%b]" % level.encode() in line for level in ERROR_LEVELS):
@@ -86,7 +86,7 @@ class LogTail:
     def __str__(self) -> str:
         return "\n".join(map(str, self.error_lines()))
 
-    def _more(self) -> bytes:
+    def _new_bytes(self) -> bytes:
         with suppress(OSError), self._path.open("rb") as file:
             if os.fstat(file.fileno()).st_size < self._from:  # emptied in place
                 self._from = 0

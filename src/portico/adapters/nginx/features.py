@@ -117,7 +117,7 @@ def _has(program: bytes, name: str) -> bool:
     return f"{name}\0".encode() in program
 
 
-def without(features: frozenset[str], lacking: str) -> frozenset[str]:
+def without_feature(features: frozenset[str], lacking: str) -> frozenset[str]:
     return frozenset(
         name for name in features if name != lacking and not name.startswith(f"{lacking}_")
     )

@@ -101,7 +101,7 @@ class NginxProgram:
         return self._build or await self.build(None)
 
     async def builds(self) -> list[Build]:
-        return await self._binaries.every(self._home.nginx_builds)
+        return await self._binaries.find_all(self._home.nginx_builds)
 
     def seen(self) -> NginxSeen:
         """After a crash `live` is what a start would bring back."""

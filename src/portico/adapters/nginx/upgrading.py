@@ -111,11 +111,11 @@ async def _restore_workers(old: Master, paths: Paths) -> bool:
     """Have the old master start workers again; False where it is exiting already."""
     old.signal(signal.SIGHUP)
 
-    def without(found: list[NginxProcess]) -> list[NginxProcess]:
+    def remaining(found: list[NginxProcess]) -> list[NginxProcess]:
         staying = [worker for worker in workers_of(old, found) if not worker.is_shutting_down]
         return [] if staying else [p for p in found if p.pid == old.pid]
 
-    waiting = await wait_until_none(TERM_TIMEOUT, paths.folder, without)
+    waiting = await wait_until_none(TERM_TIMEOUT, paths.folder, remaining)
     return old.is_running() and not waiting
 
 

@@ -53,7 +53,7 @@ class RemoteServers:
         try:
             context = await asyncio.to_thread(self._context, tls) if tls else None
             async with asyncio.timeout(check.limit):
-                return await _asked(check, address, port, context, tls.name if tls else None)
+                return await _ask(check, address, port, context, tls.name if tls else None)
         except TimeoutError:
             return f"no answer within {check.limit:g}s"
         except (WrongProtocol, AnswerTooLong) as error:
@@ -91,7 +91,7 @@ class _Stream:
         return data
 
 
-async def _asked(
+async def _ask(
     check: Check, address: str, port: int, context: ssl.SSLContext | None, name: str | None
 ) -> str | None:
     reader, writer = await asyncio.open_connection(

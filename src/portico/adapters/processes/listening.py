@@ -63,7 +63,7 @@ class Connection:
 
 def listeners(port: int = 0) -> list[Listener]:
     """All of them, or those of a port."""
-    found = _asked(LISTEN, port)
+    found = _sockets_in_state(LISTEN, port)
     if found is None:
         return [each for each in _read_listeners() if port in {0, each.at.port}]
     return [Listener(_place(each), each.uid, each.inode) for each in found]
@@ -73,7 +73,7 @@ def connections(ports: frozenset[int]) -> set[Connection]:
     """Those with an end at one of these ports. What is told in pieces may tell one twice when
     others come and go meanwhile: so a set.
     """
-    found = _asked(ESTABLISHED)
+    found = _sockets_in_state(ESTABLISHED)
     if found is None:
         return {each for each in _read_connections() if each.at.port in ports}
     return {Connection(_place(each), each.other) for each in found if each.port in ports}
@@ -93,7 +93,7 @@ def sessions(ports: frozenset[int]) -> Counter[int]:
     return Counter({port: n for port in ports if (n := others[b"%s:%04X" % (_LOOPBACK, port)])})
 
 
-def _asked(state: int, port: int = 0) -> list[Socket] | None:
+def _sockets_in_state(state: int, port: int = 0) -> list[Socket] | None:
     """None where the kernel cannot be asked."""
     try:
         with open_table(ANSWER_TIMEOUT) as table:

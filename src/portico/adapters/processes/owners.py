@@ -58,10 +58,10 @@ class Owners:
     @one_at_a_time
     def find(self, asked: Sequence[Sequence[Target]]) -> list[list[PortAnswer]]:
         """Blocks; one look at a time."""
-        found = self._found({target for targets in asked for target in targets})
+        found = self._find_all({target for targets in asked for target in targets})
         return [[found[target] for target in targets] for targets in asked]
 
-    def _found(self, targets: Collection[Target]) -> dict[Target, PortAnswer]:
+    def _find_all(self, targets: Collection[Target]) -> dict[Target, PortAnswer]:
         here: defaultdict[int, set[Socket]] = defaultdict(set)
         for each in _listeners({target.port for target in targets}):
             if each.at.address in _LOOPBACK_ADDRESSES:

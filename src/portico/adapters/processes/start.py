@@ -35,9 +35,9 @@ from portico.errors import Failed
 from portico.system.account import Account, account_of
 from portico.system.programs import DEVNULL, Child, Program, StartProgram
 from portico.system.rights import (
-    closed_to,
+    barriers,
     folder_of,
-    is_roots_alone,
+    only_root_writes,
     open_file,
     other_writer,
 )
@@ -317,7 +317,7 @@ def _stamped(program: Program, start: Start) -> Program:
     if start.timestamp is None:
         return program
     needed = [(sys.executable, False), (STAMP_PROGRAM, False)]
-    if start.account.uid and (closed := next(filter(None, closed_to(start.account, needed)), "")):
+    if start.account.uid and (closed := next(filter(None, barriers(start.account, needed)), "")):
         log.warning("no times in %s: %s is closed to its user", start.logs.stdout, closed)
         return program
     before = (sys.executable, "-I", "-S", STAMP_PROGRAM, start.timestamp, start.program)
@@ -375,7 +375,7 @@ def _create_log(folder: int, name: str, account: Account) -> int:
     except FileExistsError:  # another instance's start was first
         return os.open(name, _APPEND, dir_fd=folder)
     # What he can write in is his already; what others can write in stays root's, who rotates it.
-    if account.uid is not None and is_roots_alone(folder):
+    if account.uid is not None and only_root_writes(folder):
         os.fchown(file, account.uid, account.gid or -1)
     return file
 

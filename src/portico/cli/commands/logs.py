@@ -182,8 +182,8 @@ class _LogFile:
     def heading(self, now: float, *, earlier: bool) -> str:
         """How old the lines are that follow: programs write no times."""
         stream = f" {self.file.stream}" if self.file.stream in _OUTPUT else ""
-        age = f"last written {duration(now - self.tail.written)} ago"
-        if self.file.started and (earlier or self.tail.written < self.file.started):
+        age = f"last written {duration(now - self.tail.modified_at)} ago"
+        if self.file.started and (earlier or self.tail.modified_at < self.file.started):
             started = duration(now - self.file.started)
             before = f"before the start {started} ago"
             age = before if earlier else f"{age}, {before}"
@@ -221,8 +221,8 @@ class _LogView:
         time behind them, merged by it.
         """
         timed = list[tuple[_LogFile, list[str]]]()
-        for each in sorted(self._shown.values(), key=lambda each: each.tail.written):
-            lines = [line for part in each.tail.all_there() for line in part]
+        for each in sorted(self._shown.values(), key=lambda each: each.tail.modified_at):
+            lines = [line for part in each.tail.lines_so_far() for line in part]
             if lines and not each.tail.earlier and time_of(lines[0]) is not None:
                 timed.append((each, lines))
                 continue
@@ -261,7 +261,7 @@ class _LogView:
         more = [
             (each, [line for line in lines if pattern is None or pattern.search(line)])
             for each in self._shown.values()
-            for lines in each.tail.all_there()
+            for lines in each.tail.lines_so_far()
         ]
         if self._timestamps or events or self._session.json:
             self._print_merged([(each, _timed(lines, now)) for each, lines in more], events)
@@ -271,7 +271,7 @@ class _LogView:
 
     def print_rest(self) -> None:
         for each in self._shown.values():
-            self._print(each.tail.rest(), each)
+            self._print(each.tail.unended_line(), each)
 
     def close(self) -> None:
         for each in self._shown.values():

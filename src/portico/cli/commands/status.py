@@ -78,7 +78,7 @@ def run(session: Session, args: Namespace) -> None:
     _machines(session, status, machines)
     for app in status.apps:
         write_reasons(session, app)
-    _rest(session, status)
+    _write_footer(session, status)
     _reports(session, status, machines)
 
 
@@ -230,7 +230,7 @@ def _reports(session: Session, status: StatusView, machines: Sequence[MachineVie
             session.terminal.write_labelled("problem", f"{each.name}: {trouble}")
 
 
-def _rest(session: Session, status: StatusView) -> None:
+def _write_footer(session: Session, status: StatusView) -> None:
     nginx, daemon = status.nginx, status.daemon
     openssl = f", {nginx.openssl}" if nginx.openssl else ""
     runs = f"nginx {nginx.version} (pid {nginx.pid}, generation {nginx.generation}{openssl})"

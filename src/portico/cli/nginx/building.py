@@ -59,7 +59,7 @@ class _Progress:
     def show(self, now: Progress) -> None:
         text = f"{self._label}: {now}"
         self._spinner.show(text)
-        self._spinner.turn()
+        self._spinner.advance()
         quarter = now.done * QUARTERS // now.total if now.total else 0
         if not self._stderr.live and (now.step, quarter) not in self._written:
             self._written.add((now.step, quarter))

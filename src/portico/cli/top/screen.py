@@ -18,7 +18,7 @@ from portico.cli.top.rows import COLUMNS, HEADS, Graphs, Order, Row, first_colum
 from portico.client.client import Client
 from portico.core.model import machine_verbs, verbs
 from portico.errors import PorticoError
-from portico.system.harmless import harmless
+from portico.system.printable import printable
 from portico.system.waiting import pause
 
 if TYPE_CHECKING:
@@ -155,11 +155,11 @@ class Top(App[None]):
         self._head(_summary(status, self._machines, every, self._words))
 
     def _head(self, text: str) -> None:
-        self.query_one("#head", Static).update(harmless(text))
+        self.query_one("#head", Static).update(printable(text))
 
     def _message(self, text: str) -> None:
         message = self.query_one("#message", Static)
-        message.update(harmless(text))
+        message.update(printable(text))
         message.display = bool(text)
 
     def selected(self) -> Row | None:
@@ -253,7 +253,7 @@ def _cell(number: int, row: Row, most: int) -> Text:
     column = COLUMNS[number]
     style = STATES.get(row.state, "") if column.head == "state" else ""
     return Text(
-        shorten(harmless(column.text(row)), most),
+        shorten(printable(column.text(row)), most),
         style=style,
         justify="right" if column.head in _RIGHT_ALIGNED else "left",
     )

@@ -70,7 +70,9 @@ class Span:
     def common_port(self, other: Span) -> int | None:
         """The first port that both take."""
         first = max(self.first, other.first)
-        both = first <= min(self.last, other.last) and _meet(self.address, other.address)
+        both = first <= min(self.last, other.last) and _addresses_overlap(
+            self.address, other.address
+        )
         elsewhere = self.protocol and other.protocol and self.protocol != other.protocol
         return first if both and not elsewhere else None
 
@@ -102,7 +104,7 @@ def stream_spans(document: Document) -> Iterator[Span]:
         yield Span(listen.port, listen.port, ("streams", key), address, protocol)
 
 
-def _meet(one: str, other: str) -> bool:
+def _addresses_overlap(one: str, other: str) -> bool:
     if not one or not other or one == other:
         return True
     return (":" in one) == (":" in other) and not {"*", "[::]"}.isdisjoint({one, other})

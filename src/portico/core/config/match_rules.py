@@ -22,7 +22,7 @@ def match_findings(draft: Draft, path: Path, site: Site) -> Iterator[Finding]:
                     yield Finding((*here, index), what)
     for place, each in site.placed_routes():
         if isinstance(each, Route):
-            yield from _of_route(draft, (*path, "routes", *place), each)
+            yield from _route_findings(draft, (*path, "routes", *place), each)
             shares_path = len(place) > 1 or each.match
             if shares_path and each.folder is not None and (each.app or each.upstream):
                 what = "cannot have an app or upstream besides, in a route with match"
@@ -38,7 +38,7 @@ def takes_all(routes: Route | str | tuple[Route, ...] | None) -> bool:
     return isinstance(last, str) or (isinstance(last, Route) and not last.match)
 
 
-def _of_route(draft: Draft, path: Path, route: Route) -> Iterator[Finding]:
+def _route_findings(draft: Draft, path: Path, route: Route) -> Iterator[Finding]:
     match, here = route.match, (*path, "match")
     if match is None:
         return

@@ -101,16 +101,16 @@ def merged_machines(files: Iterable[ProjectFile]) -> Mapping[str, ClusterMachine
 def conflicts(files: Sequence[ProjectFile], edge: Edge, machine: Machine) -> Iterator[Problem]:
     """What two of them cannot both have; each problem names both files."""
     for one, other in combinations(files, 2):
-        yield from _of_edges(one, other)
-        yield from _of_machines(one, other)
-        yield from _of_sites(one, other)
-        yield from _of_ports(one, _spans(one.document, machine), other, machine, _spans)
+        yield from _edge_conflicts(one, other)
+        yield from _machine_conflicts(one, other)
+        yield from _site_conflicts(one, other)
+        yield from _port_conflicts(one, _spans(one.document, machine), other, machine, _spans)
     for file in files:
         sets_ports = bool(file.document.edge.model_fields_set & {"http", "https"})
         for other in files if sets_ports or file.document.sites else ():
             if other is not file:
                 taken = _spans if sets_ports else _stream_spans
-                yield from _of_ports(file, edge_spans(edge, machine), other, machine, taken)
+                yield from _port_conflicts(file, edge_spans(edge, machine), other, machine, taken)
 
 
 def _qualified_site(site: Site, project: str) -> Site:
@@ -150,7 +150,7 @@ def _edge_values(file: ProjectFile) -> dict[str, object]:
     return {key: getattr(here, key) for key in edge.model_fields_set}
 
 
-def _of_edges(one: ProjectFile, other: ProjectFile) -> Iterator[Problem]:
+def _edge_conflicts(one: ProjectFile, other: ProjectFile) -> Iterator[Problem]:
     first, second = _edge_values(one), _edge_values(other)
     for key in sorted(first.keys() & second.keys()):
         if first[key] != second[key]:
@@ -158,7 +158,7 @@ def _of_edges(one: ProjectFile, other: ProjectFile) -> Iterator[Problem]:
             yield Problem(f"edge.{key}", what + other.source, _HINT)
 
 
-def _of_machines(one: ProjectFile, other: ProjectFile) -> Iterator[Problem]:
+def _machine_conflicts(one: ProjectFile, other: ProjectFile) -> Iterator[Problem]:
     first, second = one.document.machines, other.document.machines
     if first and second and first != second:
         what = f"are others in {one.source} than in {other.source}"
@@ -169,7 +169,7 @@ def _shown(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _of_sites(one: ProjectFile, other: ProjectFile) -> Iterator[Problem]:
+def _site_conflicts(one: ProjectFile, other: ProjectFile) -> Iterator[Problem]:
     first, second = _domains(one.document), _domains(other.document)
     for name in first.keys() & second.keys():
         both = f'"{name}" is in {one.source} and in {other.source}'
@@ -190,7 +190,7 @@ def _domains(document: Document) -> dict[str, str]:
     }
 
 
-def _of_ports(
+def _port_conflicts(
     one: ProjectFile,
     spans: Iterable[Span],
     other: ProjectFile,

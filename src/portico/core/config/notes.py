@@ -24,7 +24,7 @@ _Note: TypeAlias = tuple[Path, str]
 
 def notes(document: Document, *, root: bool = False) -> list[str]:
     """Sentences, each after the key that it is about. `root` is whether Portico is."""
-    found = [*_public(document, root=root), *_http3(document), *_cut_short(document)]
+    found = [*_public(document, root=root), *_http3(document), *_short_timeouts(document)]
     found += _unused(document)
     together = {name for upstream in document.upstreams.values() for name in upstream.apps}
     for name, app in document.apps.items():
@@ -33,7 +33,7 @@ def notes(document: Document, *, root: bool = False) -> list[str]:
         found += _upstream(("upstreams", name), upstream)
     for key, stream in document.streams.items():
         found += _denial_of_all(("streams", key), stream)
-        found += _elsewhere(("streams", key), stream, document)
+        found += _placed_streams(("streams", key), stream, document)
     for name, site in document.sites.items():
         found += _site(("sites", name), site, document)
     return [
@@ -45,7 +45,7 @@ def notes(document: Document, *, root: bool = False) -> list[str]:
 def as_root(apps: Mapping[str, App], *, root: bool) -> list[str]:
     """One note for all whose programs run as root because nothing else was said."""
     named = [name for name, app in apps.items() if root and not app.user]
-    return _of_apps(
+    return _app_notes(
         named,
         one="has no user, so its program runs as root",
         several="have no user, so their programs run as root",
@@ -54,7 +54,7 @@ def as_root(apps: Mapping[str, App], *, root: bool) -> list[str]:
 
 def open_to_all(apps: Sequence[str]) -> list[str]:
     """One note for all of these, which listen on all addresses."""
-    return _of_apps(
+    return _app_notes(
         apps,
         one="listens on all addresses, so clients can bypass nginx; make it listen on 127.0.0.1 "
         "($HOST)",
@@ -63,7 +63,7 @@ def open_to_all(apps: Sequence[str]) -> list[str]:
     )
 
 
-def _of_apps(apps: Sequence[str], *, one: str, several: str) -> list[str]:
+def _app_notes(apps: Sequence[str], *, one: str, several: str) -> list[str]:
     match apps:
         case []:
             return []
@@ -96,7 +96,7 @@ def _http3(document: Document) -> Iterator[_Note]:
         yield ("edge", "http3"), what
 
 
-def _cut_short(document: Document) -> Iterator[_Note]:
+def _short_timeouts(document: Document) -> Iterator[_Note]:
     limit = document.edge.shutdown_timeout
     served = names_reached(document)
     apps = {name: app for name, app in document.apps.items() if name in served and app.listens}
@@ -168,7 +168,7 @@ def _site(path: Path, site: Site, document: Document) -> Iterator[_Note]:
             yield from _handling((*path, "routes", *place), route, site)
 
 
-def _elsewhere(path: Path, stream: Stream, document: Document) -> Iterator[_Note]:
+def _placed_streams(path: Path, stream: Stream, document: Document) -> Iterator[_Note]:
     for name in stream.targets:
         app = document.apps.get(name)
         if app and app.on:

@@ -10,7 +10,7 @@ from typing import Final
 from pydantic.fields import FieldInfo
 
 from portico.core.config.keys import TABLES, other_names
-from portico.core.config.shapes import Shape, either, fields_of
+from portico.core.config.shapes import Shape, alternatives, fields_of
 from portico.core.model.document import Document
 from portico.core.model.units import Table, shown
 from portico.core.model.variables import FAMILIES, VARIABLES
@@ -56,7 +56,7 @@ def reference() -> str:
     """The text of `docs/reference/portico.toml.md`."""
     sections = list(_sections("", Document, {}))
     parts = (section.text for section in sections[1:])
-    return "\n".join((_HEAD, *parts, _variables(), _words()))
+    return "\n".join((_HEAD, *parts, _variables(), _names_in_other_tools()))
 
 
 def _variables() -> str:
@@ -96,7 +96,7 @@ class _Section:
 def _sections(place: str, table: type[Table], seen: dict[type[Table], str]) -> Iterator[_Section]:
     """The table, then those inside it; one that is in several places stands at the first."""
     seen[table] = place
-    yield _Section(place, table, _known(table, seen))
+    yield _Section(place, table, _inherited_keys(table, seen))
     for name, shape in fields_of(table).items():
         path = f"{place.strip('[]')}.{name}".lstrip(".")
         for branch in (shape, *shape.branches):
@@ -114,7 +114,7 @@ def _tables(path: str, name: str, shape: Shape) -> Iterator[tuple[type[Table], s
             yield value.table, f"[{path}.{_NAMES[name]}]" if shape.keys else f"[[{path}]]"
 
 
-def _known(table: type[Table], seen: Mapping[type[Table], str]) -> Mapping[str, str]:
+def _inherited_keys(table: type[Table], seen: Mapping[type[Table], str]) -> Mapping[str, str]:
     """Keys that a table shares with an earlier one, because both inherit them."""
     inherited = {
         key: parent
@@ -143,8 +143,8 @@ def _row(name: str, field: FieldInfo, shape: Shape) -> str:
 def _kind(shape: Shape) -> str:
     """In words, without the examples that a message has."""
     words = re.split(r",? such as | \(", shape.words)[0]
-    if shape.branches and shape.words == either(branch.words for branch in shape.branches):
-        return either(_kind(branch) for branch in shape.branches)
+    if shape.branches and shape.words == alternatives(branch.words for branch in shape.branches):
+        return alternatives(_kind(branch) for branch in shape.branches)
     if shape.keys and shape.values:
         return f"a table: {_kind(shape.keys)} → {_kind(shape.values)}"
     if shape.values:
@@ -172,7 +172,7 @@ def _with_unit(value: float, unit: str) -> str:
     return f"{value:g}{'s' if unit == 'seconds' else ''}"
 
 
-def _words() -> str:
+def _names_in_other_tools() -> str:
     """The words that are no keys here, with the right ones."""
     lines = [
         "## Names in other tools",
@@ -183,10 +183,10 @@ def _words() -> str:
         rights: dict[str, list[str]] = {}
         for word, right in other_names(table).items():
             rights.setdefault(right, []).append(f"`{word}`")
-        rows = [f"| {', '.join(words)} | {_right(right)} |" for right, words in rights.items()]
+        rows = [f"| {', '.join(words)} | {_as_code(right)} |" for right, words in rights.items()]
         lines += ["", f"In {place}:", "", "| elsewhere | here |", "|---|---|", *rows]
     return "\n".join(lines) + "\n"
 
 
-def _right(right: str) -> str:
+def _as_code(right: str) -> str:
     return f"`{right}`" if re.fullmatch(r"[a-z_.]+", right) else right

@@ -35,7 +35,7 @@ def upstream_named(draft: Draft, path: Path, name: str) -> Iterator[Finding]:
         yield Finding(path, f'there is no upstream "{name}"', did_you_mean(right))
 
 
-def either_named(draft: Draft, path: Path, name: str) -> Iterator[Finding]:
+def target_named(draft: Draft, path: Path, name: str) -> Iterator[Finding]:
     """A route may have the name of an app or an upstream instead of a table."""
     document = draft.document
     if name in document.apps:
@@ -79,12 +79,12 @@ def _waits(document: Document) -> Iterator[tuple[str, float]]:
             held = own.held or site.held
             is_grpc = site.grpc if own.grpc is None else own.grpc
             wait = held.timeout if held and not is_grpc else 0.0
-            yield from ((name, wait) for name in _passed_to(place) or _passed_to(site))
+            yield from ((name, wait) for name in _target_names(place) or _target_names(site))
             if own.auth:
                 yield from ((name, 0.0) for name in (own.auth.app, own.auth.upstream) if name)
 
 
-def _passed_to(place: Target | str) -> list[str]:
+def _target_names(place: Target | str) -> list[str]:
     if isinstance(place, str):
         return [place]
     return [name for name in (place.app, place.upstream) if name]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from portico.core.config.findings import Draft, Finding, Path, did_you_mean, path_text
 from portico.core.config.handling_rules import handling_findings
 from portico.core.config.patterns import wrong_with_regex
-from portico.core.config.references import app_named, either_named, upstream_named
+from portico.core.config.references import app_named, target_named, upstream_named
 from portico.core.model.site import Folder, Site, Target
 
 TARGETS = tuple(Target.model_fields)
@@ -23,7 +23,7 @@ def route_findings(draft: Draft, path: Path, site: Site) -> Iterator[Finding]:
     for (key, *index), route in site.placed_routes():
         here: Path = (*path, "routes", key, *index)
         if isinstance(route, str):
-            yield from either_named(draft, here, route)
+            yield from target_named(draft, here, route)
             continue
         yield from target_findings(draft, here, route)
         yield from handling_findings(draft, here, route, targets_of(route))

@@ -66,12 +66,12 @@ def _followed(place: _Place, detail: ErrorDetails) -> _Place | None:
             inner = fields_of(shape.table).get(str(step), Shape("nothing"))
             place = _Place((*place.path, step), inner, value.get(step), shape.table)
         elif isinstance(value, (dict, list)) and shape.values:
-            following = _at(value, step)
+            following = _child(value, step)
             place = _Place((*place.path, step), shape.values, following, keys=shape.keys)
     return place
 
 
-def _at(value: dict[str, object] | list[object], step: str | int) -> object:
+def _child(value: dict[str, object] | list[object], step: str | int) -> object:
     if isinstance(value, dict):
         return value.get(str(step))
     return value[step] if isinstance(step, int) else None

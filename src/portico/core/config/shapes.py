@@ -73,7 +73,7 @@ def fields_of(table: type[Table]) -> Mapping[str, Shape]:
     }
 
 
-def either(words: Iterable[str]) -> str:
+def alternatives(words: Iterable[str]) -> str:
     """Join alternatives: `a, b or c`."""
     *most, last = words
     if any(" or " in word for word in (*most, last)):
@@ -122,7 +122,7 @@ def _union(base: object, marks: list[object], kind: Kind) -> Shape:
     branches = tuple(
         replace(_shape(option), label=TypeAdapter(option).validator.title) for option in options
     )
-    return Shape(kind.text or either(branch.words for branch in branches), branches=branches)
+    return Shape(kind.text or alternatives(branch.words for branch in branches), branches=branches)
 
 
 def _plain(base: Any) -> Shape:
@@ -131,7 +131,7 @@ def _plain(base: Any) -> Shape:
     arguments = get_args(base)
     match get_origin(base) or base:
         case origin if origin is Literal:
-            words = either(shown(choice) for choice in arguments)
+            words = alternatives(shown(choice) for choice in arguments)
             return Shape(words, type(arguments[0]), choices=arguments)
         case origin if origin is tuple:
             return Shape("a list", list, values=_shape(arguments[0]))

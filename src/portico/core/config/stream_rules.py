@@ -7,7 +7,7 @@ from typing import Final
 
 from portico.core.config.findings import Draft, Finding, Path, did_you_mean, nearest, path_text
 from portico.core.config.peers import peers_of_app, peers_of_upstream
-from portico.core.config.references import app_named, either_named, upstream_named
+from portico.core.config.references import app_named, target_named, upstream_named
 from portico.core.config.upstream_rules import pool_findings
 from portico.core.model.app import App
 from portico.core.model.document import Document
@@ -47,7 +47,7 @@ def _target(draft: Draft, path: Path, stream: Stream) -> Iterator[Finding]:
     if stream.upstream is not None:
         yield from upstream_named(draft, (*path, "upstream"), stream.upstream)
     for name, target in stream.server_names.items():
-        yield from either_named(draft, (*path, "server_names", name), target)
+        yield from target_named(draft, (*path, "server_names", name), target)
         if is_ip(name):
             what = "is an address, and clients send only names (RFC 6066 3)"
             yield Finding((*path, "server_names", name), what)

@@ -238,13 +238,13 @@ class Issuing(Table):
 
     @property
     def bindings(self) -> tuple[Eab, ...]:
-        return _every(self.eab)
+        return _as_tuple(self.eab)
 
     def limits_at(self, issuer: str) -> dict[str, Limit]:
         """Those that are set for the authority with this directory."""
         return {
             key: parse_limit(text)
-            for table in _every(self.limits)
+            for table in _as_tuple(self.limits)
             if table.issuer in {None, issuer}
             for key, text in table.model_dump(exclude={"issuer"}, exclude_none=True).items()
         }
@@ -261,7 +261,7 @@ class Issuing(Table):
                 return tuple(each for each in several if each != LOCAL)
 
 
-def _every(tables: T | tuple[T, ...] | None) -> tuple[T, ...]:
+def _as_tuple(tables: T | tuple[T, ...] | None) -> tuple[T, ...]:
     """Of a key that takes none, one table or several."""
     if tables is None:
         return ()

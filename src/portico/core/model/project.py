@@ -37,11 +37,11 @@ class Names:
     here: Collection[str] = ()
     """Keys of the projects of the folder where the command was given."""
 
-    def full(self, app: str) -> str:
+    def full_name(self, app: str) -> str:
         project, name = split_name(app)
         return f"{self.projects.get(project, project)}/{name}"
 
-    def distinct(self, text: str) -> str:
+    def with_project(self, text: str) -> str:
         """A sentence that begins with an app or an instance, which has the name of its project
         except where it is the only one that is called so.
         """
@@ -50,13 +50,13 @@ class Names:
         is_only = sum(split_name(each)[1] == name for each in self.apps) == 1
         if app not in self.apps:
             return text
-        return (name if is_only else self.full(app)) + text.removeprefix(app)
+        return (name if is_only else self.full_name(app)) + text.removeprefix(app)
 
     def app(self, text: str) -> str:
         """The one that is meant by `web` or `shop/web`. NotFound or Refused if that is none, or
         several.
         """
-        found = [each for each in self.apps if text in {split_name(each)[1], self.full(each)}]
+        found = [each for each in self.apps if text in {split_name(each)[1], self.full_name(each)}]
         if len(found) > 1:
             found = [each for each in found if split_name(each)[0] in self.here] or found
         if len(found) > 1:
@@ -90,7 +90,7 @@ class Names:
 
     def project_called(self, text: str) -> str | None:
         """The key of a project, where no app has its name."""
-        is_app = any(text in {split_name(each)[1], self.full(each)} for each in self.apps)
+        is_app = any(text in {split_name(each)[1], self.full_name(each)} for each in self.apps)
         found = (key for key, name in self.projects.items() if name == text)
         return None if is_app else next(found, None)
 
@@ -115,4 +115,4 @@ class Names:
     def _listed(self, apps: Collection[str]) -> str:
         """By the names that can be told apart."""
         plain = [split_name(each)[1] for each in apps]
-        return ", ".join(map(self.full, apps) if len(self.projects) > 1 else plain) or "none"
+        return ", ".join(map(self.full_name, apps) if len(self.projects) > 1 else plain) or "none"

@@ -25,10 +25,12 @@ def app_state(
         return "stopped"
     if waits and not any(i.state in LIVE_STATES for i in instances):
         return "waiting"
-    return _of_runs(app, instances) if app.app.schedule else _of_instances(app, instances)
+    return (
+        _state_of_runs(app, instances) if app.app.schedule else _state_of_instances(app, instances)
+    )
 
 
-def _of_instances(app: DesiredApp, instances: Sequence[Instance]) -> AppState:
+def _state_of_instances(app: DesiredApp, instances: Sequence[Instance]) -> AppState:
     if app.must_end and any(i.state in {S.STARTING, S.READY} for i in instances):
         return "running"
     if any(i.spec != app.spec.id or i.worn for i in instances):
@@ -45,7 +47,7 @@ def _of_instances(app: DesiredApp, instances: Sequence[Instance]) -> AppState:
     return "stopped" if all_stopped else "starting"
 
 
-def _of_runs(app: DesiredApp, instances: Sequence[Instance]) -> AppState:
+def _state_of_runs(app: DesiredApp, instances: Sequence[Instance]) -> AppState:
     if any(i.state in {S.STARTING, S.READY} for i in instances):
         return "running"
     return "failed" if any(ended_badly(app.app, i) for i in instances) else "scheduled"

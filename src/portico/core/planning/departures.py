@@ -25,7 +25,7 @@ from portico.core.planning.steps import (
 )
 
 
-def exchange(desired: Desired, world: World) -> Iterator[Step]:
+def neighbour_steps(desired: Desired, world: World) -> Iterator[Step]:
     """What is to be known here of other machines, and there of this one."""
     if world.cluster is None:
         return

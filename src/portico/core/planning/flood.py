@@ -22,7 +22,7 @@ class Growth:
 
     path: str
     instance: str
-    written: int
+    bytes_written: int
     """Bytes."""
     seconds: float
     max_size: int
@@ -31,10 +31,10 @@ class Growth:
     @property
     def rate(self) -> float:
         """Bytes a second."""
-        return self.written / self.seconds if self.seconds > 0 else 0.0
+        return self.bytes_written / self.seconds if self.seconds > 0 else 0.0
 
 
-def written(before: int, now: int) -> int:
+def bytes_written(before: int, now: int) -> int:
     """Bytes, from the sizes at two looks: a file that has become smaller was emptied meanwhile."""
     return now - before if now >= before else now
 
@@ -56,10 +56,10 @@ def flood_warning(log: Growth) -> str:
 
 def largest_writer(logs: Iterable[Growth]) -> str:
     """Who has written most; empty where nobody has written much."""
-    most = max(logs, key=lambda log: log.written, default=None)
+    most = max(logs, key=lambda log: log.bytes_written, default=None)
     return (
         f"{most.instance} writes most, to {most.path}"
-        if most and most.written >= MIN_FLOOD_SIZE
+        if most and most.bytes_written >= MIN_FLOOD_SIZE
         else ""
     )
 

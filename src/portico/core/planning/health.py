@@ -28,12 +28,12 @@ def probed(instance: Instance, trouble: str | None, check: Check, *, now: float)
     if i.state not in PROVEN_STATES or i.taken or (trouble and now - i.spawned < check.grace):
         return i
     if (i.state is InstanceState.READY) is (trouble is None):
-        return replace(i, against=0, reason=_words(trouble)) if i.against or trouble else i
+        return replace(i, against=0, reason=_reason(trouble)) if i.against or trouble else i
     if i.against + 1 < (check.fall if trouble else check.rise):
-        reason = f"{_words(trouble)} ({i.against + 1} of {check.fall})" if trouble else i.reason
+        reason = f"{_reason(trouble)} ({i.against + 1} of {check.fall})" if trouble else i.reason
         return replace(i, against=i.against + 1, reason=reason)
     event = InstanceEvent.CHECK_FAILED if trouble else InstanceEvent.CHECK_PASSED
-    return moved(i, event, now=now, reason=_words(trouble))
+    return moved(i, event, now=now, reason=_reason(trouble))
 
 
 def pace(check: Check, *, overdue: bool) -> float:
@@ -56,5 +56,5 @@ def recovery(check: Check) -> float:
     return check.interval * check.fall
 
 
-def _words(trouble: str | None) -> str:
+def _reason(trouble: str | None) -> str:
     return f"fails its health check: {trouble}" if trouble else ""

@@ -12,19 +12,28 @@ from portico.core.model.certificate import Certificate, Lineage, RenewalState, T
 
 def names_to_order(lineage: Lineage, renewal: RenewalState, now: float) -> tuple[str, ...]:
     """What the next certificate is to be for: all names if all would be left out."""
-    waiting = {each for each, trouble in _left(lineage, renewal) if _waits(trouble, renewal, now)}
+    waiting = {
+        each
+        for each, trouble in _names_left_out(lineage, renewal)
+        if _waits(trouble, renewal, now)
+    }
     return tuple(each for each in lineage.names if each not in waiting) or lineage.names
 
 
 def next_attempt(lineage: Lineage, renewal: RenewalState, held: Certificate) -> Trouble | None:
     """That of the name which is to be added first to the certificate held."""
-    missing = [trouble for name, trouble in _left(lineage, renewal) if name not in held.names]
+    missing = [
+        trouble for name, trouble in _names_left_out(lineage, renewal) if name not in held.names
+    ]
     return min(missing, key=lambda trouble: trouble.retry_at, default=None)
 
 
 def left_out_text(lineage: Lineage, renewal: RenewalState) -> str:
     """For operators; empty where every name is in the certificate, or all of them fail."""
-    left = [f"{name} is left out: {trouble.error}" for name, trouble in _left(lineage, renewal)]
+    left = [
+        f"{name} is left out: {trouble.error}"
+        for name, trouble in _names_left_out(lineage, renewal)
+    ]
     return "; ".join(left)
 
 
@@ -47,7 +56,7 @@ def names_to_leave_out(
     return left
 
 
-def _left(lineage: Lineage, renewal: RenewalState) -> Sequence[tuple[str, Trouble]]:
+def _names_left_out(lineage: Lineage, renewal: RenewalState) -> Sequence[tuple[str, Trouble]]:
     """Nothing of what was left out with other settings."""
     return [
         (name, trouble)

@@ -93,7 +93,7 @@ def _is_same(known: Neighbour | None, now: Neighbour) -> bool:
     return known is not None and (known.address, known.port) == (now.address, now.port)
 
 
-def judged(
+def with_answers(
     before: Mapping[str, Neighbour],
     answers: Mapping[str, NearList | str],
     absent: Collection[str] = (),
@@ -103,12 +103,12 @@ def judged(
     """
     is_cut_off = all(isinstance(each, str) for each in answers.values())
     return {
-        name: _after(each, answers[name], is_cut_off=is_cut_off and name not in absent)
+        name: _with_answer(each, answers[name], is_cut_off=is_cut_off and name not in absent)
         for name, each in before.items()
     }
 
 
-def _after(before: Neighbour, answer: NearList | str, *, is_cut_off: bool) -> Neighbour:
+def _with_answer(before: Neighbour, answer: NearList | str, *, is_cut_off: bool) -> Neighbour:
     if isinstance(answer, NearList):
         return replace(
             before,

@@ -34,7 +34,7 @@ class OwnPortSearch:
     def __init__(self) -> None:
         self._port, self._since = 0, 0.0
 
-    def found(self, listening: Collection[Listening], offered: int, now: float) -> int:
+    def settled_port(self, listening: Collection[Listening], offered: int, now: float) -> int:
         """The port once it was the same for long enough; until then 0."""
         port = own_port(listening, offered)
         if port != self._port:

@@ -93,14 +93,14 @@ def _owner(socket: Socket, family: Family, holder: Holder | None) -> Owner:
     return Owner.STRANGER
 
 
-def taken_by(port: int, holder: str) -> str:
+def port_taken_text(port: int, holder: str) -> str:
     """The reason of an instance whose port somebody else has."""
     return (
         f"port {port} is held by {holder or 'another program'}, which is not one of its processes"
     )
 
 
-def passed_on(port: int, holder: str) -> str:
+def passed_on_text(port: int, holder: str) -> str:
     """What is said of an instance that answers through a process of root."""
     return (
         f"gets its requests from {holder or 'a process of root'}, which listens on port {port} "
@@ -108,5 +108,5 @@ def passed_on(port: int, holder: str) -> str:
     )
 
 
-def silent(port: int) -> str:
+def no_listener_text(port: int) -> str:
     return f"its check passes, but nothing listens on port {port} of 127.0.0.1"

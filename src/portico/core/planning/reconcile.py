@@ -14,7 +14,7 @@ from typing import Final
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LEAVING_STATES, PROVEN_STATES, Instance, InstanceState
 from portico.core.model.world import World
-from portico.core.planning.departures import departure_at, exchange, without_departures
+from portico.core.planning.departures import departure_at, neighbour_steps, without_departures
 from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.health import recovery
 from portico.core.planning.lateness import is_late, is_overdue
@@ -76,7 +76,7 @@ def plan(desired: Desired, world: World, *, generation: str = "") -> tuple[Step,
     waiting, staying = waiting_apps(desired, instances), held_for_dependents(desired, instances)
     held, failed = waiting.keys() | staying, _failed_rollouts(desired, instances, world.now)
     steps = (
-        *exchange(desired, world),  # others wait for it
+        *neighbour_steps(desired, world),  # others wait for it
         *_nginx(desired, world, instances, generation, waiting),
         *(
             step

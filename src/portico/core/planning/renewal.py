@@ -69,7 +69,7 @@ def is_missing(
     """Whether there is none that does for what is wanted."""
     if held is None or now >= held.not_after or is_revoked(held, renewal):
         return True
-    return bool(_changed(lineage, held))
+    return bool(_change_reason(lineage, held))
 
 
 def is_revoked(held: Certificate, renewal: RenewalState) -> bool:
@@ -112,10 +112,10 @@ def next_action(  # noqa: PLR0913 - all that decides
     """
     ordered = replace(lineage, names=names_to_order(lineage, renewal, now))
     case = _Case(ordered, lineage, held, renewal, ledger, now, elsewhere)
-    orders = list(_issuing(case))
+    orders = list(_issue_actions(case))
     if blocked_first and orders and _due(case)[0] <= now < orders[0].at:
         return orders[0]
-    actions = [*_deploying(case), *orders, *_hooking(case), *_asking(case)]
+    actions = [*_deploy_actions(case), *orders, *_hook_actions(case), *_window_actions(case)]
     if not actions:
         return Action("nothing", NEVER, "renewal is off")
     return min(actions, key=lambda action: max(action.at, now))
@@ -133,7 +133,7 @@ class _Case:
     elsewhere: str
 
 
-def _deploying(case: _Case) -> Iterator[Action]:
+def _deploy_actions(case: _Case) -> Iterator[Action]:
     if case.held is None or case.held.serial == case.renewal.served:
         return
     if trouble := case.renewal.deploy_trouble:
@@ -142,7 +142,7 @@ def _deploying(case: _Case) -> Iterator[Action]:
         yield Action("deploy", case.now, "it is new and not served yet")
 
 
-def _issuing(case: _Case) -> Iterator[Action]:
+def _issue_actions(case: _Case) -> Iterator[Action]:
     at, why = _due(case)
     if at == NEVER:
         return
@@ -160,7 +160,7 @@ def _issuing(case: _Case) -> Iterator[Action]:
         f"{why}; {best.held_up}" if best.held_up else why,
         best.issuer,
         staging=staging,
-        replaces="" if staging else _replaced(case, best.issuer),
+        replaces="" if staging else _replaced_id(case, best.issuer),
         names=case.lineage.names,
         exempt=_is_exempt(case, best.issuer),
     )
@@ -169,7 +169,7 @@ def _issuing(case: _Case) -> Iterator[Action]:
 def _due(case: _Case) -> tuple[float, str]:
     """When a new certificate is wanted, whatever stands in the way of it."""
     held, now = case.held, case.now
-    if (asked := _asked(case)) is not None:
+    if (asked := _requested_at(case)) is not None:
         return asked, "it was requested by hand"
     if not case.lineage.renewal:
         return NEVER, ""
@@ -177,14 +177,14 @@ def _due(case: _Case) -> tuple[float, str]:
         return now, "there is no certificate yet"
     if is_revoked(held, case.renewal):
         return now, "it is revoked"
-    if changed := _changed(case.lineage, held):
+    if changed := _change_reason(case.lineage, held):
         return now, changed
     renewal = _renewal(held, case.renewal, now)
     added = next_attempt(case.whole, case.renewal, held)
     return min(renewal, (added.retry_at, "a name was left out")) if added else renewal
 
 
-def _asked(case: _Case) -> float | None:
+def _requested_at(case: _Case) -> float | None:
     """When somebody asked for one that has not come since: one that came afterwards is what was
     asked for, even where a daemon died before it could say so. Over when every issuer has failed.
     """
@@ -199,7 +199,7 @@ def _failed_since(case: _Case, issuer: Issuer, since: float) -> bool:
     return trouble is not None and trouble.at > since
 
 
-def _changed(lineage: Lineage, held: Certificate) -> str:
+def _change_reason(lineage: Lineage, held: Certificate) -> str:
     if set(held.names) != set(lineage.names):
         return f"it is for {', '.join(held.names)} instead of {', '.join(lineage.names)}"
     if held.key_type != lineage.key_type:
@@ -274,7 +274,7 @@ def _choice(case: _Case, issuer: Issuer, at: float) -> _Choice:
     held, trouble = case.held, case.renewal.troubles.get(issuer.directory)
     trouble = trouble if trouble and trouble.is_of(case.whole) else None
     urgent = held is None or is_urgent(held, case.renewal, at)
-    asked = _asked(case)
+    asked = _requested_at(case)
     if trouble and (trouble.retry_at > at if asked is None else trouble.at > asked):
         enough = trouble.failures >= (
             1 if urgent or asked is not None else FAILURES_BEFORE_NEXT_ISSUER
@@ -312,7 +312,7 @@ def _staging_first(case: _Case, issuer: Issuer) -> bool:
     return not known and case.renewal.staged != tuple(sorted(names))
 
 
-def _replaced(case: _Case, issuer: Issuer) -> str:
+def _replaced_id(case: _Case, issuer: Issuer) -> str:
     """RFC 9773 5: of the same authority, and with a name in common."""
     held = case.held
     if held is None or held.issuer != issuer.directory:
@@ -324,16 +324,16 @@ def _is_exempt(case: _Case, issuer: Issuer) -> bool:
     """Only an authority that has suggested a time for it is known to know the rule."""
     if case.held is None or window_of(case.held, case.renewal) is None:
         return False
-    return not _staging_first(case, issuer) and bool(_replaced(case, issuer))
+    return not _staging_first(case, issuer) and bool(_replaced_id(case, issuer))
 
 
-def _hooking(case: _Case) -> Iterator[Action]:
+def _hook_actions(case: _Case) -> Iterator[Action]:
     at, trouble = hooks_due(case.lineage, case.renewal), case.renewal.hook_trouble
     if case.held and at is not None and trouble:
         yield Action("hook", at, f"its hook failed: {trouble.error}")
 
 
-def _asking(case: _Case) -> Iterator[Action]:
+def _window_actions(case: _Case) -> Iterator[Action]:
     held, now = case.held, case.now
     if case.elsewhere or held is None or not held.ari_id:
         return

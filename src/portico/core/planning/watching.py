@@ -51,7 +51,7 @@ class PendingRestart:
     last: float
 
 
-def noted(pending: PendingRestart | None, path: str, now: float) -> PendingRestart:
+def with_change(pending: PendingRestart | None, path: str, now: float) -> PendingRestart:
     """With one more change."""
     return replace(pending, last=now) if pending else PendingRestart(path, now, now)
 

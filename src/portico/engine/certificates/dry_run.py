@@ -60,7 +60,7 @@ class DryRun:
     async def renew(self, name: str | None, change: Change) -> None:
         """Failed if any of it would fail; Refused where there is nothing to try it on."""
         lineages = self._loop.select(await self._loop.wanted(), name)
-        async with self._one_at_a_time, self._emptied():
+        async with self._one_at_a_time, self._empty_scratch():
             tried, troubles = await self._obtain(lineages, change)
             if any(lineage.behind_nginx for lineage in tried):
                 change.say(await self._ask_nginx())
@@ -115,16 +115,16 @@ class DryRun:
         return "nginx -t accepts the configuration"
 
     @asynccontextmanager
-    async def _emptied(self) -> AsyncIterator[None]:
+    async def _empty_scratch(self) -> AsyncIterator[None]:
         """A scratch folder that is empty before and after, whatever an earlier run has left."""
         await self._scratch.load()
         try:
-            await self._empty()
+            await self._remove_all()
             yield
         finally:
-            await self._empty()
+            await self._remove_all()
 
-    async def _empty(self) -> None:
+    async def _remove_all(self) -> None:
         for name in self._scratch.names():
             await self._scratch.remove(name)
 

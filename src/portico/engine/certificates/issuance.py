@@ -180,7 +180,9 @@ class Issuance:
         self, lineage: Lineage, staging: Issuer, order: str
     ) -> NewCertificate:
         """Order on staging and book it there; nothing is remembered of it with the lineage."""
-        if lineage.preflight and (found := await self._foreseen(lineage, staging, order)):
+        if lineage.preflight and (
+            found := await self._preflight_findings(lineage, staging, order)
+        ):
             raise Failed("; ".join(map(str, found)))
         if refusal := self.ledger().refusal(staging, lineage.names):
             raise Refused(f"{refusal.why}; not before {moment(refusal.until)}")
@@ -203,7 +205,7 @@ class Issuance:
         """What the authority counts is booked, before it is sent and when it has ended. `shared`
         is the order where another machine may continue it.
         """
-        self._enter("order", lineage, asked, order, exempt=exempt)
+        self._add_entry("order", lineage, asked, order, exempt=exempt)
         keep = await self._sharing.begin(lineage, shared) if self._sharing else None
         try:
             obtained = await self._authorities.issue(
@@ -212,13 +214,13 @@ class Issuance:
                 order,
                 replaces or None,
                 no_account=self._account_refusal(lineage, asked),
-                made_account=partial(self._enter, "account", lineage, asked, order),
+                made_account=partial(self._add_entry, "account", lineage, asked, order),
                 keep=keep,
             )
         except AuthorityError as error:
             self._book_failure(lineage, asked, order, error)
             raise
-        self._enter("certificate", lineage, asked, order, exempt=obtained.replaced)
+        self._add_entry("certificate", lineage, asked, order, exempt=obtained.replaced)
         return obtained
 
     def _account_refusal(self, lineage: Lineage, asked: Issuer) -> Refusal | None:
@@ -246,7 +248,7 @@ class Issuance:
         is single names, which are left out: then none is sent or counted.
         """
         try:
-            found = await self._foreseen(lineage, asked, order)
+            found = await self._preflight_findings(lineage, asked, order)
         except AuthorityError as error:
             self._remember_trouble(whole, issuer, error, error.retry_at)
             raise
@@ -280,7 +282,9 @@ class Issuance:
             self._state.put_renewal_state(renewal)
         return bool(left)
 
-    async def _foreseen(self, lineage: Lineage, asked: Issuer, order: str) -> list[Finding]:
+    async def _preflight_findings(
+        self, lineage: Lineage, asked: Issuer, order: str
+    ) -> list[Finding]:
         if found := list(name_findings(lineage, asked)):
             return found  # the others are looked at when these are left out
         folders = self._lineages.folders(lineage.name)
@@ -291,10 +295,10 @@ class Issuance:
         self, lineage: Lineage, asked: Issuer, order: str, error: AuthorityError
     ) -> None:
         if error.unproven:
-            self._enter("failed_validation", lineage, asked, order, names=error.unproven)
-        self._enter("abandoned", lineage, asked, order)
+            self._add_entry("failed_validation", lineage, asked, order, names=error.unproven)
+        self._add_entry("abandoned", lineage, asked, order)
         if error.limited and error.retry_at:
-            self._enter("limited", lineage, asked, order, until=error.retry_at)
+            self._add_entry("limited", lineage, asked, order, until=error.retry_at)
 
     def _remember_trouble(
         self,
@@ -325,7 +329,7 @@ class Issuance:
         if self._sharing:
             self._sharing.note_attempt(reached=reached)
 
-    def _enter(  # noqa: PLR0913 - an entry of the ledger has as many parts
+    def _add_entry(  # noqa: PLR0913 - an entry of the ledger has as many parts
         self,
         kind: EntryKind,
         lineage: Lineage,
@@ -347,7 +351,7 @@ class Issuance:
         )
         self._state.add_ledger([entry])
 
-    async def ask_when(self, lineage: Lineage, action: Action) -> None:
+    async def update_window(self, lineage: Lineage, action: Action) -> None:
         held = self._lineages.held(lineage.name)
         if held is None or action.issuer is None:
             return

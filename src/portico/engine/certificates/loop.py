@@ -29,6 +29,7 @@ from portico.core.planning.left_out import left_out_text
 from portico.core.planning.lineages import secret_files, wanted_lineages
 from portico.core.planning.own_pairs import not_renewed
 from portico.core.planning.renewal import NEVER, Action, ActionKind, is_missing
+from portico.engine.batches import in_batches
 from portico.engine.certificates.account import AccountKeeper
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
 from portico.engine.certificates.deployment import Deployment
@@ -39,7 +40,6 @@ from portico.engine.certificates.work_queue import WorkQueue
 from portico.engine.changes import Change
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
-from portico.engine.turns import by_turns
 from portico.errors import Failed, NotFound, PorticoError, Refused
 from portico.ports.certificates import Authorities, Lineages
 from portico.system.text import read_text
@@ -141,7 +141,7 @@ class CertificateLoop:
         others = (name for name in self._lineages.names() if name not in wanted)
         views = [
             self._view(lineage, known.get(lineage.name) or RenewalState(lineage.name), ledger)
-            async for lineage in by_turns(wanted.values(), YIELD_INTERVAL)
+            async for lineage in in_batches(wanted.values(), YIELD_INTERVAL)
         ]
         return [*views, *map(self._view_of_other, others)]
 
@@ -205,12 +205,12 @@ class CertificateLoop:
         await self.account.publish_thumbprint(wanted)
         begun = {
             lineage.name
-            async for lineage in by_turns(lineages, YIELD_INTERVAL)
+            async for lineage in in_batches(lineages, YIELD_INTERVAL)
             if self._begin(lineage, force=force)
         }
         troubles = [
             await self._follow(lineage, change, begun=lineage.name in begun, force=force)
-            async for lineage in by_turns(lineages, YIELD_INTERVAL)
+            async for lineage in in_batches(lineages, YIELD_INTERVAL)
         ]
         if failed := [trouble for trouble in troubles if trouble]:
             raise Failed("\n".join(failed))
@@ -289,12 +289,12 @@ class CertificateLoop:
             return hook
         if force and (not begun or renewal.forced is not None):
             return f"{name}: not before {moment(action.at)}: {action.why}"
-        change.say(f"{name}: {self._ended(name, action, renewal, begun=begun)}")
+        change.say(f"{name}: {self._end_text(name, action, renewal, begun=begun)}")
         if left := left_out_text(lineage, renewal):
             change.say(f"{name}: {left}")
         return ""
 
-    def _ended(self, name: str, action: Action, renewal: RenewalState, *, begun: bool) -> str:
+    def _end_text(self, name: str, action: Action, renewal: RenewalState, *, begun: bool) -> str:
         current = self._lineages.current(name)
         if not begun or current is None:
             return f"skipped, not due before {moment(action.at)}: {action.why}"
@@ -349,7 +349,7 @@ class CertificateLoop:
         self._known = frozenset(wanted)
         ledger, known = self.issuance.ledger(), self._state.renewal_states()
         due: list[tuple[int, Lineage, Action]] = []
-        async for lineage in by_turns(wanted.values(), YIELD_INTERVAL):
+        async for lineage in in_batches(wanted.values(), YIELD_INTERVAL):
             renewal = known.get(lineage.name) or RenewalState(lineage.name)
             of = f"certificate {lineage.name}"
             with self._troubles.fence(f"check of {of}", of=of):
@@ -366,11 +366,11 @@ class CertificateLoop:
     def _warn(self, lineage: Lineage, renewal: RenewalState) -> None:
         """Once for each threshold: nobody else tells the operator."""
         given = self._lineages.current(lineage.name)
-        self._say(lineage, "expiry", warning(given, renewal, self._clock.now()))
-        self._say(lineage, "settings", lineage.problem)
-        self._say(lineage, "names", left_out_text(lineage, renewal))
+        self._report(lineage, "expiry", warning(given, renewal, self._clock.now()))
+        self._report(lineage, "settings", lineage.problem)
+        self._report(lineage, "names", left_out_text(lineage, renewal))
 
-    def _say(self, lineage: Lineage, what: str, sentence: str) -> None:
+    def _report(self, lineage: Lineage, what: str, sentence: str) -> None:
         subject, of = f"{what} of {lineage.name}", f"certificate {lineage.name}"
         if sentence:
             self._troubles.report(subject, f"{of}: {sentence}", of=of)

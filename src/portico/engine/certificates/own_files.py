@@ -1,8 +1,8 @@
 """Operators' own certificates and keys, which others renew: noticed, served, and warned of.
 
-nginx is given copies of them (`ports.Certificates.own`). A copy is made when the files have other
-contents than before and can be used; while they cannot, as when only one of them is written yet,
-the former copy is served.
+nginx is given copies of them (`ports.Certificates.own_copies`). A copy is made when the files
+have other contents than before and can be used; while they cannot, as when only one of them is
+written yet, the former copy is served.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class OwnFiles:
         """Raises PorticoError while nginx does not take what is new."""
         desired, _ = self._intent.wanted()
         pairs = own_pairs(desired)
-        before, self._copies = self._copies, await self._certificates.own(list(pairs))
+        before, self._copies = self._copies, await self._certificates.own_copies(list(pairs))
         for pair, copy in self._copies.items():
             self._report(pairs[pair], pair, copy, before.get(pair))
         self._forget(before.keys() - self._copies.keys())

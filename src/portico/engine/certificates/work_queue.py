@@ -138,7 +138,7 @@ class WorkQueue:
                 case "hook":
                     await self._deployment.hooks.run_again(lineage)
                 case "ask_ari":
-                    await self._issuance.ask_when(lineage, action)
+                    await self._issuance.update_window(lineage, action)
                 case _:
                     pass
         except PorticoError as error:

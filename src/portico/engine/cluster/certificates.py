@@ -49,6 +49,7 @@ from portico.core.planning.issuer import (
     problem,
     to_take,
 )
+from portico.engine.batches import in_batches
 from portico.engine.certificates.account import ROLLOVER, THUMBPRINT, THUMBPRINT_OF
 from portico.engine.certificates.loop import YIELD_INTERVAL
 from portico.engine.cluster.assembly import Shared
@@ -57,7 +58,6 @@ from portico.engine.cluster.following import SharedChanges
 from portico.engine.cluster.issuer import IssuerRole
 from portico.engine.cluster.ledger import SharedLedger
 from portico.engine.engine import Engine
-from portico.engine.turns import by_turns
 from portico.errors import Failed
 from portico.ports.certificates import Authorities, KeepOrder, Lineages
 from portico.ports.store import SessionEnded, StoreUnavailable
@@ -315,7 +315,7 @@ class SharedCertificates:
             return
         compares = self._role.compares()
         known = self._state.renewal_states()
-        async for lineage in by_turns(lineages, YIELD_INTERVAL):
+        async for lineage in in_batches(lineages, YIELD_INTERVAL):
             if lineage.behind_nginx:
                 await self._share_lineage(lineage.name, compares)
                 if renewal := known.get(lineage.name):

@@ -30,7 +30,7 @@ from portico.engine.cluster.standing import Standing
 from portico.engine.control.operations import Operations
 from portico.engine.control.up import FileChange
 from portico.engine.engine import Engine
-from portico.engine.in_force import as_used
+from portico.engine.in_force import with_links
 from portico.engine.prepare import Preparation
 from portico.engine.projects import Projects, name_of
 from portico.errors import Failed, Refused
@@ -140,7 +140,7 @@ class ClusterOperations:
         head = self._standing.state().heads.get(project, 0)
         number = max([head, *self._standing.revisions(project)]) + 1
         key = revision_key(project, number)
-        packed = zlib.compress(encoded(SharedFile.of(as_used(revision, candidate))))
+        packed = zlib.compress(encoded(SharedFile.of(with_links(revision, candidate))))
         sealed = await self._vault.seal(self._following.prefix + key, packed)
         subject = file.subject or revision.source
         target = NamedTarget(apps=_full(project, candidate.desired.of(revision.project).apps))

@@ -187,7 +187,7 @@ class OwnWork:
 
     def _app(self, revision: Revision, app: str) -> str:
         names = self._projects.names()
-        return names.app(names.full(qualified(revision.project, app)))
+        return names.app(names.full_name(qualified(revision.project, app)))
 
     async def _follow(self, view: ChangeView, say: Say) -> None:
         """Return at its end. Raises what it failed with."""

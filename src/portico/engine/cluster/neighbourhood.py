@@ -16,10 +16,10 @@ from portico.core.planning.neighbours import (
     are_known,
     departure_wait,
     interval,
-    judged,
     near_text,
     neighbours_of,
     read_near,
+    with_answers,
 )
 from portico.engine.engine import Engine
 from portico.errors import Failed
@@ -90,7 +90,7 @@ class Neighbourhood:
         absent = self.absent()
         if absent and not self._engine.observed.now().nginx.pid:
             absent = ()  # it is by nginx that others are asked
-        after = judged(before, dict(zip(before, answers, strict=True)), absent)
+        after = with_answers(before, dict(zip(before, answers, strict=True)), absent)
         self._note_verdicts(before, after)
         self._note_silence(after)
         if after != self._neighbours or (not after and self._engine.intent.left):

@@ -68,7 +68,7 @@ class Convergence:
                 replaced=replaced,
             )
             if failed := (*given_up, *state.failed):
-                raise Failed("\n".join((*_once(failed), *self._last_lines(names))))
+                raise Failed("\n".join((*_without_parts(failed), *self._last_lines(names))))
             if state.done:
                 for line in state.late:
                     change.say(line)
@@ -123,7 +123,7 @@ class Convergence:
         not_asked = self._late_apps(own) | elsewhere
         names = [n for n, site in own.sites.items() if not not_asked & _served(site, desired)]
         few = len(own.sites) <= MANY_SITES
-        asked = names if few else _one_for_each_app(names, desired, answered)
+        asked = names if few else _sites_to_ask(names, desired, answered)
 
         async def ask(name: str) -> str | None:
             async with at_once:
@@ -187,11 +187,11 @@ class Convergence:
 
     async def end(self, change: Change) -> None:
         """Wait until nothing runs any more."""
-        while words := " and ".join(self._left()):
+        while words := " and ".join(self._still_running()):
             change.say(f"waiting for {words} to stop")
             await self._loop.next_round()
 
-    def _left(self) -> Iterator[str]:
+    def _still_running(self) -> Iterator[str]:
         if self._nginx.seen().pid is not None:
             yield "nginx"
         if count := len(self._observed.instances):
@@ -202,9 +202,7 @@ def _served(site: Site, desired: Desired) -> set[str]:
     return names_served([site], desired.upstreams)
 
 
-def _one_for_each_app(
-    names: Iterable[str], desired: Desired, answered: Collection[str]
-) -> list[str]:
+def _sites_to_ask(names: Iterable[str], desired: Desired, answered: Collection[str]) -> list[str]:
     """With each site that did not answer before: a handshake with all of 300 takes seconds."""
     asked, reached = list[str](), set[frozenset[str]]()
     for name in names:
@@ -215,7 +213,7 @@ def _one_for_each_app(
     return asked
 
 
-def _once(lines: Sequence[str]) -> list[str]:
+def _without_parts(lines: Sequence[str]) -> list[str]:
     """Without those that are a part of another one: that an app waits for one that failed says why
     that one did.
     """

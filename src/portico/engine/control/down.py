@@ -64,7 +64,7 @@ class Down:
 
     def _end_everything(self, who: Requester, *, now: bool) -> ChangeView:
         self._events.requested("down", EVERY_APP, who)
-        self._changes.overrule("everything is being stopped")
+        self._changes.cancel_all("everything is being stopped")
         apps = len(self._intent.desired.apps)
         self._in_force.clear(at_once=now)
         subject = "1 app" if apps == 1 else f"{apps} apps"

@@ -147,43 +147,45 @@ class Operations(Reading, MemberOperations):
         self, app: str | None, who: Requester, folder: str | None = None
     ) -> ChangeView:
         """Start one app, or those of a project, or all (None)."""
-        names = self._named(app, folder)
+        names = self._free_apps(app, folder)
         self._intent.set_stopped(names, stopped=False)
-        return self._begun("start", _subject(app, names), names, who)
+        return self._begin("start", _subject(app, names), names, who)
 
     async def stop(self, app: str | None, who: Requester, folder: str | None = None) -> ChangeView:
-        names = self._named(app, folder)
+        names = self._free_apps(app, folder)
         self._intent.set_stopped(names, stopped=True)
-        return self._begun("stop", _subject(app, names), names, who)
+        return self._begin("stop", _subject(app, names), names, who)
 
     async def restart(
         self, app: str | None, who: Requester, folder: str | None = None
     ) -> ChangeView:
         if app is not None and "." in app:
-            return self._replaced("restart", app, folder, who)
-        return await self._renewed("restart", app, lambda: self._named(app, folder), who)
+            return self._replace_instance("restart", app, folder, who)
+        return await self._begin_rollout("restart", app, lambda: self._free_apps(app, folder), who)
 
     async def reload(
         self, app: str | None, who: Requester, folder: str | None = None
     ) -> ChangeView:
         if app is not None and "." in app:
-            return self._replaced("reload", app, folder, who)
-        return await self._renewed("reload", app, lambda: self._named(app, folder), who)
+            return self._replace_instance("reload", app, folder, who)
+        return await self._begin_rollout("reload", app, lambda: self._free_apps(app, folder), who)
 
     async def reload_watched(self, app: str, who: Requester) -> ChangeView:
         """Of an app by its name among those of all projects."""
-        return await self._renewed("reload", app, lambda: self._held([app]), who)
+        return await self._begin_rollout("reload", app, lambda: self._assert_free([app]), who)
 
-    async def _renewed(
+    async def _begin_rollout(
         self, kind: str, app: str | None, meant: Callable[[], list[str]], who: Requester
     ) -> ChangeView:
         notes = list[str]()
         links = {
             name: await self._links_of(kind, name, notes)
-            for name in self._renewable(kind, meant())
+            for name in self._apps_to_replace(kind, meant())
         }
         named = meant()
-        names = [n for n in self._renewable(kind, named) if n in links]  # others had their turn
+        names = [
+            n for n in self._apps_to_replace(kind, named) if n in links
+        ]  # others had their turn
         added = self._intent.new_version(
             names,
             abrupt=kind == "restart",
@@ -198,15 +200,15 @@ class Operations(Reading, MemberOperations):
             for revision in added:
                 self._intent.mark_served(revision)
 
-        return self._at_work(kind, _subject(app, named), names, who, work)
+        return self._begin_work(kind, _subject(app, named), names, who, work)
 
-    def _renewable(self, kind: str, meant: list[str]) -> list[str]:
+    def _apps_to_replace(self, kind: str, meant: list[str]) -> list[str]:
         """The apps meant, free for a change, and before a rollout what has to run once."""
         if kind != "reload":
             return meant
         apps = self._intent.desired.apps
         before = runs_before(apps, meant).difference(meant)
-        return self._held(meant + sorted(name for name in before if not apps[name].stopped))
+        return self._assert_free(meant + sorted(name for name in before if not apps[name].stopped))
 
     async def _links_of(self, kind: str, app: str, notes: list[str]) -> Mapping[str, str]:
         """Where there is no link any more, a restart starts the release that runs again, and
@@ -221,7 +223,9 @@ class Operations(Reading, MemberOperations):
                 return runs.links
             raise Refused(f"cannot {kind} {app}: {error}; nothing was changed") from error
 
-    def _replaced(self, kind: str, text: str, folder: str | None, who: Requester) -> ChangeView:
+    def _replace_instance(
+        self, kind: str, text: str, folder: str | None, who: Requester
+    ) -> ChangeView:
         """A single instance, by its id or its slot: the others have nothing to do with it."""
         app, place = self._projects.names(folder).instance(text)
         self._changes.hold([app])
@@ -234,7 +238,7 @@ class Operations(Reading, MemberOperations):
         if not found:
             raise NotFound(f"there is no instance {text!r}; see `portico status`")
         self._intent.request_replacement(found)
-        return self._begun(kind, name, [app], who, replaced=found)
+        return self._begin(kind, name, [app], who, replaced=found)
 
     async def scale(
         self, app: str, instances: int | str, who: Requester, folder: str | None = None
@@ -245,7 +249,7 @@ class Operations(Reading, MemberOperations):
     def scaled(
         self, app: str, instances: int | str, who: Requester, folder: str | None
     ) -> FileChange:
-        [app] = self._named(app, folder)
+        [app] = self._free_apps(app, folder)
         here = self._intent.desired.apps[app]
         total, number = here.app.total, here.app.instances
         before = total or (here.instances if number == "max" else number)
@@ -268,7 +272,7 @@ class Operations(Reading, MemberOperations):
             raise ConfigError(f"the file without {file.subject}", error.problems) from None
 
     def deleted(self, app: str, who: Requester, folder: str | None) -> FileChange:
-        [app] = self._named(app, folder)
+        [app] = self._free_apps(app, folder)
         edit = self._revisions.with_app(app, None, f"delete {app}", who)
         return FileChange(edit, "delete", app, smaller=True)
 
@@ -279,13 +283,13 @@ class Operations(Reading, MemberOperations):
         for a site, or all of a project.
         """
         await self._in_force.pause(lambda: self.sites(site, folder), paused=True, hold=hold)
-        return self._begun("pause", site or "all sites", [], who)
+        return self._begin("pause", site or "all sites", [], who)
 
     async def resume(
         self, site: str | None, who: Requester, folder: str | None = None
     ) -> ChangeView:
         await self._in_force.pause(lambda: self.sites(site, folder), paused=False)
-        return self._begun("resume", site or "all sites", [], who)
+        return self._begin("resume", site or "all sites", [], who)
 
     async def purge(self, site: str, path: str | None, who: Requester) -> PurgeView:
         """Remove stored answers: of a site, or all of a project."""
@@ -328,7 +332,7 @@ class Operations(Reading, MemberOperations):
 
         return FileChange(edit, "rollback", holds=[SITES])
 
-    def _begun(
+    def _begin(
         self,
         kind: str,
         app: str | None,
@@ -339,9 +343,9 @@ class Operations(Reading, MemberOperations):
         async def work(change: Change) -> None:
             await self._convergence.apps(change, names, replaced)
 
-        return self._at_work(kind, app, names, who, work)
+        return self._begin_work(kind, app, names, who, work)
 
-    def _at_work(
+    def _begin_work(
         self,
         kind: str,
         app: str | None,
@@ -353,14 +357,14 @@ class Operations(Reading, MemberOperations):
         self._loop.wake()
         return self._changes.begin(kind, app or "all apps", names, work)
 
-    def _named(self, text: str | None, folder: str | None) -> list[str]:
+    def _free_apps(self, text: str | None, folder: str | None) -> list[str]:
         """The apps meant, known and free for a change."""
         names = self._projects.names(folder).apps_of(text)
         if not names:
             raise Refused("nothing is running; start with `portico up`")
-        return self._held(names)
+        return self._assert_free(names)
 
-    def _held(self, apps: list[str]) -> list[str]:
+    def _assert_free(self, apps: list[str]) -> list[str]:
         """The same, free for a change."""
         self._changes.hold(apps)
         return apps

@@ -14,7 +14,7 @@ from portico.core.model.names import split_name
 from portico.core.model.views import OutputLineView
 from portico.engine.engine import Engine
 from portico.ports.files import Logs, LogTail
-from portico.system.harmless import harmless
+from portico.system.printable import printable
 
 MAX_FILES: Final = 50
 """Those written last: of each the last 64 KiB are read."""
@@ -35,7 +35,7 @@ class Output:
     ) -> list[OutputLineView]:
         """The last `count` lines with that text in them, of these apps, or of one slot of them."""
         files = self._files(set(apps), slot)
-        written = await self._logs.written(list(files))
+        written = await self._logs.modified_at(list(files))
         newest = heapq.nlargest(MAX_FILES, files, key=written.__getitem__)
         tails = {path: await self._logs.tail(files[path].spec, path) for path in newest}
         return await asyncio.to_thread(_merged, files, tails, count, grep.lower())
@@ -64,8 +64,8 @@ def _merged(
     files: dict[str, _File], tails: dict[str, LogTail], count: int, grep: str
 ) -> list[OutputLineView]:
     """In a thread: the lines may be many. What was written last comes last."""
-    paths = sorted(tails, key=lambda path: tails[path].written)
-    sources = [timed(tails[path].lines, tails[path].written) for path in paths]
+    paths = sorted(tails, key=lambda path: tails[path].modified_at)
+    sources = [timed(tails[path].lines, tails[path].modified_at) for path in paths]
     found = (
         (files[paths[number]], line)
         for number, line in merged(sources)
@@ -76,7 +76,7 @@ def _merged(
             instance=file.instance,
             stream=file.stream,
             at=line.at if line.is_exact else None,
-            line=harmless(line.text),
+            line=printable(line.text),
         )
         for file, line in deque(found, maxlen=count)
     ]

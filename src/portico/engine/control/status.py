@@ -92,7 +92,7 @@ class StatusReport:
         instances = world.by_app()
         held = waiting_apps(desired, instances)
         first = next(iter(projects.values()), None)
-        distinct = Names(names, desired.apps).distinct
+        with_project = Names(names, desired.apps).with_project
         served = self._issued.served()
         return StatusView(
             projects=tuple(projects.values()),
@@ -131,7 +131,7 @@ class StatusReport:
             daemon=self._daemon_now(),
             source=first.source if first else "",
             revision=first.revision if first else 0,
-            troubles=tuple(map(distinct, self._problems.sentences(held, world))),
+            troubles=tuple(map(with_project, self._problems.sentences(held, world))),
             notes=(*self.exposure.notes(), *_drained(desired)),
         )
 

@@ -21,7 +21,7 @@ from portico.core.planning.watching import (
     PendingRestart,
     is_due,
     is_loop,
-    noted,
+    with_change,
 )
 from portico.engine.intent import Intent
 from portico.engine.troubles import Troubles
@@ -104,7 +104,7 @@ class FileWatches:
         now = self._clock.monotonic()
         for name, found in looks.items():
             if found.changed:
-                self._pending[name] = noted(self._pending.get(name), found.changed, now)
+                self._pending[name] = with_change(self._pending.get(name), found.changed, now)
             if found.trouble:
                 trouble = f"cannot watch all files of {name}: {found.trouble}; retrying"
                 self._troubles.report(f"watch {name}", trouble)
@@ -131,12 +131,12 @@ class FileWatches:
 
     def _wanted(self) -> dict[str, WatchSettings]:
         return {
-            name: self._what(app)
+            name: self._watch_settings(app)
             for name, app in self._intent.desired.apps.items()
             if app.app.watches and not app.stopped
         }
 
-    def _what(self, app: DesiredApp) -> WatchSettings:
+    def _watch_settings(self, app: DesiredApp) -> WatchSettings:
         folder = posixpath.normpath(posixpath.join(app.spec.folder, app.app.cwd or ""))
         roots = tuple(posixpath.normpath(posixpath.join(folder, path)) for path in app.app.watches)
         ignored = app.app.ignore_watch

@@ -11,10 +11,10 @@ from portico.core.model.instance import PROVEN_STATES, Instance, InstanceState, 
 from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
 from portico.core.planning.health import OVERDUE_TIME, pace, probed
+from portico.engine.batches import LoopShare, in_batches
 from portico.engine.engine import Engine
 from portico.engine.instances.ownership import Ownership
 from portico.engine.tasks import Task
-from portico.engine.turns import Turns, by_turns
 from portico.ports.processes import Probes, Processes
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Liveness:
         self._clock, self._wake, self._safe_mode = engine.clock, engine.loop.wake, engine.safe_mode
         self._ownership, self._probes, self._processes = ownership, probes, processes
         self._results: list[tuple[InstanceId, Process | None, str | None]] = []
-        self._turns = Turns()
+        self._loop_share = LoopShare()
         self._watchers: dict[tuple[InstanceId, Process | None], _Watcher] = {}
 
     async def watch(self) -> None:
@@ -42,18 +42,18 @@ class Liveness:
         wanted = {
             (i.id, i.process): self._intent.app_of(i).check
             for i in self._observed.instances.values()
-            if i.state in PROVEN_STATES and self.can_probe(i) and self._is_to_answer(i)
+            if i.state in PROVEN_STATES and self.can_probe(i) and self._must_answer(i)
         }
         ended = [seen for seen, each in self._watchers.items() if wanted.get(seen) != each.check]
-        async for watched in by_turns(ended):
+        async for watched in in_batches(ended):
             self._watchers.pop(watched).task.cancel()
-        async for watched in by_turns(wanted.keys() - self._watchers.keys()):
+        async for watched in in_batches(wanted.keys() - self._watchers.keys()):
             check = wanted[watched]
             work, name = partial(self._watch, *watched, check), watched[0]
             task = self._tasks.start(f"checks of {name}", work, of=name)
             self._watchers[watched] = _Watcher(task, check)
 
-    def _is_to_answer(self, i: Instance) -> bool:
+    def _must_answer(self, i: Instance) -> bool:
         """Not where it may listen nowhere, because no site would send it requests."""
         app = self._intent.app_of(i)
         silent = app.after_ready_timeout == "continue" and app.health is None
@@ -116,7 +116,7 @@ class Liveness:
         work = partial(self._probe_and_report, instance, process)
         while self._watched(instance, process) is not None:
             begun = self._clock.monotonic()
-            await self._turns.take()  # on a busy machine hundreds may be due by now
+            await self._loop_share.wait()  # on a busy machine hundreds may be due by now
             probe = self._tasks.start(f"probe of {instance}", work, of=instance)
             # Most end at once: then a timer has not to wake the loop for them.
             overdue = not await self._tasks.ended(probe, patience)

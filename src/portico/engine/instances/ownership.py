@@ -9,7 +9,13 @@ from typing import Final
 from portico.core.model.instance import PROVEN_STATES, Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
 from portico.core.planning.lifecycle import owned, taken
-from portico.core.planning.ownership import Owner, PortAnswer, passed_on, silent, taken_by
+from portico.core.planning.ownership import (
+    Owner,
+    PortAnswer,
+    no_listener_text,
+    passed_on_text,
+    port_taken_text,
+)
 from portico.engine.observed import Observed
 from portico.ports.clock import Clock
 from portico.ports.processes import Processes
@@ -44,8 +50,8 @@ class Ownership:
         """
         (found,) = await self._look(i)
         if found.owner is Owner.STRANGER:
-            return taken_by(i.port, found.holder)
-        return silent(i.port) if silence and found.owner is Owner.NOBODY else None
+            return port_taken_text(i.port, found.holder)
+        return no_listener_text(i.port) if silence and found.owner is Owner.NOBODY else None
 
     def notes(self) -> Iterator[tuple[InstanceId, str]]:
         """For the status: that another process passes requests on to an instance."""
@@ -53,7 +59,7 @@ class Ownership:
             if found.owner is Owner.ROOT:
                 i = self._observed.instances.get(name)
                 if i and i.process == process and i.state in OWNERSHIP_STATES:
-                    yield name, passed_on(i.port, found.holder)
+                    yield name, passed_on_text(i.port, found.holder)
 
     def apply_events(self) -> None:
         """Apply what was seen since the last round."""
@@ -79,7 +85,7 @@ class Ownership:
     def _change(self, i: Instance, found: PortAnswer) -> Instance | None:
         """The instance after such an answer; None if that changes nothing."""
         if found.owner is Owner.STRANGER:
-            after = taken(i, taken_by(i.port, found.holder), now=self._clock.monotonic())
+            after = taken(i, port_taken_text(i.port, found.holder), now=self._clock.monotonic())
         else:
             after = owned(i)
         return None if after is i or after == i else after

@@ -224,7 +224,7 @@ class Supervision:
             trouble = await self._liveness.probe(now) if can_probe else None
             good = good + 1 if trouble is None else 0
             rise = self._intent.app_of(now).check.rise
-            if (good and (good >= rise or not can_probe)) or self._needs_no_answer(now):
+            if (good and (good >= rise or not can_probe)) or self._may_be_silent(now):
                 self._probe_failures.pop((instance, process), None)
                 self._readiness.check_passed(now)
                 self._wake()
@@ -253,7 +253,7 @@ class Supervision:
         """What is still wrong with one that is starting; empty if nothing is known."""
         return self._probe_failures.get((i.id, i.process)) or self._readiness.status_text(i)
 
-    def _needs_no_answer(self, i: Instance) -> bool:
+    def _may_be_silent(self, i: Instance) -> bool:
         """Whether its time is up, it is to continue, and no site would send it requests."""
         late = is_late(i, self._intent.app_of(i), self._clock.monotonic())
         return late and not self._intent.is_reached(i.app)
@@ -263,7 +263,7 @@ class Supervision:
         if not self._intent.app_of(i).find_port or i.taken or i.process is None:
             return
         listening = await self._ports.listening(i.process)
-        port = search.found(listening, i.port, self._clock.monotonic())
+        port = search.settled_port(listening, i.port, self._clock.monotonic())
         now = self._observed.instances.get(i.id)
         if port and now is not None and now.state is InstanceState.STARTING:
             why = f"it listens on {port} instead of {i.port}; requests are sent there"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from portico.importers.sites import tables
 from portico.stack.doctor.own_lines import line_of
-from portico.stack.doctor.rule import Facts, at
+from portico.stack.doctor.rule import Facts, place_of
 from portico.stack.model import Place
 
 
@@ -30,7 +30,7 @@ def uses(facts: Facts) -> Iterator[CertificateUse]:
             continue  # with two, of RSA and of ECDSA, either serves
         key = " ".join(keys[0].args) if len(keys) == 1 else ""
         named = server.all("server_name")
-        place = at(named[0] if named else chains[0])
+        place = place_of(named[0] if named else chains[0])
         yield CertificateUse(place, " ".join(chains[0].args), key, names)
     yield from _own_uses(facts)
 

@@ -86,14 +86,14 @@ def rule(
 ) -> Callable[[Callable[[Facts], Iterator[Fault]]], Rule]:
     """The function below becomes a rule, of the family of its module."""
 
-    def made(find: Callable[[Facts], Iterator[Fault]]) -> Rule:
+    def build(find: Callable[[Facts], Iterator[Fault]]) -> Rule:
         family = find.__module__.rpartition(".")[2]
         return Rule(code, severity, title, why, mend, example, find, family)
 
-    return made
+    return build
 
 
-def at(line: Line | Program | Renewal) -> Place:
+def place_of(line: Line | Program | Renewal) -> Place:
     return Place(line.file, line.number) if isinstance(line, Line) else line.place
 
 

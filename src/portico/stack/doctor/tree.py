@@ -88,7 +88,7 @@ class Block:
         for each in self.blocks:
             yield from each.walk()
 
-    def around(self, name: str) -> Block | None:
+    def enclosing(self, name: str) -> Block | None:
         """The nearest of that name: itself, or one further out."""
         return next((each for each in self.levels() if each.name == name), None)
 
@@ -303,7 +303,7 @@ class Nginx:
         main = next((e for e in lines if e.name in {"events", "http"} and e.file), self.http.line)
         return Line(main.name, (), main.file, 0)
 
-    def sets_nowhere(self, *names: str) -> bool:
+    def never_sets(self, *names: str) -> bool:
         """Whether a whole configuration has none of these directives at any level."""
         unread = any(block.has_unread(name) for block in self.blocks for name in names)
         return self.is_whole and not unread and not any(True for _ in self.named(*names))

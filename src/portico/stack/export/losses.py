@@ -115,12 +115,12 @@ def losses(document: Document, target: Target) -> Iterator[str]:
         if apps and key not in _EXCLUDED_KEYS[target]:
             yield f"{', '.join(apps)}: {key} {what}"
     if target == "nginx":
-        yield from _of_sites(document)
+        yield from _site_losses(document)
     if target == "kubernetes":
-        yield from _of_tables(document)
+        yield from _table_losses(document)
 
 
-def _of_sites(document: Document) -> Iterator[str]:
+def _site_losses(document: Document) -> Iterator[str]:
     issued = [name for name, site in document.sites.items() if site.https and not site.certificate]
     if issued and not document.tls.certificate:
         yield (
@@ -135,7 +135,7 @@ def _of_sites(document: Document) -> Iterator[str]:
         yield "[edge] metrics: not served"
 
 
-def _of_tables(document: Document) -> Iterator[str]:
+def _table_losses(document: Document) -> Iterator[str]:
     if document.streams:
         yield f"[streams] {', '.join(document.streams)}: are left out"
     if document.notify:

@@ -137,7 +137,7 @@ def _process(
         app,
         slot,
         port,
-        (_found(line, cwd, environ), *line.arguments),
+        (_program_path(line, cwd, environ), *line.arguments),
         cwd,
         {
             name: value
@@ -161,7 +161,7 @@ def _assigned(
     return {name: value for name, value in line.environment.items() if before.get(name) != value}
 
 
-def _found(line: CommandLine, cwd: str, environ: Mapping[str, str]) -> str:
+def _program_path(line: CommandLine, cwd: str, environ: Mapping[str, str]) -> str:
     """The program's path, or its best name where it is not on this machine."""
     for name in line.programs:
         if "/" not in name:

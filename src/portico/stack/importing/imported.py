@@ -174,10 +174,10 @@ def _settle_rest(lines: tuple[Line, ...], report: Report) -> None:
             report.fates.setdefault(id(line), Fate.CARRIED)
             _settle_rest(line.block or (), report)
         elif id(line) not in report.fates:
-            report.settle(line, _rest(line))
+            report.settle(line, _rest_outcome(line))
 
 
-def _rest(line: Line) -> Outcome:
+def _rest_outcome(line: Line) -> Outcome:
     if line.name == "upstream":
         return lost("nothing leads there")
     if line.name == "mail":

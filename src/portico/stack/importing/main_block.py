@@ -12,7 +12,7 @@ from portico.stack.importing.part import CARRIED, DONE, Outcome, Part, done, los
 from portico.stack.importing.report import Report
 from portico.stack.importing.rules.table import outcome_of
 from portico.stack.importing.server import Server
-from portico.stack.importing.values import duration, whole
+from portico.stack.importing.values import duration, whole_number
 from portico.stack.model import Place
 
 _CONNECTIONS: Final = 16384
@@ -53,13 +53,15 @@ def _outcome(line: Line, table: dict[str, object]) -> Outcome:
         case "user":
             return done(_USER)
         case "worker_processes":
-            return _set(table, "workers", None if value == "auto" else whole(value), _MAX_WORKERS)
+            return _set(
+                table, "workers", None if value == "auto" else whole_number(value), _MAX_WORKERS
+            )
         case "worker_connections":
-            number = whole(value) or 0
+            number = whole_number(value) or 0
             return _set(table, "worker_connections", number if number > _CONNECTIONS else None)
         case "worker_shutdown_timeout":
             text = duration(value) or ""
-            return _set(table, "shutdown_timeout", whole(text.removesuffix("s")))
+            return _set(table, "shutdown_timeout", whole_number(text.removesuffix("s")))
         case "load_module":
             return lost(_MODULE)
         case _:

@@ -12,13 +12,13 @@ from portico.core.model.site import parse_network
 from portico.stack.importing.part import CARRIED, DONE, Fate, Outcome, lost, place_of
 from portico.stack.importing.report import Report
 from portico.stack.importing.targets import Targets
-from portico.stack.importing.values import duration, is_on, whole
+from portico.stack.importing.values import duration, is_on, whole_number
 from portico.stack.model import Place
 
 _VALUES: Final[Mapping[str, Callable[[str], object]]] = {
     "proxy_timeout": duration,
     "proxy_connect_timeout": duration,
-    "proxy_responses": whole,
+    "proxy_responses": whole_number,
     "proxy_protocol": is_on,
     "proxy_next_upstream": is_on,
     "access_log": lambda text: text != "off",

@@ -20,7 +20,7 @@ from portico.stack.importing.part import (
     place_of,
 )
 from portico.stack.importing.report import Report
-from portico.stack.importing.values import duration, whole
+from portico.stack.importing.values import duration, whole_number
 from portico.stack.model import Place
 
 _LOOPBACK: Final = re.compile(r"(localhost|127\.[0-9.]+|\[::1\]|0\.0\.0\.0)")
@@ -170,9 +170,9 @@ class Targets:
             key, _, value = word.partition("=")
             if key in _FLAGS:
                 found[key] = True
-            elif key in _NUMBERS and whole(value) is not None:
-                if whole(value) != _NUMBERS[key]:
-                    found[key] = whole(value)
+            elif key in _NUMBERS and whole_number(value) is not None:
+                if whole_number(value) != _NUMBERS[key]:
+                    found[key] = whole_number(value)
             elif key == "fail_timeout" and duration(value):
                 if duration(value) != "10s":
                     found[key] = duration(value)
@@ -206,8 +206,8 @@ def _setting(line: Line, found: dict[str, object]) -> Outcome:
     """A line of an upstream that is no server."""
     if line.name in _METHODS:
         return _method(line, found)
-    if line.name == "keepalive" and whole(line.args[0]) is not None:
-        number = whole(line.args[0]) or 0
+    if line.name == "keepalive" and whole_number(line.args[0]) is not None:
+        number = whole_number(line.args[0]) or 0
         if number > _KEEPALIVE:
             found["keepalive"] = number
             return CARRIED

@@ -57,7 +57,7 @@ def header_value(text: str) -> str | None:
     return text
 
 
-def whole(text: str) -> int | None:
+def whole_number(text: str) -> int | None:
     return int(text) if text.isdecimal() else None
 
 

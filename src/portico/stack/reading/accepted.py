@@ -20,18 +20,18 @@ def accepted(stack: Stack) -> Stack:
     """The same, where a value that no key can have is a gap instead."""
     gaps: list[Gap] = []
     programs = [
-        replace(each, table=_kept("apps", each.name, each.table, each.place, gaps))
+        replace(each, table=_without_unknown("apps", each.name, each.table, each.place, gaps))
         for each in stack.programs
     ]
     sites = [
         replace(each, table=kept)
         for each in stack.sites
-        if (kept := _kept("sites", each.name, each.table, each.place, gaps))
+        if (kept := _without_unknown("sites", each.name, each.table, each.place, gaps))
     ]
     return replace(stack, programs=tuple(programs), sites=tuple(sites), gaps=(*stack.gaps, *gaps))
 
 
-def _kept(
+def _without_unknown(
     kind: str, name: str, table: Mapping[str, object], place: Place, gaps: list[Gap]
 ) -> Mapping[str, object]:
     from pydantic import ValidationError  # noqa: PLC0415 - slow

@@ -59,10 +59,10 @@ def _table(path: Path, text: str) -> Iterator[Renewal | Gap]:
         elif renews(line):
             yield Renewal(place, command["command"] if command else job["rest"])
         else:
-            yield Gap(place, quoted(line), _why(" ".join(job["when"].split())))
+            yield Gap(place, quoted(line), _gap_text(" ".join(job["when"].split())))
 
 
-def _why(when: str) -> str:
+def _gap_text(when: str) -> str:
     if when == "@reboot":
         return "cron continues to run it; `portico startup` starts apps at boot"
     return f'cron continues to run it; an app with schedule = "{when}" is run at the same times'

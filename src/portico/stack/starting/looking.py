@@ -61,11 +61,11 @@ def _in_folders(folder: Path) -> tuple[Start, ...]:
     for each in inner[:_MAX_FOLDERS]:
         name = app_label(each.name)
         if name and each.name != "node_modules":
-            found += [_within(start, each.name, name) for start in _in(each)[:1]]
+            found += [_in_subfolder(start, each.name, name) for start in _in(each)[:1]]
     return tuple({start.name: start for start in found}.values())
 
 
-def _within(start: Start, folder: str, name: str) -> Start:
+def _in_subfolder(start: Start, folder: str, name: str) -> Start:
     first = tuple(f"cd {folder} && {command}" for command in start.first)
     source = f"{folder}/{start.source}"
     if start.table is None:

@@ -64,7 +64,7 @@ def ask(place: Place) -> Answer:
         except (OSError, http.client.HTTPException) as error:
             return Answer(error=str(error) or type(error).__name__)
         found = ((name.lower(), value) for name, value in answer.getheaders())
-        kept = (_kept(name, value) for name, value in found if name not in _ANSWER_HEADERS)
+        kept = (_comparable(name, value) for name, value in found if name not in _ANSWER_HEADERS)
         leaf = connection.leaf
     return Answer(
         answer.status,
@@ -88,7 +88,7 @@ class _Connection(http.client.HTTPConnection):
             self.sock = wrapped
 
 
-def _kept(name: str, value: str) -> tuple[str, str]:
+def _comparable(name: str, value: str) -> tuple[str, str]:
     return name, value.partition("=")[0] if name == "set-cookie" else value
 
 

@@ -79,11 +79,11 @@ def find_nginx(ports: Collection[int], own: int | None) -> OtherNginx | None:
     for pid in pids():
         command = command_of(pid) if pid != own else None
         if command is not None and inodes & set(sockets(pid)):
-            return _found(pid, command)
+            return _inspect(pid, command)
     return None
 
 
-def _found(pid: int, command: str) -> OtherNginx | None:
+def _inspect(pid: int, command: str) -> OtherNginx | None:
     with suppress(OSError):
         program = Path(f"/proc/{pid}/exe").readlink()
         if seen := stat(pid):

@@ -33,18 +33,18 @@ class RunContext:
         """Wall time."""
         return self.clock.now()
 
-    def left(self) -> float:
+    def time_left(self) -> float:
         return self.ends - self.clock.monotonic()
 
     def timeout(self, most: float, what: str) -> float:
         """Seconds that one call may take. Raises AcmeFailure when there is no time left."""
-        if (left := self.left()) <= 0:
+        if (left := self.time_left()) <= 0:
             raise late(what)
         return min(most, left)
 
     def pause(self, seconds: float, what: str) -> None:
         """Wait for something. Raises AcmeFailure at once if that would last too long."""
-        if seconds >= self.left():
+        if seconds >= self.time_left():
             raise late(what, self.now() + seconds)
         self.wait(seconds)
 

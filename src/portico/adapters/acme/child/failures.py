@@ -116,12 +116,12 @@ def denial(problem: Problem, answer: FailedAnswer) -> Failure:
     retry_at = _retry_at(problem, answer)
     again = f"; retry after {moment(retry_at)}" if retry_at else ""
     verb = "is not available" if kind == "unavailable" else "refuses"
-    text = f"cannot {answer.what}: {answer.host} {verb}: {words(problem)}{again}"
+    text = f"cannot {answer.what}: {answer.host} {verb}: {explanation(problem)}{again}"
     limit: Limit = _limit(problem) if limited else ""
     return Failure(kind, text, dict(_single_names(problem)), limit, retry_at)
 
 
-def words(problem: Problem) -> str:
+def explanation(problem: Problem) -> str:
     """`it could not connect (10.0.0.1: Connection refused)`, with all subproblems."""
     plain = _EXPLANATIONS.get(code(problem), "")
     detail = " ".join(problem.detail.split())[:_MAX_DETAIL_LENGTH]
@@ -142,7 +142,9 @@ def code(problem: Problem) -> str:
 def _single_names(problem: Problem) -> Iterator[tuple[str, str]]:
     for each in problem.subproblems[:_MAX_NAMES]:
         if each.identifier:
-            plain = words(replace(each, subproblems=()))  # RFC 8555 6.7.1 has one level of them
+            plain = explanation(
+                replace(each, subproblems=())
+            )  # RFC 8555 6.7.1 has one level of them
             yield each.identifier.value[:_MAX_NAME_LENGTH], plain
 
 

@@ -41,10 +41,10 @@ def main() -> None:
     signal.alarm(int(request.deadline + 2 * CLEANUP_TIME) + 1)
     clock = SystemClock()
 
-    def say(step: Step, text: str) -> None:
+    def report(step: Step, text: str) -> None:
         _write(Line(progress=Progress(step, text, clock.now())))
 
-    context = RunContext(clock, pause, clock.monotonic() + request.deadline, say)
+    context = RunContext(clock, pause, clock.monotonic() + request.deadline, report)
     try:
         _write(Line(answer=perform(request, context)))
     except AcmeFailure as failed:

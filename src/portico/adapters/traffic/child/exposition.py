@@ -42,7 +42,7 @@ def exposition(counter: Counter) -> str:
             *_times(known),
             *_connections(streams),
             *_handshakes(counter.handshakes),
-            *_own(counter, size, behind),
+            *_own_metrics(counter, size, behind),
         )
     )
 
@@ -157,7 +157,7 @@ def _histogram(
         yield f"{name}_count{labels_text(labels)} {count}\n"
 
 
-def _own(counter: Counter, size: int, behind: float) -> Iterator[str]:
+def _own_metrics(counter: Counter, size: int, behind: float) -> Iterator[str]:
     for name, says, value in (
         ("behind_bytes", "Bytes of access logs that are not counted yet.", size),
         (

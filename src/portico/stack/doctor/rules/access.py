@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from portico.stack.doctor.rule import Facts, Fault, at, rule, server_example
+from portico.stack.doctor.rule import Facts, Fault, place_of, rule, server_example
 
 _SAFE_IN_IF: Final = frozenset({"return", "rewrite", "set", "break", "if"})
 
@@ -26,7 +26,7 @@ def allow_without_deny(facts: Facts) -> Iterator[Fault]:
         allowed = [each for each in block.all("allow") if each.args != ("all",)]
         lets_any = block.value("satisfy") == "any"
         if allowed and not block.all("deny") and not block.has_unread("deny") and not lets_any:
-            yield at(allowed[-1]), "everybody else is let in, too"
+            yield place_of(allowed[-1]), "everybody else is let in, too"
 
 
 @rule(
@@ -44,7 +44,7 @@ def return_before_deny(facts: Facts) -> Iterator[Fault]:
     for block in facts.nginx.blocks:
         ends = [e for e in block.all("return") if not e.args[:1] or e.args[0] not in _REFUSALS]
         if ends and block.all("deny"):
-            yield at(ends[0]), "allow and deny of this level have no effect"
+            yield place_of(ends[0]), "allow and deny of this level have no effect"
 
 
 _REFUSALS: Final = frozenset(
@@ -74,7 +74,7 @@ def if_in_location(facts: Facts) -> Iterator[Fault]:
             continue  # nothing of it is served
         other = next((each for each in block.lines if each.name not in _SAFE_IN_IF), None)
         if other:
-            yield at(other), f"{other.name} is in an if in a location"
+            yield place_of(other), f"{other.name} is in an if in a location"
 
 
 @rule(
@@ -92,4 +92,4 @@ def if_in_location(facts: Facts) -> Iterator[Fault]:
 def referer_empty(facts: Facts) -> Iterator[Fault]:
     for _, line in facts.nginx.named("valid_referers"):
         if {"none", "blocked"} & set(line.args):
-            yield at(line), "requests without a referer pass"
+            yield place_of(line), "requests without a referer pass"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from portico.core.model.included import Line
 from portico.stack.doctor.balanced import is_loopback
 from portico.stack.doctor.machine import Listener, Machine
-from portico.stack.doctor.rule import Example, Facts, Fault, at, nginx_example, rule
+from portico.stack.doctor.rule import Example, Facts, Fault, nginx_example, place_of, rule
 from portico.stack.doctor.tree import Upstream
 
 
@@ -44,7 +44,7 @@ def ip_hash(facts: Facts) -> Iterator[Fault]:
     for upstream in facts.nginx.upstreams:
         for line in upstream.all("ip_hash"):
             if len(upstream.peers) > 1:
-                yield at(line), f"upstream {upstream.key} spreads by the client's network"
+                yield place_of(line), f"upstream {upstream.key} spreads by the client's network"
 
 
 @rule(
@@ -87,13 +87,13 @@ server {
 )
 def behind_proxy(facts: Facts) -> Iterator[Fault]:
     for each in facts.nginx.passes:
-        server = each.block.around("server")
+        server = each.block.enclosing("server")
         by_address = each.upstream and _by_address(each.upstream)
         listens = server.all("listen") if server else []
         is_behind = any("proxy_protocol" in line.args for line in listens)
         known = each.block.inherited("set_real_ip_from") or each.block.may_have("set_real_ip_from")
         if by_address and is_behind and not known:
-            yield at(by_address), "the proxy's address is hashed, and not the client's"
+            yield place_of(by_address), "the proxy's address is hashed, and not the client's"
 
 
 def _by_address(upstream: Upstream) -> Line | None:
@@ -137,7 +137,7 @@ def backup_with_hash(facts: Facts) -> Iterator[Fault]:
         for method in upstream.all("hash", "ip_hash", "random"):
             for peer in upstream.peers:
                 if peer.has("backup"):
-                    yield at(peer.line), f"backup cannot be combined with {method.name}"
+                    yield place_of(peer.line), f"backup cannot be combined with {method.name}"
 
 
 @rule(
@@ -155,7 +155,7 @@ def method_twice(facts: Facts) -> Iterator[Fault]:
     for upstream in facts.nginx.upstreams:
         for line in upstream.methods[:-1]:
             last = upstream.methods[-1].name
-            yield at(line), f"{line.name} has no effect: {last} follows"
+            yield place_of(line), f"{line.name} has no effect: {last} follows"
 
 
 @rule(
@@ -175,7 +175,7 @@ def sticky_first(facts: Facts) -> Iterator[Fault]:
         for sticky in upstream.all("sticky"):
             for method in upstream.methods:
                 if upstream.lines.index(sticky) < upstream.lines.index(method):
-                    yield at(sticky), f"sticky has no effect: {method.name} follows"
+                    yield place_of(sticky), f"sticky has no effect: {method.name} follows"
 
 
 @rule(
@@ -192,7 +192,10 @@ def sticky_first(facts: Facts) -> Iterator[Fault]:
 def every_server_down(facts: Facts) -> Iterator[Fault]:
     for upstream in facts.nginx.upstreams:
         if upstream.peers and all(peer.has("down") for peer in upstream.peers):
-            yield at(upstream.line), f"upstream {upstream.key} has no server that is not down"
+            yield (
+                place_of(upstream.line),
+                f"upstream {upstream.key} has no server that is not down",
+            )
 
 
 @rule(
@@ -214,7 +217,7 @@ def fails_of_single(facts: Facts) -> Iterator[Fault]:
         is_one = peer.host.startswith("unix:") or _is_address(peer.host)
         given = [k for k in ("max_fails", "fail_timeout") if peer.param(k) not in {None, "0"}]
         if given and is_one:
-            yield at(peer.line), f"{given[0]} has no effect: it is the only server"
+            yield place_of(peer.line), f"{given[0]} has no effect: it is the only server"
 
 
 def _is_address(host: str) -> bool:
@@ -242,7 +245,10 @@ def conns_without_zone(facts: Facts) -> Iterator[Fault]:
                 and not upstream.first("zone")
                 and not upstream.has_unread()
             ):
-                yield at(peer.line), f"max_conns={limit} is counted by each worker for itself"
+                yield (
+                    place_of(peer.line),
+                    f"max_conns={limit} is counted by each worker for itself",
+                )
 
 
 @rule(
@@ -262,7 +268,7 @@ def server_twice(facts: Facts) -> Iterator[Fault]:
         seen: set[str] = set()
         for peer in upstream.peers:
             if count[peer.address] > 1 and peer.address in seen:
-                yield at(peer.line), f"{peer.address} is listed above already"
+                yield place_of(peer.line), f"{peer.address} is listed above already"
             seen.add(peer.address)
 
 
@@ -284,7 +290,10 @@ def not_consistent(facts: Facts) -> Iterator[Fault]:
     for upstream in facts.nginx.upstreams:
         for line in upstream.all("hash"):
             if "consistent" not in line.args and len(upstream.peers) > 1:
-                yield at(line), f"upstream {upstream.key} moves almost all keys when it changes"
+                yield (
+                    place_of(line),
+                    f"upstream {upstream.key} moves almost all keys when it changes",
+                )
 
 
 @rule(
@@ -302,7 +311,7 @@ def not_consistent(facts: Facts) -> Iterator[Fault]:
 def post_twice(facts: Facts) -> Iterator[Fault]:
     for _, line in facts.nginx.named("proxy_next_upstream"):
         if "non_idempotent" in line.args:
-            yield at(line), "a POST may be sent to a second server"
+            yield place_of(line), "a POST may be sent to a second server"
 
 
 @rule(
@@ -333,7 +342,7 @@ def upstream_not_used(facts: Facts) -> Iterator[Fault]:
     unread = any(block.has_unread() for block in facts.nginx.servers)
     for upstream in facts.nginx.upstreams:
         if upstream.key not in used and not unread:
-            yield at(upstream.line), f"nothing passes to upstream {upstream.key}"
+            yield place_of(upstream.line), f"nothing passes to upstream {upstream.key}"
 
 
 @rule(
@@ -358,4 +367,4 @@ def without_process(facts: Facts) -> Iterator[Fault]:
         for peer in upstream.peers:
             nobody = listening is not None and peer.port not in listening
             if is_loopback(peer.host) and peer.port and nobody and not peer.has("down"):
-                yield at(peer.line), f"nothing listens on {peer.address}"
+                yield place_of(peer.line), f"nothing listens on {peer.address}"

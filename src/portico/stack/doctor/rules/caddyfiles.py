@@ -8,7 +8,7 @@ from typing import Final
 
 from portico.core.model.included import Line, walk
 from portico.core.model.names import is_local_name
-from portico.stack.doctor.rule import Example, Facts, Fault, at, rule
+from portico.stack.doctor.rule import Example, Facts, Fault, place_of, rule
 from portico.stack.reading.caddy_addresses import addresses_of
 
 _SITE: Final = "shop.example.com {\n    reverse_proxy localhost:3000\n}\n"
@@ -46,7 +46,7 @@ def admin_open(facts: Facts) -> Iterator[Fault]:
             host = address.rpartition(":")[0].strip("[]")
             is_closed = host in {"localhost", "::1"} or host.startswith("127.")
             if not is_closed and not address.startswith(("unix/", "{")):
-                yield at(line), f"the admin endpoint listens on {address}"
+                yield place_of(line), f"the admin endpoint listens on {address}"
 
 
 @rule(
@@ -66,7 +66,7 @@ def internal_in_public(facts: Facts) -> Iterator[Fault]:
         public = [each for each in names if not _is_private(each)]
         for line in site.block or ():
             if (line.name, line.args) == ("tls", ("internal",)) and public:
-                yield at(line), f"no browser knows the authority of {', '.join(public)}"
+                yield place_of(line), f"no browser knows the authority of {', '.join(public)}"
 
 
 def _is_private(name: str) -> bool:
@@ -91,7 +91,7 @@ def upstream_not_verified(facts: Facts) -> Iterator[Fault]:
     for site in _sites(facts):
         for line in walk(site):
             if line.name == "tls_insecure_skip_verify":
-                yield at(line), "the certificate of the upstream is not checked"
+                yield place_of(line), "the certificate of the upstream is not checked"
 
 
 @rule(
@@ -119,7 +119,10 @@ def on_demand_for_all(facts: Facts) -> Iterator[Fault]:
     for site in _sites(facts):
         for line in walk(site):
             if line.name == "on_demand" and not line.args:
-                yield at(line), "a certificate is ordered for every name that a client asks for"
+                yield (
+                    place_of(line),
+                    "a certificate is ordered for every name that a client asks for",
+                )
 
 
 @rule(
@@ -136,4 +139,4 @@ def staging(facts: Facts) -> Iterator[Fault]:
     for block in facts.stack.caddy:
         for line in walk(block):
             if line.name in {"acme_ca", "ca"} and "staging" in " ".join(line.args):
-                yield at(line), "the certificates are for tests"
+                yield place_of(line), "the certificates are for tests"

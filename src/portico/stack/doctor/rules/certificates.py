@@ -11,7 +11,7 @@ from portico.core.model.included import Line
 from portico.stack.doctor.certificate_uses import covers, uses
 from portico.stack.doctor.lineage_paths import meant_file
 from portico.stack.doctor.machine import FileFacts, Machine
-from portico.stack.doctor.rule import Facts, Fault, at, nginx_example, rule
+from portico.stack.doctor.rule import Facts, Fault, nginx_example, place_of, rule
 
 _LIVE_FOLDER: Final = "/etc/letsencrypt/live/a.example"
 _DAY: Final = 86400
@@ -56,7 +56,10 @@ def _certificate_lines(facts: Facts) -> Iterator[tuple[Line, str]]:
 def file_misspelt(facts: Facts) -> Iterator[Fault]:
     for line, path in _certificate_lines(facts):
         if meant := meant_file(path):
-            yield at(line), f"{PurePath(path).name} is not a file that certbot writes; {meant} is"
+            yield (
+                place_of(line),
+                f"{PurePath(path).name} is not a file that certbot writes; {meant} is",
+            )
 
 
 @rule(
@@ -74,7 +77,7 @@ def file_missing(facts: Facts) -> Iterator[Fault]:
     for line, path in _certificate_lines(facts):
         found = facts.machine.file(path)
         if found and not found.exists and not meant_file(path):
-            yield at(line), f"{path} does not exist"
+            yield place_of(line), f"{path} does not exist"
 
 
 @rule(
@@ -138,7 +141,7 @@ def without_chain(facts: Facts) -> Iterator[Fault]:
         found = facts.machine.file(path)
         is_leaf = PurePath(path).name == "cert.pem" and "/live/" in path
         if is_leaf or (found and found.certificates == 1 and not found.self_signed):
-            yield at(line), f"{PurePath(path).name} has one certificate alone"
+            yield place_of(line), f"{PurePath(path).name} has one certificate alone"
 
 
 @rule(
@@ -154,7 +157,7 @@ def without_chain(facts: Facts) -> Iterator[Fault]:
 def from_archive(facts: Facts) -> Iterator[Fault]:
     for line, path in _certificate_lines(facts):
         if "/letsencrypt/archive/" in path:
-            yield at(line), f"{PurePath(path).name} is not replaced by a renewal"
+            yield place_of(line), f"{PurePath(path).name} is not replaced by a renewal"
 
 
 @rule(
@@ -196,7 +199,7 @@ def readable_by_all(facts: Facts) -> Iterator[Fault]:
     for _, line in facts.nginx.named("ssl_certificate_key", "proxy_ssl_certificate_key"):
         found = facts.machine.file(" ".join(line.args))
         if found and found.exists and found.mode & 0o004:
-            yield at(line), f"its mode is {found.mode:04o}"
+            yield place_of(line), f"its mode is {found.mode:04o}"
 
 
 @rule(
@@ -214,4 +217,4 @@ def snakeoil(facts: Facts) -> Iterator[Fault]:
         named = any("." in name for name in server.names)
         for line in server.inherited("ssl_certificate"):
             if "snakeoil" in " ".join(line.args) and named and not server.rejects:
-                yield at(line), f"browsers refuse it for {server.names[0]}"
+                yield place_of(line), f"browsers refuse it for {server.names[0]}"

@@ -8,7 +8,7 @@ from typing import Final
 
 from portico.core.model.included import Line
 from portico.stack.doctor.balanced import is_loopback
-from portico.stack.doctor.rule import Facts, Fault, at, nginx_example, rule, server_example
+from portico.stack.doctor.rule import Facts, Fault, nginx_example, place_of, rule, server_example
 from portico.stack.doctor.tree import Block, Pass, split_address
 
 _LOCATION: Final = "location / {\n    proxy_pass http://127.0.0.1:3000;\n%s}\n"
@@ -53,7 +53,7 @@ def _without_header(facts: Facts, *names: str) -> Iterator[Pass]:
 )
 def host_not_passed(facts: Facts) -> Iterator[Fault]:
     for each in _without_header(facts, "host"):
-        yield at(each.line), f"the program is sent `Host: {each.host}`"
+        yield place_of(each.line), f"the program is sent `Host: {each.host}`"
 
 
 @rule(
@@ -69,7 +69,7 @@ def host_not_passed(facts: Facts) -> Iterator[Fault]:
 def address_not_passed(facts: Facts) -> Iterator[Fault]:
     names = ("x-forwarded-for", "x-real-ip", "forwarded", "x-client-ip", "true-client-ip")
     for each in _without_header(facts, *names):
-        yield at(each.line), "X-Forwarded-For is not set"
+        yield place_of(each.line), "X-Forwarded-For is not set"
 
 
 @rule(
@@ -84,7 +84,7 @@ def address_not_passed(facts: Facts) -> Iterator[Fault]:
 def scheme_not_passed(facts: Facts) -> Iterator[Fault]:
     names = ("x-forwarded-proto", "forwarded", "x-forwarded-ssl", "x-scheme", "x-forwarded-scheme")
     for each in _without_header(facts, *names):
-        yield at(each.line), "X-Forwarded-Proto is not set"
+        yield place_of(each.line), "X-Forwarded-Proto is not set"
 
 
 _PROTECTIVE_HEADERS: Final = frozenset(
@@ -122,7 +122,7 @@ _PROTECTIVE_HEADERS: Final = frozenset(
 )
 def program_headers_lost(facts: Facts) -> Iterator[Fault]:
     to_own = {id(level) for each in _to_programs(facts) for level in each.block.levels()}
-    yield from _lost(block for block in facts.nginx.blocks if id(block) in to_own)
+    yield from _lost_headers(block for block in facts.nginx.blocks if id(block) in to_own)
 
 
 @rule(
@@ -142,10 +142,10 @@ def program_headers_lost(facts: Facts) -> Iterator[Fault]:
     ),
 )
 def client_headers_lost(facts: Facts) -> Iterator[Fault]:
-    yield from _lost(facts.nginx.blocks, "add_header")
+    yield from _lost_headers(facts.nginx.blocks, "add_header")
 
 
-def _lost(blocks: Iterable[Block], directive: str = "proxy_set_header") -> Iterator[Fault]:
+def _lost_headers(blocks: Iterable[Block], directive: str = "proxy_set_header") -> Iterator[Fault]:
     for block in blocks:
         own = {line.args[0].lower(): line for line in block.all(directive) if line.args}
         if not own or block.parent is None or block.has_unread(directive):
@@ -160,7 +160,7 @@ def _lost(blocks: Iterable[Block], directive: str = "proxy_set_header") -> Itera
         ]
         if lost:
             first = min(own.values(), key=lambda line: line.number)
-            yield at(first), f"{', '.join(lost)} of the outer level is not sent from here on"
+            yield place_of(first), f"{', '.join(lost)} of the outer level is not sent from here on"
 
 
 @rule(
@@ -189,7 +189,10 @@ def websocket_headers(facts: Facts) -> Iterator[Fault]:
         missing = [n for n in ("Upgrade", "Connection") if n.lower() not in headers]
         missing += [] if _speaks_1_1(each, facts) else ["HTTP/1.1"]
         if missing and (is_meant or "upgrade" in headers):
-            yield at(each.line), f"a WebSocket cannot be opened: {', '.join(missing)} missing"
+            yield (
+                place_of(each.line),
+                f"a WebSocket cannot be opened: {', '.join(missing)} missing",
+            )
 
 
 def _speaks_1_1(each: Pass, facts: Facts) -> bool:
@@ -216,7 +219,7 @@ def upgrade_for_all(facts: Facts) -> Iterator[Fault]:
         fixed = line and line.args[1:] and line.args[1].lower() in {"upgrade", "close"}
         kept = each.upstream and each.upstream.first("keepalive")
         if line and fixed and kept and each.location.line.args[-1:] == ("/",):
-            yield at(line), f"every request is sent with `Connection: {line.args[1]}`"
+            yield place_of(line), f"every request is sent with `Connection: {line.args[1]}`"
 
 
 @rule(
@@ -235,7 +238,7 @@ def host_from_request(facts: Facts) -> Iterator[Fault]:
     for _, line in facts.nginx.named("proxy_set_header"):
         name, value = (*line.args, "", "")[:2]
         if name.lower() == "host" and (value == "$http_host" or value.startswith("$arg_")):
-            yield at(line), f"Host is {value}"
+            yield place_of(line), f"Host is {value}"
 
 
 @rule(
@@ -254,7 +257,7 @@ def host_from_request(facts: Facts) -> Iterator[Fault]:
 def buffering_off(facts: Facts) -> Iterator[Fault]:
     for block, line in facts.nginx.named("proxy_buffering"):
         if line.args == ("off",) and block.name in {"http", "server"}:
-            yield at(line), f"answers are not buffered anywhere in this {block.name}"
+            yield place_of(line), f"answers are not buffered anywhere in this {block.name}"
 
 
 @rule(
@@ -274,7 +277,7 @@ def content_type_added(facts: Facts) -> Iterator[Fault]:
     for block, line in facts.nginx.named("add_header"):
         hidden = [each.args[0].lower() for each in block.inherited("proxy_hide_header")]
         if line.args and line.args[0].lower() == "content-type" and "content-type" not in hidden:
-            yield at(line), "Content-Type is added, and not replaced"
+            yield place_of(line), "Content-Type is added, and not replaced"
 
 
 @rule(
@@ -292,7 +295,7 @@ def content_type_added(facts: Facts) -> Iterator[Fault]:
 def header_over_lines(facts: Facts) -> Iterator[Fault]:
     for _, line in facts.nginx.named("add_header", "more_set_headers", "proxy_set_header"):
         if any("\n" in arg for arg in line.args):
-            yield at(line), f"the value of {line.args[0].split(':')[0]} has a line break"
+            yield place_of(line), f"the value of {line.args[0].split(':')[0]} has a line break"
 
 
 @rule(
@@ -310,12 +313,12 @@ def header_over_lines(facts: Facts) -> Iterator[Fault]:
     ),
 )
 def hsts_missing(facts: Facts) -> Iterator[Fault]:
-    passing = {id(each.block.around("server")) for each in facts.nginx.passes}
+    passing = {id(each.block.enclosing("server")) for each in facts.nginx.passes}
     for server in facts.nginx.servers:
         headers = " ".join(_headers(server, "add_header")) + server.value("more_set_headers")
         unknown = server.may_have("add_header") or server.rejects or id(server) in passing
         if server.tls and not unknown and "strict-transport-security" not in headers.lower():
-            yield at(server.line), "Strict-Transport-Security is not sent"
+            yield place_of(server.line), "Strict-Transport-Security is not sent"
 
 
 @rule(
@@ -334,4 +337,4 @@ def hsts_short(facts: Facts) -> Iterator[Fault]:
         text = " ".join(line.args).lower()
         age = re.search(r"max-age=\"?(\d+)", text)
         if text.startswith("strict-transport-security") and age and 0 < int(age[1]) < _HALF_A_YEAR:
-            yield at(line), f"max-age is {int(age[1]) // 86400} days"
+            yield place_of(line), f"max-age is {int(age[1]) // 86400} days"

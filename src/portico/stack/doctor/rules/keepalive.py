@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from portico.stack.doctor.balanced import is_loopback, node_ports
-from portico.stack.doctor.rule import Example, Facts, Fault, at, nginx_example, rule
+from portico.stack.doctor.rule import Example, Facts, Fault, nginx_example, place_of, rule
 from portico.stack.doctor.tree import seconds
 
 _NODE = """\
@@ -47,7 +47,7 @@ def without_keepalive(facts: Facts) -> Iterator[Fault]:
     for upstream in facts.nginx.upstreams:
         is_http = upstream.key not in others
         if is_http and not upstream.first("keepalive") and not upstream.has_unread():
-            yield at(upstream.line), f"upstream {upstream.key} has no keepalive"
+            yield place_of(upstream.line), f"upstream {upstream.key} has no keepalive"
 
 
 @rule(
@@ -100,10 +100,13 @@ def keepalive_unused(facts: Facts) -> Iterator[Fault]:
         missing = [] if each.block.value("proxy_http_version") in {"1.1", "2"} else ["HTTP/1.1"]
         missing += [] if "connection" in headers else ["an empty Connection header"]
         if missing and not unknown:
-            yield at(each.line), f"upstream {each.host} has keepalive, but {_and(missing)} not set"
+            yield (
+                place_of(each.line),
+                f"upstream {each.host} has keepalive, but {_enumerated(missing)} not set",
+            )
 
 
-def _and(words: list[str]) -> str:
+def _enumerated(words: list[str]) -> str:
     return " and ".join(words) + (" is" if len(words) == 1 else " are")
 
 
@@ -138,7 +141,7 @@ def keepalive_first(facts: Facts) -> Iterator[Fault]:
         for method in upstream.methods:
             for kept in upstream.all("keepalive"):
                 if upstream.lines.index(kept) < upstream.lines.index(method):
-                    yield at(kept), f"keepalive stands before {method.name}"
+                    yield place_of(kept), f"keepalive stands before {method.name}"
 
 
 @rule(
@@ -172,7 +175,7 @@ def keepalive_race(facts: Facts) -> Iterator[Fault]:
         length = seconds(timeout.args[0]) if timeout and timeout.args else 60
         if length is not None and length >= 5:  # noqa: PLR2004 - Node's keepAliveTimeout
             yield (
-                at(timeout or kept),
+                place_of(timeout or kept),
                 (
                     f"upstream {upstream.key} keeps idle connections for {length:g} s, its Node "
                     "processes for 5 s"

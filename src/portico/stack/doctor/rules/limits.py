@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from portico.stack.doctor.machine import Machine
-from portico.stack.doctor.rule import Facts, Fault, at, rule, server_example, whole_example
+from portico.stack.doctor.rule import Facts, Fault, place_of, rule, server_example, whole_example
 from portico.stack.doctor.tree import Block, seconds
 from portico.stack.model import Place
 
@@ -27,7 +27,7 @@ def one_worker(facts: Facts) -> Iterator[Fault]:
     unread = facts.nginx.main.has_unread("worker_processes")
     unset = facts.nginx.is_whole and not facts.nginx.main.first("worker_processes")
     if unset and not unread and facts.machine.cores != 1:
-        yield at(facts.nginx.start), "worker_processes is not set: one worker"
+        yield place_of(facts.nginx.start), "worker_processes is not set: one worker"
 
 
 @rule(
@@ -44,7 +44,7 @@ def fewer_workers(facts: Facts) -> Iterator[Fault]:
     cores, line = facts.machine.cores, facts.nginx.main.first("worker_processes")
     given = " ".join(line.args) if line else ""
     if line and cores and given.isdecimal() and int(given) < cores:
-        yield at(line), f"{given} of {cores} cores are used"
+        yield place_of(line), f"{given} of {cores} cores are used"
 
 
 @rule(
@@ -62,7 +62,7 @@ def fewer_workers(facts: Facts) -> Iterator[Fault]:
 )
 def built_for_size(facts: Facts) -> Iterator[Fault]:
     if re.search(r"(?<![\w-])-O[s0z]\b(?!.*-O[23])", facts.machine.nginx_arguments):
-        where = at(facts.nginx.start) if facts.nginx.is_whole else None
+        where = place_of(facts.nginx.start) if facts.nginx.is_whole else None
         own = next((Place(each.path) for each in facts.own), None)
         if place := own or where:
             yield place, "nginx -V shows that it was built with -Os"
@@ -86,7 +86,7 @@ def few_connections(facts: Facts) -> Iterator[Fault]:
     line = events.first("worker_connections")
     given = line.args[0] if line and line.args else str(_DEFAULT_CONNECTIONS)
     if given.isdecimal() and int(given) <= _DEFAULT_CONNECTIONS:
-        yield at(line or events.line), f"a worker has {given} connections"
+        yield place_of(line or events.line), f"a worker has {given} connections"
 
 
 @rule(
@@ -110,7 +110,7 @@ def fewer_files(facts: Facts) -> Iterator[Fault]:
     limit = facts.nginx.main.first("worker_rlimit_nofile")
     files = " ".join(limit.args) if limit else str(facts.machine.open_files or "")
     if line and given.isdecimal() and files.isdecimal() and int(files) < 2 * int(given):
-        yield at(limit or line), f"{files} open files for {given} connections"
+        yield place_of(limit or line), f"{files} open files for {given} connections"
 
 
 @rule(
@@ -136,7 +136,7 @@ def old_workers(facts: Facts) -> Iterator[Fault]:
     )
     unset = facts.nginx.is_whole and not facts.nginx.main.first("worker_shutdown_timeout")
     if upgrades and unset and not facts.nginx.main.has_unread("worker_shutdown_timeout"):
-        yield at(facts.nginx.start), "workers with WebSockets never end after a reload"
+        yield place_of(facts.nginx.start), "workers with WebSockets never end after a reload"
 
 
 @rule(
@@ -152,7 +152,7 @@ def closed_early(facts: Facts) -> Iterator[Fault]:
     for _, line in facts.nginx.named("keepalive_requests"):
         given = " ".join(line.args)
         if given.isdecimal() and int(given) < 1000:  # noqa: PLR2004
-            yield at(line), f"a connection ends after {given} requests"
+            yield place_of(line), f"a connection ends after {given} requests"
 
 
 @rule(
@@ -167,7 +167,7 @@ def closed_early(facts: Facts) -> Iterator[Fault]:
 def no_keepalive(facts: Facts) -> Iterator[Fault]:
     for block, line in facts.nginx.named("keepalive_timeout"):
         if block.name != "upstream" and line.args[:1] and seconds(line.args[0]) == 0:
-            yield at(line), "each request takes a connection of its own"
+            yield place_of(line), "each request takes a connection of its own"
 
 
 @rule(
@@ -181,7 +181,7 @@ def no_keepalive(facts: Facts) -> Iterator[Fault]:
 def body_without_limit(facts: Facts) -> Iterator[Fault]:
     for block, line in facts.nginx.named("client_max_body_size"):
         if line.args[:1] and line.args[0].rstrip("kmgKMG") == "0" and block.name != "location":
-            yield at(line), "bodies have no limit"
+            yield place_of(line), "bodies have no limit"
 
 
 @rule(
@@ -199,7 +199,7 @@ def quic_lost(facts: Facts) -> Iterator[Fault]:
     line = facts.nginx.main.first("quic_bpf")
     listens = [each for server in facts.nginx.servers for each in server.listens]
     if line and line.args == ("on",) and any(e.quic and "reuseport" in e.params for e in listens):
-        yield at(line), "QUIC connections are dropped after a reload"
+        yield place_of(line), "QUIC connections are dropped after a reload"
 
 
 @rule(
@@ -216,7 +216,7 @@ def looked_up_again(facts: Facts) -> Iterator[Fault]:
     cached = any(True for _ in facts.nginx.named("open_file_cache"))
     if not cached and not any(each.has_unread("open_file_cache") for each in facts.nginx.blocks):
         for _, line in facts.nginx.named("try_files"):
-            yield at(line), "open_file_cache is not set"
+            yield place_of(line), "open_file_cache is not set"
 
 
 @rule(
@@ -228,8 +228,8 @@ def looked_up_again(facts: Facts) -> Iterator[Fault]:
     example=whole_example(_SITE, "gzip on;\n" + _SITE),
 )
 def not_compressed(facts: Facts) -> Iterator[Fault]:
-    if facts.nginx.sets_nowhere("gzip", "brotli", "zstd") and facts.nginx.servers:
-        yield at(facts.nginx.start), "gzip is not set"
+    if facts.nginx.never_sets("gzip", "brotli", "zstd") and facts.nginx.servers:
+        yield place_of(facts.nginx.start), "gzip is not set"
 
 
 @rule(
@@ -241,8 +241,8 @@ def not_compressed(facts: Facts) -> Iterator[Fault]:
     example=whole_example(_SITE, "client_max_body_size 10m;\n" + _SITE),
 )
 def body_by_default(facts: Facts) -> Iterator[Fault]:
-    if facts.nginx.sets_nowhere("client_max_body_size") and facts.nginx.servers:
-        yield at(facts.nginx.start), "client_max_body_size is not set"
+    if facts.nginx.never_sets("client_max_body_size") and facts.nginx.servers:
+        yield place_of(facts.nginx.start), "client_max_body_size is not set"
 
 
 @rule(
@@ -254,8 +254,8 @@ def body_by_default(facts: Facts) -> Iterator[Fault]:
     example=whole_example(_SITE, "server_tokens off;\n" + _SITE),
 )
 def shown_by_default(facts: Facts) -> Iterator[Fault]:
-    if facts.nginx.sets_nowhere("server_tokens") and facts.nginx.servers:
-        yield at(facts.nginx.start), "server_tokens is not set"
+    if facts.nginx.never_sets("server_tokens") and facts.nginx.servers:
+        yield place_of(facts.nginx.start), "server_tokens is not set"
 
 
 @rule(
@@ -270,14 +270,14 @@ def shown_by_default(facts: Facts) -> Iterator[Fault]:
 )
 def root_in_location(facts: Facts) -> Iterator[Fault]:
     for block, line in facts.nginx.named("root"):
-        server = block.around("server")
+        server = block.enclosing("server")
         if (
             block.name == "location"
             and block.line.args == ("/",)
             and server
             and not _has_root(server)
         ):
-            yield at(line), "the server has no root"
+            yield place_of(line), "the server has no root"
 
 
 def _has_root(block: Block) -> bool:

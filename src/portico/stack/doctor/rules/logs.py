@@ -10,7 +10,7 @@ from portico.stack.doctor.rule import (
     Example,
     Facts,
     Fault,
-    at,
+    place_of,
     rule,
     server_example,
     whole_example,
@@ -39,7 +39,7 @@ def not_rotated(facts: Facts) -> Iterator[Fault]:
         path = line.args[0] if line.args else "off"
         is_file = path.startswith("/") and not path.startswith("/dev/") and "$" not in path
         if rotated is not None and is_file and not any(fnmatch(path, each) for each in rotated):
-            yield at(line), f"logrotate does not rotate {path}"
+            yield place_of(line), f"logrotate does not rotate {path}"
 
 
 @rule(
@@ -62,7 +62,7 @@ def output_of_pm2(facts: Facts) -> Iterator[Fault]:
         if each.manager == "pm2" and kept and each.place.file not in seen:
             seen.add(each.place.file)
             if not facts.machine.pm2_rotates:
-                yield at(each), "PM2 writes the output to files without an end"
+                yield place_of(each), "PM2 writes the output to files without an end"
 
 
 @rule(
@@ -77,7 +77,7 @@ def error_log_off(facts: Facts) -> Iterator[Fault]:
     levels = (facts.nginx.main, *facts.nginx.blocks)
     for line in (each for block in levels for each in block.all("error_log")):
         if line.args[:1] == ("off",):
-            yield at(line), "errors go to a file that is named off"
+            yield place_of(line), "errors go to a file that is named off"
 
 
 @rule(
@@ -92,5 +92,5 @@ def error_log_off(facts: Facts) -> Iterator[Fault]:
     ),
 )
 def by_default(facts: Facts) -> Iterator[Fault]:
-    if facts.nginx.sets_nowhere("error_log") and not facts.nginx.main.first("error_log"):
-        yield at(facts.nginx.start), "error_log is not set"
+    if facts.nginx.never_sets("error_log") and not facts.nginx.main.first("error_log"):
+        yield place_of(facts.nginx.start), "error_log is not set"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from portico.stack.doctor.lineage_paths import is_one_letter_off, lineage_of
-from portico.stack.doctor.rule import Facts, Fault, at, nginx_example, rule
+from portico.stack.doctor.rule import Facts, Fault, nginx_example, place_of, rule
 from portico.stack.doctor.tree import Listen, Server
 
 _TLS: Final = (
@@ -39,7 +39,7 @@ def name_misspelt(facts: Facts) -> Iterator[Fault]:
                 for right in sorted(filter(None, known)):
                     if right not in served and is_one_letter_off(name, right):
                         yield (
-                            at(line),
+                            place_of(line),
                             f"{name} is one letter from {right}, the certificate's name",
                         )
 
@@ -67,7 +67,10 @@ def name_of_two(facts: Facts) -> Iterator[Fault]:
                 if first is not server and each.port:
                     where = f"{first.line.file}:{first.line.number}"
                     what = name or "requests without a name"
-                    yield at(server.line), f"{what} on port {each.port} is answered by {where}"
+                    yield (
+                        place_of(server.line),
+                        f"{what} on port {each.port} is answered by {where}",
+                    )
 
 
 @rule(
@@ -96,7 +99,7 @@ def no_default(facts: Facts) -> Iterator[Fault]:
         if len(listens) > 1 and not has_default and len(names) > 1:
             server, each = listens[0]
             yield (
-                at(each.line or server.line),
+                place_of(each.line or server.line),
                 (f"this server, the first of port {each.port}, answers all other names"),
             )
 
@@ -136,7 +139,7 @@ def underscore(facts: Facts) -> Iterator[Fault]:
             for each in server.listens
         ]
         if reached and not any(reached):
-            yield at(server.all("server_name")[0]), "no request reaches this server"
+            yield place_of(server.all("server_name")[0]), "no request reaches this server"
 
 
 @rule(
@@ -159,7 +162,10 @@ def answers_others(facts: Facts) -> Iterator[Fault]:
         own = [name for name in server.names if name not in {"_", '""', ""}]
         for each in server.listens:
             if each.default and own and not server.rejects and not server.all("return"):
-                yield at(each.line or server.line), f"{own[0]} answers all other names as well"
+                yield (
+                    place_of(each.line or server.line),
+                    f"{own[0]} answers all other names as well",
+                )
                 break
 
 
@@ -183,4 +189,4 @@ def misdirected(facts: Facts) -> Iterator[Fault]:
         http2 = server.value("http2") == "on" or any("http2" in e.params for e in server.listens)
         answers = any(block.all("return") for block in server.walk())
         if rejects and http2 and not answers and any(each.default for each in server.listens):
-            yield at(server.line), "misdirected requests get the default page"
+            yield place_of(server.line), "misdirected requests get the default page"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from portico.stack.doctor.balanced import is_loopback
-from portico.stack.doctor.rule import Facts, Fault, at, nginx_example, rule, server_example
+from portico.stack.doctor.rule import Facts, Fault, nginx_example, place_of, rule, server_example
 from portico.stack.doctor.tree import Block, split_address
 
 _HEADERS: Final = (
@@ -44,12 +44,12 @@ def resolved_once(facts: Facts) -> Iterator[Fault]:
     for upstream in facts.nginx.upstreams:
         for peer in upstream.peers:
             if _is_name(peer.host) and not peer.has("resolve"):
-                yield at(peer.line), f"{peer.host} is looked up once"
+                yield place_of(peer.line), f"{peer.host} is looked up once"
     for each in facts.nginx.passes:
         host = split_address(each.host)[0]
         is_known = "." in host or facts.nginx.is_whole
         if each.upstream is None and is_known and _is_name(host):
-            yield at(each.line), f"{host} is looked up once"
+            yield place_of(each.line), f"{host} is looked up once"
 
 
 @rule(
@@ -71,7 +71,7 @@ def without_zone(facts: Facts) -> Iterator[Fault]:
             asks = upstream.inherited("resolver") or not facts.nginx.is_whole
             missing += [] if asks or upstream.may_have("resolver") else ["resolver"]
             if peer.has("resolve") and missing and not upstream.has_unread():
-                yield at(peer.line), f"the upstream has no {' and no '.join(missing)}"
+                yield place_of(peer.line), f"the upstream has no {' and no '.join(missing)}"
 
 
 @rule(
@@ -96,8 +96,8 @@ def without_resolver(facts: Facts) -> Iterator[Fault]:
         if not found or each.block.inherited("resolver") or each.block.may_have("resolver"):
             continue
         names = [v for v in _values(each.block, found[1], facts) if _must_be_looked_up(v, facts)]
-        if names and (facts.nginx.is_whole or each.block.around("server")):
-            yield at(each.line), f"{names[0]} cannot be looked up: no resolver is set"
+        if names and (facts.nginx.is_whole or each.block.enclosing("server")):
+            yield place_of(each.line), f"{names[0]} cannot be looked up: no resolver is set"
 
 
 def _values(block: Block, variable: str, facts: Facts) -> list[str]:
@@ -139,9 +139,9 @@ def joined_wrongly(facts: Facts) -> Iterator[Fault]:
         if each.block.all("rewrite"):
             continue
         if path.endswith("/") and not each.uri.endswith(("/", "=")):
-            yield at(each.line), f"{path}x is sent as {each.uri}x"
+            yield place_of(each.line), f"{path}x is sent as {each.uri}x"
         elif not path.endswith("/") and each.uri.endswith("/"):
-            yield at(each.line), f"{path}/x is sent as {each.uri}/x"
+            yield place_of(each.line), f"{path}/x is sent as {each.uri}/x"
 
 
 @rule(
@@ -160,7 +160,7 @@ def escaped_twice(facts: Facts) -> Iterator[Fault]:
     for each in facts.nginx.passes:
         raw = [r for r in each.block.all("rewrite") if r.args[1:2] == ("$request_uri",)]
         if raw and "$" not in each.line.args[0]:
-            yield at(raw[0]), "the address is escaped twice"
+            yield place_of(raw[0]), "the address is escaped twice"
 
 
 @rule(
@@ -180,7 +180,7 @@ def files_first(facts: Facts) -> Iterator[Fault]:
     for each in facts.nginx.passes:
         tried = each.block.all("try_files")
         if tried and each.block.name == "location":
-            yield at(tried[0]), "files are not served: the location passes to a program"
+            yield place_of(tried[0]), "files are not served: the location passes to a program"
 
 
 @rule(
@@ -199,7 +199,7 @@ def localhost_twice(facts: Facts) -> Iterator[Fault]:
     for upstream in facts.nginx.upstreams:
         for peer in upstream.peers:
             if peer.host == "localhost":
-                yield at(peer.line), f"{peer.address} is 127.0.0.1 and [::1]"
+                yield place_of(peer.line), f"{peer.address} is 127.0.0.1 and [::1]"
                 break
 
 
@@ -217,4 +217,4 @@ def localhost_twice(facts: Facts) -> Iterator[Fault]:
 def path_given(facts: Facts) -> Iterator[Fault]:
     for each in facts.nginx.passes:
         if each.uri and "$" not in each.line.args[0]:
-            yield at(each.line), f"the path is rewritten to {each.uri}"
+            yield place_of(each.line), f"the path is rewritten to {each.uri}"

@@ -14,7 +14,7 @@ from portico.stack.doctor.regex_reading import (
     parsed,
     regexes,
 )
-from portico.stack.doctor.rule import Facts, Fault, at, nginx_example, rule, server_example
+from portico.stack.doctor.rule import Facts, Fault, nginx_example, place_of, rule, server_example
 
 
 @rule(
@@ -35,7 +35,7 @@ def takes_forever(facts: Facts) -> Iterator[Fault]:
         for line, regex in regexes(block):
             tree = parsed(regex)
             if tree is not None and explodes(tree):
-                yield at(line), f"{regex} may take very long"
+                yield place_of(line), f"{regex} may take very long"
 
 
 @rule(
@@ -56,7 +56,7 @@ def no_such_capture(facts: Facts) -> Iterator[Fault]:
         used = [int(number) for number in re.findall(r"\$\{?(\d)", " ".join(line.args[1:2]))]
         missing = sorted(number for number in used if tree is not None and number > groups(tree))
         if missing:
-            yield at(line), f"{line.args[0]} has no capture ${missing[0]}"
+            yield place_of(line), f"{line.args[0]} has no capture ${missing[0]}"
 
 
 @rule(
@@ -78,7 +78,10 @@ def never_reached(facts: Facts) -> Iterator[Fault]:
                 continue
             first = seen.setdefault(each.line.args, each.line.number)
             if first != each.line.number:
-                yield at(each.line), f"the location of line {first} answers what this one matches"
+                yield (
+                    place_of(each.line),
+                    f"the location of line {first} answers what this one matches",
+                )
 
 
 @rule(
@@ -99,7 +102,7 @@ def without_default(facts: Facts) -> Iterator[Fault]:
         whole = {"default", "0.0.0.0/0"}
         if not any(line.name in whole for line in block.lines):
             yield (
-                at(block.line),
+                place_of(block.line),
                 f"{block.line.args[-1] if block.line.args else ''} has no default",
             )
 
@@ -122,7 +125,7 @@ def two_cases(facts: Facts) -> Iterator[Fault]:
             for name in re.findall(r"\$\{?([A-Za-z]\w*)", " ".join(line.args)):
                 other = first.setdefault(name.lower(), name)
                 if other != name:
-                    yield at(line), f"${name} is ${other}"
+                    yield place_of(line), f"${name} is ${other}"
 
 
 @rule(
@@ -140,7 +143,7 @@ def not_anchored(facts: Facts) -> Iterator[Fault]:
         regex = location_regex(block)
         ends = regex.startswith(("^", "(?i)^")) or regex.endswith(("$", "$)"))
         if regex and not ends and not re.search(r"/\\\.|\(\^\||\|\$\)", regex):
-            yield at(block.line), f"{regex} matches anywhere in the path"
+            yield place_of(block.line), f"{regex} matches anywhere in the path"
 
 
 @rule(
@@ -157,7 +160,7 @@ def one_path(facts: Facts) -> Iterator[Fault]:
     for block in facts.nginx.blocks:
         regex = location_regex(block)
         if re.fullmatch(r"\^/[\w/-]*\$", regex) and block.line.args[0] == "~":
-            yield at(block.line), f"this is `location = {regex[1:-1]}`"
+            yield place_of(block.line), f"this is `location = {regex[1:-1]}`"
 
 
 @rule(
@@ -182,13 +185,13 @@ def rewrite_overflow(facts: Facts) -> Iterator[Fault]:
         used = re.findall(r"\$\{?\d", to)
         goes_out = line.args[2:3] in {("redirect",), ("permanent",)} or "?" in to
         if tree is not None and nested(tree) and len(used) > 1 and goes_out:
-            yield at(line), "captures that are nested are used by number"
+            yield place_of(line), "captures that are nested are used by number"
         following = block.lines[block.lines.index(line) + 1 :]
         after = next(
             (e for e in following if e.name == "set" and re.search(r"\$\d", e.args[-1])), None
         )
         if "?" in to and after and tree is not None and not group_names(tree):
-            yield at(after), "a capture is used by number after a rewrite with `?`"
+            yield place_of(after), "a capture is used by number after a rewrite with `?`"
 
 
 @rule(
@@ -214,4 +217,4 @@ def map_capture(facts: Facts) -> Iterator[Fault]:
         for line, regex in regexes(block):
             tree = parsed(regex)
             if tree is not None and groups(tree) > len(group_names(tree)):
-                yield at(line), f"{regex} has a capture without a name"
+                yield place_of(line), f"{regex} has a capture without a name"

@@ -12,7 +12,7 @@ from portico.importers.sites import tables
 from portico.stack.doctor.balanced import balanced_ports, fleets, is_loopback
 from portico.stack.doctor.machine import Listener, Machine
 from portico.stack.doctor.own_lines import line_of
-from portico.stack.doctor.rule import Example, Facts, Fault, at, rule
+from portico.stack.doctor.rule import Example, Facts, Fault, place_of, rule
 from portico.stack.model import Place, Program
 
 _FILE: Final = "ecosystem.config.json"
@@ -71,7 +71,7 @@ def not_balanced(facts: Facts) -> Iterator[Fault]:
         if len(missing) < len(counted):
             for each in missing:
                 yield (
-                    at(each),
+                    place_of(each),
                     (
                         f"no upstream names port {each.ports[0]} of {each.name}: nginx passes to "
                         f"{len(counted) - len(missing)} of {len(counted)} that run {fleet.what}"
@@ -103,7 +103,7 @@ def of_no_process(facts: Facts) -> Iterator[Fault]:
         if any(peer.port in ports for peer in own):
             for peer in own:
                 if peer.port not in ports and not peer.has("down"):
-                    yield at(peer.line), f"no program has port {peer.port}"
+                    yield place_of(peer.line), f"no program has port {peer.port}"
 
 
 @rule(
@@ -122,7 +122,7 @@ def port_of_two(facts: Facts) -> Iterator[Fault]:
         for port in each.ports or _ports_in(each.table.get("env")):
             other = first.setdefault(port, each)
             if other is not each and other.place.file == each.place.file:
-                yield at(each), f"{each.name} has port {port}, as {other.name} has"
+                yield place_of(each), f"{each.name} has port {port}, as {other.name} has"
 
 
 def _ports_in(env: object) -> tuple[int, ...]:
@@ -207,7 +207,7 @@ def fork_mode(facts: Facts) -> Iterator[Fault]:
         of_pm2 = [each for each in fleet.programs if each.manager == "pm2"]
         if len(of_pm2) > 1 and all(each.table.get("instances", 1) == 1 for each in of_pm2):
             names = ", ".join(each.name for each in of_pm2)
-            yield at(of_pm2[0]), f"{names} are in fork mode"
+            yield place_of(of_pm2[0]), f"{names} are in fork mode"
 
 
 @rule(
@@ -258,7 +258,10 @@ def open_to_network(facts: Facts) -> Iterator[Fault]:
         for peer in upstream.peers:
             found = listening.get(peer.port or 0)
             if is_loopback(peer.host) and found and found.beyond_loopback:
-                yield at(peer.line), f"{found.program or 'a program'} listens on all addresses"
+                yield (
+                    place_of(peer.line),
+                    f"{found.program or 'a program'} listens on all addresses",
+                )
 
 
 @rule(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from portico.stack.doctor.machine import Machine
-from portico.stack.doctor.rule import Example, Facts, Fault, at, rule
+from portico.stack.doctor.rule import Example, Facts, Fault, place_of, rule
 from portico.stack.model import Lineage, Renewal
 
 _SITE: Final = (
@@ -57,7 +57,7 @@ def without_reload(facts: Facts) -> Iterator[Fault]:
     for each in _by_certbot(facts):
         runs = re.search(r"\b(renew|certonly)\b", each.command)
         if serves and runs and not hooked and not _HOOK.search(each.command):
-            yield at(each), "no hook reloads nginx after a renewal"
+            yield place_of(each), "no hook reloads nginx after a renewal"
 
 
 def _reloads(lineage: Lineage) -> bool:
@@ -88,7 +88,7 @@ def standalone(facts: Facts) -> Iterator[Fault]:
     )
     for each in _by_certbot(facts):
         if on_80 and "--standalone" in each.command and not stops.search(each.command):
-            yield at(each), "nginx has port 80, so that certbot cannot validate"
+            yield place_of(each), "nginx has port 80, so that certbot cannot validate"
     for lineage in facts.stack.lineages:
         alone = lineage.params.get("authenticator") == "standalone"
         if on_80 and alone and not _has(lineage, "pre_hook", "http01_port"):
@@ -109,7 +109,7 @@ def standalone(facts: Facts) -> Iterator[Fault]:
 def stops_nginx(facts: Facts) -> Iterator[Fault]:
     for each in facts.stack.renewals:
         if re.search(r"(systemctl|service)\s+(stop\s+nginx|nginx\s+stop)", each.command):
-            yield at(each), "no site is served while certbot runs"
+            yield place_of(each), "no site is served while certbot runs"
 
 
 @rule(
@@ -125,7 +125,7 @@ def stops_nginx(facts: Facts) -> Iterator[Fault]:
 def dry_run(facts: Facts) -> Iterator[Fault]:
     for each in facts.stack.renewals:
         if re.search(r"--(dry-run|test-cert|staging)\b", each.command):
-            yield at(each), "nothing is renewed"
+            yield place_of(each), "nothing is renewed"
 
 
 @rule(
@@ -142,7 +142,7 @@ def dry_run(facts: Facts) -> Iterator[Fault]:
 def forced(facts: Facts) -> Iterator[Fault]:
     for each in facts.stack.renewals:
         if re.search(r"--force-renew(al)?\b|acme\.sh.*--force\b", each.command):
-            yield at(each), "a certificate is ordered each time, due or not"
+            yield place_of(each), "a certificate is ordered each time, due or not"
 
 
 @rule(
@@ -165,7 +165,7 @@ def two_renewers(facts: Facts) -> Iterator[Fault]:
     others = [each for each in facts.machine.renewers if _job_name(each) not in named]
     for each in every[1:] if not others else every:
         other = others[0] if others else str(every[0].place)
-        yield at(each), f"{other} renews them as well"
+        yield place_of(each), f"{other} renews them as well"
 
 
 def _job_name(where: str) -> str:

@@ -12,7 +12,7 @@ from portico.stack.doctor.regex_reading import (
     may_hold_line_break,
     parsed,
 )
-from portico.stack.doctor.rule import Facts, Fault, at, rule, server_example
+from portico.stack.doctor.rule import Facts, Fault, place_of, rule, server_example
 from portico.stack.doctor.tree import Block
 
 _CLIENT_VARIABLE: Final = re.compile(r"\$\{?(arg_\w+|http_\w+|cookie_\w+|args|query_string|uri)")
@@ -35,7 +35,7 @@ def alias_traversal(facts: Facts) -> Iterator[Fault]:
     for block, line in facts.nginx.named("alias"):
         path, target = _prefix(block), " ".join(line.args)
         if path and not path.endswith("/") and target.endswith("/"):
-            yield at(block.line), f"{path}../ leads out of {target}"
+            yield place_of(block.line), f"{path}../ leads out of {target}"
 
 
 @rule(
@@ -54,7 +54,7 @@ def alias_without_slash(facts: Facts) -> Iterator[Fault]:
         path, target = _prefix(block), " ".join(line.args)
         is_folder = "$" not in target and "." not in target.rpartition("/")[2]
         if path.endswith("/") and not target.endswith("/") and is_folder:
-            yield at(line), f"{path}a is looked for as {target}a"
+            yield place_of(line), f"{path}a is looked for as {target}a"
 
 
 def _prefix(block: Block) -> str:
@@ -82,9 +82,9 @@ def splitting(facts: Facts) -> Iterator[Fault]:
     for block, line in facts.nginx.named(*names):
         text = _sent(line.name, line.args)
         if found := _DECODED_PATH.search(text):
-            yield at(line), f"${found[1]} is decoded and may have line breaks"
+            yield place_of(line), f"${found[1]} is decoded and may have line breaks"
         elif name := _split_by_capture(block, text):
-            yield at(line), f"${name} may have line breaks"
+            yield place_of(line), f"${name} may have line breaks"
 
 
 def _sent(name: str, args: tuple[str, ...]) -> str:
@@ -137,9 +137,9 @@ def request_forgery(facts: Facts) -> Iterator[Fault]:
         tree = parsed(location_regex(location)) if location else None
         names = {*map(str, range(1, 10)), *(group_names(tree) if tree is not None else ())}
         if by_client and by_client.start() == 0:
-            yield at(each.line), f"{each.host} is what the client sent"
+            yield place_of(each.line), f"{each.host} is what the client sent"
         elif captured and captured[1] in names:
-            yield at(each.line), f"{each.host} is part of the address"
+            yield place_of(each.line), f"{each.host} is part of the address"
 
 
 @rule(
@@ -166,7 +166,7 @@ def origin_by_pattern(facts: Facts) -> Iterator[Fault]:
             continue
         for line, pattern in patterns:
             if wrong := _loose(source, pattern):
-                yield at(line), f"the pattern for {source} {wrong}"
+                yield place_of(line), f"the pattern for {source} {wrong}"
 
 
 def _loose(source: str, pattern: str) -> str:
@@ -196,7 +196,7 @@ def root_of_filesystem(facts: Facts) -> Iterator[Fault]:
         whole = (path.rstrip("/") or "/") in folders
         exact = block.line.args[:1] == ("=",) or bool(location_regex(block))
         if whole and not exact and not block.all("return", "internal"):
-            yield at(line), f"{path} is served"
+            yield place_of(line), f"{path} is served"
 
 
 @rule(
@@ -210,7 +210,7 @@ def root_of_filesystem(facts: Facts) -> Iterator[Fault]:
 def listing(facts: Facts) -> Iterator[Fault]:
     for block, line in facts.nginx.named("autoindex"):
         if line.args == ("on",) and block.name in {"server", "http"}:
-            yield at(line), f"every folder of this {block.name} is listed"
+            yield place_of(line), f"every folder of this {block.name} is listed"
 
 
 @rule(
@@ -224,7 +224,7 @@ def listing(facts: Facts) -> Iterator[Fault]:
 def version_shown(facts: Facts) -> Iterator[Fault]:
     for _, line in facts.nginx.named("server_tokens"):
         if line.args in {("on",), ("build",)}:
-            yield at(line), "server_tokens is on"
+            yield place_of(line), "server_tokens is on"
 
 
 @rule(
@@ -243,7 +243,7 @@ def public_resolver(facts: Facts) -> Iterator[Fault]:
     )
     for _, line in facts.nginx.named("resolver"):
         if found := next((each for each in line.args if public.match(each)), None):
-            yield at(line), f"{found} is on the internet"
+            yield place_of(line), f"{found} is on the internet"
 
 
 @rule(
@@ -261,10 +261,10 @@ def status_open(facts: Facts) -> Iterator[Fault]:
     for block, line in facts.nginx.named("stub_status"):
         limits = ("deny", "auth_basic", "auth_request", "auth_jwt", "internal")
         limited = any(block.inherited(name) or block.may_have(name) for name in limits)
-        server = next((s for s in facts.nginx.servers if s is block.around("server")), None)
+        server = next((s for s in facts.nginx.servers if s is block.enclosing("server")), None)
         local = server and all(_is_local(each.address) for each in server.listens)
         if not limited and not local:
-            yield at(line), "everybody can see the status"
+            yield place_of(line), "everybody can see the status"
 
 
 def _is_local(address: str) -> bool:

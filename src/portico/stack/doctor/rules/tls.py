@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from portico.stack.doctor.machine import FileFacts, Machine
-from portico.stack.doctor.rule import Facts, Fault, at, nginx_example, rule, server_example
+from portico.stack.doctor.rule import Facts, Fault, nginx_example, place_of, rule, server_example
 from portico.stack.doctor.tree import Block, Listen, Server
 
 _TLS: Final = "    ssl_certificate /etc/ssl/a.pem;\n    ssl_certificate_key /etc/ssl/a.key;\n"
@@ -37,7 +37,7 @@ def without_listen(facts: Facts) -> Iterator[Fault]:
     for server in facts.nginx.servers:
         if any(each.line is None for each in server.listens):
             also = "" if server.names else ", and no server_name"
-            yield at(server.line), f"this server has no listen{also}: plain HTTP on port 80"
+            yield place_of(server.line), f"this server has no listen{also}: plain HTTP on port 80"
 
 
 @rule(
@@ -53,7 +53,7 @@ def port_without_tls(facts: Facts) -> Iterator[Fault]:
     for server in facts.nginx.servers:
         for each in server.listens:
             if each.port == 443 and 443 not in with_tls and server.value("ssl") != "on":  # noqa: PLR2004
-                yield at(each.line or server.line), "port 443 serves plain HTTP"
+                yield place_of(each.line or server.line), "port 443 serves plain HTTP"
 
 
 @rule(
@@ -73,7 +73,7 @@ def without_certificate(facts: Facts) -> Iterator[Fault]:
         unknown = server.may_have("ssl_certificate") or not is_known
         rejects = server.value("ssl_reject_handshake") == "on"
         if server.tls and not server.inherited("ssl_certificate") and not rejects and not unknown:
-            yield at(server.line), "this server has no ssl_certificate"
+            yield place_of(server.line), "this server has no ssl_certificate"
 
 
 def _is_http_known(facts: Facts) -> bool:
@@ -107,7 +107,10 @@ def without_redirect(facts: Facts) -> Iterator[Fault]:
             answered += sorted(secure - named - set(answered))
         if answered and _serves(server):
             line = listen.line if listen and listen.line else server.line
-            yield at(line), f"http://{answered[0]} is answered here without a redirect to HTTPS"
+            yield (
+                place_of(line),
+                f"http://{answered[0]} is answered here without a redirect to HTTPS",
+            )
 
 
 @rule(
@@ -129,7 +132,7 @@ def port_closed(facts: Facts) -> Iterator[Fault]:
     ports = {each.port for server in servers for each in server.listens}
     on_443 = next((s for s in servers if any(e.port == 443 and e.ssl for e in s.listens)), None)  # noqa: PLR2004
     if on_443 and 80 not in ports:  # noqa: PLR2004
-        yield at(on_443.line), "no server listens on port 80"
+        yield place_of(on_443.line), "no server listens on port 80"
 
 
 def _plain(server: Server) -> Listen | None:
@@ -175,11 +178,11 @@ def retired_tls(facts: Facts) -> Iterator[Fault]:
     if facts.machine.nginx_before(1, 23, 4):
         for server in facts.nginx.servers:
             if server.tls and not server.inherited("ssl_protocols") and facts.nginx.is_whole:
-                yield at(server.line), "TLS 1.0 and 1.1 are allowed by default by this nginx"
+                yield place_of(server.line), "TLS 1.0 and 1.1 are allowed by default by this nginx"
     for _, line in facts.nginx.named("ssl_protocols"):
         retired = [each for each in line.args if each in {"SSLv2", "SSLv3", "TLSv1", "TLSv1.1"}]
         if retired:
-            yield at(line), f"{', '.join(retired)} is allowed"
+            yield place_of(line), f"{', '.join(retired)} is allowed"
 
 
 _WEAK_CIPHER: Final = re.compile(
@@ -205,7 +208,7 @@ def weak_ciphers(facts: Facts) -> Iterator[Fault]:
         given = [e for e in re.split(r"[:, ]", " ".join(line.args)) if e and e[0] not in "!-@"]
         weak = [each for each in given if _WEAK_CIPHER.search(each)]
         if weak:
-            yield at(line), f"{', '.join(weak)} is allowed"
+            yield place_of(line), f"{', '.join(weak)} is allowed"
 
 
 @rule(
@@ -233,7 +236,7 @@ def weak_dh(facts: Facts) -> Iterator[Fault]:
         named = re.search(r"(?<!\d)(512|768|1024)(?!\d)", " ".join(line.args).rpartition("/")[2])
         bits = found.key_bits if found and found.key_bits else int(named[1]) if named else 0
         if 0 < bits < 2048:  # noqa: PLR2004
-            yield at(line), f"they have {bits} bits"
+            yield place_of(line), f"they have {bits} bits"
 
 
 @rule(
@@ -252,7 +255,7 @@ def weak_dh(facts: Facts) -> Iterator[Fault]:
 def without_responder(facts: Facts) -> Iterator[Fault]:
     for block, line in facts.nginx.named("ssl_stapling"):
         if line.args == ("on",) and _all_without_responder(block, facts):
-            yield at(line), "the certificate names no responder"
+            yield place_of(line), "the certificate names no responder"
 
 
 def _all_without_responder(block: Block, facts: Facts) -> bool:
@@ -284,7 +287,7 @@ def without_resolver(facts: Facts) -> Iterator[Fault]:
         has_one = block.inherited("resolver") or block.inherited("ssl_stapling_file")
         known = facts.nginx.is_whole or block.name == "server"
         if line.args == ("on",) and not has_one and not block.may_have("resolver") and known:
-            yield at(line), "no resolver is set"
+            yield place_of(line), "no resolver is set"
 
 
 @rule(
@@ -305,7 +308,7 @@ def http2_parameter(facts: Facts) -> Iterator[Fault]:
     for server in facts.nginx.servers:
         listens = [e for e in server.listens if e.line and "http2" in e.params]
         if listens and listens[0].line:
-            yield at(listens[0].line), "http2 is a parameter of listen"
+            yield place_of(listens[0].line), "http2 is a parameter of listen"
 
 
 @rule(
@@ -325,11 +328,11 @@ def retired_directive(facts: Facts) -> Iterator[Fault]:
     }
     for _, line in facts.nginx.named("ssl", *retired):
         if line.args != ("off",):
-            yield at(line), f"{line.name} was removed from nginx"
+            yield place_of(line), f"{line.name} was removed from nginx"
     for server in facts.nginx.servers:
         for each in server.listens:
             if each.line and "spdy" in each.params:
-                yield at(each.line), "SPDY was removed from nginx"
+                yield place_of(each.line), "SPDY was removed from nginx"
 
 
 @rule(
@@ -344,4 +347,4 @@ def retired_directive(facts: Facts) -> Iterator[Fault]:
 def newer_curve(facts: Facts) -> Iterator[Fault]:
     for _, line in facts.nginx.named("ssl_ecdh_curve"):
         if re.search(r"mlkem|kyber", " ".join(line.args), re.IGNORECASE):
-            yield at(line), "OpenSSL 3.5 is needed"
+            yield place_of(line), "OpenSSL 3.5 is needed"

@@ -8,7 +8,7 @@ from portico.core.model.included import Line
 from portico.core.model.site import parse_network
 from portico.stack.importing.part import CARRIED, DONE, Outcome, Part, Rules, no_equal
 from portico.stack.importing.paths import beside_nginx
-from portico.stack.importing.values import whole
+from portico.stack.importing.values import whole_number
 
 _ADDRESS_KEYS: Final = frozenset({"$binary_remote_addr", "$remote_addr"})
 _SITE_KEYS: Final = frozenset({"$server_name", "$host", "$http_host"})
@@ -88,8 +88,8 @@ def rate(line: Line, part: Part) -> Outcome:
     if per is None or not rates or "delay" in words:
         return no_equal("Portico counts by client address or for the whole site")
     table: dict[str, object] = {"rate": rates[0]}
-    if whole(words.get("burst", "")):
-        table["burst"] = whole(words["burst"])
+    if whole_number(words.get("burst", "")):
+        table["burst"] = whole_number(words["burst"])
     if "nodelay" in words:
         table["nodelay"] = True
     return part.set("rate_limit", _limited(table, per, "limit_req_status", part), line)
@@ -98,7 +98,7 @@ def rate(line: Line, part: Part) -> Outcome:
 def connections(line: Line, part: Part) -> Outcome:
     zone = part.definitions.zones.get(line.args[0])
     per = _counted(zone.args[0]) if zone else None
-    number = whole(line.args[1]) if len(line.args) > 1 else None
+    number = whole_number(line.args[1]) if len(line.args) > 1 else None
     if per is None or number is None or sum(1 for _ in part.own("limit_conn")) > 1:
         return no_equal("Portico counts by client address or for the whole site")
     table = _limited({"connections": number}, per, "limit_conn_status", part)
@@ -112,7 +112,7 @@ def _counted(key: str) -> str | None:
 def _limited(table: dict[str, object], per: str, status: str, part: Part) -> dict[str, object]:
     if per != "address":
         table["per"] = per
-    code = whole(part.argument(status)) or _STATUS_OF_NGINX
+    code = whole_number(part.argument(status)) or _STATUS_OF_NGINX
     return table if code == _STATUS_OF_OURS else {**table, "status": code}
 
 

@@ -18,7 +18,7 @@ from portico.stack.importing.part import (
 )
 from portico.stack.importing.paths import from_prefix
 from portico.stack.importing.rules.proxying import switch
-from portico.stack.importing.values import duration, header_value, is_on, size, whole
+from portico.stack.importing.values import duration, header_value, is_on, size, whole_number
 
 _HSTS: Final = "strict-transport-security"
 _YEAR: Final = 31536000
@@ -174,7 +174,7 @@ def _switches(table: dict[str, object], part: Part) -> bool:
     for name, key in (("proxy_cache_lock", "lock"), ("proxy_cache_min_uses", "min_uses")):
         text = part.argument(name)
         if text and text not in {"off", "1"}:
-            table[key] = whole(text) if text.isdecimal() else is_on(text)
+            table[key] = whole_number(text) if text.isdecimal() else is_on(text)
     for name, key in (("proxy_cache_bypass", "bypass"), ("proxy_no_cache", "no_cache")):
         variables = [word for each in _lines(name, part) for word in each.args]
         if any(header_value(each) is None or not each.startswith("$") for each in variables):

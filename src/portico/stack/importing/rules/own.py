@@ -6,7 +6,7 @@ from typing import Final
 
 from portico.core.model.included import Line
 from portico.stack.importing.part import DONE, Outcome, Part, Rules, done, lost, no_equal
-from portico.stack.importing.values import whole
+from portico.stack.importing.values import whole_number
 
 _SILENT_DIRECTIVES: Final = (
     # nginx as a whole
@@ -72,11 +72,11 @@ TUNING: Final = frozenset({*_SIZES, *_TIMES})
 """Lines that may stand for the whole site where they stood in a location."""
 
 
-def silent(_: Line, __: Part) -> Outcome:
+def without_effect(_: Line, __: Part) -> Outcome:
     return DONE
 
 
-def tuned(line: Line, _: Part) -> Outcome:
+def own_limit(line: Line, _: Part) -> Outcome:
     """A limit that is lower than Portico's, or the same, changes no answer."""
     name, numbers = line.name, [_bytes(word) for word in line.args]
     if name in _TIMES:
@@ -95,7 +95,7 @@ def _bytes(word: str) -> int | None:
 
 
 def _seconds(word: str) -> int | None:
-    number = whole(word.rstrip("sm"))
+    number = whole_number(word.rstrip("sm"))
     return number * 60 if number and word.endswith("m") else number
 
 
@@ -120,8 +120,8 @@ def include(_: Line, __: Part) -> Outcome:
 
 
 RULES: Final[Rules] = {
-    **dict.fromkeys(_SILENT_DIRECTIVES, silent),
-    **dict.fromkeys(TUNING, tuned),
+    **dict.fromkeys(_SILENT_DIRECTIVES, without_effect),
+    **dict.fromkeys(TUNING, own_limit),
     "error_log": error_log,
     "include": include,
     "internal": internal,

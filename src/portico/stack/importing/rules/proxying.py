@@ -28,7 +28,7 @@ from portico.stack.importing.values import (
     is_on,
     same_duration,
     size,
-    whole,
+    whole_number,
 )
 
 _TIMEOUTS: Final = {"proxy_connect_timeout": "5s", "proxy_read_timeout": "60s"}
@@ -143,7 +143,7 @@ def next_upstream(line: Line, part: Part) -> Outcome:
 
 
 def tries(line: Line, part: Part) -> Outcome:
-    number = whole(line.args[0])
+    number = whole_number(line.args[0])
     if number is None or number == 0:
         return DONE
     return DONE if number == 2 else part.set("retries", min(number - 1, 3), line)  # noqa: PLR2004

@@ -16,7 +16,7 @@ from portico.stack.importing.part import (
     no_equal,
 )
 from portico.stack.importing.paths import beside_nginx
-from portico.stack.importing.values import whole
+from portico.stack.importing.values import whole_number
 
 _RETIRED_PROTOCOLS: Final = frozenset({"SSLv2", "SSLv3", "TLSv1", "TLSv1.1"})
 
@@ -48,7 +48,7 @@ def _of_clients(part: Part) -> Outcome:
     table: dict[str, object] = {"authority": beside_nginx(line.args[0], line)}
     if verify != "on":
         table["verify"] = verify
-    if (depth := whole(part.argument("ssl_verify_depth", "1"))) != 1:
+    if (depth := whole_number(part.argument("ssl_verify_depth", "1"))) != 1:
         table["depth"] = depth
     if crl := part.first("ssl_crl"):
         table["crl"] = beside_nginx(crl.args[0], crl)

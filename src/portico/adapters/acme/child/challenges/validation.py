@@ -12,7 +12,7 @@ from portico.adapters.acme.child.challenges.serving import answering_http, answe
 from portico.adapters.acme.child.challenges.tokens import waited_for
 from portico.adapters.acme.child.context import RunContext, pauses
 from portico.adapters.acme.child.documents import Authorization
-from portico.adapters.acme.child.failures import AcmeFailure, words
+from portico.adapters.acme.child.failures import AcmeFailure, explanation
 from portico.adapters.acme.child.order_folder import OrderFolder, names_of
 from portico.adapters.acme.child.protocol.authority import Authority
 from portico.adapters.acme.wire import (
@@ -161,14 +161,16 @@ def _wait(authorizations: Sequence[str], authority: Authority, context: RunConte
             break
         context.pause(max(pause(), asked_to_wait), f"{authority.host} validated the names")
     if failed := {
-        each.name: _why(each) for each in ended.values() if each.status in _FAILED_STATUSES
+        each.name: _failure_text(each)
+        for each in ended.values()
+        if each.status in _FAILED_STATUSES
     }:
         raise _unproven(failed, authority.host)
     context.say("proven", f"{authority.host} has validated all names")
 
 
-def _why(authorization: Authorization) -> str:
-    told = [words(each.error) for each in authorization.challenges if each.error]
+def _failure_text(authorization: Authorization) -> str:
+    told = [explanation(each.error) for each in authorization.challenges if each.error]
     return "; ".join(told) or f"its authorization is {authorization.status}"
 
 

@@ -15,10 +15,10 @@ from portico.adapters.acme.child.context import RunContext, pauses
 from portico.adapters.acme.child.documents import Identifier, Order
 from portico.adapters.acme.child.failures import (
     Denial,
+    explanation,
     refused,
     unavailable,
     unready,
-    words,
 )
 from portico.adapters.acme.child.files import locked
 from portico.adapters.acme.child.order_folder import OrderFolder, OrderIdentity, Record
@@ -112,9 +112,9 @@ class Issuing:
     def _still_good(self, record: Record, authority: Authority) -> Order | None:
         if record.account != authority.account_url:  # the authority has forgotten the account
             return None
-        return self._known(record.order, authority)
+        return self._fetch_known(record.order, authority)
 
-    def _known(self, url: str, authority: Authority) -> Order | None:
+    def _fetch_known(self, url: str, authority: Authority) -> Order | None:
         try:
             order, _ = authority.order(url)
         except Denial as denied:
@@ -132,7 +132,7 @@ class Issuing:
         known = self._folder.other_orders()
         wanted = {Identifier.of(name) for name in self._asked.names}
         for url, _ in zip(authority.open_orders(), range(MAX_ORDERS_LISTED), strict=False):
-            order = self._known(url, authority) if url not in known else None
+            order = self._fetch_known(url, authority) if url not in known else None
             if order and set(order.identifiers) == wanted and self._could_be_ours(order):
                 self._context.say("found", f"continue order {url}")
                 return url, order, False
@@ -188,9 +188,9 @@ class Issuing:
         while True:
             order, seconds = authority.order(record.order)
             if order.status == "invalid":
-                why = words(order.error) if order.error else "it gave no reason"
+                why = explanation(order.error) if order.error else "it gave no reason"
                 names = {
-                    each.identifier.value: words(each)
+                    each.identifier.value: explanation(each)
                     for each in (order.error.subproblems if order.error else ())
                     if each.identifier
                 }

@@ -31,27 +31,27 @@ def account(request: AccountRequest, context: RunContext) -> AccountAnswer:
         _forget_other_keys(own)
         match request.do:
             case "key":
-                return _known(own)
+                return _offline_answer(own)
             case "have":
                 opened = _open(own, context)
                 return opened.answer(opened.document)
             case "rollover":
                 others = [replace(own, server=server) for server in request.also]
                 _replace_key([own, *others], context)
-                return _known(own)
+                return _offline_answer(own)
             case "deactivate":
                 _deactivate(own, context)
-                return _known(own)
+                return _offline_answer(own)
             case _:
                 assert_never(request.do)
 
 
-def _known(account: Account) -> AccountAnswer:
+def _offline_answer(account: Account) -> AccountAnswer:
     """What can be said without asking anybody."""
     return AccountAnswer(
         base64url(_have_key(account).thumbprint()),
         known_url(account),
-        accounts=_all_remembered(account),
+        accounts=_remembered_urls(account),
         deactivated=_deactivated(account),
         halfway=_new_key_file(account).exists(),
     )
@@ -81,7 +81,7 @@ def open_account(account: Account, context: RunContext) -> OpenAccount:
 
 
 def _open(account: Account, context: RunContext) -> OpenAccount:
-    if found := _found(account, context):
+    if found := _find_account(account, context):
         return _with_contact(found, account, context)
     if account.server.directory in _deactivated(account):
         raise unready(
@@ -124,7 +124,7 @@ def _addresses(account: Account) -> str:
     return ", ".join(account.contact)
 
 
-def _found(account: Account, context: RunContext) -> OpenAccount | None:
+def _find_account(account: Account, context: RunContext) -> OpenAccount | None:
     """The one that was made before; None if there was none, or the authority has lost it."""
     if replaced := _resume_rollover(account, context):
         return replaced
@@ -170,12 +170,12 @@ def _replace_key(accounts: Sequence[Account], context: RunContext) -> None:
     """
     first, path = accounts[0], _new_key_file(accounts[0])
     named = {each.server.directory for each in accounts}
-    if unnamed := sorted(set(_all_remembered(first)) - named):
+    if unnamed := sorted(set(_remembered_urls(first)) - named):
         raise unready(
             f"cannot replace the account's key {first.key}: it is also the key of accounts at "
             f"{', '.join(unnamed)}, which would be lost"
         )
-    opened = [found for each in accounts if (found := _found(each, context))]
+    opened = [found for each in accounts if (found := _find_account(each, context))]
     if not path.exists():
         make_key(path, "ecdsa-p256")
     new = read_jwk(path)
@@ -190,7 +190,7 @@ def _promote_new_key(account: Account) -> None:
     thumbprint = base64url(read_jwk(_new_key_file(account)).thumbprint())
     rename(_new_key_file(account), Path(account.key))
     _write_urls(_owner_file(account), {_THUMBPRINT: thumbprint})
-    _write_urls(_urls_file(account), _all_remembered(account))
+    _write_urls(_urls_file(account), _remembered_urls(account))
     _write_urls(_deactivated_file(account), {})
 
 
@@ -206,7 +206,7 @@ def _resume_rollover(account: Account, context: RunContext) -> OpenAccount | Non
         if denied.failure.kind != "refused":
             raise
         return None
-    if len(_all_remembered(account)) == 1:
+    if len(_remembered_urls(account)) == 1:
         _promote_new_key(account)
     return OpenAccount(authority, document, created=False)
 
@@ -225,7 +225,7 @@ def _deactivate(account: Account, context: RunContext) -> None:
     if not url:
         raise unready(f"no account at {account.server.directory}")
     try:
-        if found := _found(account, context):
+        if found := _find_account(account, context):
             found.authority.deactivate()
     except Denial as denied:
         if not _says_deactivated(denied):  # by a run that did not come to its end, or elsewhere
@@ -233,7 +233,7 @@ def _deactivate(account: Account, context: RunContext) -> None:
     _write_urls(
         _deactivated_file(account), {**_deactivated(account), account.server.directory: url}
     )
-    _write_urls(_urls_file(account), _all_remembered(account))
+    _write_urls(_urls_file(account), _remembered_urls(account))
 
 
 def _says_deactivated(denied: Denial) -> bool:
@@ -260,14 +260,14 @@ def _forget_other_keys(account: Account) -> None:
 
 def known_url(account: Account) -> str:
     """Of the account at this authority; empty if none is known here. Nobody is asked."""
-    return _all_remembered(account).get(account.server.directory, "")
+    return _remembered_urls(account).get(account.server.directory, "")
 
 
 def _remember(account: Account, url: str) -> None:
-    _write_urls(_urls_file(account), {**_all_remembered(account), account.server.directory: url})
+    _write_urls(_urls_file(account), {**_remembered_urls(account), account.server.directory: url})
 
 
-def _all_remembered(account: Account) -> dict[str, str]:
+def _remembered_urls(account: Account) -> dict[str, str]:
     """Those that can be used, whatever a run that was killed has left."""
     given_up = _deactivated(account)
     known = _read_urls(_urls_file(account))

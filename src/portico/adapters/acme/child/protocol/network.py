@@ -121,7 +121,7 @@ class Network:
         if denied.status not in BUSY_STATUSES or again is None:
             return False
         seconds = max(again - self._context.now(), 0.1)
-        if seconds > min(MAX_RETRY_AFTER, self._context.left()):
+        if seconds > min(MAX_RETRY_AFTER, self._context.time_left()):
             return False
         self._context.say("note", f"{self.host} asked to wait {seconds:.0f} s")
         self._context.pause(seconds, f"waiting to {what}")

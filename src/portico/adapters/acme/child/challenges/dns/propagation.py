@@ -63,7 +63,7 @@ def wait_until_served(
             if not open_ones:
                 return
             seconds = pause()
-            if context.clock.monotonic() + seconds > ends or seconds > context.left():
+            if context.clock.monotonic() + seconds > ends or seconds > context.time_left():
                 _give_up(answers, servers, context)
                 return
             context.pause(seconds, f"waiting for {open_ones[0].server}")
@@ -73,7 +73,7 @@ def _ask(context: RunContext, question: _Question) -> frozenset[str] | None:
     """What a server has; None when it did not answer."""
     server = question.server
     query = dns.message.make_query(question.wanted.name, dns.rdatatype.TXT, flags=0)
-    limit = min(QUESTION_TIMEOUT, max(context.left(), 0.1))
+    limit = min(QUESTION_TIMEOUT, max(context.time_left(), 0.1))
     try:
         answer, _ = dns.query.udp_with_fallback(
             query, server.address, limit, server.port, ignore_unexpected=True

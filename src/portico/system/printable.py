@@ -18,14 +18,14 @@ _LAYOUT: Final = frozenset("\n\t")
 _BYTES: Final = range(0xDC80, 0xDD00)  # PEP 383: a byte that was no UTF-8
 
 
-def harmless(text: str) -> str:
+def printable(text: str) -> str:
     """The same text with all but plain characters, ends of lines and tabs made visible."""
     if text.isprintable():
         return text
-    return "".join(c if c in _LAYOUT or c.isprintable() else _shown(c) for c in text)
+    return "".join(c if c in _LAYOUT or c.isprintable() else _escaped(c) for c in text)
 
 
-def _shown(character: str) -> str:
+def _escaped(character: str) -> str:
     if ord(character) in _BYTES:
         return f"\\x{ord(character) - 0xDC00:02x}"
     if unicodedata.category(character) not in _ESCAPED_CATEGORIES:

@@ -15,7 +15,7 @@ from portico.core.model.app import App
 from portico.core.model.check import Check
 from portico.core.model.instance import InstanceState
 from portico.core.planning.reconcile import plan
-from portico.engine.turns import THINGS_A_TURN, Turns, by_turns
+from portico.engine.batches import BATCH_SIZE, LoopShare, in_batches
 from tests.unit.outside import STUBBORN
 from tests.unit.simulation import Machine
 from tests.unit.worlds import NOW, app, desired, one, world
@@ -24,7 +24,7 @@ S = InstanceState
 MANY = 500
 MOST_TIME = 0.02 * MANY / 1000
 """Seconds of processor time of the loop's own, in one turn."""
-MOST_CALLS = 4 * THINGS_A_TURN
+MOST_CALLS = 4 * BATCH_SIZE
 MOST_PLANS = 3
 """On a machine that is too slow for that: as long as so many plans for that many instances."""
 
@@ -88,18 +88,18 @@ def test_no_turn_is_long_when_many_instances_are_checked_exit_and_are_stopped(ma
 
 def test_of_many_things_a_few_are_done_in_a_turn():
     async def scenario() -> list[int]:
-        counts, done, turns = list[int](), 0, Turns()
+        counts, done, turns = list[int](), 0, LoopShare()
 
         async def act() -> None:
             nonlocal done
-            await turns.take()
+            await turns.wait()
             done += 1
 
         async def follow() -> None:
-            async for _ in by_turns(range(3 * THINGS_A_TURN)):
+            async for _ in in_batches(range(3 * BATCH_SIZE)):
                 await act()
 
-        tasks = [asyncio.create_task(act()) for _ in range(3 * THINGS_A_TURN)]
+        tasks = [asyncio.create_task(act()) for _ in range(3 * BATCH_SIZE)]
         tasks[-1].cancel()
         tasks.append(asyncio.create_task(follow()))
         while not all(task.done() for task in tasks):
@@ -109,5 +109,5 @@ def test_of_many_things_a_few_are_done_in_a_turn():
         return counts
 
     counts = asyncio.run(scenario())
-    assert sum(counts) == 6 * THINGS_A_TURN - 1
-    assert max(counts) <= THINGS_A_TURN
+    assert sum(counts) == 6 * BATCH_SIZE - 1
+    assert max(counts) <= BATCH_SIZE
