@@ -17,17 +17,16 @@ from portico.adapters.acme.child.failures import AcmeFailure
 from portico.adapters.acme.child.main import perform
 from portico.adapters.acme.child.order_folder import CHAIN
 from portico.adapters.acme.child_client import AcmeChild
+from portico.adapters.acme.methods import Http, Method
 from portico.adapters.acme.wire import (
     Account,
     AccountAnswer,
     AccountRequest,
     Answer,
     Failure,
-    Http,
     IssuedCertificate,
     IssueRequest,
     ManualSteps,
-    Method,
     Progress,
     Request,
     Server,

@@ -11,17 +11,8 @@ from pathlib import Path
 import pytest
 
 from portico.adapters.acme.child_client import AcmeChild
-from portico.adapters.acme.wire import (
-    Account,
-    AccountRequest,
-    Command,
-    Dns,
-    IssueRequest,
-    Lexicon,
-    Lookups,
-    Rfc2136,
-    Server,
-)
+from portico.adapters.acme.methods import Command, Dns, Lexicon, Lookups, Rfc2136
+from portico.adapters.acme.wire import Account, AccountRequest, IssueRequest, Server
 from portico.core.model.certificate import Binding
 from portico.errors import Failed
 from portico.ports.certificates import AuthorityError

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from portico.adapters.acme.wire import Dns, Lookups, Manual, ManualSteps, Rfc2136, Standalone
+from portico.adapters.acme.methods import Dns, Lookups, Manual, Rfc2136, Standalone
+from portico.adapters.acme.wire import ManualSteps
 from tests.fakes import bind, name_server
 from tests.fakes.pebble import running
 from tests.orders import Acme, by, facts_of, needs_pebble

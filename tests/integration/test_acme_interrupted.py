@@ -9,16 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from portico.adapters.acme.wire import (
-    REQUEST,
-    AccountRequest,
-    Command,
-    Dns,
-    Http,
-    IssuedCertificate,
-    Lookups,
-    Rfc2136,
-)
+from portico.adapters.acme.methods import Command, Dns, Http, Lookups, Rfc2136
+from portico.adapters.acme.wire import REQUEST, AccountRequest, IssuedCertificate
 from tests.fakes import acme_proxy, name_server
 from tests.fakes.pebble import running
 from tests.orders import Acme, answering, by, facts_of, needs_pebble

@@ -12,7 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from portico.adapters.acme.wire import Http, Manual, ManualSteps, Standalone, TlsAlpn
+from portico.adapters.acme.methods import Http, Manual, Standalone, TlsAlpn
+from portico.adapters.acme.wire import ManualSteps
 from tests.fakes.pebble import running
 from tests.little_nginx import LittleNginx
 from tests.orders import Acme, by, facts_of, needs_pebble

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from portico.adapters.acme.wire import Command, Dns, Lexicon, Lookups
+from portico.adapters.acme.methods import Command, Dns, Lexicon, Lookups
 from tests.fakes import name_server, power_dns
 from tests.fakes.pebble import running
 from tests.orders import Acme, by, facts_of, needs_pebble

@@ -12,7 +12,7 @@ from portico.adapters.acme.child.documents import (
     txt_value,
 )
 from portico.adapters.acme.child.failures import AcmeFailure
-from portico.adapters.acme.wire import Command, Dns, Http, Manual, Standalone, TlsAlpn
+from portico.adapters.acme.methods import Command, Dns, Http, Manual, Standalone, TlsAlpn
 
 DNS = Dns(Command(("hook",)))
 ALL = ("http-01", "dns-01", "tls-alpn-01")

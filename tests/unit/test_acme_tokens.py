@@ -10,7 +10,7 @@ import pytest
 from portico.adapters.acme.child.challenges.tokens import waited_for
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import AcmeFailure
-from portico.adapters.acme.wire import Http
+from portico.adapters.acme.methods import Http
 from portico.system.clock import SystemClock
 
 CONTEXT = RunContext(SystemClock(), time.sleep, float("inf"), lambda *_: None)

@@ -72,7 +72,7 @@ def test_what_differs_or_fails_is_found(other, severity, what):
 
 def test_the_way_to_a_machine_is_no_difference_of_clocks():
     slow = MemberAnswer("m2", member("m2", time=NOW + 4.0), asked=NOW, round_trip=8.0)
-    assert slow.apart == 0.0
+    assert slow.clock_offset == 0.0
     just = MemberAnswer("m2", member("m2", time=NOW + CLOCK_TOLERANCE), asked=NOW)
     assert said(slow) == said(just) == []
 

@@ -35,16 +35,8 @@ from portico.adapters.acme.child.protocol import network
 from portico.adapters.acme.child.protocol.authority import Authority
 from portico.adapters.acme.child.protocol.keys import make_key, read_jwk, read_key
 from portico.adapters.acme.child_client import AcmeChild
-from portico.adapters.acme.wire import (
-    LINE,
-    AccountAnswer,
-    Http,
-    Line,
-    Lookups,
-    RenewalInfoRequest,
-    Rfc2136,
-    Server,
-)
+from portico.adapters.acme.methods import Http, Lookups, Rfc2136
+from portico.adapters.acme.wire import LINE, AccountAnswer, Line, RenewalInfoRequest, Server
 from portico.adapters.certificates.account_keys import pem_of
 from portico.adapters.certificates.examine import examine
 from portico.adapters.certificates.facts import facts

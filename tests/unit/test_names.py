@@ -60,3 +60,4 @@ def test_nothing_has_a_retired_name():
         file.relative_to(SOURCE): bad_names(file.read_text()) for file in SOURCE.rglob("*.py")
     }
     assert {file: bad for file, bad in found.items() if bad} == {}
+    assert [file for file in found if retired()["module"].fullmatch(file.stem)] == []

@@ -51,7 +51,11 @@ def copy(request, tmp_path):
     return Copy(tmp_path, request.param)
 
 
+FOLLOWED: set[str] = set()
+
+
 def recipe(name):
+    FOLLOWED.add(name)
     return pytest.mark.parametrize("copy", [name], indirect=True, ids=[""])
 
 
@@ -185,7 +189,7 @@ def test_a_dns_provider_is_added_as_the_page_says(copy, tmp_path):
         "    if dns.secret_file:\n",
     )
     copy.edit(
-        "adapters/acme/wire.py",
+        "adapters/acme/methods.py",
         "Publisher = Annotated[Rfc2136 |",
         "@dataclass(frozen=True, slots=True)\nclass Paper:\n    sheet: str\n"
         '    kind: Literal["paper"] = "paper"\n\n\n'
@@ -195,7 +199,7 @@ def test_a_dns_provider_is_added_as_the_page_says(copy, tmp_path):
         "adapters/acme/authorities.py",
         "    if challenge.provider == COMMAND:\n",
         '    if challenge.provider == "paper":\n'
-        '        return wire.Paper(options["sheet"])\n'
+        '        return methods.Paper(options["sheet"])\n'
         "    if challenge.provider == COMMAND:\n",
     )
     copy.edit(
@@ -206,9 +210,9 @@ def test_a_dns_provider_is_added_as_the_page_says(copy, tmp_path):
     )
     copy.edit(
         "adapters/acme/child/challenges/dns/publishing.py",
-        "from portico.adapters.acme.wire import Command,",
+        "from portico.adapters.acme.methods import Command,",
         "from portico.adapters.acme.child.challenges.dns.paper import PaperRecords\n"
-        "from portico.adapters.acme.wire import Paper, Command,",
+        "from portico.adapters.acme.methods import Paper, Command,",
     )
     copy.add(
         "adapters/acme/child/challenges/dns/paper.py",
@@ -222,7 +226,7 @@ def test_a_dns_provider_is_added_as_the_page_says(copy, tmp_path):
     )
     printed = copy.run(
         "import tomllib\n"
-        "from portico.adapters.acme import authorities, wire\n"
+        "from portico.adapters.acme import authorities, methods\n"
         "from portico.adapters.acme.child.challenges.dns.publisher import Entry\n"
         "from portico.adapters.acme.child.challenges.dns import publishing\n"
         "from portico.core.config.desired import desired_from\n"
@@ -235,7 +239,7 @@ def test_a_dns_provider_is_added_as_the_page_says(copy, tmp_path):
         f"facts = dict(folder='{tmp_path}', environ={{}}, cores=2, root=True)\n"
         "desired = desired_from(document, **facts)\n"
         "challenge = wanted_lineages(desired, {})['*.example.com'].challenges[0]\n"
-        "method = wire.Dns(authorities._publisher(challenge))\n"
+        "method = methods.Dns(authorities._publisher(challenge))\n"
         "entry = Entry('example.com', '_acme-challenge.example.com', 'example.com', 'abc')\n"
         "publishing._publisher(method).put(entry, None)\n"
     )
@@ -265,3 +269,8 @@ def test_a_balancing_method_is_added_as_the_page_says(copy):
         "print(line.head)\n"
     )
     assert printed == "fair weighted\n"
+
+
+def test_every_recipe_of_the_page_is_followed():
+    recipes = PAGE.split("## Recipes\n")[1].split("\n## ")[0]
+    assert set(re.findall(r"^### (.+)$", recipes, re.MULTILINE)) == FOLLOWED

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal, assert_never
 
-from portico.adapters.acme import portable, wire
+from portico.adapters.acme import methods, portable, wire
 from portico.adapters.acme.child_client import AcmeChild
 from portico.core.model.certificate import Certificate, Challenge, Issuer, Lineage
 from portico.core.model.order import Accounts, NewCertificate
@@ -43,7 +43,7 @@ class Authorities:
         start_program: StartProgram = start_here,
     ) -> None:
         """`folder` is PORTICO_HOME/certificates; `alpn` the unix socket to which nginx passes
-        who speaks `acme-tls/1`; `tokens` as in `wire.Http`.
+        who speaks `acme-tls/1`; `tokens` as in `methods.Http`.
         """
         self._alpn, self._tokens = alpn, tokens
         self._key = str(account_key(folder))
@@ -89,7 +89,7 @@ class Authorities:
         made_account: Callable[[], None],
         keep: KeepOrder | None = None,
     ) -> NewCertificate:
-        def tell(progress: wire.Progress) -> None:
+        def report(progress: wire.Progress) -> None:
             if progress.step == "account":
                 made_account()
             level = logging.WARNING if progress.step == "note" else logging.INFO
@@ -102,9 +102,9 @@ class Authorities:
         if keep:
             folder = Path(self._orders, order)
             for step in _STEPS:
-                await self._child.issue(replace(request, until=step), tell)
+                await self._child.issue(replace(request, until=step), report)
                 await keep(await asyncio.to_thread(portable.files_of, folder))
-        answer = await self._child.issue(request, tell)
+        answer = await self._child.issue(request, report)
         if isinstance(answer, wire.ManualSteps):
             raise AuthorityError(_by_hand(lineage.name, answer))
         assert isinstance(answer, wire.IssuedCertificate)  # noqa: S101 - it was not to stop before
@@ -127,7 +127,7 @@ class Authorities:
         request = wire.PreflightRequest(
             self._request(lineage, issuer, order, None),
             (*folders, self._orders, str(Path(self._key).parent)),
-            wire.Lookups(resolvers),
+            methods.Lookups(resolvers),
         )
         return await self._child.preflight(request)
 
@@ -165,18 +165,18 @@ class Authorities:
     def _account(self, issuer: Issuer) -> wire.Account:
         return wire.Account(_server(issuer), self._key, issuer.contact, issuer.binding)
 
-    def _method(self, challenge: Challenge) -> wire.Method:
+    def _method(self, challenge: Challenge) -> methods.Method:
         match challenge.kind:
             case "http-01":
-                return wire.Http(self._tokens)
+                return methods.Http(self._tokens)
             case "dns-01":
-                return wire.Dns(_publisher(challenge), wire.Lookups(challenge.resolvers))
+                return methods.Dns(_publisher(challenge), methods.Lookups(challenge.resolvers))
             case "tls-alpn-01":
-                return wire.TlsAlpn(socket=self._alpn)
+                return methods.TlsAlpn(socket=self._alpn)
             case "standalone":
-                return wire.Standalone(int(challenge.options.get("port", "80")))
+                return methods.Standalone(int(challenge.options.get("port", "80")))
             case "manual":
-                return wire.Manual(look=True, lookups=wire.Lookups(challenge.resolvers))
+                return methods.Manual(look=True, lookups=methods.Lookups(challenge.resolvers))
             case _:
                 assert_never(challenge.kind)
 
@@ -201,10 +201,10 @@ def _by_hand(lineage: str, todo: wire.ManualSteps) -> str:
     )
 
 
-def _publisher(challenge: Challenge) -> wire.Publisher:
+def _publisher(challenge: Challenge) -> methods.Publisher:
     options = dict(challenge.options)
     if challenge.provider == RFC2136:
-        return wire.Rfc2136(
+        return methods.Rfc2136(
             options.get("server", ""),
             options.get("key_name", ""),
             options.get("secret", ""),
@@ -212,8 +212,8 @@ def _publisher(challenge: Challenge) -> wire.Publisher:
             options.get("zone"),
         )
     if challenge.provider == COMMAND:
-        return wire.Command(challenge.auth, challenge.cleanup, environ=options)
-    return wire.Lexicon(challenge.provider, options)
+        return methods.Command(challenge.auth, challenge.cleanup, environ=options)
+    return methods.Lexicon(challenge.provider, options)
 
 
 def _server(issuer: Issuer) -> wire.Server:

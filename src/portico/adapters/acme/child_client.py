@@ -14,14 +14,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from portico.adapters.acme.child import order_folder
 from portico.adapters.acme.child.failures import AcmeFailure
+from portico.adapters.acme.methods import Command, Dns
 from portico.adapters.acme.wire import (
     LINE,
     REQUEST,
     AccountAnswer,
     AccountRequest,
     BegunOrder,
-    Command,
-    Dns,
     Failure,
     IssuedCertificate,
     IssueRequest,

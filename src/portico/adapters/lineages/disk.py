@@ -70,7 +70,7 @@ class DiskLineages:
         try:
             pem = await asyncio.to_thread(Path(key).read_text)
         except OSError as error:
-            raise _failed(lineage, f"cannot read {_where(error)}") from error
+            raise _failed(lineage, f"cannot read {_reason(error)}") from error
         return await self.take(lineage, names, chain, pem, about)
 
     async def take(
@@ -80,7 +80,7 @@ class DiskLineages:
             try:
                 return await self._store(lineage, names, chain, key, about)
             except OSError as error:
-                raise _failed(lineage, f"cannot write {_where(error)}") from error
+                raise _failed(lineage, f"cannot write {_reason(error)}") from error
             except UnusableGeneration as error:
                 raise _failed(lineage, str(error)) from error
 
@@ -92,7 +92,7 @@ class DiskLineages:
             try:
                 await asyncio.to_thread(_switch, folder, generation)
             except OSError as error:
-                raise _failed(lineage, f"cannot write {_where(error)}") from error
+                raise _failed(lineage, f"cannot write {_reason(error)}") from error
             known.current = generation
             await asyncio.to_thread(_tidy, folder, known)
             return known.generations[generation]
@@ -106,7 +106,7 @@ class DiskLineages:
             try:
                 await asyncio.to_thread(folder.set_link, "current", before)
             except OSError as error:
-                raise _failed(lineage, f"cannot write {_where(error)}") from error
+                raise _failed(lineage, f"cannot write {_reason(error)}") from error
             known.current = before
             return known.generations[before]
 
@@ -115,7 +115,7 @@ class DiskLineages:
             try:
                 await asyncio.to_thread(self._lineage_folder(lineage).withdraw)
             except OSError as error:
-                raise _failed(lineage, f"cannot remove {_where(error)}") from error
+                raise _failed(lineage, f"cannot remove {_reason(error)}") from error
             self._known[lineage].current = None
 
     async def remove(self, lineage: str) -> None:
@@ -179,7 +179,7 @@ def _read(folder: LineageFolder) -> tuple[_LineageState, list[str]]:
         folder.drop([])
         numbers = folder.generations()
     except OSError as error:
-        return known, [f"cannot read {_where(error)}"]
+        return known, [f"cannot read {_reason(error)}"]
     for number in numbers:
         try:
             known.generations[number] = folder.read(number)
@@ -204,7 +204,7 @@ def _heal(folder: LineageFolder, known: _LineageState) -> list[str]:
             folder.set_link("current", known.current)
         folder.publish()
     except OSError as error:
-        return [f"cannot write {_where(error)}"]
+        return [f"cannot write {_reason(error)}"]
     return []
 
 
@@ -269,5 +269,5 @@ def _failed(lineage: str, why: str) -> Failed:
     )
 
 
-def _where(error: OSError) -> str:
+def _reason(error: OSError) -> str:
     return f"{error.filename}: {error.strerror}"

@@ -115,7 +115,7 @@ async def reload(master: Master, paths: Paths, seconds: float) -> None:
     master.signal(signal.SIGHUP)
     try:
         async with asyncio.timeout(seconds):
-            while not _replaced(workers_of(master, await list_processes(paths.folder)), before):
+            while not _are_new(workers_of(master, await list_processes(paths.folder)), before):
                 errors = [each for each in tail.error_lines() if each.pid == master.pid]
                 if any(each.is_fatal for each in errors):
                     raise ReloadFailed("\n".join(map(str, errors)), reported=True)
@@ -209,7 +209,7 @@ async def _first_worker(paths: Paths, tail: LogTail) -> Master:
         await asyncio.sleep(POLL_INTERVAL)
 
 
-def _replaced(workers: list[NginxProcess], before: set[int]) -> bool:
+def _are_new(workers: list[NginxProcess], before: set[int]) -> bool:
     """All new workers run before nginx has the old ones finish."""
     fresh = [worker for worker in workers if worker.pid not in before]
     stale = [worker for worker in workers if worker.pid in before and not worker.is_shutting_down]

@@ -107,7 +107,7 @@ class Master:
         return None
 
     @classmethod
-    def elsewhere(cls, pid: int) -> Self | None:
+    def of_other_folder(cls, pid: int) -> Self | None:
         """The master of an nginx that is not of this installation; None if it is no such one."""
         with suppress(OSError):
             pidfd = os.pidfd_open(pid)

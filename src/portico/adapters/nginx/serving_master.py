@@ -208,7 +208,7 @@ class ServingMaster:
         self._forget_other()
         if pid is None:
             return
-        other = await asyncio.to_thread(Master.elsewhere, pid)
+        other = await asyncio.to_thread(Master.of_other_folder, pid)
         if other is None:
             raise Refused(
                 f"process {pid} is not the master process of an nginx that this user may replace"

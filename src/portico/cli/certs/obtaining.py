@@ -74,7 +74,7 @@ def issue(session: Session, args: Namespace) -> None:
         client = session.client(start=True)
         change = client.ask(certificate_verbs.ISSUE_STANDALONE, **_request(args, names))
     else:
-        if not args.name or _given(args) or args.force:
+        if not args.name or _set_options(args) or args.force:
             raise Refused(
                 "`portico certs issue` takes only the NAME of a site, or --standalone with names "
                 "and settings; `portico certs renew NAME --force` renews a valid certificate"
@@ -84,7 +84,7 @@ def issue(session: Session, args: Namespace) -> None:
     watch_and_report(session, client, change)
 
 
-def _given(args: Namespace) -> bool:
+def _set_options(args: Namespace) -> bool:
     return any(getattr(args, key) for key in STANDALONE)
 
 

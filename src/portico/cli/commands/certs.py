@@ -73,7 +73,7 @@ def _list(session: Session, args: Namespace) -> None:
 
 
 def _show(session: Session, args: Namespace) -> None:
-    show_one(session, _named(args))
+    show_one(session, _required_name(args))
 
 
 def _renew(session: Session, args: Namespace) -> None:
@@ -90,7 +90,7 @@ def _renew(session: Session, args: Namespace) -> None:
 
 
 def _revoke(session: Session, args: Namespace) -> None:
-    name, client = _named(args), session.client()
+    name, client = _required_name(args), session.client()
     reason = args.reason or "superseded"
     watch_and_report(
         session,
@@ -100,7 +100,7 @@ def _revoke(session: Session, args: Namespace) -> None:
 
 
 def _forget(session: Session, args: Namespace) -> None:
-    name, client = _named(args), session.client()
+    name, client = _required_name(args), session.client()
     watch_and_report(session, client, client.ask(certificate_verbs.FORGET, name=name))
 
 
@@ -114,7 +114,7 @@ def _export(session: Session, args: Namespace) -> None:
     export_certificates(session, args.name)
 
 
-def _named(args: Namespace) -> str:
+def _required_name(args: Namespace) -> str:
     if not args.name:
         raise Refused(f"`portico certs {args.what}` needs the NAME of a site; nothing was changed")
     return str(args.name)

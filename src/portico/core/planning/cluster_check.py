@@ -42,7 +42,7 @@ class MemberAnswer:
     """Seconds."""
 
     @property
-    def apart(self) -> float | None:
+    def clock_offset(self) -> float | None:
         """How far its clock is ahead of ours, in seconds: its time is that of half the way."""
         if self.member is None or self.member.time is None:
             return None
@@ -72,7 +72,7 @@ def machine_rows(
 ) -> tuple[ClusterMachineView, ...]:
     return (
         _row(own.machine, own, 0.0),
-        *(_row(each.name, each.member, each.apart) for each in answers),
+        *(_row(each.name, each.member, each.clock_offset) for each in answers),
     )
 
 
@@ -170,12 +170,12 @@ def _unreached(members: Sequence[MachineFactsView]) -> Iterator[ClusterFindingVi
 
 def _clocks(own: str, answers: Sequence[MemberAnswer]) -> Iterator[ClusterFindingView]:
     for each in answers:
-        if each.apart is not None and abs(each.apart) > CLOCK_TOLERANCE + each.round_trip / 2:
-            way = "ahead of" if each.apart > 0 else "behind"
+        offset = each.clock_offset
+        if offset is not None and abs(offset) > CLOCK_TOLERANCE + each.round_trip / 2:
+            way = "ahead of" if offset > 0 else "behind"
             yield _warning(
                 each.name,
-                f"its clock is {abs(each.apart):.1f} s {way} that of {own}; synchronize both "
-                "by NTP",
+                f"its clock is {abs(offset):.1f} s {way} that of {own}; synchronize both by NTP",
             )
 
 

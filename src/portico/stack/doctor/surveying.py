@@ -122,7 +122,7 @@ def _rotated(root: Path) -> Iterator[str]:
 
 
 def _files(facts: Facts) -> Iterator[tuple[str, FileFacts]]:
-    paths = {" ".join(line.args) for _, line in facts.nginx.named(*_PEMS)}
+    paths = {" ".join(line.args) for _, line in facts.nginx.lines_named(*_PEMS)}
     paths |= {path for use in uses(facts) for path in (use.chain, use.key)}
     for path in sorted(paths):
         if path.startswith("/") and "$" not in path:

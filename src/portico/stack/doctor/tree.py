@@ -290,7 +290,7 @@ class Nginx:
         named = (each for one in (*self.upstreams, *self.servers) for each in one.walk())
         return (self.http, *inner, *named)
 
-    def named(self, *names: str) -> Iterator[tuple[Block, Line]]:
+    def lines_named(self, *names: str) -> Iterator[tuple[Block, Line]]:
         """Every directive of these names, with the block that it is in."""
         for block in self.blocks:
             for line in block.all(*names):
@@ -306,14 +306,14 @@ class Nginx:
     def never_sets(self, *names: str) -> bool:
         """Whether a whole configuration has none of these directives at any level."""
         unread = any(block.has_unread(name) for block in self.blocks for name in names)
-        return self.is_whole and not unread and not any(True for _ in self.named(*names))
+        return self.is_whole and not unread and not any(True for _ in self.lines_named(*names))
 
     @cached_property
     def passes(self) -> tuple[Pass, ...]:
         """What is sent to programs over HTTP."""
         by_name = {each.key: each for each in self.upstreams}
         found = []
-        for block, line in self.named("proxy_pass", "grpc_pass"):
+        for block, line in self.lines_named("proxy_pass", "grpc_pass"):
             target = line.args[0] if line.args else ""
             match = _TARGET.match(target)
             host, uri = (match[2], (match[3] or "").lstrip(":")) if match else (target, "")

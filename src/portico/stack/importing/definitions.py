@@ -55,20 +55,20 @@ class Definitions:
         for each in walk(line):
             words = " ".join(each.args)
             for name in re.findall(r"\$\{?(\w+)", words):
-                yield from _one(self.variables, name)
+                yield from _line_if_set(self.variables, name)
             if each.name.endswith("_pass"):
                 host = re.split(r"[/;]", words.partition("://")[2] or words)[0]
-                yield from _one(self.upstreams, host)
+                yield from _line_if_set(self.upstreams, host)
             if each.name.endswith("_cache") and each.args:
-                yield from _one(self.caches, each.args[0])
+                yield from _line_if_set(self.caches, each.args[0])
             if each.name in {"limit_req", "limit_conn"}:
                 for word in each.args:
-                    yield from _one(self.zones, word.removeprefix("zone="))
+                    yield from _line_if_set(self.zones, word.removeprefix("zone="))
             if each.name == "access_log" and len(each.args) > 1:
-                yield from _one(self.formats, each.args[1])
+                yield from _line_if_set(self.formats, each.args[1])
 
 
-def _one(table: dict[str, Line], name: str) -> Iterator[Line]:
+def _line_if_set(table: dict[str, Line], name: str) -> Iterator[Line]:
     if name in table:
         yield table[name]
 

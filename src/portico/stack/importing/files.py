@@ -40,7 +40,7 @@ def folder_of(part: Part) -> tuple[str | dict[str, object], str] | None:
 
 def _path(part: Part) -> str | None:
     """As our key has it: for a prefix the folder that it stands for, else the root."""
-    alias, root = next(part.own("alias"), None), part.first("root")
+    alias, root = next(part.own_lines("alias"), None), part.first("root")
     prefix = re.fullmatch(r"(?:\^~ )?(/.*)", part.path)
     if alias is not None:
         text = (from_prefix(alias.args[0]).rstrip("/") or "/") if alias.args else "$"
@@ -53,7 +53,7 @@ def _path(part: Part) -> str | None:
 
 
 def _tried(part: Part) -> tuple[dict[str, object], str] | None:
-    line = next(part.own("try_files"), None)
+    line = next(part.own_lines("try_files"), None)
     if line is None or not line.args:
         return {}, ""
     *words, last = line.args

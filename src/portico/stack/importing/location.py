@@ -134,7 +134,7 @@ def _can_be_hoisted(line: Line) -> bool:
 
 def _fallback(part: Part, around: Surroundings) -> Line | None:
     """The named location that `try_files` ends with, if requests are passed on there."""
-    tried = next(part.own("try_files"), None)
+    tried = next(part.own_lines("try_files"), None)
     named = around.named.get(tried.args[-1]) if tried and tried.args else None
     if named and any(each.name in _PASS for each in named.block or ()):
         return named
@@ -144,10 +144,10 @@ def _fallback(part: Part, around: Surroundings) -> Line | None:
 def _content(route: Route, around: Surroundings) -> Iterator[tuple[Line, Outcome]]:
     """The lines that say where requests go, and what becomes of them."""
     part = route.part
-    returned = next(part.own("return"), None)
-    proxied = next(part.own(*_PASS), None)
-    static = list(part.own(*_STATIC))
-    rewrites = list(part.own("rewrite"))
+    returned = next(part.own_lines("return"), None)
+    proxied = next(part.own_lines(*_PASS), None)
+    static = list(part.own_lines(*_STATIC))
+    rewrites = list(part.own_lines("rewrite"))
     if returned is not None:
         yield returned, _returned(returned, part, around)
     elif proxied is not None:
@@ -156,7 +156,7 @@ def _content(route: Route, around: Surroundings) -> Iterator[tuple[Line, Outcome
         if any(line.name == "try_files" for line in static):
             outcome = _files_first(part)
             yield from ((line, outcome) for line in static)
-    elif any(part.own("internal")) and part.first("root", "alias"):
+    elif any(part.own_lines("internal")) and part.first("root", "alias"):
         outcome = _static(part)
         yield from ((line, outcome) for line in static)
         if outcome.can_be_kept and not static:
@@ -175,12 +175,12 @@ def _needs_folder(part: Part, around: Surroundings) -> bool:
     """Whether its files are not those of the site anyway."""
     if _is_closed(part) or not part.first("root"):
         return False
-    return part.path == "/" or around.is_proxied or any(part.own("expires"))
+    return part.path == "/" or around.is_proxied or any(part.own_lines("expires"))
 
 
 def _is_closed(part: Part) -> bool:
     """Whether no one gets an answer there."""
-    rules = [(line.name, *line.args) for line in part.own("deny", "allow")]
+    rules = [(line.name, *line.args) for line in part.own_lines("deny", "allow")]
     return rules == [("deny", "all")]
 
 
@@ -264,7 +264,7 @@ def _host_header(host: str, kind: str, line: Line, part: Part, around: Surroundi
 
 
 def _headers(part: Part) -> list[Line]:
-    own = list(part.own("proxy_set_header", "grpc_set_header"))
+    own = list(part.own_lines("proxy_set_header", "grpc_set_header"))
     return own or (_headers(part.above) if part.above else [])
 
 
@@ -272,7 +272,7 @@ def _files_first(part: Part) -> Outcome:
     found = folder_of(part)
     if found is None:
         return no_equal("a folder cannot be tried in this way")
-    line = next(part.own("try_files"))
+    line = next(part.own_lines("try_files"))
     return part.set("folder", found[0], line)
 
 
@@ -280,7 +280,7 @@ def _static(part: Part) -> Outcome:
     found = folder_of(part)
     if found is None or found[1]:
         return no_equal("a folder cannot be served in this way")
-    line = next(part.own(*_STATIC), None) or part.first("root")
+    line = next(part.own_lines(*_STATIC), None) or part.first("root")
     if line is None:
         return DONE
     return part.set("folder", found[0], line)

@@ -94,12 +94,12 @@ class Part:
             self.decided[group] = decide()
         return self.decided[group]
 
-    def own(self, *names: str) -> Iterator[Line]:
+    def own_lines(self, *names: str) -> Iterator[Line]:
         return (line for line in self.lines if line.name in names)
 
     def first(self, *names: str) -> Line | None:
         """The line that holds here: its own, or its server's."""
-        found = next(self.own(*names), None)
+        found = next(self.own_lines(*names), None)
         return found or (self.above.first(*names) if self.above else None)
 
     def argument(self, name: str, default: str = "") -> str:

@@ -248,7 +248,7 @@ def _own_folder(server: Server) -> None:
         return
     found = folder_of(part)
     if found is None or found[1]:
-        line = next(part.own("try_files", "index"), root)
+        line = next(part.own_lines("try_files", "index"), root)
         server.reasons.append((line, no_equal("a folder cannot be served in this way")))
     else:
         part.set("folder", found[0], root)

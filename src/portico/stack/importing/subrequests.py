@@ -46,11 +46,11 @@ def subrequests(
     locations that a table stands for are added to `asked`.
     """
     locations = (part.above or part).locations
-    if line := next(part.own("auth_request"), None):
+    if line := next(part.own_lines("auth_request"), None):
         yield from _auth(line, part, _location(line, locations), named, targets, asked)
-    if line := next(part.own("mirror"), None):
+    if line := next(part.own_lines("mirror"), None):
         outcome = _mirror(line, part, _location(line, locations), targets, asked)
-        yield from ((each, outcome) for each in part.own("mirror", "mirror_request_body"))
+        yield from ((each, outcome) for each in part.own_lines("mirror", "mirror_request_body"))
 
 
 def _location(line: Line, locations: Sequence[Line]) -> Line | None:
@@ -73,16 +73,17 @@ def _auth(
         return
     table = _question(location, part, targets)
     copies = dict(_copies(part))
-    if location is None or table is None or len(copies) < len(list(part.own("auth_request_set"))):
+    settings = list(part.own_lines("auth_request_set"))
+    if location is None or table is None or len(copies) < len(settings):
         yield line, _ONE_ANSWER
         return
-    carried: list[Line] = [line, *part.own("auth_request_set")]
+    carried: list[Line] = [line, *settings]
     requests, answers = {}, []
-    for each in part.own("proxy_set_header"):
+    for each in part.own_lines("proxy_set_header"):
         if len(each.args) > 1 and each.args[1] in copies:
             requests[each.args[0]] = copies[each.args[1]]
             carried.append(each)
-    for each in part.own("add_header"):
+    for each in part.own_lines("add_header"):
         if len(each.args) > 1 and copies.get(each.args[1], "").lower() == each.args[0].lower():
             answers.append(each.args[0])
             carried.append(each)
@@ -101,7 +102,7 @@ def _auth(
 
 def _copies(part: Part) -> Iterator[tuple[str, str]]:
     """Variables that hold a header of the response, with its name."""
-    for line in part.own("auth_request_set"):
+    for line in part.own_lines("auth_request_set"):
         if len(line.args) > 1 and line.args[1].startswith(_RESPONSE):
             words = line.args[1].removeprefix(_RESPONSE).split("_")
             yield line.args[0], "-".join(word.capitalize() for word in words)
@@ -110,7 +111,7 @@ def _copies(part: Part) -> Iterator[tuple[str, str]]:
 def _question(location: Line | None, part: Part, targets: Targets) -> dict[str, object] | None:
     """Who is asked, and the path; None where the location does more than that."""
     table: dict[str, object] = {}
-    variables = {each.args[0] for each in part.own("auth_request_set") if each.args}
+    variables = {each.args[0] for each in part.own_lines("auth_request_set") if each.args}
     for line in _lines(location, part):
         match line.name, line.args:
             case "proxy_set_header", (_, value) if value in variables:
@@ -139,7 +140,7 @@ def _lines(location: Line | None, part: Part) -> tuple[Line, ...]:
     own = tuple(location.block or ()) if location else ()
     if any(each.name == "proxy_set_header" for each in own):
         return own
-    return (*own, *(part.above or part).own("proxy_set_header"))
+    return (*own, *(part.above or part).own_lines("proxy_set_header"))
 
 
 def _target(url: str, line: Line, targets: Targets) -> tuple[Target, str] | None:
@@ -159,7 +160,7 @@ def _is_asked_with(name: str, value: str, part: Part) -> bool:
 
 def _sign_in(part: Part, named: Mapping[str, Line], table: dict[str, object]) -> Line | None:
     """`error_page 401 = @name`, where that location only redirects."""
-    for line in part.own("error_page"):
+    for line in part.own_lines("error_page"):
         location = named.get(line.args[-1]) if line.args[:2] == ("401", "=") else None
         match [(each.name, each.args) for each in location.block or ()] if location else []:
             case [("return", ("302", url))] if header_value(url) and "$" not in url[:1]:
@@ -181,7 +182,7 @@ def _mirror(
         is_open = part.above is not None and part.above.first("mirror") is not None
         return part.set("mirror", False, line) if is_open else DONE
     table = _copy(location, part, targets)
-    if location is None or table is None or len(list(part.own("mirror"))) > 1:
+    if location is None or table is None or len(list(part.own_lines("mirror"))) > 1:
         return no_equal("Portico copies a request to one app, with its path")
     with_body = part.argument("mirror_request_body", "on")
     if not is_on(with_body):

@@ -11,7 +11,7 @@ from portico.core.model.labels import app_label
 from portico.errors import Failed, Refused
 from portico.stack.reading.procfile import read_procfile
 from portico.stack.starting.node import deno, node
-from portico.stack.starting.others import go, image, pages, ruby, rust
+from portico.stack.starting.other_languages import go, image, pages, ruby, rust
 from portico.stack.starting.python import python
 from portico.stack.starting.start import Start
 

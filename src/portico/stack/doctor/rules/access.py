@@ -90,6 +90,6 @@ def if_in_location(facts: Facts) -> Iterator[Fault]:
     ),
 )
 def referer_empty(facts: Facts) -> Iterator[Fault]:
-    for _, line in facts.nginx.named("valid_referers"):
+    for _, line in facts.nginx.lines_named("valid_referers"):
         if {"none", "blocked"} & set(line.args):
             yield place_of(line), "requests without a referer pass"

@@ -309,7 +309,7 @@ def not_consistent(facts: Facts) -> Iterator[Fault]:
     ),
 )
 def post_twice(facts: Facts) -> Iterator[Fault]:
-    for _, line in facts.nginx.named("proxy_next_upstream"):
+    for _, line in facts.nginx.lines_named("proxy_next_upstream"):
         if "non_idempotent" in line.args:
             yield place_of(line), "a POST may be sent to a second server"
 

@@ -38,7 +38,7 @@ def _machine(**differing: FileFacts) -> Machine:
 
 
 def _certificate_lines(facts: Facts) -> Iterator[tuple[Line, str]]:
-    for _, line in facts.nginx.named("ssl_certificate", "ssl_certificate_key"):
+    for _, line in facts.nginx.lines_named("ssl_certificate", "ssl_certificate_key"):
         path = " ".join(line.args)
         if "$" not in path and not path.startswith("data:"):
             yield line, path
@@ -136,7 +136,7 @@ def _names_in(facts: Facts, chain: str) -> tuple[str, ...]:
     example=nginx_example(_server(chain="cert.pem"), _server()),
 )
 def without_chain(facts: Facts) -> Iterator[Fault]:
-    for _, line in facts.nginx.named("ssl_certificate"):
+    for _, line in facts.nginx.lines_named("ssl_certificate"):
         path = " ".join(line.args)
         found = facts.machine.file(path)
         is_leaf = PurePath(path).name == "cert.pem" and "/live/" in path
@@ -196,7 +196,7 @@ def expires(facts: Facts) -> Iterator[Fault]:
     ),
 )
 def readable_by_all(facts: Facts) -> Iterator[Fault]:
-    for _, line in facts.nginx.named("ssl_certificate_key", "proxy_ssl_certificate_key"):
+    for _, line in facts.nginx.lines_named("ssl_certificate_key", "proxy_ssl_certificate_key"):
         found = facts.machine.file(" ".join(line.args))
         if found and found.exists and found.mode & 0o004:
             yield place_of(line), f"its mode is {found.mode:04o}"

@@ -235,7 +235,7 @@ def upgrade_for_all(facts: Facts) -> Iterator[Fault]:
     ),
 )
 def host_from_request(facts: Facts) -> Iterator[Fault]:
-    for _, line in facts.nginx.named("proxy_set_header"):
+    for _, line in facts.nginx.lines_named("proxy_set_header"):
         name, value = (*line.args, "", "")[:2]
         if name.lower() == "host" and (value == "$http_host" or value.startswith("$arg_")):
             yield place_of(line), f"Host is {value}"
@@ -255,7 +255,7 @@ def host_from_request(facts: Facts) -> Iterator[Fault]:
     ),
 )
 def buffering_off(facts: Facts) -> Iterator[Fault]:
-    for block, line in facts.nginx.named("proxy_buffering"):
+    for block, line in facts.nginx.lines_named("proxy_buffering"):
         if line.args == ("off",) and block.name in {"http", "server"}:
             yield place_of(line), f"answers are not buffered anywhere in this {block.name}"
 
@@ -274,7 +274,7 @@ def buffering_off(facts: Facts) -> Iterator[Fault]:
     ),
 )
 def content_type_added(facts: Facts) -> Iterator[Fault]:
-    for block, line in facts.nginx.named("add_header"):
+    for block, line in facts.nginx.lines_named("add_header"):
         hidden = [each.args[0].lower() for each in block.inherited("proxy_hide_header")]
         if line.args and line.args[0].lower() == "content-type" and "content-type" not in hidden:
             yield place_of(line), "Content-Type is added, and not replaced"
@@ -293,7 +293,7 @@ def content_type_added(facts: Facts) -> Iterator[Fault]:
     ),
 )
 def header_over_lines(facts: Facts) -> Iterator[Fault]:
-    for _, line in facts.nginx.named("add_header", "more_set_headers", "proxy_set_header"):
+    for _, line in facts.nginx.lines_named("add_header", "more_set_headers", "proxy_set_header"):
         if any("\n" in arg for arg in line.args):
             yield place_of(line), f"the value of {line.args[0].split(':')[0]} has a line break"
 
@@ -333,7 +333,7 @@ def hsts_missing(facts: Facts) -> Iterator[Fault]:
     ),
 )
 def hsts_short(facts: Facts) -> Iterator[Fault]:
-    for _, line in facts.nginx.named("add_header"):
+    for _, line in facts.nginx.lines_named("add_header"):
         text = " ".join(line.args).lower()
         age = re.search(r"max-age=\"?(\d+)", text)
         if text.startswith("strict-transport-security") and age and 0 < int(age[1]) < _HALF_A_YEAR:

@@ -43,7 +43,7 @@ def without_keepalive(facts: Facts) -> Iterator[Fault]:
     if facts.machine.nginx_before(1, 29, 7) is False:
         return
     protocols = ("fastcgi_pass", "uwsgi_pass", "scgi_pass", "memcached_pass")
-    others = {line.args[0] for _, line in facts.nginx.named(*protocols)}
+    others = {line.args[0] for _, line in facts.nginx.lines_named(*protocols)}
     for upstream in facts.nginx.upstreams:
         is_http = upstream.key not in others
         if is_http and not upstream.first("keepalive") and not upstream.has_unread():

@@ -132,7 +132,7 @@ def fewer_files(facts: Facts) -> Iterator[Fault]:
 def old_workers(facts: Facts) -> Iterator[Fault]:
     upgrades = any(
         line.args[:1] and line.args[0].lower() == "upgrade"
-        for _, line in facts.nginx.named("proxy_set_header")
+        for _, line in facts.nginx.lines_named("proxy_set_header")
     )
     unset = facts.nginx.is_whole and not facts.nginx.main.first("worker_shutdown_timeout")
     if upgrades and unset and not facts.nginx.main.has_unread("worker_shutdown_timeout"):
@@ -149,7 +149,7 @@ def old_workers(facts: Facts) -> Iterator[Fault]:
     example=server_example("keepalive_requests 100;\n", "keepalive_requests 1000;\n"),
 )
 def closed_early(facts: Facts) -> Iterator[Fault]:
-    for _, line in facts.nginx.named("keepalive_requests"):
+    for _, line in facts.nginx.lines_named("keepalive_requests"):
         given = " ".join(line.args)
         if given.isdecimal() and int(given) < 1000:  # noqa: PLR2004
             yield place_of(line), f"a connection ends after {given} requests"
@@ -165,7 +165,7 @@ def closed_early(facts: Facts) -> Iterator[Fault]:
     example=server_example("keepalive_timeout 0;\n", "keepalive_timeout 65s;\n"),
 )
 def no_keepalive(facts: Facts) -> Iterator[Fault]:
-    for block, line in facts.nginx.named("keepalive_timeout"):
+    for block, line in facts.nginx.lines_named("keepalive_timeout"):
         if block.name != "upstream" and line.args[:1] and seconds(line.args[0]) == 0:
             yield place_of(line), "each request takes a connection of its own"
 
@@ -179,7 +179,7 @@ def no_keepalive(facts: Facts) -> Iterator[Fault]:
     example=server_example("client_max_body_size 0;\n", "client_max_body_size 20m;\n"),
 )
 def body_without_limit(facts: Facts) -> Iterator[Fault]:
-    for block, line in facts.nginx.named("client_max_body_size"):
+    for block, line in facts.nginx.lines_named("client_max_body_size"):
         if line.args[:1] and line.args[0].rstrip("kmgKMG") == "0" and block.name != "location":
             yield place_of(line), "bodies have no limit"
 
@@ -213,9 +213,9 @@ def quic_lost(facts: Facts) -> Iterator[Fault]:
     ),
 )
 def looked_up_again(facts: Facts) -> Iterator[Fault]:
-    cached = any(True for _ in facts.nginx.named("open_file_cache"))
+    cached = any(True for _ in facts.nginx.lines_named("open_file_cache"))
     if not cached and not any(each.has_unread("open_file_cache") for each in facts.nginx.blocks):
-        for _, line in facts.nginx.named("try_files"):
+        for _, line in facts.nginx.lines_named("try_files"):
             yield place_of(line), "open_file_cache is not set"
 
 
@@ -269,7 +269,7 @@ def shown_by_default(facts: Facts) -> Iterator[Fault]:
     ),
 )
 def root_in_location(facts: Facts) -> Iterator[Fault]:
-    for block, line in facts.nginx.named("root"):
+    for block, line in facts.nginx.lines_named("root"):
         server = block.enclosing("server")
         if (
             block.name == "location"

@@ -35,7 +35,7 @@ _PM2 = '{"apps": [{"name": "web", "script": "index.js"%s}]}\n'
 )
 def not_rotated(facts: Facts) -> Iterator[Fault]:
     rotated = facts.machine.rotated
-    for _, line in facts.nginx.named("access_log", "error_log"):
+    for _, line in facts.nginx.lines_named("access_log", "error_log"):
         path = line.args[0] if line.args else "off"
         is_file = path.startswith("/") and not path.startswith("/dev/") and "$" not in path
         if rotated is not None and is_file and not any(fnmatch(path, each) for each in rotated):

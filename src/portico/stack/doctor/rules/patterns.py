@@ -51,7 +51,7 @@ def takes_forever(facts: Facts) -> Iterator[Fault]:
     ),
 )
 def no_such_capture(facts: Facts) -> Iterator[Fault]:
-    for _, line in facts.nginx.named("rewrite"):
+    for _, line in facts.nginx.lines_named("rewrite"):
         tree = parsed(line.args[0]) if len(line.args) > 1 else None
         used = [int(number) for number in re.findall(r"\$\{?(\d)", " ".join(line.args[1:2]))]
         missing = sorted(number for number in used if tree is not None and number > groups(tree))
@@ -179,7 +179,7 @@ def one_path(facts: Facts) -> Iterator[Fault]:
 def rewrite_overflow(facts: Facts) -> Iterator[Fault]:
     if facts.machine.nginx_before(1, 30, 2) is False and facts.machine.nginx != (1, 31, 0):
         return
-    for block, line in facts.nginx.named("rewrite"):
+    for block, line in facts.nginx.lines_named("rewrite"):
         tree = parsed(line.args[0]) if len(line.args) > 1 else None
         to = line.args[1] if len(line.args) > 1 else ""
         used = re.findall(r"\$\{?\d", to)

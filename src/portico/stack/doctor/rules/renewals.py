@@ -51,7 +51,7 @@ def _by_certbot(facts: Facts) -> Iterator[Renewal]:
     example=_crontab("@daily certbot renew\n", _GOOD_CRONTAB),
 )
 def without_reload(facts: Facts) -> Iterator[Fault]:
-    serves = any(True for _ in facts.nginx.named("ssl_certificate"))
+    serves = any(True for _ in facts.nginx.lines_named("ssl_certificate"))
     lineages = facts.stack.lineages
     hooked = facts.machine.deploy_hooks or (bool(lineages) and all(map(_reloads, lineages)))
     for each in _by_certbot(facts):

@@ -32,7 +32,7 @@ _DECODED_PATH: Final = re.compile(r"\$\{?(document_uri|uri)\b")
     ),
 )
 def alias_traversal(facts: Facts) -> Iterator[Fault]:
-    for block, line in facts.nginx.named("alias"):
+    for block, line in facts.nginx.lines_named("alias"):
         path, target = _prefix(block), " ".join(line.args)
         if path and not path.endswith("/") and target.endswith("/"):
             yield place_of(block.line), f"{path}../ leads out of {target}"
@@ -50,7 +50,7 @@ def alias_traversal(facts: Facts) -> Iterator[Fault]:
     ),
 )
 def alias_without_slash(facts: Facts) -> Iterator[Fault]:
-    for block, line in facts.nginx.named("alias"):
+    for block, line in facts.nginx.lines_named("alias"):
         path, target = _prefix(block), " ".join(line.args)
         is_folder = "$" not in target and "." not in target.rpartition("/")[2]
         if path.endswith("/") and not target.endswith("/") and is_folder:
@@ -79,7 +79,7 @@ def _prefix(block: Block) -> str:
 )
 def splitting(facts: Facts) -> Iterator[Fault]:
     names = ("return", "add_header", "proxy_set_header", "proxy_pass", "rewrite")
-    for block, line in facts.nginx.named(*names):
+    for block, line in facts.nginx.lines_named(*names):
         text = _sent(line.name, line.args)
         if found := _DECODED_PATH.search(text):
             yield place_of(line), f"${found[1]} is decoded and may have line breaks"
@@ -191,7 +191,7 @@ def _loose(source: str, pattern: str) -> str:
 )
 def root_of_filesystem(facts: Facts) -> Iterator[Fault]:
     folders = {"/", "/etc", "/root", "/var", "/home", "/usr", "/proc", "/boot", "/var/lib"}
-    for block, line in facts.nginx.named("root", "alias"):
+    for block, line in facts.nginx.lines_named("root", "alias"):
         path = " ".join(line.args)
         whole = (path.rstrip("/") or "/") in folders
         exact = block.line.args[:1] == ("=",) or bool(location_regex(block))
@@ -208,7 +208,7 @@ def root_of_filesystem(facts: Facts) -> Iterator[Fault]:
     example=server_example("root /srv/www;\nautoindex on;\n", "root /srv/www;\n"),
 )
 def listing(facts: Facts) -> Iterator[Fault]:
-    for block, line in facts.nginx.named("autoindex"):
+    for block, line in facts.nginx.lines_named("autoindex"):
         if line.args == ("on",) and block.name in {"server", "http"}:
             yield place_of(line), f"every folder of this {block.name} is listed"
 
@@ -222,7 +222,7 @@ def listing(facts: Facts) -> Iterator[Fault]:
     example=server_example("server_tokens on;\n", "server_tokens off;\n"),
 )
 def version_shown(facts: Facts) -> Iterator[Fault]:
-    for _, line in facts.nginx.named("server_tokens"):
+    for _, line in facts.nginx.lines_named("server_tokens"):
         if line.args in {("on",), ("build",)}:
             yield place_of(line), "server_tokens is on"
 
@@ -241,7 +241,7 @@ def public_resolver(facts: Facts) -> Iterator[Fault]:
     public = re.compile(
         r"^(8\.8\.[48]\.[48]|1\.[01]\.[01]\.1|9\.9\.9\.\d+|208\.67\.22[02]\.22[02])"
     )
-    for _, line in facts.nginx.named("resolver"):
+    for _, line in facts.nginx.lines_named("resolver"):
         if found := next((each for each in line.args if public.match(each)), None):
             yield place_of(line), f"{found} is on the internet"
 
@@ -258,7 +258,7 @@ def public_resolver(facts: Facts) -> Iterator[Fault]:
     ),
 )
 def status_open(facts: Facts) -> Iterator[Fault]:
-    for block, line in facts.nginx.named("stub_status"):
+    for block, line in facts.nginx.lines_named("stub_status"):
         limits = ("deny", "auth_basic", "auth_request", "auth_jwt", "internal")
         limited = any(block.inherited(name) or block.may_have(name) for name in limits)
         server = next((s for s in facts.nginx.servers if s is block.enclosing("server")), None)

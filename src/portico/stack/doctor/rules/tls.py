@@ -179,7 +179,7 @@ def retired_tls(facts: Facts) -> Iterator[Fault]:
         for server in facts.nginx.servers:
             if server.tls and not server.inherited("ssl_protocols") and facts.nginx.is_whole:
                 yield place_of(server.line), "TLS 1.0 and 1.1 are allowed by default by this nginx"
-    for _, line in facts.nginx.named("ssl_protocols"):
+    for _, line in facts.nginx.lines_named("ssl_protocols"):
         retired = [each for each in line.args if each in {"SSLv2", "SSLv3", "TLSv1", "TLSv1.1"}]
         if retired:
             yield place_of(line), f"{', '.join(retired)} is allowed"
@@ -204,7 +204,7 @@ _WEAK_CIPHER: Final = re.compile(
     ),
 )
 def weak_ciphers(facts: Facts) -> Iterator[Fault]:
-    for _, line in facts.nginx.named("ssl_ciphers", "proxy_ssl_ciphers"):
+    for _, line in facts.nginx.lines_named("ssl_ciphers", "proxy_ssl_ciphers"):
         given = [e for e in re.split(r"[:, ]", " ".join(line.args)) if e and e[0] not in "!-@"]
         weak = [each for each in given if _WEAK_CIPHER.search(each)]
         if weak:
@@ -231,7 +231,7 @@ def weak_ciphers(facts: Facts) -> Iterator[Fault]:
     ),
 )
 def weak_dh(facts: Facts) -> Iterator[Fault]:
-    for _, line in facts.nginx.named("ssl_dhparam"):
+    for _, line in facts.nginx.lines_named("ssl_dhparam"):
         found = facts.machine.file(" ".join(line.args))
         named = re.search(r"(?<!\d)(512|768|1024)(?!\d)", " ".join(line.args).rpartition("/")[2])
         bits = found.key_bits if found and found.key_bits else int(named[1]) if named else 0
@@ -253,7 +253,7 @@ def weak_dh(facts: Facts) -> Iterator[Fault]:
     ),
 )
 def without_responder(facts: Facts) -> Iterator[Fault]:
-    for block, line in facts.nginx.named("ssl_stapling"):
+    for block, line in facts.nginx.lines_named("ssl_stapling"):
         if line.args == ("on",) and _all_without_responder(block, facts):
             yield place_of(line), "the certificate names no responder"
 
@@ -283,7 +283,7 @@ def _all_without_responder(block: Block, facts: Facts) -> bool:
     ),
 )
 def without_resolver(facts: Facts) -> Iterator[Fault]:
-    for block, line in facts.nginx.named("ssl_stapling"):
+    for block, line in facts.nginx.lines_named("ssl_stapling"):
         has_one = block.inherited("resolver") or block.inherited("ssl_stapling_file")
         known = facts.nginx.is_whole or block.name == "server"
         if line.args == ("on",) and not has_one and not block.may_have("resolver") and known:
@@ -326,7 +326,7 @@ def retired_directive(facts: Facts) -> Iterator[Fault]:
         **dict.fromkeys(("http2_recv_timeout", "http2_idle_timeout"), "http2 timeouts"),
         "spdy_chunk_size": "SPDY",
     }
-    for _, line in facts.nginx.named("ssl", *retired):
+    for _, line in facts.nginx.lines_named("ssl", *retired):
         if line.args != ("off",):
             yield place_of(line), f"{line.name} was removed from nginx"
     for server in facts.nginx.servers:
@@ -345,6 +345,6 @@ def retired_directive(facts: Facts) -> Iterator[Fault]:
     example=server_example("ssl_ecdh_curve X25519MLKEM768:X25519;\n", "ssl_ecdh_curve X25519;\n"),
 )
 def newer_curve(facts: Facts) -> Iterator[Fault]:
-    for _, line in facts.nginx.named("ssl_ecdh_curve"):
+    for _, line in facts.nginx.lines_named("ssl_ecdh_curve"):
         if re.search(r"mlkem|kyber", " ".join(line.args), re.IGNORECASE):
             yield place_of(line), "OpenSSL 3.5 is needed"

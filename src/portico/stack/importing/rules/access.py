@@ -22,7 +22,7 @@ def networks(_: Line, part: Part) -> Outcome:
 
 def _networks(part: Part) -> Outcome:
     """Nginx takes the first line that fits; here those denied come first, then those allowed."""
-    rules = [(line.name, line.args[0]) for line in part.own("allow", "deny")]
+    rules = [(line.name, line.args[0]) for line in part.own_lines("allow", "deny")]
     ends = rules[-1][1] == "all"
     closed = ends and rules[-1][0] == "deny"
     named = rules[:-1] if ends else rules
@@ -36,7 +36,7 @@ def _networks(part: Part) -> Outcome:
         return no_equal(f"a network {error}")
     allowed = [network for kind, network in found if kind == "allow"]
     denied = [network for kind, network in found if kind == "deny"]
-    line = next(part.own("allow", "deny"))
+    line = next(part.own_lines("allow", "deny"))
     above = part.above.table if part.above else {}
     if (above.get("allow") and not allowed and not closed) or (above.get("deny") and not denied):
         return no_equal("a route keeps those that its site allows or denies")
@@ -64,7 +64,7 @@ def _password(part: Part) -> Outcome:
     table: dict[str, object] = {"file": beside_nginx(file.args[0], file)}
     if realm and realm != "restricted":
         table = {"realm": realm.replace('"', "'").replace("\\", "/"), **table}
-    line = next(part.own("auth_basic", "auth_basic_user_file"))
+    line = next(part.own_lines("auth_basic", "auth_basic_user_file"))
     return part.set("basic_auth", table, line)
 
 
@@ -79,7 +79,7 @@ def satisfy(line: Line, part: Part) -> Outcome:
 
 
 def rate(line: Line, part: Part) -> Outcome:
-    if sum(1 for _ in part.own("limit_req")) > 1:
+    if sum(1 for _ in part.own_lines("limit_req")) > 1:
         return no_equal("a place has one rate_limit here")
     words = dict(word.partition("=")[::2] for word in line.args)
     zone = part.definitions.zones.get(words.get("zone", ""))
@@ -99,7 +99,7 @@ def connections(line: Line, part: Part) -> Outcome:
     zone = part.definitions.zones.get(line.args[0])
     per = _counted(zone.args[0]) if zone else None
     number = whole_number(line.args[1]) if len(line.args) > 1 else None
-    if per is None or number is None or sum(1 for _ in part.own("limit_conn")) > 1:
+    if per is None or number is None or sum(1 for _ in part.own_lines("limit_conn")) > 1:
         return no_equal("Portico counts by client address or for the whole site")
     table = _limited({"connections": number}, per, "limit_conn_status", part)
     return part.set("connection_limit", table, line)
@@ -128,7 +128,7 @@ def real_ip(line: Line, part: Part) -> Outcome:
 def _real_ip(line: Line, part: Part) -> Outcome:
     if part.above:
         return no_equal("it is a setting of the whole site")
-    trusted = [each.args[0] for each in part.own("set_real_ip_from")]
+    trusted = [each.args[0] for each in part.own_lines("set_real_ip_from")]
     if not trusted:
         return DONE  # without a trusted network nginx changes nothing
     try:

@@ -126,7 +126,7 @@ def cache(line: Line, part: Part) -> Outcome:
 
 def _cache(line: Line, part: Part) -> Outcome:
     name = part.argument("proxy_cache", "off")
-    own = next(part.own("proxy_cache"), None)
+    own = next(part.own_lines("proxy_cache"), None)
     if name == "off":
         return part.set("cache", value=False, line=own) if own and _is_cached(part) else DONE
     zone = part.definitions.caches.get(name)
@@ -189,7 +189,7 @@ def _switches(table: dict[str, object], part: Part) -> bool:
 
 
 def _lines(name: str, part: Part) -> list[Line]:
-    own = list(part.own(name))
+    own = list(part.own_lines(name))
     return own or (_lines(name, part.above) if part.above else [])
 
 

@@ -15,7 +15,8 @@ from portico.adapters.acme.child.documents import (
     txt_value,
 )
 from portico.adapters.acme.child.failures import unready
-from portico.adapters.acme.wire import Dns, Http, Manual, ManualStep, Method, Standalone, TlsAlpn
+from portico.adapters.acme.methods import Dns, Http, Manual, Method, Standalone, TlsAlpn
+from portico.adapters.acme.wire import ManualStep
 
 
 @dataclass(frozen=True, slots=True)

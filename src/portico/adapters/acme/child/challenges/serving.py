@@ -26,7 +26,7 @@ from cryptography.x509.oid import NameOID
 from portico.adapters.acme.child.challenges.responses import WELL_KNOWN, Proof, server_name
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import unready
-from portico.adapters.acme.wire import Standalone, TlsAlpn
+from portico.adapters.acme.methods import Standalone, TlsAlpn
 
 CLIENT_TIMEOUT: Final = 10.0  # seconds for one client
 MAX_PROXY_LINE_LENGTH: Final = 107  # PROXY protocol, 2.1

@@ -11,7 +11,7 @@ from typing import Final
 
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import refused, unready
-from portico.adapters.acme.wire import Http
+from portico.adapters.acme.methods import Http
 
 _MAX_AGE: Final = 86400.0
 """Seconds after which a file is that of a run that was killed."""

@@ -15,18 +15,8 @@ from portico.adapters.acme.child.documents import Authorization
 from portico.adapters.acme.child.failures import AcmeFailure, explanation
 from portico.adapters.acme.child.order_folder import OrderFolder, names_of
 from portico.adapters.acme.child.protocol.authority import Authority
-from portico.adapters.acme.wire import (
-    Dns,
-    Failure,
-    Http,
-    IssueRequest,
-    Lookups,
-    Manual,
-    ManualSteps,
-    Method,
-    Standalone,
-    TlsAlpn,
-)
+from portico.adapters.acme.methods import Dns, Http, Lookups, Manual, Method, Standalone, TlsAlpn
+from portico.adapters.acme.wire import Failure, IssueRequest, ManualSteps
 
 if TYPE_CHECKING:
     from portico.adapters.acme.child.challenges.dns.publishing import TxtRecords

@@ -19,14 +19,8 @@ from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import AcmeFailure
 from portico.adapters.acme.child.order_folder import OrderFolder, names_of
 from portico.adapters.acme.child.protocol.accounts import account, known_url
-from portico.adapters.acme.wire import (
-    AccountRequest,
-    Http,
-    Method,
-    PreflightRequest,
-    Standalone,
-    TlsAlpn,
-)
+from portico.adapters.acme.methods import Http, Method, Standalone, TlsAlpn
+from portico.adapters.acme.wire import AccountRequest, PreflightRequest
 from portico.core.model.names import is_ip
 from portico.core.planning.preflight import Address, Caa, Name, PreflightFacts
 

@@ -17,7 +17,7 @@ from portico.adapters.acme.child.challenges.tokens import waited_for
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import AcmeFailure, unready
 from portico.adapters.acme.child.protocol.network import reason
-from portico.adapters.acme.wire import Http
+from portico.adapters.acme.methods import Http
 from portico.core.planning.preflight import Address
 
 REQUEST_TIMEOUT: Final = 10.0  # seconds, as Let's Encrypt grants

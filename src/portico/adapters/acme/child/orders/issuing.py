@@ -26,13 +26,8 @@ from portico.adapters.acme.child.orders.chains import choose, is_for, read_chain
 from portico.adapters.acme.child.protocol.accounts import open_account
 from portico.adapters.acme.child.protocol.authority import Authority
 from portico.adapters.acme.child.protocol.keys import make_key, read_key, signing_request
-from portico.adapters.acme.wire import (
-    BegunOrder,
-    Dns,
-    IssuedCertificate,
-    IssueRequest,
-    ManualSteps,
-)
+from portico.adapters.acme.methods import Dns
+from portico.adapters.acme.wire import BegunOrder, IssuedCertificate, IssueRequest, ManualSteps
 from portico.system.files import write
 
 MAX_ORDERS_LISTED: Final = 50

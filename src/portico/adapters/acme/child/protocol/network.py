@@ -66,7 +66,7 @@ class Network:
             verify_ssl=server.ca_bundle or True,  # type: ignore[arg-type]  # requests takes a path
             user_agent=f"portico/{__version__}",
         )
-        self._client.session.hooks["response"].append(self._seen)
+        self._client.session.hooks["response"].append(self._keep_answer)
         for scheme in ("https://", "http://"):
             self._client.session.mount(scheme, _BoundedAdapter())
         context.exits.callback(self._close)
@@ -112,10 +112,10 @@ class Network:
                 raise unready(f"cannot {what}: {error}") from error
             if denied.code == "badNonce" and refused_nonces < MAX_NONCE_RETRIES:
                 refused_nonces += 1
-            elif not self._waited(denied, what):
+            elif not self._wait_if_busy(denied, what):
                 raise denied
 
-    def _waited(self, denied: Denial, what: str) -> bool:
+    def _wait_if_busy(self, denied: Denial, what: str) -> bool:
         """Wait if it is busy for a moment only."""
         again = denied.failure.retry_at
         if denied.status not in BUSY_STATUSES or again is None:
@@ -176,7 +176,7 @@ class Network:
         self._client.session.hooks["response"].clear()
         self._client.session.close()
 
-    def _seen(self, answer: requests.Response, *_: object, **__: object) -> None:
+    def _keep_answer(self, answer: requests.Response, *_: object, **__: object) -> None:
         self._last = answer
 
 

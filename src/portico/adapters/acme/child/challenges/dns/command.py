@@ -13,7 +13,7 @@ from typing import Final
 from portico.adapters.acme.child.challenges.dns.publisher import Entry
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import unready
-from portico.adapters.acme.wire import Command
+from portico.adapters.acme.methods import Command
 from portico.system.proc import descendants
 from portico.system.programs import SEARCH_PATH
 

@@ -10,7 +10,7 @@ from typing import Final, Literal
 from portico.adapters.acme.child.challenges.dns.publisher import Entry
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import unready
-from portico.adapters.acme.wire import Lexicon
+from portico.adapters.acme.methods import Lexicon
 
 CHILD: Final = "portico.adapters.acme.child.challenges.dns.lexicon_child"
 _WORDS: Final = {

@@ -17,7 +17,7 @@ from dns.rdtypes.ANY.CAA import CAA
 
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import AcmeFailure, unready
-from portico.adapters.acme.wire import Lookups
+from portico.adapters.acme.methods import Lookups
 
 PORT: Final = 53
 LOOKUP_TIMEOUT: Final = 10.0  # seconds

@@ -20,7 +20,7 @@ from portico.adapters.acme.child.challenges.responses import Proof, txt_name
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import AcmeFailure
 from portico.adapters.acme.child.order_folder import OrderFolder, PublishedRecord
-from portico.adapters.acme.wire import Command, Dns, Lexicon, Lookups, Rfc2136
+from portico.adapters.acme.methods import Command, Dns, Lexicon, Lookups, Rfc2136
 
 
 class TxtRecords:

@@ -16,7 +16,7 @@ from portico.adapters.acme.child.challenges.dns.lookup import split_address
 from portico.adapters.acme.child.challenges.dns.publisher import Entry
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import unready
-from portico.adapters.acme.wire import Rfc2136
+from portico.adapters.acme.methods import Rfc2136
 
 TTL: Final = 60  # seconds
 UPDATE_TIMEOUT: Final = 15.0  # seconds
