@@ -112,7 +112,7 @@ class Machine:
         self.size = 0
         return self.said
 
-    async def full(self, folders: Iterable[str]) -> Mapping[str, str]:
+    async def full_disks(self, folders: Iterable[str]) -> Mapping[str, str]:
         return dict.fromkeys(folders, FULL) if self.is_full else {}
 
     async def _nothing(self):
