@@ -20,7 +20,7 @@ from portico.core.model.included import Line
 from portico.stack.doctor.diagnose import RULES, diagnose
 from portico.stack.doctor.gathering import gather
 from portico.stack.doctor.machine import Machine
-from portico.stack.doctor.others import GIXY, NGINX_LINT
+from portico.stack.doctor.other_checkers import GIXY, NGINX_LINT
 from portico.stack.doctor.rule import Facts
 from portico.stack.doctor.tree import Nginx
 from portico.stack.model import Place, Program, Renewal, Stack

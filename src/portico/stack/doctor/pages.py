@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from portico.stack.doctor.diagnose import FAMILIES, RULES
-from portico.stack.doctor.others import GIXY, NGINX_LINT, OTHER_TOOLS_TEXT
+from portico.stack.doctor.other_checkers import GIXY, NGINX_LINT, OTHER_TOOLS_TEXT
 from portico.stack.doctor.rule import Example, Rule
 
 PLACE: Final = "docs/doctor"
