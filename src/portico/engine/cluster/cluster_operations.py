@@ -301,7 +301,7 @@ class ClusterOperations:
         target = NamedTarget(
             projects=tuple(names.projects[key] for key in keys),
             app=split_name(apps[0])[1] if is_app else "",
-            apps=tuple(map(names.full, apps)),
+            apps=tuple(map(names.full_name, apps)),
         )
         subject = apps[0] if is_app else text or "all apps"
         return await self._share_named(verb, subject, target, who, without_absent)
@@ -361,7 +361,7 @@ class ClusterOperations:
         switched, names = self._standing.switches.stopped, self._projects.names()
         records = self._intent.versions.records
         for name, app in self._intent.desired.apps.items():
-            shared = switched.get(names.full(name), not app.app.autostart)
+            shared = switched.get(names.full_name(name), not app.app.autostart)
             if name in records and records[name].stopped is not shared:
                 yield (
                     f"{name} is {'started' if shared else 'stopped'} on this machine alone; "

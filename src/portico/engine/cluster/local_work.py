@@ -76,7 +76,7 @@ class OwnWork:
         elif change.target:
             view = await self._named(change.verb, change.target, who)
             names = self._projects.names()
-            meant = [app for app in names.apps if names.full(app) in change.target.apps]
+            meant = [app for app in names.apps if names.full_name(app) in change.target.apps]
             for app in self._intent.withdraw_runs(meant):
                 self._request_run(app, change.id)  # one machine runs it
             await self._follow(view, say)
@@ -93,7 +93,7 @@ class OwnWork:
     async def make_up(self, missed: MissedSwitches, say: Say) -> None:
         await self._wait_until_free()
         operations, names = self._operations, self._projects.names()
-        known = {names.full(name): app for name, app in self._intent.desired.apps.items()}
+        known = {names.full_name(name): app for name, app in self._intent.desired.apps.items()}
         begun = [
             *(partial(operations.stop, name, _REQUESTER) for name in missed.stop if name in known),
             *(
