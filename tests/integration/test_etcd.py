@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, aclosing, asynccontextmanager, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -229,7 +229,7 @@ def test_a_full_database_refuses_changes_and_says_so_and_can_still_be_read(tmp_p
 
 
 def test_a_user_is_authenticated_again_when_its_token_is_no_longer_valid(tmp_path):
-    with etcd(tmp_path / "users") as one:
+    with etcd(tmp_path / "users", 1, "--bcrypt-cost", "4") as one:
         for command in (
             ("user", "add", "root:secret"),
             ("role", "add", "root"),
@@ -391,7 +391,9 @@ def test_a_machines_certificate_is_what_etcd_asks_for(tmp_path):
     tls = ["--cert-file", f"{server}.pem", "--key-file", f"{server}.key", "--client-cert-auth"]
     client = ["--cacert", str(local), "--cert", str(own.certificate), "--key", str(own.key)]
     with etcd(
-        tmp_path / "etcd", tls=[*tls, "--trusted-ca-file", str(trusted)], client=client
+        *(tmp_path / "etcd", 1, "--bcrypt-cost", "4"),
+        tls=[*tls, "--trusted-ca-file", str(trusted)],
+        client=client,
     ) as one:
         for command in (("user", "add", "root:secret"), ("user", "grant-role", "root", "root")):
             one.ctl(*command)
@@ -406,6 +408,8 @@ def test_a_machines_certificate_is_what_etcd_asks_for(tmp_path):
                 assert (await anext(changes)).items[KEY].value == b"1"
 
         run(work, address)
+        more = replace(address, authority=str(own.authority), more_authorities=local.read_text())
+        run(value, more)  # as `init --etcd-ca` has it
 
         async def refused(store: EtcdStore) -> None:
             with pytest.raises(StoreUnavailable) as caught:

@@ -189,7 +189,7 @@ def test_machines_join_by_a_token_are_replaced_removed_and_leave(machines: Machi
     assert users(one) == {user_of(one)}
 
 
-def test_etcd_gets_another_member_and_continues_without_it(started) -> None:
+def test_etcd_gets_another_member_continues_without_it_and_is_wiped(started) -> None:
     """What docs/cluster-operations.md says to do, by m1 alone; etcd has users."""
     machines, first = started
     one, two, _ = machines
@@ -211,9 +211,19 @@ def test_etcd_gets_another_member_and_continues_without_it(started) -> None:
         alone = configured_member(
             folder / "m1", one.root / "data", words, ETCD_FORCE_NEW_CLUSTER="true"
         )
-        stack.enter_context(alone)
+        alone = stack.enter_context(alone)
         eventually(lambda: one.portico(*adds, "--remove").returncode == 0)
         eventually(lambda: endpoints(one) == [ETCD])
+        stop(alone)
+
+        stack.enter_context(configured_member(folder / "m1", one.root / "wiped", words))
+        restore = ("cluster", "restore", "--yes")
+        eventually(lambda: "does not ask for them" in one.portico(*restore).stderr)
+        assert ctl(one, "user", "add", f"root:{PASSWORD}")
+        assert ctl(one, "user", "grant-role", "root", "root")
+        assert ctl(one, "auth", "enable")
+        assert users(one) == {user_of(one)}
+        eventually(lambda: one.portico("cluster", "token").returncode == 0)
 
 
 def endpoints(machine: Machine) -> list[str]:

@@ -94,6 +94,7 @@ class Gateway:
                             return msgspec.json.decode(answer, type=kind, strict=False)
                     await self._clock.sleep(RETRY_PAUSE)
         except TimeoutError:
+            self._token = ""  # an etcd that was wiped waits for the revision of an older token
             raise self._unavailable() from None
         except msgspec.DecodeError as error:
             raise StoreUnavailable(f"{self.url} does not answer as etcd does: {error}") from error
