@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster import SITE, Machines, needs_root
+from tests.cluster import SITE, Machine, Machines, needs_root
 from tests.stack import PROGRAMS, eventually, kill
 
 pytestmark = needs_root
-AWAY = "away.localhost"
+AWAY, KEYED, BOUND = "away.localhost", "keyed.localhost", "bound.localhost"
 APPS = f"""
 [apps.web]
 command = ["node", "{PROGRAMS}/echo.js"]
@@ -19,11 +19,21 @@ instances = 2
 [apps.away]
 command = ["node", "{PROGRAMS}/echo.js"]
 on = ["m2", "m3"]
+[apps.keyed]
+command = ["node", "{PROGRAMS}/echo.js"]
+balance = "hash $arg_key"
+[apps.bound]
+command = ["node", "{PROGRAMS}/echo.js"]
+sticky = true
 
 [sites."{SITE}"]
 app = "web"
 [sites."{AWAY}"]
 app = "away"
+[sites."{KEYED}"]
+app = "keyed"
+[sites."{BOUND}"]
+app = "bound"
 """
 
 
@@ -66,3 +76,44 @@ def test_where_all_own_instances_die_no_request_is_lost_that_begins_then(machine
         report = load.report()
     assert [loss for loss in report.losses if loss["sent"] > dead] == []
     assert len(report.answers) > 2  # those before, and those of other machines or after
+
+
+def reached(machines: Machines, names: tuple[str, ...], instances: set[int]) -> list[int]:
+    """The instances of twelve keys, when they are these and the same from each of the machines."""
+
+    def settled() -> list[int] | None:
+        first, *others = (
+            [machines[name].get(KEYED, f"/?key={key}").json["pid"] for key in range(12)]
+            for name in names
+        )
+        return first if set(first) == instances and all(o == first for o in others) else None
+
+    return eventually(settled, every=0.3)
+
+
+def is_out(machine: Machine, other: str) -> bool:
+    return not {n["name"]: n["used"] for n in machine.status()["neighbours"]}[other]
+
+
+def test_a_key_keeps_its_machine_and_a_cookie_too_while_another_one_is_cut_off(machines):
+    pids = {n: {i["pid"] for i in machines[n].instances("keyed")} for n in ("m1", "m2", "m3")}
+    left = pids["m1"] | pids["m3"]
+    before = reached(machines, ("m1", "m2", "m3"), left | pids["m2"])
+    cookie = machines["m3"].get(BOUND).headers["Set-Cookie"].partition(";")[0]
+    assert cookie.startswith("portico=m3=")
+    machines.cut("m2")
+    try:
+        for name in ("m1", "m3"):
+            eventually(lambda name=name: is_out(machines[name], "m2"))
+        known = time.monotonic()
+        eventually(lambda: time.monotonic() > known + 2)  # nginx asks every second
+        after = reached(machines, ("m1", "m3"), left)
+        [own] = machines["m3"].instances("bound")
+        answers = [machines["m1"].get(BOUND, Cookie=cookie) for _ in range(3)]
+        assert {(a.status, a.json["pid"]) for a in answers} == {(200, own["pid"])}
+        with machines.load("m1", KEYED, "/?key=1", seconds=1, connections=4, rate=100) as load:
+            assert load.report().lost == 0
+    finally:
+        machines.mend("m2")
+    assert {b for a, b in zip(after, before, strict=True) if a != b} == pids["m2"]
+    assert reached(machines, ("m1", "m2", "m3"), left | pids["m2"]) == before
