@@ -45,7 +45,7 @@ class MachinesListener:
         except OSError as error:
             raise Failed(
                 f"cannot answer other machines on {self._path}: {error.strerror}; they show that "
-                "this one reports nothing"
+                "this machine reports nothing"
             ) from error
 
     def close(self) -> None:

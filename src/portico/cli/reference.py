@@ -55,6 +55,8 @@ def _is_everywhere(action: argparse.Action) -> bool:
 def _usage(action: argparse.Action) -> str:
     if action.option_strings:
         return f"[{_named(action).split(', ')[-1]}]"
+    if action.nargs == "*":
+        return f"[{action.metavar} ...]"
     return f"[{action.metavar}]" if action.nargs == "?" else str(action.metavar)
 
 

@@ -6,11 +6,11 @@ Nothing here changes what runs: a file that fails any check leaves everything as
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from portico.core.config.capabilities import needed_of_nginx
 from portico.core.config.desired import version_of
@@ -26,17 +26,14 @@ from portico.core.model.cluster import OwnMachine
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.generation import TestedGeneration
 from portico.core.model.names import split_name
-from portico.core.model.pair import OwnPair
-from portico.core.model.place import AUTO, Build, CertificateFiles, NamesApart, RenderContext
+from portico.core.model.place import AUTO, Build, RenderContext
 from portico.core.model.requests import DocumentRequest
-from portico.core.planning.lineages import lineage_names
-from portico.core.planning.own_pairs import own_pairs
-from portico.core.planning.served_certificates import CertifiedNames, ServedCertificates
 from portico.core.render.generation import fingerprint, render_generation
 from portico.core.render.inheritance import Loss, all_losses
 from portico.engine.client_files import ClientFiles
 from portico.engine.host_checks import HostChecks
 from portico.engine.inputs import Inputs, Machine, ReadFiles, read_files
+from portico.engine.site_certificates import CertificateSource, SiteCertificates
 from portico.errors import ConfigError, Failed, Problem, Refused
 from portico.ports.certificates import Certificates
 from portico.ports.nginx import Nginx
@@ -90,19 +87,6 @@ class NginxRequest:
     """Words of `Build.can`."""
 
 
-class CertificateSource(Protocol):
-    """What certificate authorities have signed for us, and the answer they ask us for."""
-
-    def served(self) -> ServedCertificates:
-        """Of what nginx may be given now."""
-
-    def thumbprint(self) -> str: ...
-
-    def answers_any_token(self) -> bool: ...
-
-    def asked_by_alpn(self) -> bool: ...
-
-
 class Preparation:
     def __init__(  # noqa: PLR0913 - all that a file meets on its way into force
         self,
@@ -122,6 +106,7 @@ class Preparation:
         """
         self._machine, self._nginx, self._issued = machine, nginx, issued
         self._certificates, self._host_checks = certificates, host_checks
+        self._site_certificates = SiteCertificates(certificates, issued)
         self._client_files = client_files or ClientFiles()
         self._edge_file, self._selected_nginx = edge_file, selected_nginx
         self._identity = identity
@@ -308,7 +293,7 @@ class Preparation:
     async def _rendered(self, usable: CheckedFile, inputs: Inputs, *, make: bool) -> Candidate:
         """With its certificates, which are made where there are none, or only named."""
         desired, build = usable.desired, usable.build
-        certificates = await self._certificates_for(desired, make=make)
+        certificates = await self._site_certificates.of_sites(desired, make=make)
         place = RenderContext(
             build,
             self._machine.home,
@@ -341,53 +326,3 @@ class Preparation:
             edge=inputs.edge,
             unreadable=usable.unreadable,
         )
-
-    async def _certificates_for(
-        self, desired: Desired, *, make: bool
-    ) -> Mapping[str, Sequence[NamesApart]]:
-        """Each site's pairs: its own, or those of authorities, or one of the local authority for
-        names that nothing else covers; those of its first name first.
-        """
-        own = await self._own_certificates(desired, make=make)
-        served = self._issued.served()
-        parts: dict[str, list[CertifiedNames]] = {}
-        for name, site in desired.sites.items():
-            if site.https and name not in own:
-                names, lineages = (name, *site.aliases), lineage_names(desired, name)
-                parts[name] = served.of_site(names, lineages)
-        local = {
-            name: (name, *desired.sites[name].aliases)
-            for name, each in parts.items()
-            if not all(part.certificates for part in each)
-        }
-        made = (
-            await self._certificates.local(local) if make else self._certificates.expected(local)
-        )
-        return {name: [NamesApart((), pairs)] for name, pairs in own.items()} | {
-            name: [NamesApart(part.names, _files(part) or (made[name],)) for part in each]
-            for name, each in parts.items()
-        }
-
-    async def _own_certificates(
-        self, desired: Desired, *, make: bool
-    ) -> dict[str, tuple[CertificateFiles, ...]]:
-        """Of each site that brings its own; one of which nothing can be used is not among them."""
-        pairs = own_pairs(desired)
-        if not pairs:
-            return {}
-        files: Mapping[OwnPair, CertificateFiles | None]
-        if make:
-            copies = await self._certificates.own_copies(list(pairs))
-            files = {pair: copy.files for pair, copy in copies.items()}
-        else:
-            files = await asyncio.to_thread(self._certificates.expected_own_copies, list(pairs))
-        return {
-            site: (found,)
-            for pair, sites in pairs.items()
-            if (found := files[pair])
-            for site in sites
-        }
-
-
-def _files(part: CertifiedNames) -> tuple[CertificateFiles, ...]:
-    return tuple(each.files for each in part.certificates)

@@ -79,7 +79,7 @@ class NearLists:
                 self._file.unlink(missing_ok=True)
             raise Failed(
                 f"cannot write {self._file}: {error.strerror}; other machines send no requests "
-                "to this one until it can be written"
+                "to this machine until it can be written"
             ) from None
 
     def _write(self, text: str, *, drained: bool) -> None:

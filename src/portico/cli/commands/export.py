@@ -64,19 +64,19 @@ def options(parser: Parser) -> None:
         "--output",
         metavar="FOLDER",
         default="portico-export",
-        help="where to write the files (default: portico-export)",
+        help="where to write the files; default: portico-export",
     )
     parser.add_argument(
         "--nginx",
         metavar="PROGRAM",
-        help="the nginx that will read the files (default: the nginx in PATH)",
+        help="the nginx that will read the files; default: the nginx in PATH",
     )
     parser.add_argument(
         "--image",
         metavar="[APP=]IMAGE",
         action="append",
         default=[],
-        help="for kubernetes: the image of an app, or of all others; may be repeated",
+        help="kubernetes: the image of an app, or of all others; can be repeated",
     )
     parser.add_argument(
         "--gateway",

@@ -111,7 +111,7 @@ def _list(session: Session, found: ImportedStack, *, printed: bool) -> None:
         names = ", ".join(found.files)
         session.terminal.write_labelled("note", f"-o FILE also writes {names}, which it includes")
     if found.gaps:
-        session.terminal.write_stderr("in another way than before, or left out:")
+        session.terminal.write_stderr("carried over differently, or left out:")
     for gap in found.gaps:
         what = f"{gap.what}: " if gap.what else ""
         session.terminal.write_stderr(f"{gap.place}: {what}{gap.why}")

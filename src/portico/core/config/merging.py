@@ -161,7 +161,7 @@ def _edge_conflicts(one: ProjectFile, other: ProjectFile) -> Iterator[Problem]:
 def _machine_conflicts(one: ProjectFile, other: ProjectFile) -> Iterator[Problem]:
     first, second = one.document.machines, other.document.machines
     if first and second and first != second:
-        what = f"are others in {one.source} than in {other.source}"
+        what = f"differ in {one.source} and {other.source}"
         yield Problem("machines", what, _HINT)
 
 

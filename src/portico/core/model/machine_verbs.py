@@ -18,7 +18,7 @@ MACHINES: Final[Verb[Sequence[MachineView]]] = Verb(
     "machines",
     "GET",
     "/v1/machines",
-    "Show what the other machines of the cluster say of themselves.",
+    "Show what the other machines of the cluster report.",
     "MachineView",
     "list",
     query={"machine": "Only this one."},
@@ -28,7 +28,7 @@ MEMBER: Final[Verb[MachineFactsView]] = Verb(
     "member",
     "GET",
     "/v1/cluster/member",
-    "Show what the machines of a cluster compare with each other, of this one.",
+    "Show the facts of this machine that the machines of a cluster compare.",
     "MachineFactsView",
     seconds=QUICK_TIMEOUT,
 )
@@ -44,7 +44,7 @@ DRAIN: Final[Verb[ChangeView]] = Verb(
     "drain",
     "POST",
     "/v1/cluster/drain",
-    "Leave the apps of this machine to the other machines of the cluster.",
+    "Stop the apps of this machine that other machines of the cluster serve.",
     query=_MACHINE_QUERY,
 )
 UNDRAIN: Final[Verb[ChangeView]] = Verb(

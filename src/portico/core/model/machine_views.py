@@ -93,9 +93,9 @@ class MachineView(NeighbourView):
     """Another machine: what this one knows of it, and what it says of itself."""
 
     status: MachineStatusView | None = Field(
-        None, description="What it says of itself; null if it gave no answer."
+        None, description="What it reports; null if it did not answer."
     )
-    problem: str = Field("", description="Why it gave no answer, or empty.")
+    problem: str = Field("", description="Why it did not answer, or empty.")
 
 
 class MachineFactsView(View):

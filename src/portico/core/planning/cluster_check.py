@@ -190,7 +190,7 @@ def _versions(members: Sequence[MachineFactsView]) -> Iterator[ClusterFindingVie
     ):
         if len(set(of.values())) > 1:
             for machine, version in of.items():
-                yield _warning(machine, f"has {what.format(version)}; others have another one")
+                yield _warning(machine, f"has {what.format(version)}; others have another version")
 
 
 def _files(members: Sequence[MachineFactsView]) -> Iterator[ClusterFindingView]:

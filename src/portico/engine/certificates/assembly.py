@@ -20,7 +20,8 @@ from portico.engine.certificates.stored_files import StoredFiles
 from portico.engine.client_files import ClientFiles
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
-from portico.engine.prepare import CertificateSource, Preparation
+from portico.engine.prepare import Preparation
+from portico.engine.site_certificates import CertificateSource
 from portico.ports.certificates import (
     Authorities,
     Certbot,

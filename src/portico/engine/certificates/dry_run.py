@@ -21,7 +21,7 @@ from portico.ports.nginx import Nginx
 
 
 class ScratchFiles:
-    """What nginx would be given. Implements `prepare.CertificateSource`."""
+    """What nginx would be given. Implements `site_certificates.CertificateSource`."""
 
     def __init__(self, scratch: Lineages, issued: IssuedFiles) -> None:
         self._scratch, self._issued = scratch, issued

@@ -15,7 +15,7 @@ from portico.ports.state import State
 
 
 class IssuedFiles:
-    """Implements `prepare.CertificateSource`."""
+    """Implements `site_certificates.CertificateSource`."""
 
     def __init__(
         self, state: State, lineages: Lineages, passthrough: AlpnPassthrough, clock: Clock

@@ -17,8 +17,9 @@ from portico.engine.engine import Engine
 from portico.engine.exposure import Exposure
 from portico.engine.in_force import InForce
 from portico.engine.instances.assembly import Instances
-from portico.engine.prepare import CertificateSource, Preparation
+from portico.engine.prepare import Preparation
 from portico.engine.server_checks import ServerChecks
+from portico.engine.site_certificates import CertificateSource
 from portico.ports.certificates import Certificates
 from portico.ports.dashboard import Dashboard
 from portico.ports.files import Logs

@@ -41,9 +41,9 @@ from portico.engine.control.problems import Machines, Problems
 from portico.engine.engine import Engine
 from portico.engine.exposure import Exposure
 from portico.engine.instances.assembly import Instances
-from portico.engine.prepare import CertificateSource
 from portico.engine.projects import name_of
 from portico.engine.server_checks import ServerChecks
+from portico.engine.site_certificates import CertificateSource
 from portico.ports.files import Logs
 from portico.ports.processes import Processes
 from portico.ports.traffic import Rates, Traffic

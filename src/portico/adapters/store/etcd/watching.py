@@ -105,7 +105,7 @@ def _assert_continues(answer: WatchAnswer, after: int) -> None:
     it says nothing at all.
     """
     if answer.compact_revision:
-        raise WatchEnded(f"what was changed before {answer.compact_revision} is forgotten")
+        raise WatchEnded(f"changes before revision {answer.compact_revision} were compacted")
     if answer.canceled:
         raise WatchEnded(answer.cancel_reason or "the store ended it")
     if answer.created and answer.header.revision < after:
