@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 
 from portico.errors import Failed
 
@@ -20,6 +19,3 @@ class FakeVault:
         if (key, sealed_name) != (self.key, name):
             raise Failed(f"{name} was encrypted with another key, or is damaged")
         return plain.encode("latin-1")
-
-    async def open_all(self, sealed: Mapping[str, bytes]) -> Mapping[str, bytes]:
-        return {name: await self.open(name, value) for name, value in sealed.items()}

@@ -57,14 +57,6 @@ def test_a_session_lives_as_long_as_it_is_used():
     assert sessions.session(cookie, now + SESSION_IDLE_TIMEOUT) is None
 
 
-def test_a_session_that_was_signed_out_is_gone_and_others_are_not():
-    sessions = Sessions()
-    one, other = signed_in(sessions), signed_in(sessions)
-    sessions.sign_out(one.cookie)
-    assert sessions.session(one.cookie, BEGIN) is None
-    assert sessions.session(other.cookie, BEGIN)
-
-
 def test_the_number_of_links_and_sessions_has_a_bound_and_those_in_use_are_kept():
     sessions = Sessions()
     links = [sessions.new_link(WHO, BEGIN) for _ in range(MAX_LINKS + 1)]

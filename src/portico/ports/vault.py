@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol
 
 
@@ -17,9 +16,4 @@ class Vault(Protocol):
     async def open(self, name: str, sealed: bytes) -> bytes:
         """Raises Failed where the key cannot be read, and for what was sealed with another key or
         under another name, or was changed since.
-        """
-
-    async def open_all(self, sealed: Mapping[str, bytes]) -> Mapping[str, bytes]:
-        """The same for many, by name, in one child process. Raises Failed for the first of them
-        that cannot be opened.
         """

@@ -31,9 +31,6 @@ class ChildVault:
     async def open(self, name: str, sealed: bytes) -> bytes:
         return (await self._ask("open", {name: sealed}))[name]
 
-    async def open_all(self, sealed: Mapping[str, bytes]) -> Mapping[str, bytes]:
-        return await self._ask("open", sealed) if sealed else {}
-
     async def _ask(
         self, act: Literal["seal", "open"], values: Mapping[str, bytes]
     ) -> Mapping[str, bytes]:

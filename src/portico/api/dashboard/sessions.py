@@ -77,9 +77,6 @@ class Sessions:
         self._sessions[key] = session
         return session
 
-    def sign_out(self, cookie: str) -> None:
-        self._sessions.pop(_hash(cookie), None)
-
     def _forget(self, now: float) -> None:
         self._links = {
             key: link for key, link in self._links.items() if now - link[0] < LINK_LIFETIME

@@ -25,7 +25,6 @@ _KNOWN_INCLUDES: Final = {
     "proxy_params": "proxy_set_header",
 }
 """What files that distributions and certbot ship hold: directives that begin so."""
-HTTP_BLOCKS: Final = frozenset({"server", "location", "if", "limit_except"})
 
 
 class Block:
@@ -266,7 +265,6 @@ class Nginx:
         self.http: Block = https[0] if https else Block(Line("http", (), "", 0, ()))
         self.is_whole = any(each.name == "http" for each in lines)
         """Whether the file that holds `http` was read, and so everything around the servers."""
-        self.has_events = any(each.name == "events" for each in lines)
 
     @cached_property
     def servers(self) -> tuple[Server, ...]:
