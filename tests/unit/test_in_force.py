@@ -583,7 +583,7 @@ def test_what_is_in_force_and_cannot_be_rendered_at_a_start_is_looked_after_all_
         after.intent = Intent(after.state, nginx=None)
         after.instances = {}
         if unreadable:
-            after.without_nginx = after.again
+            after.without_nginx = after.tested_again
         after.in_force = InForce(after.engine(), after)
         await after.ended(asyncio.create_task(after.in_force.resume()))
         assert after.intent.desired.apps.keys() == {"web", "api"}
