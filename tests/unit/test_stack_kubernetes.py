@@ -347,8 +347,11 @@ def test_a_site_that_would_be_open_to_all_is_refused(keys, refused):
 
 def test_what_a_cluster_cannot_do_is_said_of_the_apps_that_use_it():
     text = "[apps.web]\ncommand = 'x'\nmax_age = '1d'\nsticky = true\nstop_signal = 'SIGINT'\n"
+    text += "on = ['m1']\nmachines.m1.instances = 2\n[machines.m1]\naddress = '10.0.0.1'\n"
     said = list(losses(exported(text)[2], "kubernetes"))
     assert [each for each in said if each.startswith("web: ")] == [
+        "web: on has no effect: set a nodeSelector",
+        "web: machines has no effect: pods are alike",
         "web: stop_signal is set in the image (STOPSIGNAL)",
         "web: max_age has no effect",
         "web: balance and what else is set for balancing must be set in the cluster's controller",

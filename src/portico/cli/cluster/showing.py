@@ -79,7 +79,7 @@ def show_store(session: Session, view: ClusterView) -> None:
     if view.machines:
         session.terminal.write()
         session.terminal.table(
-            ("MACHINE", "ADDRESS", "LABELS", "STATE", "DAEMON"), [_row(m) for m in view.machines]
+            ("machine", "address", "labels", "state", "daemon"), [_row(m) for m in view.machines]
         )
     if view.trouble:
         session.terminal.write_labelled(
@@ -105,7 +105,7 @@ def _end(file: str) -> float:
 
 
 def _invited(home: Home) -> list[str]:
-    """Empty on a machine that cannot invite."""
-    if not (home.cluster / AUTHORITY_KEY).exists():
+    """Empty on a machine that cannot invite, as none can where a token is needed."""
+    if has_store(home) or not (home.cluster / AUTHORITY_KEY).exists():
         return []
     return sorted(each.stem for each in (home.cluster / ISSUED).glob("*.pem"))

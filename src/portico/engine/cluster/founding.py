@@ -25,7 +25,7 @@ from portico.core.model.stored import ABSENT, Compare, Put, StoreAddress, StoreU
 from portico.core.planning.mirroring import prefix_of
 from portico.core.planning.store_permissions import keeper_name, machine_permissions
 from portico.errors import Failed, PorticoError, Refused
-from portico.ports.store import AdministeredStore, OutcomeUnknown, Store
+from portico.ports.store import AdministeredStore, OutcomeUnknown, Store, StoreUnavailable
 from portico.ports.vault import Vault
 from portico.system.cluster_identity import AUTHORITY, CERTIFICATE, KEY
 from portico.system.cluster_store import KEY_FILE, STORE, StoreFile, read_store_of
@@ -78,7 +78,10 @@ class Founding:
         return self._open_store(address)
 
     async def _assert_free(self, store: Store, request: ClusterRequest) -> None:
-        found = await store.snapshot("/portico/")
+        try:
+            found = await store.snapshot("/portico/")
+        except StoreUnavailable as error:
+            raise StoreUnavailable(f"{error}; nothing was changed") from None
         others = [match[1] for key in found.items if (match := _RECORDS.fullmatch(key))]
         if others and not request.another:
             raise Refused(

@@ -62,6 +62,7 @@ _PROCESS_KEYS: Final[Mapping[str, tuple[_Uses, str]]] = {
 }
 _KUBERNETES_KEYS: Final[Mapping[str, tuple[_Uses, str]]] = {
     "on": (lambda app: bool(app.on), "has no effect: set a nodeSelector"),
+    "machines": (lambda app: bool(app.machines), "has no effect: pods are alike"),
     "after": (lambda app: bool(app.after), "has no equal: all apps start together"),
     "user": (lambda app: bool(app.user or app.group), "is set in the image (USER)"),
     "stop_signal": (lambda app: app.stop_signal != "SIGTERM", "is set in the image (STOPSIGNAL)"),
