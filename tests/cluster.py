@@ -59,6 +59,8 @@ needs_root: Final = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("ip"), reason="makes networks: needs root and ip(8)"
 )
 STORE_ADDRESS: Final = "10.0.0.240"
+NOWHERE: Final = "02:00:00:00:00:01"
+"""An address of Ethernet that no card has."""
 SITE: Final = "app.localhost"
 """The site that a load asks, unless it is another one."""
 
@@ -243,6 +245,25 @@ class Machines:
 
     def rejoin(self, *names: str) -> None:
         self._between.ip(*(f"link set {name} type bridge_slave isolated off" for name in names))
+
+    def divide(self, name: str) -> None:
+        """It and all others, and the store, do not hear each other from now on; clients
+        reach both sides.
+        """
+        addresses = self._addresses_of_others(name)
+        self[name].network.ip(
+            *(
+                f"neigh replace {each} lladdr {NOWHERE} nud permanent dev eth0"
+                for each in addresses
+            )
+        )
+
+    def reunite(self, name: str) -> None:
+        addresses = self._addresses_of_others(name)
+        self[name].network.ip(*(f"neigh del {each} dev eth0" for each in addresses))
+
+    def _addresses_of_others(self, name: str) -> list[str]:
+        return [STORE_ADDRESS, *(each.address for each in self if each.name != name)]
 
     def die(self, name: str) -> None:
         """As by a power cut: it is silent, and nothing runs any more."""

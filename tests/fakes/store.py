@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 
 from portico.core.model.stored import (
     ABSENT,
     Changes,
     Compare,
+    Delete,
     MemberHealth,
     Permission,
     Put,
@@ -19,6 +20,7 @@ from portico.core.model.stored import (
     StoreUser,
     Write,
 )
+from portico.engine.cluster.session import DURATION
 from portico.ports.clock import Clock
 from portico.ports.store import SessionEnded, StoreUnavailable, WatchEnded
 
@@ -135,6 +137,16 @@ class FakeStore:
     def names(self) -> list[str]:
         return list(self._all.items)
 
+    @property
+    def all(self) -> Snapshot:
+        return self._all
+
+    def write(self, values: Mapping[str, bytes | None]) -> None:
+        """By whoever may, reachable or not; None deletes."""
+        self._write(
+            [Delete(key) if each is None else Put(key, each) for key, each in values.items()]
+        )
+
     # What happens to a store
 
     def compact(self) -> None:
@@ -147,9 +159,10 @@ class FakeStore:
         self._wake()
 
     def replace(self, snapshot: Snapshot) -> None:
-        """Another store has taken its place, or an older copy of it."""
+        """Another store has taken its place, or an older copy of it, which has its sessions."""
         self._all, self._log, self._forgotten = snapshot, [], snapshot.revision
-        self._sessions.clear()
+        bound, now = {each.session for each in snapshot.items.values()}, self._clock.monotonic()
+        self._sessions = dict.fromkeys(bound - {0}, (DURATION, now + DURATION))
         self._starts += 1
         self._wake()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -73,17 +75,23 @@ def are_others(before: Pids, after: Pids) -> bool:
     return all(after[name] and not after[name] & before[name] for name in before)
 
 
-def test_a_reload_on_any_machine_replaces_the_instances_of_all(shared):
-    before = shared.pids()
-    with shared.load():
-        result = shared.machines["m3"].done("reload", "web")
+def test_of_two_operators_at_once_one_changes_all_machines_and_one_is_refused(shared):
+    before, machines = shared.pids(), shared.machines
+    with shared.load(), ThreadPoolExecutor() as pool:
+        asked = [pool.submit(machines[name].portico, "reload", "web") for name in ("m3", "m1")]
+        results = {name: each.result() for name, each in zip(("m3", "m1"), asked, strict=True)}
     assert are_others(before, shared.pids())
-    said = [line.strip() for line in result.stderr.splitlines()]
+    first, other = sorted(results, key=lambda name: results[name].returncode)
+    refusal = rf"reload of web, which \S.* started on {first} at .* UTC, is under way; nothing was"
+    assert re.search(refusal, results[other].stderr), results
+    said = [line.strip() for line in results[first].stderr.splitlines()]
+    rest = [name for name in ("m1", "m2", "m3") if name != first]
     assert [line for line in said if line.endswith(": done")] == [
-        "m3: done",
-        "m1: done",
-        "m2: done",
+        f"{name}: done" for name in (first, *rest)
     ]
+    views = [each.api("/v1/cluster") for each in machines]
+    assert {view["revision"] for view in views} == {views[0]["revision"]}
+    assert {view["change"] for view in views} == {""}
 
 
 def test_a_version_that_fails_touches_only_the_first_machine_which_takes_the_one_before(shared):

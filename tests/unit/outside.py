@@ -113,8 +113,9 @@ class Discovery:
 
 
 class Outside:
-    def __init__(self) -> None:
-        self.loop = VirtualLoop(1000.0)
+    def __init__(self, loop: VirtualLoop | None = None) -> None:
+        """`loop` is one that several machines share."""
+        self.loop = loop or VirtualLoop(1000.0)
         self.processes: dict[InstanceId, Running] = {}
         self._instances: dict[Process | int, InstanceId] = {}
         """By its process, and by its port: whose it was last."""

@@ -42,6 +42,7 @@ from portico.errors import ConfigError, NotFound, PorticoError, Problem
 from portico.ports.clock import Clock
 from portico.ports.neighbours import Neighbours
 from portico.ports.store import Store
+from tests.fakes.clock import VirtualLoop
 from tests.fakes.state import MemoryState, events_of
 from tests.unit.outside import GOOD, Discovery, Host, Nginx, Outside, Program, Running
 
@@ -104,14 +105,14 @@ class Preparation:
             if not table.keys() >= set(app.after):
                 raise ConfigError("portico.toml", [Problem(name, "comes after nobody")])
         return Desired(
-            apps={name: _wanted(name, *its, asked.get(name, 0)) for name, its in table.items()},
+            apps={name: wanted_app(name, *its, asked.get(name, 0)) for name, its in table.items()},
             machines=inputs.members.machines if inputs.members else self._machine.machines,
-            machine="m1" if self._machine.machines else "",
+            machine=self._machine.name if self._machine.machines else "",
             sites={name: Site(app=name) for name, (app, _) in table.items() if app.listens},
         )
 
 
-def _wanted(name: str, app: App, version: str, asked: int) -> DesiredApp:
+def wanted_app(name: str, app: App, version: str, asked: int) -> DesiredApp:
     """Its port is part of the version."""
     version = f"{version}:{app.port}" + (f"+{asked}" if asked else "")
     assert app.instances != "max"
@@ -155,7 +156,7 @@ class Daemon:
         )
         self.neighbourhood: Neighbourhood | None = None
         if machine.others is not None:
-            self.neighbourhood = Neighbourhood(engine, "m1", machine.others)
+            self.neighbourhood = Neighbourhood(engine, machine.name, machine.others)
         self._execute = Executor(
             engine,
             self.instances.supervision.spawn,
@@ -164,10 +165,11 @@ class Daemon:
             processes=host,
             announce=self.neighbourhood.announce if self.neighbourhood else None,
         )
-        self.in_force = InForce(engine, Preparation(machine))
+        self.engine, self.preparation = engine, machine.preparation(machine)
+        self.in_force = InForce(engine, self.preparation)
         self.shared: Shared | None = None
         if machine.store is not None:
-            self.shared = Shared(engine, self.in_force, CLUSTER, "m1", machine.store)
+            self.shared = Shared(engine, self.in_force, CLUSTER, machine.name, machine.store)
             if self.neighbourhood:
                 self.neighbourhood.absent = self.shared.absent
 
@@ -229,15 +231,24 @@ class Daemon:
 
 
 class Machine(Outside):
+    preparation, new_daemon = Preparation, Daemon
     most_steps_at_once = MOST_STEPS_AT_ONCE
     gives_turns = False
     """Whether others have their turn between any two steps, as they have in a daemon."""
 
     def __init__(
-        self, others: Neighbours | None = None, store: Callable[[Clock], Store] | None = None
+        self,
+        others: Neighbours | None = None,
+        store: Callable[[Clock], Store] | None = None,
+        *,
+        name: str = "m1",
+        loop: VirtualLoop | None = None,
     ) -> None:
-        """`others` are m2 and m3, the others of its cluster; `store` is what they share."""
-        super().__init__()
+        """`others` are those of m1, m2 and m3 that have another name; `store` is what they share;
+        `loop` is theirs, too, where they run.
+        """
+        super().__init__(loop)
+        self.name = name
         self.store = store(self.loop) if store else None
         self.others = others
         names = ("m1", "m2", "m3") if others else ()
@@ -383,7 +394,7 @@ class Machine(Outside):
 
         async def live() -> None:
             async with asyncio.TaskGroup() as group:
-                self.daemon = Daemon(self, group)
+                self.daemon = self.new_daemon(self, group)
                 self.intent, self.observed = self.daemon.intent, self.daemon.observed
                 await self.daemon.live()
 

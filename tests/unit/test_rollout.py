@@ -164,6 +164,21 @@ def test_a_worn_instance_is_replaced_by_one_of_the_same_version():
     assert steps(app(), worn, one(serial=2)) == ["drain web.1.1"]
 
 
+@pytest.mark.parametrize("keys", [{}, {"replace_order": "stop_first"}, {"port": 3000}])
+def test_without_the_turn_of_its_machine_a_rollout_ends_what_it_began_and_begins_no_more(keys):
+    def held(*instances):
+        return said(rollout(its, instances, NOW, may_replace=False))
+
+    its = app(version="v2", instances=3, **keys)
+    old = pinned(1), pinned(2), pinned(3)
+    assert steps(its, *old)
+    assert held(*old) == []
+    [start] = held(*old[:2])
+    assert start.startswith("start web.3 on")
+    worn = one(slot=3, port=3002, worn="it reached its max_age")
+    assert held(*old[:2], worn)
+
+
 # Pinned ports
 
 

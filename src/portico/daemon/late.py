@@ -153,6 +153,7 @@ def shared_of(
             store = EtcdStore(address, engine.clock)
             shared = Shared(engine, in_force, own.cluster, own.name, store, thumbprint)
             neighbourhood.absent, neighbourhood.has_store = shared.absent, True
+            neighbourhood.may_replace = lambda: shared.may_replace()  # noqa: PLW0108 - set later
             return shared
     return None
 

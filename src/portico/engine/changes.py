@@ -114,6 +114,12 @@ class Changes:
     def cancel_all(self, why: str) -> None:
         """End what is under way: something was asked for that makes all of it pointless."""
         for change in filter(_holds, self.under_way()):
+            self.cancel(change.id, why)
+
+    def cancel(self, name: str, why: str) -> None:
+        """End it, if it is under way. What it has put in force is so still."""
+        change = self._get(name)
+        if change.state == "doing":
             change.end(Failed(f"{change.kind} of {change.subject} was cancelled: {why}"))
             if change.task:
                 change.task.cancel()

@@ -51,6 +51,10 @@ class Cluster:
     """Since when what was in no list of this daemon is not in it."""
     wait: float = 0.0
     """Seconds after which no other machine sends requests for an app that has left the list."""
+    may_replace: bool = True
+    """Whether instances of one version may be replaced by those of another. They may not where
+    the change of all machines that asks for it is not in this machine's turn any more.
+    """
 
 
 def near_list_path(home: str) -> str:

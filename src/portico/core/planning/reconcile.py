@@ -154,7 +154,8 @@ def _app(
             yield Revert(app.name, failure)
         return
     yield from recycle(app, mine, world)
-    rolling = () if held else tuple(rollout(app, mine, world.now))
+    may_replace = world.cluster is None or world.cluster.may_replace
+    rolling = () if held else tuple(rollout(app, mine, world.now, may_replace=may_replace))
     yield from rolling
     wanted = endpoints_of(app, mine, world.now)
     if wanted != world.endpoints.get(app.name):

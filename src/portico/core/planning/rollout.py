@@ -65,8 +65,12 @@ class Slot(NamedTuple):
         )
 
 
-def rollout(app: DesiredApp, instances: Sequence[Instance], now: float) -> Iterator[Step]:
-    """What to start and what to drain now, for all slots of one app."""
+def rollout(
+    app: DesiredApp, instances: Sequence[Instance], now: float, *, may_replace: bool = True
+) -> Iterator[Step]:
+    """What to start and what to drain now, for all slots of one app. If not `may_replace`, no
+    slot begins to have another version.
+    """
     wanted = 0 if app.stopped else app.instances
     holders = {i.port: i for i in instances if i.state is not S.GONE}
     by_slot: defaultdict[int, list[Instance]] = defaultdict(list)
@@ -78,7 +82,7 @@ def rollout(app: DesiredApp, instances: Sequence[Instance], now: float) -> Itera
     serving = {i.slot for i in serving_instances(app, instances, now)}
     room = app.app.batch - sum(slot.under_way and not slot.blocked for slot in begun.values())
     for number in pending:
-        if number not in begun and room <= 0:
+        if number not in begun and (room <= 0 or not (may_replace or by_slot[number][0].worn)):
             continue  # a thousand that wait for their turn cost nothing
         slot = begun.get(number) or slot_of(number)
         has_begun = slot.under_way or slot.ready

@@ -30,7 +30,7 @@ from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.engine.tasks import Tasks
 from portico.errors import Failed
-from portico.ports.store import AdministeredStore, StoreUnavailable
+from portico.ports.store import AdministeredStore, Store, StoreUnavailable
 
 END_TIMEOUT: Final = 1.0
 TAKE_TIMEOUT: Final = 12.0
@@ -72,6 +72,8 @@ class Shared:
         """What the presence of this machine says is in force."""
         self.change_text: Callable[[], str] = str
         """The change of all machines that is under way; empty for none."""
+        self.may_replace: Callable[[], bool] = lambda: True
+        """Whether this machine may replace one version by another (`Standing`)."""
         self.is_waited_for = True
         """Whether the others count on the daemon; not after `down --all`, when it may exit."""
         self.repeated: dict[str, Beat] = {}
@@ -140,15 +142,16 @@ class Shared:
         )
 
     async def transaction(
-        self, compares: Sequence[Compare], writes: Sequence[Write]
+        self, compares: Sequence[Compare], writes: Sequence[Write], store: Store | None = None
     ) -> int | None:
-        """As `Store.transaction`, by keys without prefix. Raises StoreUnavailable too where the
-        store is not followed, or this machine was removed from the cluster.
+        """As `Store.transaction`, by keys without prefix; of a `store` that is open to another
+        user, if given. Raises StoreUnavailable too where the store is not followed, or this
+        machine was removed from the cluster.
         """
         self.following.assert_current()
         self.assert_member()
         prefix = self.following.prefix
-        return await self.store.transaction(
+        return await (store or self.store).transaction(
             [replace(each, key=prefix + each.key) for each in compares],
             [replace(each, key=prefix + each.key) for each in writes],
         )

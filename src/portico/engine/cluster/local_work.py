@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Final
@@ -67,12 +68,17 @@ class OwnWork:
                     self._app(revision, change.target.app)
                 if change.verb in STARTING_VERBS:
                     await self._preparation.check(self._intent.inputs(revision))
+        else:
+            raise Refused(f"the {change.verb} has neither a file nor what it is of")
 
     async def make(self, change: SharedChange, file: SharedFile | None, say: Say) -> None:
         await self._wait_until_free()
         who = Requester(f"{change.who} on {change.by}")
         if file:
             await self._put_in_force(file, who, change.verb, change.subject, say)
+        elif change.verb == "down" and change.target:
+            for project in change.target.projects:
+                await self._end(project, who, say, now=change.target.now)
         elif change.target:
             view = await self._named(change.verb, change.target, who)
             names = self._projects.names()
@@ -87,8 +93,8 @@ class OwnWork:
         await self._wait_until_free()
         if file:
             await self._put_in_force(file, _REQUESTER, "up", "", say, stopped)
-        elif any(name_of(each) == project for each in self._intent.revisions.values()):
-            await self._follow(await self._operations.down(_REQUESTER, project=project), say)
+        else:
+            await self._end(project, _REQUESTER, say)
 
     async def make_up(self, missed: MissedSwitches, say: Say) -> None:
         await self._wait_until_free()
@@ -119,6 +125,12 @@ class OwnWork:
         ]
         for begin in begun:
             await self._follow(await begin(), say)
+
+    async def _end(self, project: str, who: Requester, say: Say, *, now: bool = False) -> None:
+        """Nothing where it has ended already."""
+        if any(name_of(each) == project for each in self._intent.revisions.values()):
+            view = await self._operations.down(who, project=project, now=now)
+            await self._follow(view, say)
 
     async def _wait_until_free(self) -> None:
         """What is of this machine alone ends first: a drain, or a reload of a watched file."""
@@ -164,8 +176,6 @@ class OwnWork:
             return await operations.undrain(who)
         if verb == "resume":
             return await operations.resume(target.site, who)
-        if verb == "down":
-            return await operations.down(who, project=target.projects[0], now=target.now)
         of_apps = {
             "start": operations.start,
             "stop": operations.stop,
@@ -192,9 +202,13 @@ class OwnWork:
     async def _follow(self, view: ChangeView, say: Say) -> None:
         """Return at its end. Raises what it failed with."""
         shown: Sequence[str] = ()
-        async for now in self._changes.follow(view.id):
-            for line in now.lines[len(shown) :]:
-                say(line)
-            shown, view = now.lines, now
+        try:
+            async for now in self._changes.follow(view.id):
+                for line in now.lines[len(shown) :]:
+                    say(line)
+                shown, view = now.lines, now
+        except asyncio.CancelledError:
+            self._changes.cancel(view.id, "the turn of this machine has ended")
+            raise
         if view.state == "failed":
             raise Failed(view.error or f"{view.kind} failed")

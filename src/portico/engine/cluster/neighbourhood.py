@@ -37,6 +37,8 @@ class Neighbourhood:
         """Whether they keep in a store what they share."""
         self.absent: Callable[[], Collection[str]] = tuple
         """The machines that the store does not hear of; none where there is no store."""
+        self.may_replace: Callable[[], bool] = lambda: True
+        """As in `Cluster`."""
         self._neighbours: Mapping[str, Neighbour] = {}
         self._read: dict[str, tuple[bytes, NearList]] = {}
         """By machine, the last answer and what it says: most are the same as the one before."""
@@ -56,6 +58,7 @@ class Neighbourhood:
             dict(self._withdrawn),
             self._first,
             self._wait,
+            may_replace=self.may_replace(),
         )
 
     async def announce(self, near: NearList) -> None:

@@ -18,6 +18,10 @@ from portico.ports.store import OutcomeUnknown, SessionEnded, Store
 
 DURATION: Final = 15
 """Seconds after which a session ends that nobody keeps."""
+MARGIN: Final = 3.0
+"""Seconds before that after which nothing is begun here that needs it: what was begun before is
+written by then.
+"""
 INTERVAL: Final = 5.0
 FIRST_INTERVAL: Final = 0.5
 """As long as there is no session."""
@@ -36,17 +40,16 @@ class Session:
         presence: Callable[[], bytes],
     ) -> None:
         """`presence` is what the others are shown of this machine."""
-        self._name, self._key = name, following.prefix + present_key(name)
+        self._name = name
         self._store, self._following, self._clock = store, following, clock
         self._troubles, self._presence = troubles, presence
         self._has_ended = False
         self._number = 0
-        self._written: bytes | None = None
         self._kept = 0.0
 
     def is_held(self) -> bool:
         """Whether it lasts for certain, by this machine's own clock."""
-        return bool(self._number) and self._clock.monotonic() < self._kept + DURATION
+        return bool(self._number) and self._clock.monotonic() < self._kept + DURATION - MARGIN
 
     @property
     def number(self) -> int:
@@ -70,7 +73,9 @@ class Session:
             self._troubles.resolve(SUBJECT)
 
     async def pause(self) -> None:
-        await self._clock.sleep(INTERVAL if self._number else FIRST_INTERVAL)
+        is_late = self._clock.monotonic() - self._kept >= INTERVAL
+        usual = RETRY_INTERVAL if is_late else INTERVAL
+        await self._clock.sleep(usual if self._number else FIRST_INTERVAL)
 
     async def end(self) -> None:
         """The daemon exits. Raises StoreUnavailable; then it ends by itself."""
@@ -91,8 +96,10 @@ class Session:
         if self._number:
             await self._store.keep_session(self._number)
         else:
-            self._number, self._written = await self._store.open_session(DURATION), None
+            self._number = await self._store.open_session(DURATION)
         self._kept = asked
-        if (presence := self._presence()) != self._written:
-            await self._store.transaction([], [Put(self._key, presence, self._number)])
-            self._written = presence
+        key, presence = present_key(self._name), self._presence()
+        item = self._following.item(key)
+        if item is None or (item.value, item.session) != (presence, self._number):
+            put = Put(self._following.prefix + key, presence, self._number)
+            await self._store.transaction([], [put])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from portico.core.model.event import Requester
 from portico.core.model.moments import moment
@@ -13,6 +14,9 @@ from portico.engine.cluster.assembly import Shared
 from portico.engine.cluster.standing import Standing
 from portico.errors import Refused
 from portico.ports.clock import Clock
+
+HEARING_TIMEOUT: Final = 3.0
+HEARING_INTERVAL: Final = 0.05
 
 
 class SharedChanges:
@@ -74,8 +78,19 @@ class SharedChanges:
             [none_since], [*writes, Put(CHANGE_KEY, encoded(change))]
         )
         if begun is None:
+            await self._hear_of_other(int(change.id))
+            self.assert_none_under_way(change.verb)
             raise Refused(
-                f"cannot {change.verb}: another change of the cluster was started at the same "
-                "time; nothing was changed"
+                f"cannot {change.verb}: another change of the cluster was made at the same time; "
+                "nothing was changed"
             )
         return begun
+
+    async def _hear_of_other(self, before: int) -> None:
+        """Wait until this machine knows of another change than the one of that revision."""
+        end, following = self._clock.monotonic() + HEARING_TIMEOUT, self._shared.following
+        while self._clock.monotonic() < end:
+            item = following.item(CHANGE_KEY)
+            if item and item.revision != before:
+                return
+            await self._clock.sleep(HEARING_INTERVAL)

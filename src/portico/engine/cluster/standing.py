@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -25,6 +26,7 @@ from portico.core.model.shared import (
     SharedMachine,
     decoded,
     encoded,
+    progress_key,
 )
 from portico.core.model.shared_change import NO_SWITCHES, Progress, SharedChange, Switches
 from portico.core.model.stored import ABSENT
@@ -42,6 +44,7 @@ from portico.engine.cluster.assembly import Shared
 from portico.ports.clock import Clock
 from portico.ports.state import State
 
+_NUMBER: Final = re.compile("[0-9]{1,15}")
 APPLIED: Final = "shared_files"
 """Name of the setting that holds, by project, which shared revision this machine has, and whether
 all of it is served; null on a machine that does not keep to what is in force.
@@ -66,34 +69,68 @@ class Standing:
         self._following = shared.following
         self.moved = asyncio.Event()
         """Set when anything of it has changed; each time another one."""
-        self.turn = ABSENT
-        """The revision at which the turn came to this daemon."""
+        self.is_changing = False
+        """Whether this machine has begun what needs the turn. What is followed says it later."""
         self.unusable: dict[TakeFile | TakeSwitches, str] = {}
         """What is in force and failed here, with why."""
         self._absent: dict[str, float] = {}
         """Since when, by the own clock, machines of the change have been absent."""
         self._following.subscribe("changes of the cluster", lambda _: self._move())
         shared.revisions, shared.change_text = self._numbers, self.change_text
+        shared.may_replace = self.may_replace
 
     def state(self) -> TurnState:
-        holder = self._following.value(Holder, TURN_KEY)
         change = self.change
         return TurnState(
             change,
             self._following.values(Progress, PROGRESS),
-            holder.machine if holder else "",
+            self._holder(),
             {name: head.number for name, head in self._following.values(Head, HEADS).items()},
             self._lost(change),
             self.switches,
             item.revision if (item := self._following.item(SWITCHES_KEY)) else ABSENT,
         )
 
+    def _holder(self) -> str:
+        """Of what no machine writes, a turn that ends with no session, this one: it removes it."""
+        if (item := self._following.item(TURN_KEY)) is None:
+            return ""
+        holder = self._following.value(Holder, TURN_KEY)
+        return holder.machine if holder and item.session else self._shared.machine
+
+    @property
+    def fence(self) -> int:
+        """The revision at which the turn came to this daemon; 0 where it does not have it for
+        certain.
+        """
+        item, session = self._following.item(TURN_KEY), self._shared.session.number
+        return item.created if item and session and item.session == session else 0
+
+    def may_replace(self) -> bool:
+        """Whether this machine may replace one version by another: not in the middle of what
+        needs the turn, where the turn has ended.
+        """
+        return bool(self.fence) or not (self.is_changing or self._is_between())
+
+    def _is_between(self) -> bool:
+        """Also for a daemon that was started since, by what it knows without the store."""
+        name, change = self._shared.machine, self.change
+        progress = self._following.value(Progress, progress_key(name))
+        if change and not change.end and progress and progress.change == change.id:
+            is_changing = progress.state == "changing"
+        else:
+            is_changing = False
+        parts = {n for n, each in (self._applied() or {}).items() if not each.is_whole}
+        return is_changing or any(
+            isinstance(each, TakeFile) and each.project in parts and each not in self.unusable
+            for each in to_take(self.state(), self.own())
+        )
+
     def own(self) -> Own:
-        item, applied = self._following.item(TURN_KEY), self._applied()
-        is_mine = item is not None and item.created == self.turn
+        applied = self._applied()
         return Own(
             self._shared.machine,
-            is_mine and self._shared.session.is_held(),
+            bool(self.fence),
             applied is not None,
             applied or {},
             frozenset(self.unusable),
@@ -151,9 +188,8 @@ class Standing:
 
     def revisions(self, project: str) -> Sequence[int]:
         """The numbers of those in the store, the lowest first."""
-        return sorted(
-            int(n) for n in self._following.under(f"{REVISIONS}{project}/") if n.isdigit()
-        )
+        names = self._following.under(f"{REVISIONS}{project}/")
+        return sorted(int(name) for name in names if _NUMBER.fullmatch(name))
 
     # What this machine has
 

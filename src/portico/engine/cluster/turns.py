@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Final, Literal, Protocol, assert_never
 
@@ -60,7 +60,12 @@ REST_INTERVAL: Final = 30.0
 LINES_INTERVAL: Final = 0.5
 MAX_LINES: Final = 40
 MAX_LINE_LENGTH, MAX_REASON_LENGTH = 300, 4000
+TURN_SUBJECT: Final = "turn of this machine"
 Say = Callable[[str], None]
+
+
+class TurnEnded(Exception):
+    """What is done needs the turn, and this machine does not have it any more."""
 
 
 class LocalWork(Protocol):
@@ -109,6 +114,8 @@ class Turns:
             self._awaited = self._standing.moved
             if self._following.trouble or self._following.revision < self._written:
                 return
+            self._standing.is_changing = False
+            self._troubles.resolve(TURN_SUBJECT)
             state = self._standing.state()
             act = next_act(state, self._standing.own())
             if act is None:
@@ -136,11 +143,9 @@ class Turns:
             case MakeChange(change):
                 return await self._make(change)
             case TakeFile():
-                await self._take(act)
-                return True
+                return await self._take(act)
             case TakeSwitches():
-                await self._take_switches(act)
-                return True
+                return await self._take_switches(act)
             case CountSwitches(change):
                 self._standing.count_switches(change)
                 return True
@@ -165,10 +170,7 @@ class Turns:
             raise SessionEnded
         free = [Compare(TURN_KEY, ABSENT), self._as_known(CHANGE_KEY)]
         taken = Put(TURN_KEY, encoded(Holder(machine=self._shared.machine)), session)
-        is_taken = await self._write(free, [taken])
-        if is_taken:
-            self._standing.turn = self._written
-        return is_taken
+        return await self._write(free, [taken])
 
     # A change
 
@@ -178,33 +180,60 @@ class Turns:
             if not await self._write(self._in_turn(), [self._put(begun)]):
                 return False
             self._result = await self._made(change, begun)
+        if self._result is None:
+            return False
         return await self._write(self._in_turn(), [self._put(self._result), Delete(TURN_KEY)])
 
-    async def _made(self, change: SharedChange, begun: Progress) -> Progress:
-        async with self._published(begun) as lines:
-            try:
-                file = await self._file_of(change)
-                self._standing.begin(change.project, change.revision)
-                self._shared.is_waited_for = True
-                await self._work.make(change, file, lines.append)
-                self._standing.finish(change.project, change.revision)
-            except PorticoError as error:
-                return _ended(begun, "failed", lines, str(error))
-            except Exception:  # it must end for the others, too
-                log.exception("internal error in %s of %s", change.verb, change.subject)
-                why = "internal error (a bug in portico); details in porticod.log"
-                return _ended(begun, "failed", lines, why)
+    async def _made(self, change: SharedChange, begun: Progress) -> Progress | None:
+        """None where the turn has ended before it was done."""
+        result = None
+        with self._until_turn_ends(f"{change.verb} of {change.subject}"):
+            async with self._in_own_turn(begun) as lines:
+                result = await self._worked(change, begun, lines)
+        return result
+
+    async def _worked(self, change: SharedChange, begun: Progress, lines: list[str]) -> Progress:
+        try:
+            file = await self._file_of(change)
+            self._standing.begin(change.project, change.revision)
+            self._shared.is_waited_for = True
+            await self._work.make(change, file, lines.append)
+            self._standing.finish(change.project, change.revision)
+        except PorticoError as error:
+            return _ended(begun, "failed", lines, str(error))
+        except Exception:  # it must end for the others, too
+            log.exception("internal error in %s of %s", change.verb, change.subject)
+            why = "internal error (a bug in portico); details in porticod.log"
+            return _ended(begun, "failed", lines, why)
         return _ended(begun, "done", lines)
 
+    @contextmanager
+    def _until_turn_ends(self, subject: str) -> Iterator[None]:
+        """Leave it where the turn ends. The machine keeps what it has of it, and replaces no
+        more instances until it has a turn again (`Standing.may_replace`).
+        """
+        try:
+            yield
+        except* TurnEnded:
+            self._troubles.report(
+                TURN_SUBJECT,
+                f"{subject}: stopped on this machine because its turn has ended; it continues or "
+                "is taken back when the cluster's store is available",
+            )
+
     @asynccontextmanager
-    async def _published(self, begun: Progress) -> AsyncIterator[list[str]]:
-        """Lines that the others are shown while this lasts. No write of it is ever cut short."""
+    async def _in_own_turn(self, begun: Progress | None = None) -> AsyncIterator[list[str]]:
+        """Lines, which the others are shown with what was begun. Ends with TurnEnded, in a group,
+        where the turn does. No write of it is ever cut short.
+        """
         lines, ended = list[str](), asyncio.Event()
 
         async def publish() -> None:
             shown = 0
             while not ended.is_set():
-                if len(lines) > shown:
+                if not self._standing.fence:
+                    raise TurnEnded
+                if begun and len(lines) > shown:
                     shown = len(lines)
                     with suppress(StoreUnavailable, SessionEnded):
                         await self._write(self._in_turn(), [self._put(_with_lines(begun, lines))])
@@ -212,6 +241,7 @@ class Turns:
                     async with asyncio.timeout(LINES_INTERVAL):
                         await ended.wait()
 
+        self._standing.is_changing = True
         async with asyncio.TaskGroup() as group:
             group.create_task(publish())
             try:
@@ -249,16 +279,22 @@ class Turns:
         if item is None:
             raise Failed(f"the cluster's store has no {key}; apply the file again: `portico up`")
         packed = await self._vault.open(self._following.prefix + key, item.value)
-        file = decoded(SharedFile, zlib.decompress(packed))
-        if file is None:
-            raise Failed(f"cannot read {key} of the cluster's store: another Portico wrote it")
-        return file
+        with suppress(zlib.error):
+            if file := decoded(SharedFile, zlib.decompress(packed)):
+                return file
+        raise Failed(f"cannot read {key} of the cluster's store: another Portico wrote it")
 
     # What is in force already
 
-    async def _take(self, act: TakeFile) -> None:
+    async def _take(self, act: TakeFile) -> bool:
+        subject, is_taken = f"{act.project} of the cluster", False
+        with self._until_turn_ends(subject):
+            async with self._in_own_turn():
+                is_taken = await self._taken(act, subject)
+        return is_taken
+
+    async def _taken(self, act: TakeFile, subject: str) -> bool:
         project, number = act.project, act.number
-        subject = f"{project} of the cluster"
         is_new = project not in self._standing.own().applied
         try:
             file = await self._file(project, number) if number else None
@@ -274,8 +310,16 @@ class Turns:
                 self._standing.note_begun(project)
             self._standing.finish(project, number)
             self._troubles.resolve(subject)
+        return True
 
-    async def _take_switches(self, act: TakeSwitches) -> None:
+    async def _take_switches(self, act: TakeSwitches) -> bool:
+        is_taken = False
+        with self._until_turn_ends(SWITCHES):
+            async with self._in_own_turn():
+                is_taken = await self._switched(act)
+        return is_taken
+
+    async def _switched(self, act: TakeSwitches) -> bool:
         own, shared = self._standing.own_switches.switches, self._standing.switches
         try:
             await self._work.make_up(missed(own, shared), partial(log.info, "%s"))
@@ -286,6 +330,7 @@ class Turns:
         else:
             self._standing.take_switches(shared)
             self._troubles.resolve(SWITCHES)
+        return True
 
     # Writing
 
@@ -294,8 +339,12 @@ class Turns:
         return Compare(key, item.revision if item else ABSENT)
 
     def _in_turn(self) -> Sequence[Compare]:
-        """True as long as the turn is this daemon's, and the change has not ended."""
-        return [Compare(TURN_KEY, created=self._standing.turn), self._as_known(CHANGE_KEY)]
+        """True as long as the turn is this daemon's, and the change has not ended. Raises
+        SessionEnded where it is not for certain.
+        """
+        if not (fence := self._standing.fence):
+            raise SessionEnded
+        return [Compare(TURN_KEY, created=fence), self._as_known(CHANGE_KEY)]
 
     def _put(self, progress: Progress) -> Put:
         return Put(progress_key(self._shared.machine), encoded(progress))
