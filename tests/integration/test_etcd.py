@@ -284,7 +284,7 @@ def test_a_machine_may_not_write_what_is_another_machines(tmp_path):
             for name in ("m1", "m2"):
                 for _ in range(2):
                     await keeper.add_user(user(name), machine_permissions("6a1c", name))
-            for key in ("present/m2", "progress/m2"):
+            for key in ("machines/m2", "present/m2", "progress/m2"):
                 await put(keeper, b"m2", prefix + key)
             session = await m1.open_session(60)
             for key in ("present/m1", "turn"):
@@ -292,10 +292,13 @@ def test_a_machine_may_not_write_what_is_another_machines(tmp_path):
                     [Compare(prefix + key, ABSENT)], [Put(prefix + key, b"", session)]
                 )
             after = await put(m1, b"m1", prefix + "progress/m1") or 0
-            assert len((await m1.snapshot(prefix)).items) == 5
+            for key in ("change", "head/web", "machines/m1", "revisions/web/1"):
+                await put(m1, b"m1", prefix + key)
+            assert len((await m1.snapshot(prefix)).items) == 10
             async with aclosing(m1.watch(prefix, after - 1)) as changes:
                 assert (await anext(changes)).items.keys() == {prefix + "progress/m1"}
-            for key in (prefix + "present/m2", prefix + "progress/m2", f"{PREFIX}6a1d/turn"):
+            others = (f"{prefix}{part}/m2" for part in ("machines", "present", "progress"))
+            for key in (*others, f"{PREFIX}6a1d/turn"):
                 with pytest.raises(Failed, match="does not permit this to m1; nothing was"):
                     await put(m1, b"m1", key)
             with pytest.raises(Failed, match="does not permit this to m1"):

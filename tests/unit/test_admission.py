@@ -35,7 +35,7 @@ from portico.engine.cluster.store_addresses import StoreAddresses
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, NotFound, PorticoError, Refused
 from portico.ports.machine_signing import SignedMachine
-from portico.ports.store import StoreUnavailable
+from portico.ports.store import Store, StoreUnavailable
 from portico.system.cluster_identity import AUTHORITY, AUTHORITY_KEY
 from portico.system.cluster_store import (
     StoreFile,
@@ -102,11 +102,11 @@ class Member:
     async def serve_members(self) -> None: ...
 
     async def transaction(
-        self, compares: Sequence[Compare], writes: Sequence[Write]
+        self, compares: Sequence[Compare], writes: Sequence[Write], store: Store | None = None
     ) -> int | None:
         self.following.assert_current()
         prefix = self.following.prefix
-        return await self.store.transaction(
+        return await (store or self.store).transaction(
             [replace(each, key=prefix + each.key) for each in compares],
             [replace(each, key=prefix + each.key) for each in writes],
         )

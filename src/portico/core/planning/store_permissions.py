@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Sequence
 
-from portico.core.model.shared import PRESENT, PROGRESS, present_key, progress_key
+from portico.core.model.shared import MACHINES, PRESENT, PROGRESS
 from portico.core.model.stored import Permission
 from portico.core.planning.mirroring import prefix_of
 
@@ -34,15 +34,14 @@ def machine_password(key: bytes, user: str) -> str:
 def machine_permissions(cluster: str, machine: str) -> Sequence[Permission]:
     """Reads all keys of the cluster; writes all but those that belong to another machine."""
     prefix = prefix_of(cluster)
-    present, progress = f"{prefix}{PRESENT}", f"{prefix}{PROGRESS}"
-    return (
-        Permission(prefix, after(prefix)),
-        Permission(prefix, present, writes=True),
-        Permission(prefix + present_key(machine), writes=True),
-        Permission(after(present), progress, writes=True),
-        Permission(prefix + progress_key(machine), writes=True),
-        Permission(after(progress), after(prefix), writes=True),
-    )
+    permissions, first = [Permission(prefix, after(prefix))], prefix
+    for part in sorted((MACHINES, PRESENT, PROGRESS)):
+        permissions += [
+            Permission(first, prefix + part, writes=True),
+            Permission(f"{prefix}{part}{machine}", writes=True),
+        ]
+        first = after(prefix + part)
+    return (*permissions, Permission(first, after(prefix), writes=True))
 
 
 def after(prefix: str) -> str:

@@ -180,13 +180,18 @@ class Admission:
             serial=signed.serial,
         )
         used = msgspec.structs.replace(token, used=name)
-        done = await self._shared.transaction(
-            [
-                Compare(token_key(request.id), revision),
-                Compare(machine_key(name), before.revision if before else ABSENT),
-            ],
-            [Put(machine_key(name), encoded(record)), Put(token_key(request.id), encoded(used))],
-        )
+        async with self._users.writer() as store:
+            done = await self._shared.transaction(
+                [
+                    Compare(token_key(request.id), revision),
+                    Compare(machine_key(name), before.revision if before else ABSENT),
+                ],
+                [
+                    Put(machine_key(name), encoded(record)),
+                    Put(token_key(request.id), encoded(used)),
+                ],
+                store,
+            )
         await self._remove_users(name, outdated if done else [access.user])
         if done is None:
             raise Refused(
