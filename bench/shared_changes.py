@@ -3,7 +3,8 @@
 
 Each row kills something at one step of an `up`: the daemon of each machine, or the leader of etcd,
 when that machine has checked the change, while it has the turn, and when it has made it; or a
-whole machine in its turn. One is a version that cannot start. Prints whether each change was done
+whole machine in its turn; or a machine is cut off from the others and etcd, before a change and in
+its turn. One is a version that cannot start. Prints whether each change was done
 everywhere, or taken back, and what was lost. Root only.
 """
 
@@ -13,12 +14,14 @@ import json
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Final
 
+from portico.engine.cluster.session import DURATION
 from tests.cluster import Machines
 from tests.integration.test_shared_changes import STEADY, Shared, are_others
 from tests.load import Report
@@ -54,6 +57,8 @@ def _rows(shared: Shared) -> Iterator[Row]:
     yield _failing(shared)
     for name in NAMES[1:]:
         yield _dying(shared, name)
+    yield from _divided(shared)
+    yield _fenced(shared)
 
 
 def _changed(shared: Shared, what: str, kill: Callable[[], None]) -> Row:
@@ -103,6 +108,50 @@ def _dying(shared: Shared, name: str) -> Row:
     eventually(lambda: shared.state_of(name) == "back", CHANGE_TIMEOUT)
     is_as_wanted = states == wanted and untouched
     return _row(f"{name} while it has the turn", report, is_as_wanted=is_as_wanted)
+
+
+def _divided(shared: Shared) -> Iterator[Row]:
+    """Both sides of a divided network serve; m3 changes nothing until it is one again."""
+    one, three = shared.machines["m1"], shared.machines["m3"]
+    before, work = shared.pids(), STEADY | {"seconds": CHANGE_TIMEOUT}
+    shared.write(SAY="divided")
+    with (
+        shared.machines.load("m1", **work) as here,
+        shared.machines.load("m3", **work) as there,
+    ):
+        shared.machines.divide("m3")
+        is_refused = three.portico("reload", "web").returncode != 0
+        eventually(lambda: one.portico("up", "--without-absent").returncode == 0, CHANGE_TIMEOUT)
+        is_kept = shared.pids_of("m3") == before["m3"]
+        shared.machines.reunite("m3")
+        eventually(lambda: are_others(before, shared.pids()), CHANGE_TIMEOUT)
+        reports = here.stop(), there.stop()
+    for name, report in zip(("m1, m2", "m3"), reports, strict=True):
+        what = f"the way of m3 to m1, m2 and etcd, asked at {name}"
+        yield _row(what, report, is_as_wanted=is_refused and is_kept)
+
+
+def _fenced(shared: Shared) -> Row:
+    """m2 is cut off from the others and etcd in its turn: it stops before m1 takes it back."""
+    before, last, seen = shared.pids(), 0.0, set[int]()
+    shared.write(SAY="fenced")
+    with shared.machines.load("m2", **STEADY | {"seconds": CHANGE_TIMEOUT}) as load:
+        command = threading.Thread(target=shared.machines["m1"].portico, args=("up",))
+        command.start()
+        _wait_for_step(shared, "m2", "changing")
+        shared.machines.divide("m2")
+        divided = time.monotonic()
+        while command.is_alive():
+            if new := shared.pids_of("m2") - before["m2"] - seen:
+                seen, last = seen | new, time.monotonic() - divided
+            time.sleep(0.2)
+        is_between = bool(seen) and bool(shared.pids_of("m2") & before["m2"])
+        shared.machines.reunite("m2")
+        eventually(lambda: shared.state_of("m2") == "back", CHANGE_TIMEOUT)
+        report = load.stop()
+    is_as_wanted = is_between and last < DURATION and shared.state_of("m1") == "back"
+    what = f"the way of m2 to m1, m3 and etcd in its turn; it stopped {last:.1f} s later"
+    return _row(what, report, is_as_wanted=is_as_wanted)
 
 
 def _row(what: str, report: Report, *, is_as_wanted: bool) -> Row:

@@ -1,0 +1,376 @@
+"""Three machines with a store in one loop: on each the engine that ships, with all that it has for
+a cluster, between ports that are in memory, in time that a test moves.
+
+Any of them may lose its daemon, its way to the store or to another machine; the store may be wiped
+or be an older one; and a machine may write what belongs to another one (`Cluster.lie`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterator
+from contextlib import suppress
+from types import SimpleNamespace
+
+from portico.core.model.app import App
+from portico.core.model.desired import Desired
+from portico.core.model.event import Requester
+from portico.core.model.instance import InstanceState
+from portico.core.model.names import PROJECT
+from portico.core.model.neighbour import NearList
+from portico.core.model.requests import DocumentRequest
+from portico.core.model.shared import (
+    CHANGE_KEY,
+    HEADS,
+    PROGRESS,
+    TURN_KEY,
+    ClusterRecord,
+    Head,
+    SharedMachine,
+    decoded,
+    encoded,
+    machine_key,
+)
+from portico.core.model.shared_change import Progress, SharedChange
+from portico.core.model.site import Site
+from portico.core.model.stored import Snapshot
+from portico.core.planning.mirroring import prefix_of
+from portico.core.planning.neighbours import near_text
+from portico.core.planning.steps import StartInstance, Step
+from portico.engine.changes import Changes
+from portico.engine.cluster.cluster_operations import ClusterOperations
+from portico.engine.cluster.draining import Draining
+from portico.engine.cluster.issuer import IssuerRole
+from portico.engine.cluster.local_work import OwnWork
+from portico.engine.cluster.session import DURATION
+from portico.engine.cluster.standing import Standing
+from portico.engine.cluster.turns import Turns
+from portico.engine.control.convergence import Convergence
+from portico.engine.control.operations import Operations
+from portico.engine.inputs import Inputs
+from portico.errors import Failed, PorticoError
+from portico.ports.store import SessionEnded, StoreUnavailable
+from tests.fakes.clock import VirtualLoop
+from tests.fakes.store import FakeStore
+from tests.fakes.vault import FakeVault
+from tests.unit.linked_machines import Link
+from tests.unit.outside import CRASHING, GOOD, Program
+from tests.unit.promise import Promise
+from tests.unit.simulation import CLUSTER, Daemon, Machine, Preparation, wanted_app
+
+NAMES = ("m1", "m2", "m3")
+INSTANCES = 2
+PREFIX = prefix_of(CLUSTER)
+WHO = Requester("root")
+KEYS = {"ready_timeout": 6, "stop_timeout": 3, "drain_timeout": 4, "backoff_limit": 2}
+
+
+async def nothing(*_: object, **__: object) -> None: ...
+
+
+class Programs(dict):
+    """By the id of a version: what is called `bad` exits at once."""
+
+    def __missing__(self, version: str) -> Program:
+        return CRASHING if version.startswith("bad") else GOOD
+
+
+class FilePreparation(Preparation):
+    """Of a file as the store has it."""
+
+    def _desired(self, inputs: Inputs) -> Desired:
+        machine, apps = self._machine, {}
+        for request in inputs.requests.values():
+            for name, its in request.table["apps"].items():
+                app = App(instances=its["instances"], **KEYS)
+                apps[name] = wanted_app(name, app, its["version"], inputs.asked.get(name, 0))
+        members = inputs.members.machines if inputs.members else machine.machines
+        sites = {name: Site(app=name) for name in apps}
+        return Desired(apps=apps, machines=members, machine=machine.name, sites=sites)
+
+
+class Issuing:
+    """What wants to obtain certificates, if no other machine does."""
+
+    def __init__(self, daemon: MemberDaemon) -> None:
+        self.role, self._clock = IssuerRole(daemon.shared), daemon.engine.clock
+
+    async def look(self) -> None:
+        with suppress(StoreUnavailable, SessionEnded):
+            await self.role.update(needed=True)
+
+    async def pause(self) -> None:
+        await self._clock.sleep(1.0)
+
+
+class MemberDaemon(Daemon):
+    """With what an operator can ask for, as in daemon/wiring.py."""
+
+    def __init__(self, machine: Member, group: asyncio.TaskGroup) -> None:
+        super().__init__(machine, group)
+        engine, shared, preparation = self.engine, self.shared, self.preparation
+        changes, vault = Changes(self.tasks, engine.clock), FakeVault()
+        exposure = SimpleNamespace(look=nothing, notes_after=lambda _: [])
+        report = SimpleNamespace(
+            exposure=exposure, last_lines=lambda _: [], waits_for=lambda _: ""
+        )
+        sites = SimpleNamespace(ask=nothing)
+        convergence = Convergence(engine, report, nginx=self.nginx, sites=sites)
+        others = ("cache_purge", "dashboard", "edited", "local", "logs", "nginx_programs")
+        operations = Operations(
+            engine,
+            changes,
+            SimpleNamespace(loop=SimpleNamespace(wake=lambda: None)),
+            preparation,
+            self.in_force,
+            report,
+            convergence,
+            **dict.fromkeys((*others, "traffic")),
+        )
+        self.standing = Standing(shared, engine.state, engine.clock)
+        work = OwnWork(engine, operations, changes, preparation)
+        turns = Turns(shared, self.standing, vault, work, engine.clock, engine.troubles)
+        self.issuing = Issuing(self)
+        shared.repeated |= {"changes of the cluster": turns, "certificates": self.issuing}
+        self.neighbourhood.may_replace = self.standing.may_replace
+        self.asked = ClusterOperations(
+            engine, operations, changes, preparation, shared, self.standing, vault
+        )
+        self.draining = Draining(engine, self.neighbourhood, changes, convergence)
+
+
+class Lists:
+    """The lists of a machine, and its way to those of others (ports.Neighbours)."""
+
+    def __init__(self, member: Member) -> None:
+        self._member, self.file = member, b""
+        self.lie: NearList | None = None
+
+    async def ask(self, machine: str) -> bytes:
+        cluster, name = self._member.cluster, self._member.name
+        other = cluster.members.get(machine)
+        if other is None or {name, machine} in cluster.parted or other.nginx.pid is None:
+            raise Failed("it does not answer in time")
+        return near_text(other.lists.lie).encode() if other.lists.lie else other.lists.file
+
+    async def announce(self, text: str, *, drained: bool) -> None:
+        self._member.reach("announce")
+        self.file = text.encode()
+        self._member.reach("announced")
+
+
+class Member(Machine):
+    preparation, new_daemon = FilePreparation, MemberDaemon
+    daemon: MemberDaemon | None
+
+    def __init__(self, name: str, cluster: Cluster) -> None:
+        self.cluster, self.link, self.lists = cluster, Link(cluster.store), Lists(self)
+        super().__init__(self.lists, lambda _: self.link, name=name, loop=cluster.loop)
+        self.programs = Programs()
+        self.promise = Promise(self, "web")
+        self.on_crash = self.on_hang = lambda _: self.promise.crashed()
+        self.on_ask = lambda _: self.promise.asked()
+        self.allowed: set[str] | None = None
+        """The versions that may be in force while the store is none to follow."""
+
+    @property
+    def version(self) -> str:
+        revision = self.intent.revisions.get(PROJECT)
+        return revision.document["apps"]["web"]["version"] if revision else ""
+
+    def assert_allowed(self, step: Step) -> None:
+        super().assert_allowed(step)
+        if isinstance(step, StartInstance) and not self.cluster.is_forged:
+            target = self.records[step.app].target.id
+            replaced = [
+                i
+                for i in self.in_state(InstanceState.READY, step.app)
+                if i.slot == step.slot and i.spec != target
+            ]
+            is_reload = "+" in target  # it is finished where it was begun
+            if replaced and not is_reload:
+                assert self.daemon.standing.fence, f"{self.name} replaces without the turn"
+
+    def assert_sound(self) -> None:
+        """Nothing has failed that was not foreseen."""
+        if self._life.done() and not self._life.cancelled():
+            self._life.result()
+        if self._errors:
+            raise self._errors[0]
+
+    def check(self) -> None:
+        if self.intent.left is not None:
+            self.promise.said()
+        self.promise.check()
+        assert self.allowed is None or self.version in self.allowed, (
+            f"{self.name} has {self.version}, and the store is no order"
+        )
+
+
+class Cluster:
+    def __init__(self) -> None:
+        self.loop = VirtualLoop(1000.0)
+        self.store, self.members = FakeStore(self.loop), dict[str, Member]()
+        self.parted = list[set[str]]()
+        self.forged_until = 0.0
+        """As long as a turn may last that another machine took away."""
+        self._right: Snapshot | None = None
+        """What the store had before it was wiped or replaced by an older one."""
+        self.count = 0
+        record = encoded(ClusterRecord(least=1))
+        self.put({CLUSTER_RECORD: record, **{machine_key(n): address(n) for n in NAMES}})
+        self.first = self.store.all
+        for name in NAMES:
+            self.members[name] = Member(name, self)
+        self.run(4.0)
+
+    def close(self) -> None:
+        for each in self:
+            each.lose_daemon()
+        self.loop.close()
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self.members.values())
+
+    def __getitem__(self, name: str) -> Member:
+        return self.members[name]
+
+    @property
+    def alive(self) -> list[Member]:
+        return [each for each in self if each.daemon is not None]
+
+    @property
+    def is_forged(self) -> bool:
+        return self.loop.time() < self.forged_until
+
+    def run(self, seconds: float) -> None:
+        """In small parts, so that what must hold is looked at often."""
+        end = self.loop.time() + seconds
+        while self.loop.time() < end:
+            for each in self.alive:
+                each.daemon.attend(float("inf"))
+            self.loop.run_until(min(end, self.loop.time() + 0.5))
+            for each in self:
+                each.assert_sound()
+            self.check()
+
+    # What operators do
+
+    def ask(self, name: str, work: Awaitable[object]) -> asyncio.Task[str]:
+        """Its result is why it was refused; empty if it was begun."""
+
+        async def asked() -> str:
+            try:
+                await work
+            except PorticoError as error:
+                return str(error)
+            return ""
+
+        return self[name].daemon.group.create_task(asked())
+
+    def up(self, name: str, *, bad: bool = False, without_absent: bool = False) -> asyncio.Task:
+        self.count += 1
+        version = f"{'bad' if bad else 'v'}{self.count}"
+        table = {
+            "project": "shop",
+            "apps": {"web": {"version": version, "instances": INSTANCES}},
+        }
+        request = DocumentRequest(source="/srv/portico.toml", folder="/srv", table=table)
+        asked = self[name].daemon.asked
+        return self.ask(name, asked.up(request, WHO, "1" if without_absent else None))
+
+    # What happens to the store
+
+    def put(self, values: dict[str, bytes | None]) -> None:
+        """Whoever may; None deletes."""
+        self.store.write({PREFIX + key: value for key, value in values.items()})
+
+    def lie(self, key: str, value: bytes | None) -> None:
+        """A machine writes what is not its own."""
+        if self._right is None:
+            if key == TURN_KEY:
+                self.forged_until = self.loop.time() + DURATION
+            self.put({key: value})
+
+    def become(self, snapshot: Snapshot) -> None:
+        """The store is wiped, or an older one."""
+        if self._right is None:
+            self._right = self.store.all
+            for each in self:
+                each.allowed = {each.version, *self._known_versions()}
+        self.store.replace(snapshot)
+
+    def become_right(self) -> None:
+        if self._right is not None:
+            self.store.replace(self._right)
+            self._right = None
+            for each in self:
+                each.allowed = None
+
+    def _known_versions(self) -> set[str]:
+        """Of what is in force in the cluster, or is about to be."""
+        return {each.version for each in self} | {f"v{self.count}", f"bad{self.count}"}
+
+    # What holds
+
+    def check(self) -> None:
+        for each in self.alive:
+            each.check()
+        if not self.is_forged:
+            holders = [each.name for each in self.alive if each.daemon.standing.fence]
+            assert len(holders) <= 1, f"two turns: {holders}"
+        issuers = [each.name for each in self.alive if each.daemon.issuing.role.fence]
+        assert len(issuers) <= 1, f"two issuers: {issuers}"
+        for each in self._records(PROGRESS, Progress).values():
+            assert "internal error" not in each.why
+
+    def heads(self) -> dict[str, Head]:
+        return self._records(HEADS, Head)
+
+    @property
+    def change(self) -> SharedChange | None:
+        item = self.store.peek(PREFIX + CHANGE_KEY)
+        return decoded(SharedChange, item.value) if item else None
+
+    def _records(self, start: str, kind: type) -> dict:
+        items = self.store.all.items.items()
+        whole = PREFIX + start
+        read = {k[len(whole) :]: decoded(kind, i.value) for k, i in items if k.startswith(whole)}
+        return {name: each for name, each in read.items() if each is not None}
+
+    def calm(self) -> None:
+        """Nothing goes wrong any more, and a good version is applied."""
+        self.become_right()
+        self.parted.clear()
+        self.put({machine_key(name): address(name) for name in NAMES})
+        for each in self:
+            each.link.is_cut = each.link.loses_answer = False
+            each.lists.lie = None
+            if each.daemon is None:
+                each.begin()
+        self.run(100.0)
+        for each in self:
+            if each.intent.left is not None:
+                each.daemon.draining.undrain(WHO)
+        self.ask("m1", self["m1"].daemon.asked.start("web", WHO))
+        self.run(40.0)
+        assert self.change is None or self.change.end, self.change
+        last = self.up("m1")
+        self.run(80.0)
+        assert last.result() == ""
+        version = f"v{self.count}"
+        assert self.change.end == "done", self.change
+        assert {each.version for each in self} == {version}
+        for each in self:
+            target = each.records["web"].target.id
+            assert {i.spec for i in each.in_state(InstanceState.READY)} == {target}
+            assert len(each.answering("web")) == INSTANCES
+        assert self.store.peek(PREFIX + TURN_KEY) is None
+        assert sum(bool(each.daemon.issuing.role.fence) for each in self) == 1
+
+
+CLUSTER_RECORD = "cluster"
+
+
+def address(name: str) -> bytes:
+    return encoded(SharedMachine(address=f"10.0.0.{name[1]}"))

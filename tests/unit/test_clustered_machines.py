@@ -1,0 +1,212 @@
+"""What holds on three machines with a store, whatever happens to them, to the store and between
+them, and whatever one of them writes of the others.
+
+* No two machines have the turn at a time, and none replaces instances without it; nor do two
+  obtain certificates.
+* No machine takes an instance from its nginx that answers, because of what another one or the
+  store says.
+* A store that was wiped, or is an older one, is no order.
+* Of two operators at once one is refused.
+* When nothing goes wrong any more, the next change is made on all machines.
+
+`--hypothesis-profile=explore` looks for new examples.
+"""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from portico.core.model.neighbour import NearList
+from portico.core.model.shared import (
+    CHANGE_KEY,
+    TURN_KEY,
+    Holder,
+    SharedMachine,
+    encoded,
+    machine_key,
+    present_key,
+    progress_key,
+    revision_key,
+)
+from portico.core.model.shared_change import Progress, SharedChange
+from portico.core.model.stored import Snapshot
+from tests.examples import examples
+from tests.unit.clustered_machines import NAMES, WHO, Cluster
+
+STEPS = 12
+names = st.sampled_from(NAMES)
+seconds = st.sampled_from([0.5, 2.0, 4.0, 8.0, 20.0])
+garbage = st.sampled_from([b"", b"{}", b"\xff", b'{"v": 2}'])
+states = st.sampled_from(["ready", "refused", "changing", "done", "failed", "back"])
+orders = st.sampled_from([(), ("m9",), ("m2", "m9"), NAMES])
+
+
+class AnyCluster(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cluster = Cluster()
+        first = self.cluster.up("m1")
+        self.cluster.run(40.0)
+        assert first.result() == ""
+        assert {each.version for each in self.cluster} == {"v1"}
+
+    def teardown(self) -> None:
+        try:
+            self.cluster.calm()
+        finally:
+            self.cluster.close()
+
+    # Operators
+
+    @rule(name=names, bad=st.booleans(), without_absent=st.booleans(), after=seconds)
+    def up(self, name: str, *, bad: bool, without_absent: bool, after: float) -> None:
+        if self.cluster[name].daemon:
+            self.cluster.up(name, bad=bad, without_absent=without_absent)
+        self.cluster.run(after)
+
+    @rule(one=names, other=names, after=seconds)
+    def two_at_once(self, one: str, other: str, after: float) -> None:
+        if one != other and self.cluster[one].daemon and self.cluster[other].daemon:
+            asked = [self.cluster.up(each) for each in (one, other)]
+            self.cluster.run(1.0)
+            ended = [each for each in asked if each.done() and not each.cancelled()]
+            begun = [each for each in ended if not each.result()]
+            assert len(begun) <= 1
+            if begun:
+                for each in {*ended} - {*begun}:
+                    assert "nothing was changed" in each.result() or "store" in each.result()
+        self.cluster.run(after)
+
+    @rule(name=names, verb=st.sampled_from(["reload", "stop", "start"]), after=seconds)
+    def ask(self, name: str, verb: str, after: float) -> None:
+        if daemon := self.cluster[name].daemon:
+            self.cluster.ask(name, getattr(daemon.asked, verb)("web", WHO))
+        self.cluster.run(after)
+
+    @rule(name=names, is_drained=st.booleans())
+    def drain(self, name: str, *, is_drained: bool) -> None:
+        if daemon := self.cluster[name].daemon:
+
+            async def work() -> None:
+                (daemon.draining.drain if is_drained else daemon.draining.undrain)(WHO)
+
+            self.cluster.ask(name, work())
+        self.cluster.run(2.0)
+
+    # What happens
+
+    @rule(after=st.sampled_from([4.0, 20.0, 40.0]))
+    def time_passes(self, after: float) -> None:
+        self.cluster.run(after)
+
+    @rule(name=names, after=seconds)
+    def a_daemon_dies(self, name: str, after: float) -> None:
+        self.cluster[name].lose_daemon()
+        self.cluster.run(after)
+
+    @rule(name=names, after=seconds)
+    def a_daemon_begins(self, name: str, after: float) -> None:
+        if self.cluster[name].daemon is None:
+            self.cluster[name].begin()
+        self.cluster.run(after)
+
+    @rule(name=names, is_cut=st.booleans(), after=seconds)
+    def a_machine_is_cut_from_the_store(self, name: str, *, is_cut: bool, after: float) -> None:
+        self.cluster[name].link.is_cut = is_cut
+        self.cluster.run(after)
+
+    @rule(name=names)
+    def an_answer_is_lost(self, name: str) -> None:
+        self.cluster[name].link.loses_answer = True
+        self.cluster.run(2.0)
+
+    @rule(name=names, is_parted=st.booleans())
+    def machines_do_not_reach_each_other(self, name: str, *, is_parted: bool) -> None:
+        pairs = [{name, other} for other in NAMES if other != name]
+        self.cluster.parted[:] = pairs if is_parted else []
+        self.cluster.run(2.0)
+
+    @rule(name=names)
+    def an_instance_exits(self, name: str) -> None:
+        if processes := list(self.cluster[name].processes.values()):
+            self.cluster[name].crash(processes[0])
+        self.cluster.run(2.0)
+
+    @rule(is_wiped=st.booleans(), after=seconds)
+    def the_store_is_another_one(self, *, is_wiped: bool, after: float) -> None:
+        self.cluster.become(Snapshot(1) if is_wiped else self.cluster.first)
+        self.cluster.run(after)
+
+    @rule(after=seconds)
+    def the_store_is_right_again(self, after: float) -> None:
+        self.cluster.become_right()
+        self.cluster.run(after)
+
+    @rule()
+    def the_store_forgets_its_past(self) -> None:
+        self.cluster.store.compact()
+
+    # A machine that lies
+
+    @rule(name=names, value=st.one_of(st.none(), garbage))
+    def lie_who_is_there(self, name: str, value: bytes | None) -> None:
+        self.cluster.lie(present_key(name), value)
+        self.cluster.run(2.0)
+
+    @rule(name=names, state=states, value=st.one_of(st.none(), garbage), is_read=st.booleans())
+    def lie_how_far_it_is(
+        self, name: str, state: str, value: bytes | None, *, is_read: bool
+    ) -> None:
+        change = self.cluster.change
+        if change and is_read:
+            value = encoded(Progress(change=change.id, state=state, why="it is said"))
+        self.cluster.lie(progress_key(name), value)
+        self.cluster.run(2.0)
+
+    @rule(
+        name=names,
+        value=st.one_of(st.none(), garbage, st.just(encoded(SharedMachine(address="10.9.9.9")))),
+    )
+    def lie_which_machines_there_are(self, name: str, value: bytes | None) -> None:
+        self.cluster.lie(machine_key(name), value)
+        self.cluster.run(2.0)
+
+    @rule(
+        value=st.one_of(
+            st.none(),
+            garbage,
+            st.sampled_from([encoded(Holder(machine=each)) for each in (*NAMES, "m9")]),
+        )
+    )
+    def lie_whose_turn_it_is(self, value: bytes | None) -> None:
+        self.cluster.lie(TURN_KEY, value)
+        self.cluster.run(2.0)
+
+    @rule(value=st.one_of(st.none(), garbage), order=orders, is_read=st.booleans())
+    def lie_what_is_under_way(
+        self, value: bytes | None, order: tuple[str, ...], *, is_read: bool
+    ) -> None:
+        if is_read:
+            change = SharedChange(
+                id="7", verb="up", subject="x", who="m3", by="m9", began=0.0, order=order
+            )
+            value = encoded(change)
+        self.cluster.lie(CHANGE_KEY, value)
+        self.cluster.run(2.0)
+
+    @rule(number=st.sampled_from(["1", "2", "9", "²", "9" * 30, "x"]), value=garbage)
+    def lie_what_files_there_are(self, number: str, value: bytes) -> None:
+        self.cluster.lie(revision_key("shop", 0)[:-1] + number, value)
+        self.cluster.run(2.0)
+
+    @rule(name=names, count=st.sampled_from([0, 1, 1000]), leaves=st.booleans())
+    def lie_what_is_ready(self, name: str, count: int, *, leaves: bool) -> None:
+        apps = {"web": count} if count else {}
+        self.cluster[name].lists.lie = NearList(name, apps, leaves)
+        self.cluster.run(2.0)
+
+
+TestAnyCluster = AnyCluster.TestCase
+TestAnyCluster.settings = settings(examples(4), stateful_step_count=STEPS)
