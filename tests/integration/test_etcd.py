@@ -291,9 +291,9 @@ def test_a_machine_may_not_write_what_is_another_machines(tmp_path):
                 await m1.transaction(
                     [Compare(prefix + key, ABSENT)], [Put(prefix + key, b"", session)]
                 )
-            after = await put(m1, b"m1", prefix + "progress/m1") or 0
             for key in ("change", "head/web", "machines/m1", "revisions/web/1"):
                 await put(m1, b"m1", prefix + key)
+            after = await put(m1, b"m1", prefix + "progress/m1") or 0
             assert len((await m1.snapshot(prefix)).items) == 10
             async with aclosing(m1.watch(prefix, after - 1)) as changes:
                 assert (await anext(changes)).items.keys() == {prefix + "progress/m1"}
