@@ -95,6 +95,7 @@ class Machine:
         self.stopped = False
         self.reloads: list[str] = []
         """Whether its app is, and what had its instances replaced."""
+        self.takes = WORK_SECONDS
         self.checked: set[str] = set()
         self.is_changing = False
         self._tasks: list[asyncio.Task] = []
@@ -160,7 +161,7 @@ class Machine:
             self.version = "half"
         say("replacing instances")
         try:
-            await asyncio.sleep(WORK_SECONDS)
+            await asyncio.sleep(self.takes)
             if self.fails:
                 raise Failed("web.1 exited with code 1")
             self.version = version

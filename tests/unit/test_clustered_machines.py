@@ -43,6 +43,22 @@ states = st.sampled_from(["ready", "refused", "changing", "done", "failed", "bac
 orders = st.sampled_from([(), ("m9",), ("m2", "m9"), NAMES])
 
 
+def test_a_project_is_ended_on_all_machines_though_a_daemon_is_killed_in_its_turn():
+    cluster = Cluster()
+    cluster.up("m1")
+    cluster.run(40.0)
+    one = cluster["m1"]
+    cluster.ask("m1", one.daemon.asked.down(WHO, project="shop"))
+    while one.version:
+        cluster.run(0.5)
+    one.lose_daemon()
+    one.begin()
+    cluster.run(60.0)
+    assert cluster.change.end == "done"
+    assert {each.version for each in cluster} == {""}
+    cluster.close()
+
+
 class AnyCluster(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()

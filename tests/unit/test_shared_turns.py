@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from portico.core.model.shared import TURN_KEY, Holder, encoded, present_key, revision_key
 from portico.core.model.shared_change import NO_SWITCHES, Progress, SharedChange, Switches
 from portico.core.planning.turns import (
     Applied,
@@ -26,6 +27,7 @@ from portico.core.planning.turns import (
     next_act,
     participants,
 )
+from portico.engine.cluster.session import DURATION
 from portico.engine.cluster.standing import LOST_AFTER
 from portico.errors import Refused
 from portico.ports.store import StoreUnavailable
@@ -202,6 +204,44 @@ def test_a_daemon_that_is_killed_at_any_step_continues_and_one_that_is_lost_has_
     machines[name].start()
     machines.run(60.0)
     assert machines.versions() == everywhere("v3" if ended == "done" else "v2")
+
+
+def test_a_machine_that_is_cut_off_in_its_turn_stops_before_another_one_takes_the_change_back(
+    machines,
+):
+    machines.begin("m1", "v1")
+    machines.run(60.0)
+    two = machines["m2"]
+    two.takes = 60.0
+    machines.begin("m1", "v2")
+    machines.run(12.0)
+    assert two.is_changing
+    two.link.is_cut = True
+    machines.run(DURATION - 1.0)
+    assert (two.is_changing, two.version, two.standing.may_replace()) == (False, "half", False)
+    machines.run(LOST_AFTER + 40.0)
+    assert machines.versions() == {"m1": "v1", "m2": "half", "m3": "v1"}
+    two.link.is_cut, two.takes = False, 3.0
+    machines.run(60.0)
+    assert machines.versions() == everywhere("v1")
+    assert two.standing.may_replace()
+
+
+def test_what_another_machine_writes_of_a_machine_or_of_the_turn_does_not_last(machines):
+    prefix = machines["m1"].shared.following.prefix
+    machines.store.write(
+        {
+            prefix + present_key("m2"): None,
+            prefix + TURN_KEY: encoded(Holder(machine="m9")),
+            prefix + revision_key(PROJECT, 1)[:-1] + "²": b"",
+        }
+    )
+    machines.run(10.0)
+    assert machines.store.peek(prefix + present_key("m2"))
+    assert machines.store.peek(prefix + TURN_KEY) is None
+    machines.begin("m1", "v1")
+    machines.run(60.0)
+    assert machines.versions() == everywhere("v1")
 
 
 CHANGE = SharedChange(
