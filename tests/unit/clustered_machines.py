@@ -13,7 +13,7 @@ from contextlib import suppress
 from types import SimpleNamespace
 
 from portico.core.model.app import App
-from portico.core.model.desired import Desired
+from portico.core.model.desired import Desired, Spec
 from portico.core.model.event import Requester
 from portico.core.model.instance import InstanceState
 from portico.core.model.names import PROJECT
@@ -88,16 +88,20 @@ class FilePreparation(Preparation):
         sites = {name: Site(app=name) for name in apps}
         return Desired(apps=apps, machines=members, machine=machine.name, sites=sites)
 
+    async def links_of(self, _: Spec) -> dict[str, str]:
+        return {}
+
 
 class Issuing:
     """What wants to obtain certificates, if no other machine does."""
 
     def __init__(self, daemon: MemberDaemon) -> None:
-        self.role, self._clock = IssuerRole(daemon.shared), daemon.engine.clock
+        self._clock = daemon.engine.clock
+        self.role = IssuerRole(daemon.shared, self._clock)
 
     async def look(self) -> None:
         with suppress(StoreUnavailable, SessionEnded):
-            await self.role.update(needed=True)
+            await self.role.update(needed=True, is_busy=False)
 
     async def pause(self) -> None:
         await self._clock.sleep(1.0)
