@@ -132,7 +132,7 @@ class MemberDaemon(Daemon):
             **dict.fromkeys((*others, "traffic")),
         )
         self.standing = Standing(shared, engine.state, engine.clock)
-        work = OwnWork(engine, operations, changes, preparation)
+        work = OwnWork(engine, operations, changes, preparation, lambda *_: None)
         turns = Turns(shared, self.standing, vault, work, engine.clock, engine.troubles)
         self.issuing = Issuing(self)
         shared.repeated |= {"changes of the cluster": turns, "certificates": self.issuing}
