@@ -43,6 +43,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     weights = Counter[Path]()
     for item in items:
         weights[item.path] += _weight(item)
+    here = {file.stem for file in Path(__file__).parent.glob("test_*.py")}
+    assert here.issuperset(FIRST), f"no files any more: {set(FIRST) - here}"
     first = {name: number for number, name in enumerate(FIRST)}
     items.sort(key=lambda each: (first.get(each.path.stem, len(FIRST)), -weights[each.path]))
 

@@ -107,7 +107,7 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
 def test_one_machine_orders_another_one_answers_the_authority_and_all_serve_what_came(cluster):
     cluster.answer_by("m3")
     cluster.up()
-    [serial] = eventually(lambda: cluster.served(*NAMES), within=180)
+    [serial] = eventually(lambda: cluster.served(*NAMES), within=180, every=0.25)
     assert cluster.issued() == [serial]
     for each in cluster.machines:
         [found] = [view for view in each.api("/v1/certificates") if view["name"] == SITE]
@@ -121,13 +121,15 @@ def test_commands_on_machines_that_do_not_obtain_certificates_have_them_do_it(cl
     one, other = (each for each in cluster.machines if each.name != issuer)
     done = one.done("certs", "revoke", SITE)
     assert f"waiting until {issuer} hands over" in done.stderr
-    [after] = eventually(lambda: cluster.served(*NAMES) - {before}, within=180)
+    [after] = eventually(lambda: cluster.served(*NAMES) - {before}, within=180, every=0.25)
     assert cluster.issued() == [before, after]
     assert cluster.authority.status(before) == "Revoked"
     old = cluster.thumbprints()
     other.done("certs", "rollover")
     assert cluster.issuer() == other.name
-    eventually(lambda: len(found := cluster.thumbprints()) == 1 and found != old, within=180)
+    eventually(
+        lambda: len(found := cluster.thumbprints()) == 1 and found != old, within=180, every=0.25
+    )
 
 
 def test_an_order_goes_on_elsewhere_where_its_machine_dies_in_the_middle(cluster):
@@ -137,7 +139,7 @@ def test_an_order_goes_on_elsewhere_where_its_machine_dies_in_the_middle(cluster
     with cluster.machines[issuer].running("certs", "renew", SITE, "--force"):
         eventually(lambda: cluster.written(f"orders/{SITE}") > 1, within=180, every=0.02)
         cluster.machines.die(issuer)
-    [after] = eventually(lambda: cluster.served(*left) - {*before}, within=180)
+    [after] = eventually(lambda: cluster.served(*left) - {*before}, within=180, every=0.25)
     assert cluster.issued() == [*before, after]
     assert cluster.orders() == len(before) + 1
     assert cluster.shared(f"current/{SITE}")["serial"] == after
