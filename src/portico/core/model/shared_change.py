@@ -37,6 +37,8 @@ class Switches(Record, frozen=True):
     """By app, the id of the last change that replaced its instances."""
     paused: Mapping[str, float] = {}
     """By site, for how many seconds requests are held; 0 for the maintenance page."""
+    last: str = ""
+    """The id of the last change that is in it: one that an older Portico ended is not."""
 
 
 NO_SWITCHES: Final = Switches()

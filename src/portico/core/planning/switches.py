@@ -27,7 +27,7 @@ class MissedSwitches:
 
 def switches_after(switches: Switches, change: SharedChange) -> Switches:
     """Once all machines have made the change."""
-    target = change.target
+    switches, target = replace(switches, last=change.id), change.target
     if target is None:
         return switches
     stopped, renewed, paused = dict(switches.stopped), dict(switches.renewed), switches.paused

@@ -13,6 +13,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from msgspec.structs import replace
+
 from portico.core.model.shared_change import (
     NO_SWITCHES,
     TOUCHED_STATES,
@@ -87,8 +89,6 @@ class Own:
     """What failed here: it waits for another revision, or for an operator."""
     switches: Switches = NO_SWITCHES
     """Those that it has done."""
-    counted: str = ""
-    """The id of the last change whose switches are in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,14 +211,14 @@ def _outside_a_change(state: TurnState, own: Own) -> Act | None:
 def _uncounted(state: TurnState, own: Own) -> SharedChange | None:
     """The last change, if it was made here too and on all machines."""
     change = state.change
-    if change is None or change.end != "done" or own.counted == change.id:
+    if change is None or own.switches.last == change.id or state.switches.last != change.id:
         return None
     return change if state.state_of(own.machine) == "done" else None
 
 
 def to_take(state: TurnState, own: Own) -> list[TakeFile | TakeSwitches]:
     """What is in force in the cluster and not on this machine. Switches are of what files name."""
-    is_behind = own.switches != state.switches
+    is_behind = replace(own.switches, last=state.switches.last) != state.switches
     return [*files_to_take(state, own), *[TakeSwitches(state.switches_revision)] * is_behind]
 
 

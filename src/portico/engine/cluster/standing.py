@@ -22,7 +22,6 @@ from portico.core.model.shared import (
     TURN_KEY,
     Head,
     Holder,
-    Record,
     SharedMachine,
     decoded,
     encoded,
@@ -50,17 +49,10 @@ APPLIED: Final = "shared_files"
 all of it is served; null on a machine that does not keep to what is in force.
 """
 SWITCHED: Final = "shared_switches"
-"""Name of the setting that holds an OwnSwitches."""
+"""Name of the setting that holds the Switches that are done here."""
 SWITCHES: Final = "what was switched by hand"
 LOST_AFTER: Final = 20.0
 """Seconds after which a machine whose session has ended is not waited for any more."""
-
-
-class OwnSwitches(Record, frozen=True):
-    """What this machine has done of the switches of the cluster, as in `Own`."""
-
-    switches: Switches = NO_SWITCHES
-    counted: str = ""
 
 
 class Standing:
@@ -134,8 +126,7 @@ class Standing:
             applied is not None,
             applied or {},
             frozenset(self.unusable),
-            self.own_switches.switches,
-            self.own_switches.counted,
+            self.own_switches,
         )
 
     @property
@@ -157,9 +148,10 @@ class Standing:
         return self._following.value(Switches, SWITCHES_KEY) or NO_SWITCHES
 
     @property
-    def own_switches(self) -> OwnSwitches:
+    def own_switches(self) -> Switches:
+        """Those that are done on this machine."""
         recorded = self._state.setting(SWITCHED)
-        return (decoded(OwnSwitches, recorded.encode()) if recorded else None) or OwnSwitches()
+        return (decoded(Switches, recorded.encode()) if recorded else None) or NO_SWITCHES
 
     @property
     def change(self) -> SharedChange | None:
@@ -213,21 +205,21 @@ class Standing:
 
     def withdraw(self) -> None:
         """Keep to it no more."""
-        self._keep_switches(OwnSwitches())
+        self.take_switches(NO_SWITCHES)
         self._keep(None)
 
     def count_switches(self, change: SharedChange) -> None:
         """All machines, and so this one, have made the change."""
-        own = self.own_switches.switches
-        self._keep_switches(OwnSwitches(counted=change.id, switches=switches_after(own, change)))
+        self.take_switches(switches_after(self.own_switches, change))
 
     def take_switches(self, switches: Switches) -> None:
-        """All of these are done here."""
-        self._keep_switches(replace(self.own_switches, switches=switches))
+        """These are done here."""
+        self._state.put_setting(SWITCHED, encoded(switches).decode())
+        self._move()
 
     def note_begun(self, project: str) -> None:
         """Its instances were started just now: no earlier reload is missed."""
-        own = self.own_switches.switches
+        own = self.own_switches
         its = {n: id_ for n, id_ in self.switches.renewed.items() if _project(n) == project}
         self.take_switches(replace(own, renewed={**own.renewed, **its}))
 
@@ -235,10 +227,6 @@ class Standing:
         """The apps of a project that are stopped on all machines, by their names in it."""
         names = [name for name, is_stopped in self.switches.stopped.items() if is_stopped]
         return frozenset(name.rpartition("/")[2] for name in names if _project(name) == project)
-
-    def _keep_switches(self, own: OwnSwitches) -> None:
-        self._state.put_setting(SWITCHED, encoded(own).decode())
-        self._move()
 
     def _applied(self) -> dict[str, Applied] | None:
         recorded = json.loads(self._state.setting(APPLIED) or "null")

@@ -257,8 +257,7 @@ class Turns:
             writes += [Put(head_key(change.project), encoded(head)), *self._outdated(change)]
         if act.how == "done":
             switches = switches_after(self._standing.switches, change)
-            is_new = switches != self._standing.switches
-            writes += [Put(SWITCHES_KEY, encoded(switches))] if is_new else []
+            writes.append(Put(SWITCHES_KEY, encoded(switches)))
         has_turn = self._standing.own().has_turn
         writes += [Delete(TURN_KEY)] if has_turn else []
         turn = self._as_known(TURN_KEY) if has_turn else Compare(TURN_KEY, ABSENT)
@@ -320,7 +319,7 @@ class Turns:
         return is_taken
 
     async def _switched(self, act: TakeSwitches) -> bool:
-        own, shared = self._standing.own_switches.switches, self._standing.switches
+        own, shared = self._standing.own_switches, self._standing.switches
         try:
             await self._work.make_up(missed(own, shared), partial(log.info, "%s"))
         except PorticoError as error:
