@@ -21,7 +21,7 @@ from typing import Final
 import psutil
 
 from portico.adapters.store.etcd.store import EtcdStore
-from portico.core.model.shared import ClusterRecord, Presence, encoded, present_key
+from portico.core.model.shared import PRESENT, ClusterRecord, Presence, encoded
 from portico.core.model.stored import Put, StoreAddress
 from portico.core.planning.mirroring import prefix_of
 from portico.engine.cluster.following import Following, SharedChanges
@@ -35,7 +35,7 @@ from tests.network import Network
 CLUSTER: Final = "bench"
 PREFIX: Final = prefix_of(CLUSTER)
 KEYS, SIZE = 300, 1024
-SETTLING, LATEST = 20.0, 5.0
+SETTLING_TIMEOUT, SETTLING, LATEST = 120, 10.0, 5.0
 REST, CHANGES, CHANGES_S = 15.0, 100, 5.0
 MAX_BYTES_S, MAX_CORES, MAX_LAST_MS = 4096, 0.25, 250.0
 
@@ -95,8 +95,12 @@ async def _measure(store: Etcd, count: int) -> dict[str, float]:
         await writer.transaction([], [Put(f"{PREFIX}key/{number}", b"x" * SIZE)])
     machines = [SimulatedMachine(f"m{number}", address) for number in range(count)]
     tasks = [asyncio.create_task(each.live()) for each in machines]
+    for _ in range(SETTLING_TIMEOUT):
+        if is_settled := all(len(each.following.under(PRESENT)) == count for each in machines):
+            break
+        await asyncio.sleep(1.0)
+    assert is_settled
     await asyncio.sleep(SETTLING)
-    assert all(m.following.item(present_key(f"m{count - 1}")) for m in machines)
     at_rest, _ = await _used(store, asyncio.sleep(REST))
     latest: list[float] = []
     changing, cores = await _used(store, _change(writer, machines, latest))
