@@ -189,7 +189,7 @@ def test_with_a_store_a_certificate_counts_by_its_serial_as_nginx_writes_it():
     context = RenderContext(WHEEL, "/home", "127.0.0.1:53", machine=machine)
     text = render_generation(read.desired, context)["nginx.conf"]
     strangers = text.split("map $ssl_client_serial $portico_stranger", 1)[1].split("}")[0]
-    assert strangers.split() == ["{", "default", "1;", "0ABC", '"";']
+    assert strangers.split() == ["{", "default", "1;", "01", '"";', "0ABC", '"";']  # itself too
     assert "listen 80" not in text
 
 
