@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from portico.cli.session import Session
     from portico.core.model.desired import Desired
 
-# Version 3, because version 2 has whole seconds for advert_int.
+# Version 3, because version 2 has whole seconds for advert_int. A machine that was cut off has the
+# address all the while: only by garp_master_refresh others learn when it is back where it is.
 HIGHEST_PRIORITY: Final = 200
 FAILED_PRIORITY: Final = 100
 """Taken from that of a machine whose check fails: below any other of up to 100 machines."""
@@ -95,6 +96,7 @@ vrrp_instance portico {{
     virtual_router_id 51
     priority {HIGHEST_PRIORITY - names.index(machine)}
     advert_int 0.3
+    garp_master_refresh 1
     unicast_src_ip {desired.machines[machine].address}
     unicast_peer {{
 {peers}
