@@ -12,7 +12,13 @@ from types import SimpleNamespace
 from portico.core.model.certificate import Entry, Lineage, Provenance
 from portico.core.model.order import Accounts, NewCertificate
 from portico.core.model.place import CertificateFiles
-from portico.core.model.shared import SCHEMA, ClusterRecord, encoded
+from portico.core.model.shared import (
+    SCHEMA,
+    ClusterRecord,
+    SharedMachine,
+    encoded,
+    machine_key,
+)
 from portico.core.model.stored import Put
 from portico.core.planning.ledger import Ledger
 from portico.core.planning.lineages import wanted_lineages
@@ -327,7 +333,11 @@ class Cluster:
         self.machines = [Machine(self, f"m{number + 1}") for number in range(machines)]
         root = prefix_of(CLUSTER)
         record = Put(f"{root}cluster", encoded(ClusterRecord(least=SCHEMA)))
-        self._runner.run(self.store.transaction([], [record]))
+        members = [
+            Put(root + machine_key(f"m{number + 1}"), encoded(SharedMachine(address="10.0.0.1")))
+            for number in range(machines + 1)  # one may still join
+        ]
+        self._runner.run(self.store.transaction([], [record, *members]))
 
         async def start():
             for each in self.machines:
