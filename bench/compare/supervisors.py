@@ -30,7 +30,7 @@ UP_WITHIN = 600.0
 class Supervisor(Protocol):
     name: ClassVar[str]
 
-    def up(self, count: int) -> None:
+    def up(self, count: int, *, light: bool | None = None) -> None:
         """From nothing until all instances listen, and the site answers where there is one."""
 
     def daemon(self) -> int: ...
@@ -54,14 +54,15 @@ class PorticoAlone:
         self.stack = Stack()
         self._edge = {"nginx": str(programs.wheel)}
 
-    def up(self, count: int) -> None:
-        self.stack.write(self._text(count), **self._edge)
+    def up(self, count: int, *, light: bool | None = None) -> None:
+        light = count > NODE_UP_TO if light is None else light
+        self.stack.write(self._text(count, light=light), **self._edge)
         self._run("up")
-        if count <= NODE_UP_TO:
+        if not light:
             eventually(lambda: self.stack.answers("app.localhost"), within=UP_WITHIN, every=0.005)
 
-    def _text(self, count: int) -> str:
-        if count <= NODE_UP_TO:
+    def _text(self, count: int, *, light: bool) -> str:
+        if not light:
             return app("web", count, health="/") + '[sites."app.localhost"]\napp = "web"\n'
         return app("web", count, **LASTING, command=["perl", str(LIGHT)], batch=50)
 
@@ -110,14 +111,15 @@ class Pm2Alone:
         self._pm2 = Pm2(programs, self.folder)
         self._ports: list[int] = []
 
-    def up(self, count: int) -> None:
+    def up(self, count: int, *, light: bool | None = None) -> None:
         self._ports = ports(count)
-        self._pm2.start([self._app(n, port) for n, port in enumerate(self._ports)])
+        light = count > NODE_UP_TO if light is None else light
+        self._pm2.start([self._app(n, port, light=light) for n, port in enumerate(self._ports)])
         eventually(lambda: all(map(listens, self._ports)), within=UP_WITHIN, every=0.005)
 
-    def _app(self, number: int, port: int) -> dict[str, object]:
-        light = {"script": str(LIGHT), "interpreter": "perl"}
-        program = {"script": str(WORK)} if len(self._ports) <= NODE_UP_TO else light
+    def _app(self, number: int, port: int, *, light: bool) -> dict[str, object]:
+        perl = {"script": str(LIGHT), "interpreter": "perl"}
+        program = perl if light else {"script": str(WORK)}
         lasting = {"min_uptime": 0, "max_restarts": 1_000_000}
         return {"name": f"web{number}", "env": {"PORT": str(port)}, **program, **lasting}
 
@@ -155,6 +157,11 @@ def running(
         yield supervisor
     finally:
         supervisor.stop()
+
+
+def are_replaced(supervisor: Supervisor, count: int, old: set[int]) -> bool:
+    pids = set(supervisor.pids())
+    return len(pids) == count and not pids & old
 
 
 def own_start(programs: Programs) -> float:

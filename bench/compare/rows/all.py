@@ -8,6 +8,7 @@ from bench.compare.results import Row
 from bench.compare.rows import (
     control,
     deploys,
+    endurance,
     growth,
     handshakes,
     keepalive,
@@ -23,4 +24,5 @@ ROWS: Final[tuple[Row, ...]] = (
     slow.ROW,
     growth.ROW,
     websockets.ROW,
+    endurance.ROW,
 )

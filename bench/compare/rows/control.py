@@ -1,4 +1,4 @@
-"""The supervisors: start, crash, status, memory, and what is left after long use."""
+"""The supervisors: start, crash, status, memory."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from bench.compare.supervisors import (
     SUPERVISORS,
     PorticoAlone,
     Supervisor,
+    are_replaced,
     own_start,
     running,
 )
@@ -26,9 +27,6 @@ SETTLED = 2.0
 ASKED = 5
 """How often status is asked."""
 CRASHES = 3
-LIGHT_BATCH = 40
-"""Instances whose crashes are counted; each is killed as often as the others."""
-FEW_REPLACED = 4
 
 
 def measure(bench: Bench, measured: Measured) -> None:
@@ -41,11 +39,6 @@ def measure(bench: Bench, measured: Measured) -> None:
     if bench.effort.many:
         with running(PorticoAlone, bench.programs, bench.folder) as supervisor:
             _measure(bench, measured, supervisor, bench.effort.many, 0)
-    for kind in SUPERVISORS:
-        with running(kind, bench.programs, bench.folder) as supervisor:
-            _restarts(bench, measured, supervisor)
-        with running(kind, bench.programs, bench.folder) as supervisor:
-            _rollouts(bench, measured, supervisor)
 
 
 def _measure(
@@ -82,46 +75,8 @@ def _crash(supervisor: Supervisor, count: int) -> float:
     victim = supervisor.pids()[0]
     begun = time.monotonic()
     os.kill(victim, signal.SIGKILL)
-    eventually(lambda: _are_whole(supervisor, count, {victim}), every=0.002)
+    eventually(lambda: are_replaced(supervisor, count, {victim}), every=0.002)
     return time.monotonic() - begun
-
-
-def _are_whole(supervisor: Supervisor, count: int, not_these: set[int]) -> bool:
-    pids = set(supervisor.pids())
-    return len(pids) == count and not pids & not_these
-
-
-def _restarts(bench: Bench, measured: Measured, supervisor: Supervisor) -> None:
-    """All instances are killed at once, again and again."""
-    supervisor.up(LIGHT_BATCH)
-    time.sleep(SETTLED)
-    daemon = processes.alone([supervisor.daemon()])
-    before, done = processes.memory(daemon), 0
-    while done < bench.effort.restarts:
-        eventually(lambda: len(supervisor.pids()) == LIGHT_BATCH)
-        old = set(supervisor.pids())
-        for pid in old:
-            os.kill(pid, signal.SIGKILL)
-        eventually(lambda old=old: _are_whole(supervisor, LIGHT_BATCH, old))
-        done += LIGHT_BATCH
-    _after(measured, supervisor, f"{done} restarts", before)
-
-
-def _rollouts(bench: Bench, measured: Measured, supervisor: Supervisor) -> None:
-    supervisor.up(FEW_REPLACED)
-    time.sleep(SETTLED)
-    before = processes.memory(processes.alone([supervisor.daemon()]))
-    for _ in range(bench.effort.rollouts):
-        supervisor.replace()
-    _after(measured, supervisor, f"{bench.effort.rollouts} rollouts", before)
-
-
-def _after(
-    measured: Measured, supervisor: Supervisor, what: str, before: dict[str, float]
-) -> None:
-    now = processes.memory(processes.alone([supervisor.daemon()]))
-    grown = now["rss_mb"] - before["rss_mb"]
-    measured(f"after {what}", supervisor.name, 0, **now, grown_mb=grown)
 
 
 ROW = Row(
@@ -138,7 +93,6 @@ ROW = Row(
     (
         Column("rss_mb", "memory (RSS), MB", 1),
         Column("pss_mb", "memory (PSS), MB", 1),
-        Column("grown_mb", "RSS above before, MB", 1),
         Column("up_s", "up to first answer, s", 2),
         Column("status_ms", "`portico status`, `pm2 ls`, ms"),
         Column("crash_ms", "crash to ready, ms"),
