@@ -42,7 +42,7 @@ class Supervisor(Protocol):
         """Those of the instances that are ready."""
 
     def replace(self) -> None:
-        """A rollout of all."""
+        """A rollout of all; how long its command takes to start is not the question."""
 
 
 class PorticoAlone:
@@ -91,7 +91,7 @@ class PorticoAlone:
         return [i["pid"] for i in self.stack.instances("web") if i["state"] == "ready"]
 
     def replace(self) -> None:
-        self._run("reload", "web")
+        self.stack.done("reload", "web")
 
     def stop(self) -> None:
         self.stack.close()
