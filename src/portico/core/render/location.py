@@ -256,6 +256,8 @@ def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
 
 def _stream_lines(place: Place, *, chooses: bool) -> Iterator[Directive]:
     """Where bodies go that cannot be sent twice."""
+    if not has_stream(place.scope):
+        return
     if chooses:
         yield from machine_streams(place)
     if chooses and is_placed_by_key(place.upstream):
@@ -276,24 +278,26 @@ def _stream_lines(place: Place, *, chooses: bool) -> Iterator[Directive]:
 def _machine_choice(
     location: Location, desired: Desired, context: RenderContext
 ) -> tuple[Directive, ...]:
-    return (
-        machine_choice(desired.upstreams[location.name], desired, context) if location.name else ()
-    )
+    if not desired.machine or location.name is None:
+        return ()
+    return machine_choice(desired.upstreams[location.name], desired, context)
 
 
 def _keeps_bodies(location: Location, desired: Desired, context: RenderContext) -> bool:
     """Whether bodies are kept that the place would pass on while they arrive: a machine is chosen
     by a try, and that of a PUT would be the only one. Those of POST have their own way.
     """
-    scope = location.scope
-    has_bodies = has_stream(scope) and not scope.value(lambda handling: handling.grpc)
-    return has_bodies and bool(_machine_choice(location, desired, context))
+    if not _machine_choice(location, desired, context):
+        return False
+    return has_stream(location.scope) and not location.scope.value(lambda handling: handling.grpc)
 
 
 def _cluster_settings(
     location: Location, own: Settings, desired: Desired, context: RenderContext, number: int
 ) -> Settings:
     """With the headers of a crossing, where the app is on other machines alone."""
+    if not desired.machine:
+        return own
     if _keeps_bodies(location, desired, context):
         own = {**own, "request buffering": (d("proxy_request_buffering", "on"),)}
     name, grpc = location.name, location.scope.value(lambda handling: handling.grpc)
