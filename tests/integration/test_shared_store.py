@@ -58,7 +58,8 @@ class Shared:
     def change(self, member: int = 0) -> None:
         """As another machine would: the labels of m2 are others."""
         self.number += 1
-        record = SharedMachine(address=self.machines["m2"].address, labels=(f"n{self.number}",))
+        two, labels = self.machines["m2"], (f"n{self.number}",)
+        record = SharedMachine(address=two.address, serial=two.serial, labels=labels)
         key = self.machines.key(machine_key("m2"))
         self.store.put(key, encoded(record).decode(), member)
 
@@ -230,19 +231,25 @@ def test_a_machine_with_an_older_portico_serves_and_refuses_changes(
     one, two = shared.each
     later = newer.portico_in(tmp_path)
     newer.edit(tmp_path / "portico/core/model/shared.py", "SCHEMA: Final = 1", "SCHEMA: Final = 2")
-    two.environ |= later
-    two.done("upgrade")
-    eventually(lambda: "Portico on m1 is older" in raised(one).stderr)
-    before = dict(one.environ)
-    one.environ |= later
-    one.done("upgrade")
-    eventually(lambda: "done: the store has schema 2" in raised(one).stdout)
+    with shared.machines.load("m1", path="/jobs", **STEADY) as load:
+        two.environ |= later
+        two.done("upgrade")
+        eventually(lambda: "Portico on m1 is older" in raised(one).stderr)
+        before = dict(one.environ)
+        one.environ |= later
+        one.done("upgrade")
+        eventually(lambda: "done: the store has schema 2" in raised(one).stdout)
 
-    one.environ = before
-    one.done("upgrade")
-    eventually(lambda: "its schema is 2" in one.api("/v1/cluster")["trouble"])
-    assert "upgrade Portico here" in one.portico("reload", "web").stderr
-    assert "schema is 2" in one.done("status").stderr
+        one.environ = before
+        one.done("upgrade")
+        eventually(lambda: "its schema is 2" in one.api("/v1/cluster")["trouble"])
+        assert "upgrade Portico here" in one.portico("reload", "web").stderr
+        assert "schema is 2" in one.done("status").stderr
+        found = two.portico("cluster", "check")
+        assert found.returncode == 2
+        assert "error: m1 knows schema 1 of the store, and 2 is in use" in found.stdout
+        report = load.stop()
+    assert (report.lost, report.answers) == (0, report.answers)
 
 
 def raised(machine: Machine) -> CompletedProcess[str]:
