@@ -44,7 +44,7 @@ def test_certificates_that_another_program_has_renewed_are_served(tmp_path, way)
     for number in range(2):
         signed = signer.sign("a.test", at=clock.now() - 60)
         place(live, number, {"cert.pem": signed.chain, "key.pem": signed.key}, way)
-        copy = asyncio.run(child.own([pair]))[pair]
+        copy = asyncio.run(child.own_copies([pair]))[pair]
         assert Path(copy.files.certificate).read_text() == signed.chain
         served.append(copy.files)
     assert served[0] != served[1], "nginx keeps what it has read of a path"
