@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from dataclasses import dataclass
@@ -169,6 +170,23 @@ def test_options_of_another_word_are_refused(machines: Machines) -> None:
     assert "or the FILE" in machines.refused("m1", "join")
 
 
+def test_each_word_has_a_help_that_explains_what_it_accepts(machines: Machines) -> None:
+    words = [
+        line.split()[0] for line in machines.done("m1", "--help").splitlines() if line[:2] == "  "
+    ]
+    assert {"init", "token", "etcd", "drain"} <= {*words}
+    for word in words:
+        usage, _, summary, *lines = machines.done("m1", word, "--help").splitlines()
+        assert usage.startswith(f"usage: portico cluster {word}"), usage
+        assert summary.endswith("."), summary
+        for line, after in zip(lines, [*lines[1:], ""], strict=True):
+            is_head = line[:2] == "  " and line[2] != " "
+            assert not is_head or re.search(r"\S {2,}\S", line) or after[:10].isspace(), (
+                word,
+                line,
+            )
+
+
 FILE = """
 [edge]
 http = 8080
@@ -258,6 +276,8 @@ def test_members_of_etcd_that_cannot_be_are_refused(
         ("--etcd 10.0.0.1 --address 10.0.0.1", "must be written as https://HOST:PORT"),
         ("--etcd https://10.0.0.1", "needs --address"),
         ("--address 10.0.0.1", "without --etcd"),
+        ("--password-file none", "without --etcd"),
+        ("--etcd https://10.0.0.1 --address 10.0.0.1 --password-file none", "needs --user"),
         ("--etcd https://10.0.0.1 --address m1.example", "must be an IP address"),
         ("--etcd https://10.0.0.1 --address 10.0.0.1 --port 0", "--port must be from"),
         ("--etcd https://10.0.0.1 --address 10.0.0.1 --labels A", "cannot name a machine"),

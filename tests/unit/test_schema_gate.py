@@ -44,7 +44,7 @@ WHO = Requester("test")
         (1, {"m1": 1, "m2": 1}, 1, ""),
         (1, {"m1": 1, "m2": None}, 1, ""),  # there is nothing to raise
         (1, {"m1": 2, "m2": 2}, 2, ""),
-        (1, {"m1": 2, "m2": None}, 1, "m2 cannot be reached"),
+        (1, {"m1": 2, "m2": None}, 1, "not connected to the store: m2"),
         (1, {"m1": 2, "m2": 1}, 1, "Portico on m2 is older"),
         (1, {"m1": 3, "m2": 2, "m3": 3}, 2, "Portico on m2 is older"),
         (2, {"m1": 2, "m2": 2}, 2, ""),
@@ -91,7 +91,7 @@ def test_a_machine_that_does_not_know_the_schema_serves_by_its_copy_and_refuses_
         await settle()
         await one.say("m2", NEWER)
         view = await one.gate.upgrade(WHO)
-        assert (view.store_schema, view.problem) == (SCHEMA, "m1 cannot be reached in the store")
+        assert (view.store_schema, view.problem) == (SCHEMA, "not connected to the store: m1")
         assert [each.knows for each in view.machines] == [None, NEWER]
         await one.say("m1", SCHEMA)
         assert "Portico on m1 is older" in (await one.gate.upgrade(WHO)).problem

@@ -88,7 +88,7 @@ class Parser(argparse.ArgumentParser):
         lines = [usage, "", form.summary, ""]
         for head, each in zip(heads, shown, strict=True):
             text = part_of_help(str(each.help), word, self.forms)
-            first, *more = wrap(text, HELP_WIDTH - width - 4)
+            first, *more = wrap(text, HELP_WIDTH - width - 4) or [""]
             is_long, indent = len(head) > width, " " * (width + 4)
             lines += [f"  {head}", indent + first] if is_long else [f"  {head:<{width}}  {first}"]
             lines += (indent + line for line in more)

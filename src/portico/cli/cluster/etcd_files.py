@@ -94,8 +94,9 @@ def steps_of_member(folder: str) -> list[str]:
     """Lines for the machine of a member, which has that folder."""
     return [
         "  apt install etcd-server",
-        f"  cp -r {folder} {ETCD_FOLDER} && chown -R etcd {ETCD_FOLDER}",
-        f"  cp {ETCD_FOLDER}/{ENVIRONMENT} /etc/default/etcd && systemctl restart etcd",
+        f"  mkdir -p {ETCD_FOLDER} && cp {folder}/* {ETCD_FOLDER} && chown -R etcd {ETCD_FOLDER}",
+        f"  cp {ETCD_FOLDER}/{ENVIRONMENT} /etc/default/etcd",
+        "  systemctl restart --no-block etcd",
     ]
 
 

@@ -45,11 +45,10 @@ def set_member(session: Session, words: Sequence[str], output: str) -> None:
         write(f"done: {name} is a member of etcd, at {', '.join(view.endpoints)}")
         return
     write(f"{target}: the folder of member {name}. It holds a key: keep it secret")
-    write(f"next, on the machine with {address}:")
-    for line in steps_of_member(str(target)):
+    write(f"next, copy it to the machine with {address}, and there, in the folder with the copy:")
+    for line in steps_of_member(name):
         write(line)
-    if view.done == "added":
-        write(f"then here: portico cluster etcd {name}={address}, so that it takes part")
+    write(f"then here, unless it takes part already: portico cluster etcd {name}={address}")
 
 
 def remove_member(session: Session, words: Sequence[str]) -> None:

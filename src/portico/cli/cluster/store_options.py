@@ -48,6 +48,8 @@ def _authority(name: str | None) -> str:
 
 
 def _password(args: Namespace) -> str:
+    if args.password_file and not args.user:
+        raise Refused("--password-file needs --user; nothing was changed")
     if args.password_file:
         return _text_of(args.password_file).removesuffix("\n")
     if not args.user:

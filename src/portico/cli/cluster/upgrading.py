@@ -28,6 +28,6 @@ def upgrade(session: Session) -> int:
         session.terminal.write(f"the store has schema {view.store_schema}; nothing was changed")
     if view.problem:
         session.terminal.write_labelled(
-            "warning", f"some machines know a newer schema: {view.problem}"
+            "warning", f"a newer schema is not used yet: {view.problem}"
         )
     return int(bool(view.problem))

@@ -31,6 +31,7 @@ def options(parser: Parser) -> None:
         nargs="?",
         help="init: name of this machine; join: address of a machine of the cluster, such as "
         "10.0.0.1:8445, or the file of an invitation; remove, drain, undrain: name of a machine; "
+        "token: with --replace the name of the machine to replace; "
         "invite: name of the machine that is to join; etcd: the first member, such as "
         "m1=10.0.0.1; keepalived: the address that moves, such as 10.0.0.100/24",
     )
@@ -136,7 +137,7 @@ def _init(session: Session, args: Namespace) -> None:
     from portico.cli.cluster.inviting import init, init_with_store  # noqa: PLC0415 - cryptography
 
     if args.etcd is None:
-        if args.address or args.port or args.labels or args.user or args.plain or args.etcd_ca:
+        if any(getattr(args, name) for name in _STORE_OPTIONS):
             raise Refused(
                 "`portico cluster init` without --etcd needs the name of this machine alone: the "
                 "addresses are in [machines] of the file; nothing was changed"
@@ -291,6 +292,17 @@ _ACTIONS: Final[Mapping[str, Action]] = {
     "upgrade": _upgrade,
     "leave": _leave,
 }
+_STORE_OPTIONS: Final = (
+    "address",
+    "port",
+    "labels",
+    "user",
+    "password_file",
+    "plain",
+    "etcd_ca",
+    "force",
+)
+"""Options of `init` that only --etcd has."""
 _FORMS: Final[Mapping[str, Form]] = {
     "show": Form("", "Show this machine, and with a store all machines.", ""),
     "init": Form(
@@ -313,8 +325,8 @@ _FORMS: Final[Mapping[str, Form]] = {
     ),
     "remove": Form("NAME", "With a store: remove a machine that is dead or lost.", "name force"),
     "etcd": Form(
-        "NAME=ADDRESS …",
-        "Write configuration and certificates for the members of an etcd.",
+        "NAME=ADDRESS … | NAME --remove",
+        "Write the files of the members of an etcd; with a store: add a member, or --remove one.",
         "name more output remove",
     ),
     "check": Form("", "Compare clocks, versions, files and certificates of the machines.", ""),
@@ -327,7 +339,7 @@ _FORMS: Final[Mapping[str, Form]] = {
     "undrain": Form("[NAME]", "Run the apps of a machine again.", "name"),
     "accept": Form("", "Follow the store, although it differs from this machine's copy.", "yes"),
     "restore": Form("", "Fill the store from the copy on this machine.", "yes"),
-    "upgrade": Form("", "With a store: use what the version of all machines can keep in it.", ""),
+    "upgrade": Form("", "With a store: use its newest schema that all machines know.", ""),
     "leave": Form("", "Remove this machine from its cluster.", "force"),
 }
 _NEEDED_NAMES: Final = {

@@ -82,7 +82,7 @@ def options(parser: Parser) -> None:
         "--gateway",
         metavar="CLASS",
         default="",
-        help="for kubernetes: write a Gateway of this class and HTTPRoutes instead of Ingresses",
+        help="kubernetes: write a Gateway of this class and HTTPRoutes instead of Ingresses",
     )
 
 

@@ -21,7 +21,7 @@ def next_schema(least: int, known: Mapping[str, int | None]) -> tuple[int, str]:
         return least, ""
     absent = [name for name, each in known.items() if each is None]
     if absent:
-        return least, f"{', '.join(absent)} cannot be reached in the store"
+        return least, f"not connected to the store: {', '.join(absent)}"
     usable = min(each for each in known.values() if each is not None)
     older = [name for name, each in known.items() if each != newest]
     why = f"Portico on {', '.join(older)} is older, and must be upgraded" if older else ""
