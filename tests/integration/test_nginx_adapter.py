@@ -14,6 +14,7 @@ import pytest
 from portico.adapters.nginx.generations import Generations
 from portico.adapters.nginx.processes import orphans
 from portico.adapters.nginx.program import NginxProgram
+from portico.core.render.scope import digest
 from portico.errors import Failed
 from portico.system.home import Home
 from tests.little_nginx import BINARY, eventually, get
@@ -190,6 +191,29 @@ def test_a_killed_master_is_noticed_and_its_workers_are_replaced_at_once(reusepo
         assert await lab.says() == "one"
         await lab.kill_master()
         await eventually(lambda: len(deaths) == 2)
+
+    in_lab(story)
+
+
+def test_sockets_that_a_killed_nginx_left_keep_no_other_from_starting():
+    async def story(lab):
+        folder = lab.home.path / "nginx" / "temp" / "alpn"
+        left = [
+            folder / "https",
+            folder / digest("calls"),
+            lab.home.path / "cluster/neighbours.sock",
+        ]
+        for each in left:
+            each.parent.mkdir(parents=True, exist_ok=True)
+        await lab.serve("one", "".join(f"listen unix:{each};" for each in left))
+        for pid in [process.pid for process in lab.processes]:
+            os.kill(pid, signal.SIGKILL)
+        await eventually(lambda: not lab.processes)
+        assert all(each.is_socket() for each in left)
+
+        await NginxProgram(lab.home, PORTS).start()
+
+        assert await lab.says() == "one"
 
     in_lab(story)
 

@@ -24,7 +24,8 @@ from portico.adapters.nginx.processes import (
     workers_of,
 )
 from portico.core.model.neighbour import neighbours_socket
-from portico.core.render.alpn import INNER_SOCKET
+from portico.core.render.alpn import FOLDER, INNER_SOCKET
+from portico.core.render.relay import SOCKET_PATTERN
 from portico.system import inherit_sockets
 from portico.system.programs import DEVNULL, Program, StartProgram, running
 
@@ -74,6 +75,11 @@ class Paths:
         """A socket on which nginx listens for the daemon."""
         return Path(neighbours_socket(str(self.folder.parent)))
 
+    @property
+    def to_machines(self) -> tuple[Path, ...]:
+        """Sockets on which nginx listens for what it passes on to other machines (`relay`)."""
+        return tuple((self.folder / FOLDER).glob(SOCKET_PATTERN))
+
     def arguments(self, main_file: Path) -> tuple[str, ...]:
         return "-p", f"{self.folder}/", "-c", str(main_file)
 
@@ -91,9 +97,7 @@ async def start(
     With `other`, another installation's, it takes connections on that one's sockets.
     """
     tail = LogTail(paths.error_log)
-    # A master that was killed has left it, and no other could listen there. bind(2)
-    for socket in (paths.inside, paths.to_neighbours):
-        await asyncio.to_thread(socket.unlink, missing_ok=True)
+    await asyncio.to_thread(_remove_sockets, paths)
     words = (program, *paths.arguments(paths.main_file), "-e", str(paths.error_log))
     if other:
         inherit = (sys.executable, "-I", "-S", inherit_sockets.__file__)
@@ -106,6 +110,12 @@ async def start(
         raise ReloadFailed(f"{output}{tail}", reported=False) from None
     await retire_orphans(paths.folder)
     return master
+
+
+def _remove_sockets(paths: Paths) -> None:
+    """A master that was killed has left them, and no other could listen there (bind(2))."""
+    for socket in (paths.inside, paths.to_neighbours, *paths.to_machines):
+        socket.unlink(missing_ok=True)
 
 
 async def reload(master: Master, paths: Paths, seconds: float) -> None:

@@ -32,6 +32,8 @@ from portico.core.render.scope import digest
 _CALL, _CALL_CODE, _CLOSED = "@call", "419", "@closed"
 _CLOSE: Final = "444"
 """nginx closes the connection without an answer: in front, that is a failed try."""
+SOCKET_PATTERN: Final = "[0-9a-f]" * 12
+"""Names of the sockets in `FOLDER`, as `digest` makes them; no other name there is one."""
 
 
 def is_relayed(upstream: Upstream, desired: Desired, context: RenderContext) -> bool:
