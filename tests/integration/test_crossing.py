@@ -53,6 +53,9 @@ command = "run"
 balance = "ip_hash"
 [apps.talks]
 command = "run"
+[apps.lost]
+command = "run"
+sticky = true
 
 [sites."app.test"]
 app = "web"
@@ -77,6 +80,11 @@ app = "keyed"
 [sites."addressed.test"]
 app = "addressed"
 real_ip = { trust = ["127.0.0.1"] }
+
+[sites."lost.test"]
+app = "lost"
+folder = "lost"
+error_pages = { 502 = "502.html" }
 
 [sites."talks.test"]
 app = "talks"
@@ -120,6 +128,7 @@ class Machines:
                 peers |= {app: [self.grpc_port], f"far.{app}": [self.ports["m2"]]}
             if name == "m1":
                 peers["talks"] = [CLOSED] * 4
+            peers |= {"lost": [CLOSED] * 2, "far.lost": [CLOSED] * 8}
             for app in PLACED:
                 peers[app] = [port, self.seconds[name].port]
                 peers |= self.placed(app, name)
@@ -127,6 +136,8 @@ class Machines:
             self.discovery[name] = exits.enter_context(FakeDiscovery(**peers))
             edge = Edge(self.text, self.discovery[name].address, machine=self.identity(name))
             (edge.home / "cluster").mkdir()
+            edge.file("502.html", "nobody")
+            edge.file("lost/file", "there")
             (edge.home / "nginx" / "near.json").write_text(json.dumps({"machine": name}))
             self.edge[name] = exits.enter_context(edge)
         for name in NAMES:
@@ -506,6 +517,13 @@ def test_where_the_machine_of_a_cookie_is_away_the_answer_is_of_this_one(machine
             eventually(lambda path=path: answers_here(path))
     finally:
         known["far.bound"] = others
+
+
+@pytest.mark.parametrize("cookie", ["", "portico=m2=00"])
+def test_a_request_that_nobody_takes_ends_with_the_page_for_that(machines, cookie):
+    """Not with 500, as where nginx would have to follow more than ten redirects inside."""
+    answer = machines.front.get("lost.test", "/no-file", Cookie=cookie)
+    assert (answer.status, answer.body) == (502, b"nobody")
 
 
 def test_an_upload_that_no_own_instance_takes_crosses(machines):

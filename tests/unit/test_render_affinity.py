@@ -107,6 +107,31 @@ def test_uploads_of_an_app_that_is_here_too_have_other_machines_behind_its_insta
     assert "web.relayed" not in limited
 
 
+def test_a_body_that_is_not_kept_has_no_way_back():
+    """Come back, it would be sent again without what was read of it."""
+    keyed = conf("balance = 'hash $arg_user'", "request_buffering = false")
+    bound = conf("sticky = true", "request_buffering = false")
+    away = conf(site="request_buffering = false", on="on = ['m2', 'm3']")
+    for text, name in ((keyed, "@stream_0"), (bound, "@bound_0"), (away, "@stream_0")):
+        lines = block(text, f"location {name}")
+        assert 'proxy_set_header Portico-Way "";' in lines
+        assert "proxy_set_header Portico-Kind stream;" in lines
+        assert "proxy_set_header Portico-App web;" in lines
+    assert 'proxy_set_header Portico-Way "@${portico_away_way}_0";' in block(
+        keyed, "location @machine_0"
+    )
+
+
+def test_a_stream_whose_machine_is_away_goes_to_one_that_has_the_app():
+    here = block(conf("sticky = true", "grpc = true"), "upstream web.streams")
+    assert "server 10.0.0.1:8445 max_fails=0;" in here
+    away = conf("sticky = true", "grpc = true", on="on = ['m2', 'm3']")
+    streams = block(away, "upstream web.streams")
+    assert streams[1].startswith("sticky route $portico_bound_")
+    assert streams[2] == "server far.web.portico.internal service=http resolve fail_timeout=2s;"
+    assert not [line for line in streams if "10.0.0.1" in line]
+
+
 def test_a_machine_may_be_called_as_a_word_of_nginx():
     text = '[apps.default]\ncommand = "run"\nsticky = true\n[sites."a.test"]\napp = "default"\n'
     machines = MACHINES + '[machines.default]\naddress = "10.0.0.4"\n'

@@ -65,9 +65,9 @@ _ZONE_SIZE: Final = 256 << 10
 NEAR, FAR = "portico_near", "portico_far"
 """As `SENT`: of tries on own instances of what can cross, and of those on other machines."""
 MAX_OWN_TRIES: Final = 4
-MAX_FAR_TRIES: Final = 6
-"""Of one request on all machines: with the choice of the machine, its end and the page of that,
-these are ten redirects."""
+MAX_FAR_TRIES: Final = 5
+"""Of one request on all machines: with the way from files to the app, the choice of the machine,
+its end and the page of that, these are ten redirects."""
 FAR_WAY, AWAY_WAY, MACHINE_WAY = (f"portico_{way}_way" for way in ("far", "away", "machine"))
 _NO_PEER: Final = "255.255.255.255:1"
 """No connection to it leaves the machine."""
@@ -175,7 +175,9 @@ def far_blocks(
         yield _block(
             machine_upstream(name), (*bound, d("server", _NO_PEER, "max_fails=0")), context
         )
-        if streams:
+        if streams and is_away(upstream, desired, context):
+            yield _block(streams_upstream(name), (bound[0], *peers), context)
+        elif streams:
             here = d("server", f"{bracketed(own.address)}:{own.port}", "max_fails=0")
             yield _block(streams_upstream(name), (*bound, here), context)
     elif key := key_of(upstream.balance):
@@ -247,8 +249,9 @@ def _key_header(upstream: Upstream) -> Raw:
 
 def stream_settings(own: Settings) -> Settings:
     """For a body that is passed on while it arrives: it cannot come back."""
-    headers = (*own["request headers"][:-1], d("proxy_set_header", KIND, "stream"))
-    return {**own, "request headers": headers}
+    *others, _, repeated, key, _ = own["request headers"]
+    way, kind = d("proxy_set_header", WAY, Raw('""')), d("proxy_set_header", KIND, "stream")
+    return {**own, "request headers": (*others, way, repeated, key, kind)}
 
 
 def far_passing(
