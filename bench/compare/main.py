@@ -33,7 +33,9 @@ def main(about: str) -> int:
         return 0
     if options.page:
         first, *others = map(Results.read, options.page)
-        page.write(joined(first, others, {row.name: row.title for row in ROWS}), ROOT)
+        titles = {row.name: row.title for row in ROWS}
+        untimed = {row.name for row in ROWS if not row.needs_quiet}
+        page.write(joined(first, others, titles, untimed), ROOT)
         return 0
     try:
         programs = installed(_built(options.nginx))

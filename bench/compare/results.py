@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -93,18 +93,25 @@ class Results:
         return cls(**table | {"samples": samples, "file": file.name})
 
 
-def joined(first: Results, others: Sequence[Results], titles: Mapping[str, str]) -> Results:
+def joined(
+    first: Results,
+    others: Sequence[Results],
+    titles: Mapping[str, str],
+    untimed: Container[str] = (),
+) -> Results:
     """The first run, with the rows that it lacks from the first of the others that has them. It
-    is as busy as the busiest of them. `titles` are those of all rows, by name.
+    is as busy as the busiest of them. `titles` are those of all rows, by name; `untimed` are those
+    for which it does not matter that a machine was busy.
     """
     found = first
     for other in others:
         more = {name: other for name in titles if other.cases(name) and not found.cases(name)}
         solved = tuple(f"{titles[name]}: " for name in more)
+        judged = [found, *(other for name in more if name not in untimed)]
         found = replace(
             found,
-            busy=max(found.busy, other.busy),
-            steal=max(found.steal, other.steal),
+            busy=max(each.busy for each in judged),
+            steal=max(each.steal for each in judged),
             samples=[*found.samples, *(each for each in other.samples if each.row in more)],
             problems=[each for each in found.problems if not each.startswith(solved)],
             runs={**found.runs, **more},
@@ -147,6 +154,8 @@ class Row:
     """Cases with a table of all columns; of the others only the columns in `matrices`."""
     matrices: tuple[str, ...] = ()
     """Keys of columns that have a table with a column for each case."""
+    needs_quiet: bool = True
+    """Whether other work on the machine changes its figures."""
 
 
 def rotated(items: Iterable[T], by: int) -> list[T]:

@@ -136,6 +136,8 @@ def test_rows_that_a_run_lacks_are_taken_from_another_one():
     assert found.range("growth", "5", "ours", "s") == range_of([2])
     assert found.problems == first.problems[1:]
     assert (found.runs, found.steal) == ({"growth": other}, 0.5)
+    untimed = joined(first, [other], {"row": "A row", "growth": "Growth"}, {"growth"})
+    assert (untimed.runs, untimed.steal) == ({"growth": other}, first.steal)
 
 
 def test_each_round_begins_with_another_peer():
