@@ -33,7 +33,13 @@ def test_a_value_is_read_as_it_was_written_also_with_fields_of_a_later_version(r
     assert decoded(type(record), b'{"later":[1],' + text[1:]) == record
 
 
-@pytest.mark.parametrize("text", [b"", b"\xff", b"[]", b"{}", b'{"v":2,"machine":"m1"}'])
+DEEP = b"[" * 5000 + b"]" * 5000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"\xff", b"[]", b"{}", b'{"v":2,"machine":"m1"}', b'{"machine":"m1","x":%b}' % DEEP],
+)
 def test_a_value_that_cannot_be_read_is_none(text):
     assert decoded(Holder, text) is None
 

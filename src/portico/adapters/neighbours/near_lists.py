@@ -98,7 +98,7 @@ def _error_in(body: bytes) -> str:
     """What a daemon has refused, as its ErrorView says it; empty for an answer of nginx."""
     try:
         return str(json.loads(body)["error"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return ""
 
 

@@ -24,7 +24,7 @@ from portico.core.model.joining import (
     Token,
     offer_problem,
 )
-from portico.core.model.shared import SCHEMA
+from portico.core.model.shared import SCHEMA, UNREADABLE
 from portico.errors import Failed, Refused
 from portico.system.clock import SystemClock
 from portico.system.cluster_identity import AUTHORITY, new_cluster_folder, read_identity
@@ -157,14 +157,14 @@ def _ask(member: Member, tls: ssl.SSLContext, method: str, body: bytes = b"") ->
 def _reason(status: int, answer: bytes) -> str:
     try:
         return str(msgspec.json.decode(answer)["error"])
-    except (msgspec.DecodeError, KeyError, TypeError):
+    except (*UNREADABLE, KeyError, TypeError):
         return _REASONS.get(status, f"it answers {status}, and is not a machine of a cluster")
 
 
 def _decoded(kind: type[T], answer: bytes, member: Member) -> T:
     try:
         return msgspec.json.decode(answer, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise Failed(
             f"cannot join at {member}: its answer cannot be read ({error}); nothing was changed "
             "here"

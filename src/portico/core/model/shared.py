@@ -7,6 +7,7 @@ another schema.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final, Literal, TypeVar
 
@@ -44,6 +45,9 @@ RUNNING: Final = "running/"
 SWITCHES_KEY: Final = "switches"
 KEEPER_KEY: Final = "keeper"
 """Sealed: the user of the store that creates and removes those of the machines."""
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for text that another program wrote."""
+_NUMBER: Final = re.compile("[0-9]{1,15}")
 
 
 def machine_key(name: str) -> str:
@@ -106,6 +110,11 @@ def requested_run_key(app: str, change: str) -> str:
 def running_key(app: str) -> str:
     """`app` is its name among those of all projects."""
     return f"{RUNNING}{app}"
+
+
+def is_number(text: str) -> bool:
+    """Whether a part of a key, in which any text may be, is one that Portico writes."""
+    return _NUMBER.fullmatch(text) is not None
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,6 +209,6 @@ def decoded(kind: type[R], value: bytes) -> R | None:
     """None where it is not readable as one: a wrong value of one key must not hold up others."""
     try:
         record = msgspec.json.decode(value, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
     return record if record.v == 1 else None

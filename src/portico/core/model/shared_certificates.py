@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from portico.core.model.certificate import Entry, RenewalState
-from portico.core.model.shared import Record, ledger_key
+from portico.core.model.shared import UNREADABLE, Record, ledger_key
 
 
 class SharedLineage(Record, frozen=True):
@@ -111,5 +111,5 @@ def _with_deployment_of(renewal: RenewalState, own: RenewalState) -> RenewalStat
 def _decoded(value: bytes, kind: type[T]) -> T | None:
     try:
         return msgspec.json.decode(value, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None

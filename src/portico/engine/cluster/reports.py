@@ -82,7 +82,7 @@ class MachineReports:
         raw = await self._asked(machine, EVENTS.path, query)
         try:
             return [EventView.model_validate(each) for each in json.loads(raw)]
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             raise _unreadable(machine) from None
 
     async def traffic(self, machine: str, query: Mapping[str, str | None]) -> TrafficSeriesView:

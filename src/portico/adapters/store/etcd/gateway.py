@@ -28,6 +28,7 @@ from portico.adapters.store.etcd.wire import (
     Answer,
     Refusal,
 )
+from portico.core.model.shared import UNREADABLE
 from portico.core.model.stored import StoreAddress
 from portico.errors import Failed
 from portico.ports.clock import Clock
@@ -96,7 +97,7 @@ class Gateway:
         except TimeoutError:
             self._token = ""  # an etcd that was wiped waits for the revision of an older token
             raise self._unavailable() from None
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise StoreUnavailable(f"{self.url} does not answer as etcd does: {error}") from error
 
     async def change(self, path: str, body: object, kind: type[T]) -> T:
@@ -114,7 +115,7 @@ class Gateway:
             async with asyncio.timeout_at(end):
                 answer = await self._answer(connection, path, body)
             return msgspec.json.decode(answer, type=kind, strict=False)
-        except (TimeoutError, ConnectionLost, msgspec.DecodeError) as error:
+        except (TimeoutError, ConnectionLost, *UNREADABLE) as error:
             self.leave_member(url, str(error))
             raise self._unknown() from error
         except RefusedByMember as refusal:
@@ -132,7 +133,7 @@ class Gateway:
             return msgspec.json.decode(
                 await self.answer_of_member(url, path), type=kind, strict=False
             )
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise StoreUnavailable(str(error)) from error
 
     async def answer_of_member(self, url: str, path: str, method: str = "POST") -> bytes:
@@ -299,7 +300,7 @@ async def _refusal(connection: Connection, status: int) -> RefusedByMember:
     answer = await _all_of(connection)
     try:
         refusal = msgspec.json.decode(answer, type=Refusal, strict=False)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         raise ConnectionLost(f"it answered {status}, which is not an answer of etcd") from None
     return RefusedByMember(refusal, status)
 

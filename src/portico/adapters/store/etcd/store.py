@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from typing import Final, assert_never
 
 from portico.adapters.store.etcd import members, users
@@ -104,8 +105,10 @@ class EtcdStore:
             text = await self._gateway.answer_of_member(url, "/metrics", "GET")
         except StoreUnavailable:
             return None
-        found = _QUOTA.search(text)
-        return int(float(found[1])) if found else None
+        if found := _QUOTA.search(text):
+            with suppress(ValueError, OverflowError):  # no number, NaN, +Inf
+                return int(float(found[1]))
+        return None
 
     async def has_users(self) -> bool:
         return await users.has_users(self._gateway, self._user)

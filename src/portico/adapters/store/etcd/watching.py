@@ -19,6 +19,7 @@ import msgspec
 from portico.adapters.store.etcd.connection import Connection, ConnectionLost
 from portico.adapters.store.etcd.gateway import Gateway, RefusedByMember
 from portico.adapters.store.etcd.wire import Event, Streamed, WatchAnswer, decoded, keys_from
+from portico.core.model.shared import UNREADABLE
 from portico.core.model.stored import Changes, StoredItem
 from portico.ports.clock import Clock
 from portico.ports.store import WatchEnded
@@ -92,7 +93,7 @@ def _answer(line: bytes) -> WatchAnswer:
         if message.error:
             raise RefusedByMember(message.error)
         return msgspec.json.decode(message.result, type=WatchAnswer, strict=False)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise ConnectionLost(f"it does not answer as etcd does: {error}") from error
 
 
