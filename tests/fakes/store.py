@@ -24,6 +24,9 @@ from portico.engine.cluster.session import DURATION
 from portico.ports.clock import Clock
 from portico.ports.store import SessionEnded, StoreUnavailable, WatchEnded
 
+MAX_OPERATIONS = 128
+"""Of a transaction, as etcd takes them."""
+
 
 class FakeStore:
     def __init__(self, clock: Clock) -> None:
@@ -74,6 +77,8 @@ class FakeStore:
         self, compares: Sequence[Compare], writes: Sequence[Write]
     ) -> int | None:
         self._assert_available()
+        if len(writes) > MAX_OPERATIONS:
+            raise StoreUnavailable("etcd refuses: too many operations in txn request")
         if not all(self._is_true(each) for each in compares):
             return None
         for each in writes:

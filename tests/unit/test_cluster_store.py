@@ -8,10 +8,10 @@ import pytest
 
 from portico.core.model.event import Requester
 from portico.core.model.shared import SCHEMA, ClusterRecord, encoded
-from portico.core.model.stored import Compare, Delete, Put, Snapshot, StoredItem
+from portico.core.model.stored import MAX_WRITES, Compare, Delete, Put, Snapshot, StoredItem
 from portico.core.planning.mirroring import prefix_of
 from portico.engine.cluster.following import SUBJECT, Following
-from portico.engine.cluster.recovery import MAX_WRITES, StoreRecovery
+from portico.engine.cluster.recovery import StoreRecovery
 from portico.engine.cluster.session import DURATION, INTERVAL, Session
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, Refused, Unreachable

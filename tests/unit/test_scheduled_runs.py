@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from portico.core.model.shared import RUNS
+from portico.core.model.shared import RUNS, requested_run_key, run_key
 from portico.engine.cluster.scheduled_runs import MINUTES_KEPT, START_TIMEOUT, ScheduledRuns
 from tests.unit.linked_machines import Machines
 
@@ -113,3 +113,19 @@ def test_each_run_takes_place_once_and_none_without_the_store():
         schedulers[0].claim(APP, NOON + 60 * (MINUTES_KEPT + 2))
         machines.run(5.0)
         assert len(machines["m1"].shared.following.under(RUNS)) == 2
+
+
+def test_runs_that_were_asked_for_and_keys_that_are_no_run_hold_up_no_run():
+    with Machines("m1") as machines:
+        one = Scheduler(machines, "m1")
+        following = machines["m1"].shared.following
+        names = [requested_run_key(APP, str(n)) for n in range(300)]
+        names += [f"{RUNS}{APP}/{each}" for each in ("\u00b2", "9" * 5000)]
+        names.append(run_key(APP, 1))
+        machines.store.write({following.prefix + each: b"{}" for each in names})
+        machines.run(5.0)
+        for minute in range(4):
+            one.claim(APP, NOON + 60 * minute)
+            machines.run(60.0)
+        assert (len(one.runs), one.notes) == (4, [])
+        assert len(following.under(RUNS)) == 4

@@ -16,6 +16,8 @@ from portico.errors import Refused
 
 ABSENT: Final = 0
 """The revision of a key that does not exist."""
+MAX_WRITES: Final = 100
+"""In one transaction; etcd takes 128 unless it is told otherwise."""
 _LOOPBACK: Final = frozenset({"localhost", "::1"})
 _LOOPBACK_V4: Final = re.compile(r"127(\.\d+){3}")
 

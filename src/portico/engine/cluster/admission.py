@@ -10,6 +10,7 @@ import asyncio
 import ssl
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from itertools import islice
 from secrets import token_hex
 from typing import Final
 
@@ -39,7 +40,7 @@ from portico.core.model.shared import (
     progress_key,
     token_key,
 )
-from portico.core.model.stored import ABSENT, Compare, Delete, Put, Write
+from portico.core.model.stored import ABSENT, MAX_WRITES, Compare, Delete, Put, Write
 from portico.core.planning.joining import digest_of, reason_not_to_join
 from portico.engine.cluster.assembly import Shared
 from portico.engine.cluster.authority import ClusterAuthority
@@ -239,9 +240,8 @@ class Admission:
             (token_id, decoded(JoinToken, item.value))
             for token_id, item in self._shared.following.under(TOKENS).items()
         )
-        return [
-            Delete(token_key(each)) for each, token in tokens if token is None or token.until < now
-        ]
+        old = (each for each, token in tokens if token is None or token.until < now)
+        return [Delete(token_key(each)) for each in islice(old, MAX_WRITES)]
 
     async def _delete(self, store: Store, machine: str, revision: int) -> None:
         """With all that it has written of itself, and the tokens by which it may be replaced."""

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,7 @@ from portico.core.model.shared import (
     decoded,
     encoded,
     failures_key,
+    is_number,
     lineage_key,
     order_key,
 )
@@ -40,7 +42,7 @@ from portico.core.model.shared_certificates import (
     SharedOrder,
     digest_of,
 )
-from portico.core.model.stored import ABSENT, Compare, Delete, Put, Write
+from portico.core.model.stored import ABSENT, MAX_WRITES, Compare, Delete, Put, Write
 from portico.core.planning.issuer import (
     UNANSWERED,
     IssuerView,
@@ -369,7 +371,8 @@ class SharedCertificates:
     def _older(self, name: str, number: int) -> list[str]:
         """Those before a number: one is kept for machines that are about to read it."""
         numbers = self._following.under(f"{LINEAGES}{name}/")
-        return [f"{name}/{each}" for each in numbers if each.isdecimal() and int(each) < number]
+        older = (each for each in numbers if is_number(each) and int(each) < number)
+        return [f"{name}/{each}" for each in islice(older, MAX_WRITES)]
 
     async def _prune(self, compares: list[Compare]) -> None:
         """Remove what has expired and no site uses."""

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Final
 
 from portico.core.model.certificate import ISSUE_COUNT_PERIOD, Entry
 from portico.core.model.shared import LEDGER, ledger_key
 from portico.core.model.shared_certificates import ledger_entry, ledger_item
-from portico.core.model.stored import Compare, Delete, Put, Write
+from portico.core.model.stored import MAX_WRITES, Compare, Delete, Put, Write
 from portico.core.planning.issuer import usable_entries
 from portico.engine.cluster.assembly import Shared
 from portico.ports.clock import Clock
 from portico.ports.state import State
-
-MAX_WRITES: Final = 100
-"""In one transaction: etcd takes 128."""
 
 
 class SharedLedger:

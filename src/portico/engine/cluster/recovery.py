@@ -11,7 +11,7 @@ from typing import Final
 from portico.core.model.cluster_views import StoreChangeView
 from portico.core.model.event import Requester
 from portico.core.model.shared import CLUSTER_KEY
-from portico.core.model.stored import ABSENT, Compare, Put, Snapshot, Write
+from portico.core.model.stored import ABSENT, MAX_WRITES, Compare, Put, Snapshot, Write
 from portico.core.planning.mirroring import (
     reason_not_to_accept,
     values_of,
@@ -22,8 +22,6 @@ from portico.engine.events import Events
 from portico.errors import Refused
 from portico.ports.store import Store
 
-MAX_WRITES: Final = 100
-"""Of one transaction; etcd takes 128 unless it is told otherwise."""
 MAX_SIZE: Final = 1 << 19
 """Bytes; etcd takes 1.5 MiB."""
 

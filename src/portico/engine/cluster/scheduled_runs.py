@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from portico.core.model.names import split_name
@@ -15,12 +16,13 @@ from portico.core.model.shared import (
     RUNS,
     Holder,
     encoded,
+    is_number,
     requested_run_key,
     run_key,
     running_key,
 )
 from portico.core.model.shared_change import SharedChange
-from portico.core.model.stored import ABSENT, Compare, Delete, Put
+from portico.core.model.stored import ABSENT, MAX_WRITES, Compare, Delete, Put
 from portico.engine.cluster.assembly import Shared
 from portico.engine.engine import Engine
 from portico.engine.projects import Projects
@@ -146,9 +148,11 @@ class ScheduledRuns:
         known = self._shared.following.under(f"{RUNS}{name}/")
         change = self._shared.following.value(SharedChange, CHANGE_KEY)
         kept = requested_run_key(name, change.id if change else "")
-        minutes = [int(each) for each in known if each.isdigit()]
-        requested = [f"{RUNS}{name}/{each}" for each in known if not each.isdigit()]
-        return [
-            *(Delete(run_key(name, each)) for each in minutes if each < minute - MINUTES_KEPT),
-            *(Delete(each) for each in requested if each != kept),
-        ]
+
+        def is_old(each: str) -> bool:
+            if is_number(each):
+                return int(each) < minute - MINUTES_KEPT
+            return f"{RUNS}{name}/{each}" != kept
+
+        old = islice(filter(is_old, known), MAX_WRITES)
+        return [Delete(f"{RUNS}{name}/{each}") for each in old]

@@ -29,7 +29,7 @@ from portico.core.model.shared import (
     revision_key,
 )
 from portico.core.model.shared_change import Progress, SharedChange, SharedFile
-from portico.core.model.stored import ABSENT, Compare, Delete, Put, Write
+from portico.core.model.stored import ABSENT, MAX_WRITES, Compare, Delete, Put, Write
 from portico.core.planning.switches import MissedSwitches, missed, switches_after
 from portico.core.planning.turns import (
     Act,
@@ -267,7 +267,7 @@ class Turns:
         """The revisions before the one that comes into force."""
         numbers = self._standing.revisions(change.project)
         before = [each for each in numbers if not change.revision or each < change.revision]
-        return [Delete(revision_key(change.project, each)) for each in before[:-1]]
+        return [Delete(revision_key(change.project, each)) for each in before[:-1][:MAX_WRITES]]
 
     async def _file_of(self, change: SharedChange) -> SharedFile | None:
         return await self._file(change.project, change.revision) if change.revision else None
