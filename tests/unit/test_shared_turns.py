@@ -9,8 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from portico.core.model.shared import TURN_KEY, Holder, encoded, present_key, revision_key
+from portico.core.model.shared import (
+    TURN_KEY,
+    Holder,
+    encoded,
+    present_key,
+    progress_key,
+    revision_key,
+)
 from portico.core.model.shared_change import NO_SWITCHES, Progress, SharedChange, Switches
+from portico.core.planning.switches import missed
 from portico.core.planning.turns import (
     Applied,
     CountSwitches,
@@ -29,7 +37,7 @@ from portico.core.planning.turns import (
 )
 from portico.engine.cluster.session import DURATION
 from portico.engine.cluster.standing import LOST_AFTER
-from portico.errors import Refused
+from portico.errors import Failed, Refused
 from portico.ports.store import StoreUnavailable
 from tests.examples import examples
 from tests.unit.linked_machines import PROJECT, Machines
@@ -225,6 +233,42 @@ def test_a_machine_that_is_cut_off_in_its_turn_stops_before_another_one_takes_th
     machines.run(60.0)
     assert machines.versions() == everywhere("v1")
     assert two.standing.may_replace()
+
+
+def test_a_record_of_any_depth_and_a_disk_that_cannot_be_read_end_no_daemon(machines):
+    machines.begin("m1", "v1")
+    machines.run(60.0)
+    one = machines["m1"]
+    deep = b'{"change":"","state":"done","x":' + b"[" * 5000 + b"]" * 5000 + b"}"
+    machines.store.write({one.shared.following.prefix + progress_key("m2"): deep})
+    machines.run(5.0)
+    assert one.standing.may_replace()
+    machines.begin("m3", "v2")
+    machines.run(60.0)
+    assert (machines.end()[0], machines.versions()) == ("done", everywhere("v2"))
+
+    def fail(_: str) -> None:
+        raise Failed("disk I/O error")
+
+    one.state.setting = fail
+    assert not one.standing.may_replace()
+
+
+def test_a_machine_that_keeps_to_nothing_resumes_what_was_resumed_meanwhile(machines):
+    standing = machines["m3"].standing
+    standing.take_switches(Switches(paused={"shop": 0.0}, stopped={"shop/web": True}))
+    standing.withdraw()
+    assert standing.own_switches == Switches(paused={"shop": 0.0})
+    assert missed(standing.own_switches, NO_SWITCHES).resume == ("shop",)
+
+
+def test_a_change_ends_also_after_many_that_failed(machines):
+    prefix, numbers = machines["m1"].shared.following.prefix, range(1, 300)
+    machines.store.write({prefix + revision_key(PROJECT, each): b"" for each in numbers})
+    machines.run(5.0)
+    machines.begin("m1", "v1")
+    machines.run(60.0)
+    assert (machines.end()[0], machines.versions()) == ("done", everywhere("v1"))
 
 
 def test_what_another_machine_writes_of_a_machine_or_of_the_turn_does_not_last(machines):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -25,6 +24,7 @@ from portico.core.model.shared import (
     SharedMachine,
     decoded,
     encoded,
+    is_number,
     progress_key,
 )
 from portico.core.model.shared_change import NO_SWITCHES, Progress, SharedChange, Switches
@@ -40,10 +40,10 @@ from portico.core.planning.turns import (
     to_take,
 )
 from portico.engine.cluster.assembly import Shared
+from portico.errors import Failed
 from portico.ports.clock import Clock
 from portico.ports.state import State
 
-_NUMBER: Final = re.compile("[0-9]{1,15}")
 APPLIED: Final = "shared_files"
 """Name of the setting that holds, by project, which shared revision this machine has, and whether
 all of it is served; null on a machine that does not keep to what is in force.
@@ -100,9 +100,12 @@ class Standing:
 
     def may_replace(self) -> bool:
         """Whether this machine may replace one version by another: not in the middle of what
-        needs the turn, where the turn has ended.
+        needs the turn, where the turn has ended. Not where that cannot be read.
         """
-        return bool(self.fence) or not (self.is_changing or self._is_between())
+        try:
+            return bool(self.fence) or not (self.is_changing or self._is_between())
+        except Failed:
+            return False
 
     def _is_between(self) -> bool:
         """Also for a daemon that was started since, by what it knows without the store."""
@@ -181,7 +184,7 @@ class Standing:
     def revisions(self, project: str) -> Sequence[int]:
         """The numbers of those in the store, the lowest first."""
         names = self._following.under(f"{REVISIONS}{project}/")
-        return sorted(int(name) for name in names if _NUMBER.fullmatch(name))
+        return sorted(int(name) for name in names if is_number(name))
 
     # What this machine has
 
@@ -204,8 +207,8 @@ class Standing:
         self._keep(self._applied() or {})
 
     def withdraw(self) -> None:
-        """Keep to it no more."""
-        self.take_switches(NO_SWITCHES)
+        """Keep to it no more. The sites that are paused here remain so."""
+        self.take_switches(replace(NO_SWITCHES, paused=self.own_switches.paused))
         self._keep(None)
 
     def count_switches(self, change: SharedChange) -> None:
