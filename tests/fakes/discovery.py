@@ -29,12 +29,12 @@ class FakeDiscovery:
     """A DNS server on a free UDP port of loopback; `peers` may change while it answers.
 
     `peers["web"]` is a list of ports, or of `(port, weight, backup)`; the place in the list,
-    from 1, is the slot. `asked` holds every question:
+    from 1, is the slot, and None there is no peer. `asked` holds every question:
     `("_http._tcp.web.portico.internal.", "SRV")`. Questions of requests that wait are `waiting`
     until `release` answers them.
     """
 
-    def __init__(self, **peers: Iterable[int | tuple[int, int, bool]]) -> None:
+    def __init__(self, **peers: Iterable[int | tuple[int, int, bool] | None]) -> None:
         self.peers = {app: list(ports) for app, ports in peers.items()}
         self.asked: list[tuple[str, str]] = []
         self.waiting: list[tuple[bytes, tuple[str, int]]] = []
@@ -91,9 +91,9 @@ class FakeDiscovery:
             app = name.removeprefix("_http._tcp.").removesuffix(f".{DISCOVERY_DOMAIN}.")
             texts = [
                 f"{int(backup)} {weight} {port} {slot_host(_named(app), slot)}."
-                for slot, (port, weight, backup) in enumerate(
-                    map(_peer, self.peers.get(app, ())), start=1
-                )
+                for slot, given in enumerate(self.peers.get(app, ()), start=1)
+                if given is not None
+                for port, weight, backup in [_peer(given)]
             ]
             if texts:
                 response.answer = [dns.rrset.from_text(name, 0, "IN", "SRV", *texts)]

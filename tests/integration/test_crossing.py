@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event
-from time import time
+from time import monotonic, time
 
 import grpc
 import pytest
@@ -53,6 +53,9 @@ command = "run"
 balance = "ip_hash"
 [apps.talks]
 command = "run"
+[apps.alone]
+command = "run"
+balance = "hash $arg_key"
 [apps.lost]
 command = "run"
 sticky = true
@@ -80,6 +83,9 @@ app = "keyed"
 [sites."addressed.test"]
 app = "addressed"
 real_ip = { trust = ["127.0.0.1"] }
+
+[sites."alone.test"]
+app = "alone"
 
 [sites."lost.test"]
 app = "lost"
@@ -122,13 +128,14 @@ class Machines:
             own, port = ["web", "full"], self.programs[name].port
             own += ["away"] if name != "m1" else []
             own += ["bound"]
-            far = {f"far.{app}": others for app in ("web", "away", "full", "bound", *PLACED)}
+            far = {f"far.{app}": others for app in ("web", "away", "full", "bound")}
             peers = {app: [port] for app in own} | far
             for app in ("calls", "talks"):
                 peers |= {app: [self.grpc_port], f"far.{app}": [self.ports["m2"]]}
             if name == "m1":
                 peers["talks"] = [CLOSED] * 4
             peers |= {"lost": [CLOSED] * 2, "far.lost": [CLOSED] * 8}
+            peers["alone"] = [port, self.seconds[name].port]
             for app in PLACED:
                 peers[app] = [port, self.seconds[name].port]
                 peers |= self.placed(app, name)
@@ -146,11 +153,13 @@ class Machines:
 
     def placed(self, app: str, name: str, ready: int = len(NAMES)) -> dict[str, list[int]]:
         """What discovery answers on that machine, of which the first so many are ready: itself
-        takes streams there, and nothing else.
+        takes streams there, and nothing else. Where it is not ready the first is named twice.
         """
         streams = [self.ports[each] for each in NAMES[:ready]]
-        machines = [CLOSED if port == self.ports[name] else port for port in streams]
-        return {f"machines.{app}": machines, f"streams.{app}": streams}
+        far = [None if port == self.ports[name] else port for port in streams]
+        own = [CLOSED if each == name else None for each in NAMES]
+        machines = own if name in NAMES[:ready] else far[:1]
+        return {f"far.{app}": far, f"machines.{app}": machines, f"streams.{app}": streams}
 
     def ports_of(self, app: str, names: tuple[str, ...] = NAMES) -> set[int]:
         return {port for name in names for port in self.discovery[name].peers[app]}
@@ -443,6 +452,42 @@ def test_a_key_whose_machine_has_no_instance_now_is_answered_here(machines):
     finally:
         peers["keyed"] = own
     assert {b for a, b in zip(after, before, strict=True) if a != b} == {*own}
+
+
+def test_where_no_machine_is_known_yet_a_key_still_has_its_instance(machines):
+    own = machines.ports_of("alone", ("m1",))
+    eventually(lambda: machines.front.get("alone.test", "/").status == 200)
+    before = eventually(lambda: set(found := machines.places("m1", "alone")) == own and found)
+    assert machines.front.get("alone.test", "/").status == 200  # another turn, if it went by turns
+    assert machines.places("m1", "alone") == before
+
+
+def test_a_machine_that_is_dead_and_still_in_the_list_is_left_out(machines):
+    """Not asked again for every request of its keys: each would wait until it cannot connect."""
+    met = list[float]()
+    known = machines.discovery["m1"].peers
+    before, place = known["far.keyed"], NAMES.index("m2")
+    with socket.create_server(("127.0.0.1", 0)) as dead, ThreadPoolExecutor(1) as threads:
+
+        def hang_up() -> None:
+            while True:
+                dead.accept()[0].close()
+                met.append(monotonic())
+
+        hanging_up = threads.submit(hang_up)
+        known["far.keyed"] = [*before[:place], dead.getsockname()[1], *before[place + 1 :]]
+        try:
+            eventually(lambda: machines.places("m1", "keyed") and met)
+            begin, count = monotonic(), len(met)
+            for _ in range(3):
+                machines.places("m1", "keyed")
+            seconds = monotonic() - begin
+        finally:
+            known["far.keyed"] = before
+            dead.shutdown(socket.SHUT_RDWR)
+        assert isinstance(hanging_up.exception(60), OSError)
+    assert len(met) - count <= 1 + seconds / 2
+    machines.settled("keyed", machines.ports_of("keyed"))
 
 
 def test_an_upload_and_a_websocket_reach_the_instance_of_their_key(machines):

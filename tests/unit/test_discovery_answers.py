@@ -57,19 +57,37 @@ def test_other_machines_have_their_own_name():
 
 @pytest.mark.parametrize(
     ("label", "ports"),
-    [("far", [8445]), ("machines", [NOWHERE_PORT, 8445]), ("streams", [9445, 8445])],
+    [
+        ("far", {"m2": 8445}),
+        ("machines", {"m1": NOWHERE_PORT}),
+        ("streams", {"m1": 9445, "m2": 8445}),
+    ],
 )
 def test_where_a_key_is_placed_this_machine_is_one_of_them_by_its_name(label, ports):
     """The names are the same in all answers, and on all machines: a key is placed by them."""
     own = FarEndpoint("m1", "10.0.0.1", 9445, weight=2, is_own=True)
     zone = Zone({"web": TWO}, far={"web": (own, FarEndpoint("m2", "10.0.0.2", 8445, weight=4))})
     peers = zone.answer(f"_http._tcp.{label}.web.portico.internal.", "SRV").peers
-    names, weights = ["m1.far.web", "m2.far.web"], [2, 4]
+    weights = {"m1": 2, "m2": 4}
 
-    assert [(p.port, p.target.removesuffix(".portico.internal"), p.weight) for p in peers] == [
-        *zip(ports, names[-len(ports) :], weights[-len(ports) :], strict=True)
-    ]
+    assert peers == tuple(
+        Peer(0, weights[name], port, f"{name}.far.web.portico.internal")
+        for name, port in ports.items()
+    )
     assert zone.answer("m1.far.web.portico.internal", "A").address == "10.0.0.1"
+
+
+@pytest.mark.parametrize(("others", "port"), [((), NOWHERE_PORT), (("m2", "m3"), 8445)])
+def test_where_it_is_not_ready_here_another_machine_is_named_again(others, port):
+    """A name of its own would take keys from the others."""
+    machines = tuple(FarEndpoint(name, "10.0.0.2", 8445, weight=4) for name in others)
+    zone = Zone({"web": TWO}, far={"web": machines})
+    far, own = (
+        zone.answer(f"_http._tcp.{label}.web.portico.internal.", "SRV").peers
+        for label in ("far", "machines")
+    )
+    assert own == far[:1]
+    assert own[0].port == port
 
 
 def test_case_does_not_matter():

@@ -61,9 +61,13 @@ def test_a_key_chooses_the_machine_and_then_the_instance():
     machines, own = block(text, "upstream web.machine"), block(text, "upstream web")
     assert machines[1] == own[1]
     assert machines[1].startswith("hash $portico_key_")
-    assert machines[2] == (
-        "server machines.web.portico.internal service=http resolve max_fails=0;"
-    )
+    far = "server far.web.portico.internal service=http resolve fail_timeout=2s;"
+    assert machines[2:4] == [
+        far,  # one that is dead is left out after a failure
+        "server machines.web.portico.internal service=http resolve max_fails=0;",
+    ]
+    away = block(conf("balance = 'hash $arg_user'", on="on = ['m2']"), "upstream web.machine")
+    assert [line for line in away if line.startswith("server ")] == [far]
     assert block(text, "upstream web.again")[1].startswith("server web.portico.internal ")
     assert "return 420;" in site_block(text)
 

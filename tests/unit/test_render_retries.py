@@ -44,13 +44,30 @@ def test_what_was_sent_to_nobody_may_be_sent(once):
     assert sent(REFUSED, NO_PEER, once=once) == ""
 
 
-def test_where_all_peers_have_just_failed_all_are_asked():
-    [line] = [line for line in block(MAPS, "map $upstream_addr $portico_nobody") if line[0] == '"']
-    pattern = re.compile(line.partition("~")[2].partition('"')[0])
+def nobody(maps: str) -> re.Pattern[str]:
+    [line] = [line for line in block(maps, "map $upstream_addr $portico_nobody") if line[0] == '"']
+    return re.compile(line.partition("~")[2].partition('"')[0].replace("\\\\", "\\"))
+
+
+@pytest.mark.parametrize("is_clustered", [False, True])
+def test_where_all_peers_have_just_failed_all_are_asked(is_clustered):
+    pattern = nobody(to_text(retry_maps(is_clustered=is_clustered)))
     for tries in ("web", "127.0.0.1:3000 : web", "web : 127.0.0.1:3000"):
         assert pattern.search(tries)
     for tries in ("127.0.0.1:3000", "127.0.0.1:3000 : [::1]:80", "unix:/run/a.sock"):
         assert not pattern.search(tries)
+
+
+def test_that_no_machine_is_known_says_nothing_of_own_instances():
+    pattern = nobody(to_text(retry_maps(is_clustered=True)))
+    for tries in ("web.machine", "web.machine : 127.0.0.1:3000", "a.shop._project.machine"):
+        assert not pattern.search(tries)
+    for tries in (
+        "web.machine : web",
+        "web.machine : 127.0.0.1:3000 : web",
+        "web.machine : web.again",
+    ):
+        assert pattern.search(tries)
 
 
 @pytest.mark.parametrize(

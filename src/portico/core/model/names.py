@@ -145,14 +145,16 @@ def far_host(app: str) -> str:
 
 
 def machines_host(app: str) -> str:
-    """The name under which it is on all machines, with this one as a peer that takes nothing: what
-    it would take is passed to its instances without another nginx.
+    """The name under which it is on this machine, as a peer that takes nothing: what it would take
+    is passed to its instances without another nginx.
     """
     return f"{MACHINES_LABEL}.{app_host(app)}"
 
 
 def streams_host(app: str) -> str:
-    """The same with this machine as one of them, for bodies that cannot be sent twice."""
+    """The name under which it is on all machines, for bodies that cannot be sent twice: this one
+    is a peer as the others are.
+    """
     return f"{STREAMS_LABEL}.{app_host(app)}"
 
 

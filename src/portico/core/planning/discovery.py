@@ -4,8 +4,8 @@
     SLOT.APP         A     the slot's address; AAAA for one of IPv6
     _http._tcp.far.APP   SRV   one for each other machine of the cluster where it is ready
     MACHINE.far.APP  A     that machine's address; AAAA for one of IPv6
-    _http._tcp.machines.APP, _http._tcp.streams.APP
-                     SRV   the same with this machine, by the port of no one, or by its own
+    _http._tcp.machines.APP   SRV   this machine, by the port of no one
+    _http._tcp.streams.APP    SRV   other machines and this one
     TIME.wait.APP    A     none, as soon as nginx knows an endpoint of the app
     TIME.SITE._held  A     one that leads nowhere, when requests of the site are not held any more
 
@@ -138,9 +138,15 @@ def _machines_answer(
 ) -> Answer:
     """No drain waits until nginx has read it: `Answer.app` is not set. The names of the peers are
     the same in all three, and on all machines: a consistent hash places by them.
+
+    Where it is not ready here, one of the other machines is named twice. That changes no place,
+    where a name of its own would; and after an answer without one nginx asks again only after 11
+    seconds.
     """
     *inner, label = front
     host = far_host(app)
+    if label == MACHINES_LABEL:
+        machines = tuple(m for m in machines if m.is_own) or machines[:1]
     if kind == "SRV" and tuple(inner) == SERVICE:
         peers = tuple(
             Peer(0, m.weight, port, f"{m.machine}.{host}")

@@ -14,6 +14,7 @@ from portico.core.render.alpn import trusted_inside
 from portico.core.render.challenge import RedirectedSites
 from portico.core.render.directive import DOLLAR, Directive, Raw, d
 from portico.core.render.headers import header_maps, trace_map
+from portico.core.render.machines import is_clustered
 from portico.core.render.mime import compression, mime_types
 from portico.core.render.passing import passing_basics
 from portico.core.render.retries import retry_maps
@@ -69,7 +70,7 @@ def http_basics(desired: Desired, context: RenderContext) -> Iterator[Directive]
     yield from log_basics()
     yield from tls_basics(context.build)
     yield from compression()
-    yield from retry_maps()
+    yield from retry_maps(is_clustered=is_clustered(desired, context))
     yield from passing_basics()
     if desired.uses_tls_alpn:
         yield from trusted_inside()

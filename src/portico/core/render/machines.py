@@ -46,7 +46,7 @@ from portico.core.render.affinity import (
 from portico.core.render.bootstrap_peers import far_include
 from portico.core.render.directive import Directive, Raw, d, milliseconds, size
 from portico.core.render.passing import grpc_settings, proxy_target
-from portico.core.render.retries import has_stream, may_repeat
+from portico.core.render.retries import MACHINE_SUFFIX, has_stream, may_repeat
 from portico.core.render.scope import Scope, scopes
 from portico.core.render.settings import Settings
 
@@ -103,7 +103,7 @@ def far_upstream(name: str) -> str:
 
 
 def machine_upstream(name: str) -> str:
-    return f"{label_of(name)}.machine"
+    return f"{label_of(name)}{MACHINE_SUFFIX}"
 
 
 def streams_upstream(name: str) -> str:
@@ -182,10 +182,11 @@ def far_blocks(
             yield _block(streams_upstream(name), (*bound, here), context)
     elif key := key_of(upstream.balance):
         by_key = d("hash", Raw(f"${key_variable(key)}"), "consistent")
-        # Each request that belongs to this machine is a failure of it there.
-        is_here = not is_away(upstream, desired, context)
-        limits = "max_fails=0" if is_here else f"fail_timeout={FAIL_TIMEOUT}"
-        placed = (d("server", machines_host(app), *_RESOLVED, limits) for app in upstream.apps)
+        placed = [_server(far_host(app)) for app in upstream.apps]
+        if not is_away(upstream, desired, context):
+            # Each request that belongs to this machine is a failure of it there.
+            own_hosts = map(machines_host, upstream.apps)
+            placed += [d("server", host, *_RESOLVED, "max_fails=0") for host in own_hosts]
         yield _block(machine_upstream(name), (by_key, *placed), context)
         if streams:
             taking = (_server(streams_host(app)) for app in upstream.apps)

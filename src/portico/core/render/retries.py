@@ -52,18 +52,21 @@ DEFAULT_RETRIES: Final = 1
 MAX_TRIES: Final = 7
 """Tries of one request. nginx follows ten redirects inside, each try is one."""
 CODES: Final = ("502", "504")
-RETRY_SUFFIX: Final = ".again"
+RETRY_SUFFIX, MACHINE_SUFFIX = ".again", ".machine"
+"""Of the names of upstreams: the same peers once more, and the machine that is chosen first."""
 NO_PEER_AT_ALL: Final = "-"
 """`$portico_sent` where not even `retry_upstream` has a peer."""
 
 
-def retry_maps() -> tuple[Directive, ...]:
+def retry_maps(*, is_clustered: bool = False) -> tuple[Directive, ...]:
     """`$portico_sent` is empty while nothing was sent, 1 to 3 where a request that may be repeated
     was sent so often, and `over` otherwise.
 
     nginx keeps a list for each of these variables, `127.0.0.1:3000 : 127.0.0.1:3001`. Where no
-    peer was to be had, it has the name of the upstream instead of an address.
+    peer was to be had, it has the name of the upstream instead of an address. In a cluster that
+    may be the one of which a machine is chosen: it says nothing of own instances.
     """
+    not_machine = rf"(?![^ ]+\{MACHINE_SUFFIX}( |$))" if is_clustered else ""
     return (
         d(
             "map",
@@ -79,7 +82,7 @@ def retry_maps() -> tuple[Directive, ...]:
             block=(
                 d("volatile"),
                 d("default", ""),
-                d(r'"~(^| )[^:, ]+( : [^ ,]+)*$"', RETRY_SUFFIX),
+                d(rf'"~(^| ){not_machine}[^:, ]+( : [^ ,]+)*$"', RETRY_SUFFIX),
             ),
         ),
         d(
