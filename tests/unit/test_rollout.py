@@ -173,6 +173,7 @@ def test_without_the_turn_of_its_machine_a_rollout_ends_what_it_began_and_begins
     old = pinned(1), pinned(2), pinned(3)
     assert steps(its, *old)
     assert held(*old) == []
+    assert held(*old, one(S.DRAINING, slot=3, serial=9)) == []
     [start] = held(*old[:2])
     assert start.startswith("start web.3 on")
     worn = one(slot=3, port=3002, worn="it reached its max_age")

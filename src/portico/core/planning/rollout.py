@@ -86,8 +86,9 @@ def rollout(
             continue  # a thousand that wait for their turn cost nothing
         slot = begun.get(number) or slot_of(number)
         has_begun = slot.under_way or slot.ready
+        may_begin = room > 0 and (may_replace or any(i.worn for i in slot.old))
         last = app.reached and slot.holder is not None and serving == {slot.holder.slot}
-        steps = list(_steps(app, slot, last=last, may_begin=has_begun or room > 0))
+        steps = list(_steps(app, slot, last=last, may_begin=has_begun or may_begin))
         if steps and not has_begun:
             room -= 1
         if not slot.ready and any(isinstance(step, Drain) for step in steps):
