@@ -359,6 +359,35 @@ def test_a_member_of_etcd_is_added_takes_part_once_it_has_started_and_is_removed
     run(work)
 
 
+def test_a_member_whose_address_was_not_shared_at_its_promotion_is_shared_later(run):
+    async def work(one: Member, two: Member) -> None:
+        one.store.listed = [
+            StoreMember(n, f"m{n}", [f"https://10.0.0.{n}:2380"], [], is_learner=n > 1)
+            for n in (1, 4, 5)
+        ]
+        four, five = (
+            EtcdMemberRequest(name=f"m{n}", address=f"10.0.0.{n}", request="PEM") for n in (4, 5)
+        )
+        promote = one.store.promote_member
+
+        async def promote_both(member: int) -> None:
+            await promote(member)
+            one.store.promote_member = promote
+            await two.etcd.set_member(five, WHO)
+
+        one.store.promote_member = promote_both
+        with pytest.raises(
+            Refused, match="were changed at the same moment; run the command again"
+        ):
+            await one.etcd.set_member(four, WHO)
+        await settle()
+        again = await one.etcd.set_member(four, WHO)
+        assert not any(each.is_learner for each in one.store.listed)
+        assert set(again.endpoints) == {*STORE.endpoints, CLIENT_4, "https://10.0.0.5:2379"}
+
+    run(work)
+
+
 def test_who_restores_the_store_may_write_the_keys_of_all_machines(run):
     async def work(one: Member, two: Member) -> None:
         async with one.users.writer() as store:

@@ -12,8 +12,8 @@ from typing import Final
 
 from portico.core.model.event import Requester
 from portico.core.model.member_views import EtcdMemberRequest, EtcdMemberView
-from portico.core.model.shared import ENDPOINTS_KEY, StoreEndpoints, encoded
-from portico.core.model.stored import Put
+from portico.core.model.shared import ENDPOINTS_KEY, StoreEndpoints, decoded, encoded
+from portico.core.model.stored import ABSENT, Compare, Put
 from portico.core.planning.etcd_members import act_on_member, member_to_drop
 from portico.core.render.etcd_member import client_url, peer_url
 from portico.engine.cluster.assembly import Shared
@@ -45,14 +45,17 @@ class EtcdMembers:
         """Raises StoreUnavailable, Refused, Failed."""
         self._shared.following.assert_current()
         name, peer = request.name, peer_url(request.address)
-        endpoints = await self._endpoints()
+        endpoints, known = await self._endpoints()
         async with self._users.writer() as store:
             members = await store.members()
             act = act_on_member(name, peer, members)
-            if act == "promote":
-                [own] = [each for each in members if peer in each.peers]
+            own = next((each for each in members if peer in each.peers), None)
+            if own and act == "promote":
                 await store.promote_member(own.id)
-                endpoints = await self._share([*endpoints, client_url(request.address)])
+            url = client_url(request.address)
+            if own and own.name and not {url, *own.clients} & {*endpoints}:
+                endpoints = await self._share([*endpoints, url], known)
+            if act == "promote":
                 return self._view("promoted", endpoints, who, name)
             authority = await self._authority.certificate()
             signed = await self._signing.sign_machine(
@@ -73,7 +76,7 @@ class EtcdMembers:
     async def remove_member(self, name: str, address: str, who: Requester) -> EtcdMemberView:
         """Raises StoreUnavailable, Refused, NotFound, Failed."""
         self._shared.following.assert_current()
-        endpoints = await self._endpoints()
+        endpoints, known = await self._endpoints()
         async with self._users.writer() as store:
             member = member_to_drop(
                 name, peer_url(address) if address else "", await store.members()
@@ -86,12 +89,13 @@ class EtcdMembers:
                     "member first"
                 )
             if left != endpoints:
-                await self._share(left)
+                await self._share(left, known)
             if member:
                 await store.drop_member(member.id)
         return self._view("removed", left, who, name)
 
-    async def _endpoints(self) -> list[str]:
+    async def _endpoints(self) -> tuple[list[str], int]:
+        """With the revision of the key that they are of."""
         store = await asyncio.to_thread(read_store, self._home)
         assert store is not None  # noqa: S101 - this daemon has one
         if store.authority:
@@ -99,15 +103,20 @@ class EtcdMembers:
                 "etcd has certificates of an authority of its own; nothing was changed. Add and "
                 "remove its members with `etcdctl member`"
             )
-        shared = self._shared.following.value(StoreEndpoints, ENDPOINTS_KEY)
-        return list(shared.urls if shared else store.endpoints)
+        item = self._shared.following.item(ENDPOINTS_KEY)
+        shared = decoded(StoreEndpoints, item.value) if item else None
+        urls = shared.urls if shared else store.endpoints
+        return list(urls), item.revision if item else ABSENT
 
-    async def _share(self, urls: Sequence[str]) -> list[str]:
-        """Have all machines use them."""
-        found = list(dict.fromkeys(urls))
-        record = StoreEndpoints(urls=tuple(found))
-        await self._shared.transaction([], [Put(ENDPOINTS_KEY, encoded(record))])
-        return found
+    async def _share(self, urls: list[str], known: int) -> list[str]:
+        """Have all machines use them, in place of those of that revision. Raises Refused."""
+        put = Put(ENDPOINTS_KEY, encoded(StoreEndpoints(urls=tuple(urls))))
+        if await self._shared.transaction([Compare(ENDPOINTS_KEY, known)], [put]) is None:
+            raise Refused(
+                "the addresses of etcd's members were changed at the same moment; run the command "
+                "again"
+            )
+        return urls
 
     def _view(
         self, done: str, endpoints: Sequence[str], who: Requester, name: str, **more: object
