@@ -262,6 +262,21 @@ def test_a_machine_that_keeps_to_nothing_resumes_what_was_resumed_meanwhile(mach
     assert missed(standing.own_switches, NO_SWITCHES).resume == ("shop",)
 
 
+def test_a_change_after_a_restored_store_is_another_one_than_that_which_it_has_lost(machines):
+    machines.begin("m1", "v1")
+    machines.run(60.0)
+    older = machines.store.all
+    for _ in range(2):
+        machines.switch("reload", "m1")
+        machines.run(60.0)
+        machines.store.replace(older)
+        machines.run(10.0)
+        for each in machines:
+            each.shared.following.accept(older)
+        machines.run(60.0)
+    assert [len(each.reloads) for each in machines] == [2, 2, 2]
+
+
 def test_a_change_ends_also_after_many_that_failed(machines):
     prefix, numbers = machines["m1"].shared.following.prefix, range(1, 300)
     machines.store.write({prefix + revision_key(PROJECT, each): b"" for each in numbers})

@@ -48,6 +48,9 @@ class SharedChange(Record, frozen=True):
     """`change`: the last one. It is under way as long as `end` is empty."""
 
     id: str
+    """The revision of the change before, and Unix time in milliseconds: revisions come again in a
+    store that was restored from an older copy. An older Portico writes the revision alone.
+    """
     verb: str
     """Name of the verb in `core/model/verbs.py`."""
     subject: str

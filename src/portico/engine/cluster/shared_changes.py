@@ -50,7 +50,7 @@ class SharedChanges:
             )
         before = self._shared.following.item(CHANGE_KEY)
         return SharedChange(
-            id=str(before.revision if before else 0),
+            id=f"{before.revision if before else 0}-{int(self._clock.now() * 1000)}",
             verb=verb,
             subject=subject,
             who=str(who),
@@ -73,12 +73,13 @@ class SharedChanges:
         """Returns the revision of the store from which on it is under way. Raises Refused where
         another one has begun since the draft was made.
         """
-        none_since = Compare(CHANGE_KEY, int(change.id))
+        before = int(change.id.partition("-")[0])
+        none_since = Compare(CHANGE_KEY, before)
         begun = await self._shared.transaction(
             [none_since], [*writes, Put(CHANGE_KEY, encoded(change))]
         )
         if begun is None:
-            await self._hear_of_other(int(change.id))
+            await self._hear_of_other(before)
             self.assert_none_under_way(change.verb)
             raise Refused(
                 f"cannot {change.verb}: another change of the cluster was made at the same time; "

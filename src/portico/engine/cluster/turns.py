@@ -106,13 +106,17 @@ class Turns:
         """Of a change that was made here, until the others know."""
         self._written = ABSENT
         """The revision of what was written last: what is known must not be older."""
+        self._seen = ABSENT
 
     async def look(self) -> None:
         """Do all that there is to do."""
         is_known, self._interval = True, POLL_INTERVAL
         while is_known:
             self._awaited = self._standing.moved
-            if self._following.trouble or self._following.revision < self._written:
+            if self._following.revision < self._seen:
+                self._written = ABSENT  # it was in a store of which an older copy was accepted
+            self._seen = self._following.revision
+            if self._following.trouble or self._seen < self._written:
                 return
             self._standing.is_changing = False
             self._troubles.resolve(TURN_SUBJECT)
