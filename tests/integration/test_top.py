@@ -75,9 +75,9 @@ def test_the_table_is_live_and_scales_an_app():
         try:
             terminal.shows("2 of 2 instances ready", "web.1", "web.2")
             terminal.press("+")
-            terminal.shows(f"scale {stack.folder.name}/web to 3?")
+            terminal.shows(f"scale {stack.folder.name}/web by +1?")
             terminal.press("y")
-            terminal.shows("3 of 3 instances ready", "to 3: done")
+            terminal.shows("3 of 3 instances ready", "by +1: done")
             terminal.press("l")
             terminal.shows("listens on")
             stack.kill_daemon()

@@ -36,7 +36,6 @@ NAMES_OF_SCREEN: Final = 4
 CLOSE_CHECK_INTERVAL: Final = 0.1
 """Seconds after which the thread sees that the screen is closed."""
 _CHANGES: Final = {"reload": verbs.RELOAD, "restart": verbs.RESTART, "stop": verbs.STOP}
-_STEPS: Final = {"+": "more", "-": "less"}
 _RIGHT_ALIGNED: Final = frozenset(HEADS[HEADS.index("cpu") :])
 
 
@@ -210,8 +209,8 @@ class Top(App[None]):
         elif row.of_machine:
             self._message(f"{row.label} runs on {row.of_machine}; change it there")
             return
-        if what in _STEPS:
-            text, verb = f"one instance {_STEPS[what]} of {row.name}{place}", verbs.SCALE
+        if what in {"+", "-"}:
+            text, verb = f"scale {row.name} by {what}1{place}", verbs.SCALE
             more = {"instances": f"{what}1"}
         else:
             text, verb, more = f"{what} {row.name}{place}", _CHANGES[what], {}
