@@ -7,6 +7,7 @@ program of the machine finds them.
 from __future__ import annotations
 
 import compileall
+import json
 import os
 import re
 import shutil
@@ -76,13 +77,15 @@ class Programs:
             "Caddy": (self.caddy, "version"),
             "Traefik": (self.traefik, "version"),
             "Node": (self.node, "--version"),
-            "PM2": (self.pm2, "--version"),
             "h2load": (self.h2load, "--version"),
             "wrk": (self.wrk, "-v"),
         }
         if self.built:
             asked["nginx built with -O2"] = (self.built, "-v")
-        return {name: self._said(*command) for name, command in asked.items()}
+        # pm2 itself would start its daemon in the user's folder to say it
+        package = json.loads((FOLDER / "npm/node_modules/pm2/package.json").read_text())
+        found = {name: self._said(*command) for name, command in asked.items()}
+        return found | {"PM2": package["version"]}
 
     def _said(self, *command: str | Path) -> str:
         """The first word in what a program says that is a version."""
@@ -90,7 +93,7 @@ class Programs:
             command, check=False, capture_output=True, text=True, env=self.environ, timeout=60
         )
         found = re.findall(r"(?<![\d.])(\d+\.\d+\.\d+\S*)", done.stdout + done.stderr)
-        return found[-1] if command[0] == self.pm2 and found else found[0] if found else "unknown"
+        return found[0] if found else "unknown"
 
 
 def installed(built: Path | None) -> Programs:
