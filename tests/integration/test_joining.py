@@ -196,7 +196,7 @@ def test_etcd_gets_another_member_continues_without_it_and_is_wiped(started) -> 
     adds = ("cluster", "etcd", "m2=10.0.0.2")
     folder, words = one.folder / "etcd", one.network.words
     with ExitStack() as stack:
-        assert "then here: portico cluster etcd m2=10.0.0.2" in one.done(*adds).stdout
+        assert "takes part already: portico cluster etcd m2=10.0.0.2" in one.done(*adds).stdout
         second = stack.enter_context(
             configured_member(folder / "m2", one.root / "data2", two.network.words)
         )
