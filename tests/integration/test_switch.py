@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
@@ -149,6 +150,14 @@ class Old:
         path.write_text(text)
         return path
 
+    def answers(self):
+        """Whether nginx and the program have started: without the program nginx answers 502."""
+        if not (self.etc / "nginx.pid").exists():
+            return False
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+            return True
+        return False
+
     def close(self):
         with suppress(OSError, ValueError):
             os.kill(pid := self.pid, signal.SIGTERM)
@@ -165,7 +174,7 @@ def by_hand(**how):
     with Stack() as stack:
         old = Old(stack, **how)
         try:
-            eventually((old.etc / "nginx.pid").exists)
+            eventually(old.answers)
             yield stack, old
         finally:
             old.close()

@@ -176,6 +176,25 @@ def test_a_command_on_another_machine_has_that_one_obtain_once_the_orders_before
     assert cluster.keys("issuer") == {""}
 
 
+def test_a_command_waits_until_all_machines_answer_for_the_account(cluster):
+    first, _, third = cluster.machines
+    said = []
+
+    async def run():
+        await cluster.look()
+        third.sharing.answering = lambda: "the account of before"
+        await cluster.look(2)
+        renewing = asyncio.ensure_future(renewed_by(first, said))
+        await cluster.look(2)
+        assert len(cluster.authority.orders) == 1
+        del third.sharing.answering
+        await renewing
+
+    cluster.run(run())
+    assert "waiting: m3 cannot answer the authority yet" in said
+    assert [each.serial for each in cluster.machines] == [2, 2, 2]
+
+
 def test_where_it_is_not_handed_over_the_command_is_refused_and_nothing_is_left_of_it(cluster):
     first, second, _ = cluster.machines
 

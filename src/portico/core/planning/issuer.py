@@ -101,7 +101,7 @@ def _hindrance_of_issuer(lineage: Lineage, view: IssuerView, now: float) -> str:
             "the clock of this machine is behind: the last order of the cluster is of "
             f"{moment(view.ledger_until)}"
         )
-    return _unanswered(lineage, view)
+    return unanswered(lineage, view)
 
 
 def problem(lineage: Lineage) -> str:
@@ -114,8 +114,10 @@ def problem(lineage: Lineage) -> str:
     return ""
 
 
-def _unanswered(lineage: Lineage, view: IssuerView) -> str:
-    """An authority may reach any of the machines."""
+def unanswered(lineage: Lineage, view: IssuerView) -> str:
+    """Which machines cannot answer an authority yet, which may reach any of them; empty where all
+    can.
+    """
     if not any(each.kind == "http-01" for each in lineage.challenges):
         return ""
     others = sorted(name for name, said in view.answering.items() if said != view.thumbprint)

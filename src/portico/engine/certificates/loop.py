@@ -54,6 +54,8 @@ REQUESTED_ACTIONS: Final[frozenset[ActionKind]] = frozenset({"deploy", "issue", 
 """What a renewal by hand waits for."""
 YIELD_INTERVAL: Final = 250
 """Lineages that are looked at in one go: some 10 ms."""
+ANSWER_TIMEOUT: Final = 30.0
+"""Seconds that a command waits until all machines of a cluster answer for the account."""
 RENEW_TIMEOUT: Final = 900.0
 
 
@@ -220,8 +222,19 @@ class CertificateLoop:
         if self._sharing:
             if lineage.behind_nginx:
                 await self.take_role(change)
+                await self._wait_for_answers(self._sharing, lineage, change)
             if why := self._sharing.hindrance(lineage):
                 raise Refused(f"cannot {act} {lineage.name} on this machine: {why}")
+
+    async def _wait_for_answers(
+        self, sharing: CertificateSharing, lineage: Lineage, change: Change
+    ) -> None:
+        """Each machine has to take over the account's key first, and say so in the store."""
+        if why := sharing.unanswered(lineage):
+            change.say(f"waiting: {why}")
+        deadline = self._clock.monotonic() + ANSWER_TIMEOUT
+        while sharing.unanswered(lineage) and self._clock.monotonic() < deadline:
+            await self._clock.sleep(0.2)
 
     async def take_role(self, change: Change) -> None:
         """In a cluster that shares certificates, become the machine that obtains them."""

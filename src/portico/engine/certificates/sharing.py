@@ -26,6 +26,9 @@ class CertificateSharing(Protocol):
     def hindrance(self, lineage: Lineage) -> str:
         """Why this machine may not order a certificate for it now; empty if it may."""
 
+    def unanswered(self, lineage: Lineage) -> str:
+        """Which machines cannot answer an authority yet; empty where all can."""
+
     def account_hindrance(self) -> str:
         """Why this machine may not change the account now; empty if it may."""
 

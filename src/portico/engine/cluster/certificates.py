@@ -50,6 +50,7 @@ from portico.core.planning.issuer import (
     is_to_share,
     problem,
     to_take,
+    unanswered,
 )
 from portico.engine.batches import in_batches
 from portico.engine.certificates.account import ROLLOVER, THUMBPRINT, THUMBPRINT_OF
@@ -125,6 +126,9 @@ class SharedCertificates:
 
     def hindrance(self, lineage: Lineage) -> str:
         return hindrance(lineage, self._view(), self._clock.now())
+
+    def unanswered(self, lineage: Lineage) -> str:
+        return unanswered(lineage, self._view())
 
     def account_hindrance(self) -> str:
         view = self._view()
