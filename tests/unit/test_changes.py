@@ -168,7 +168,7 @@ def test_a_change_nobody_knows_is_said_to_be_unknown():
     in_group(scenario)
 
 
-def test_what_is_cancel_alld_ends_at_once_and_is_told_why():
+def test_what_is_cancelled_ends_at_once_and_is_told_why():
     async def scenario(changes):
         async def work(change):
             change.say("waiting for ever")
@@ -187,7 +187,7 @@ def test_what_is_cancel_alld_ends_at_once_and_is_told_why():
     assert last.error == "up of portico.toml was cancelled: everything is being stopped"
 
 
-def test_what_has_ended_is_not_cancel_alld():
+def test_what_has_ended_is_not_cancelled():
     async def scenario(changes):
         first = changes.begin("up", "portico.toml", ["web"], lambda change: asyncio.sleep(0))
         async for _ in changes.follow(first.id):

@@ -128,7 +128,7 @@ class Changes:
         try:
             await work(change)
         except asyncio.CancelledError:
-            if change.state == "doing":  # not cancel_alld: the daemon leaves
+            if change.state == "doing":  # not cancelled here: the daemon leaves
                 raise
         except PorticoError as error:
             change.end(error)

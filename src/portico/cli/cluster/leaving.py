@@ -10,7 +10,7 @@ from portico.core.model import verbs
 from portico.core.model.member_verbs import LEAVE_CLUSTER
 from portico.errors import Failed, Refused
 from portico.system.cluster_identity import AUTHORITY_KEY, read_identity
-from portico.system.cluster_store import STORE
+from portico.system.cluster_store import has_store
 from portico.system.folders import remove_folder
 from portico.system.waiting import wait_for
 
@@ -27,10 +27,10 @@ def leave(session: Session, *, force: bool) -> None:
     key, unless `force`.
     """
     folder, one = session.home.cluster, read_identity(session.home)
-    has_store = (folder / STORE).exists()
+    is_shared = has_store(session.home)
     if one is None:
         raise Refused("this machine is in no cluster; nothing was changed")
-    if has_store:
+    if is_shared:
         _leave_store(session, one, force=force)
     elif (folder / AUTHORITY_KEY).exists() and not force:
         raise Refused(
@@ -51,7 +51,7 @@ def leave(session: Session, *, force: bool) -> None:
         session.show_json({"cluster": one.cluster, "name": one.name})
         return
     session.terminal.write(f"done: this machine is no longer {one.name} of cluster {one.cluster}")
-    if not has_store:
+    if not is_shared:
         session.terminal.write(f"next: remove [machines.{one.name}] from the file of the others")
 
 

@@ -55,8 +55,7 @@ class IssuerRole:
     @property
     def fence(self) -> int:
         """The revision at which this machine got it; 0 where it does not have it for certain."""
-        item, session = self._following.item(ISSUER_KEY), self._shared.session.number
-        return item.created if item and session and item.session == session else 0
+        return self._shared.session.fence(ISSUER_KEY)
 
     @property
     def is_ready(self) -> bool:

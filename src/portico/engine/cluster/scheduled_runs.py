@@ -4,12 +4,11 @@ while the one before has not ended on any of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 from typing import Final
 
-from portico.core.model.names import split_name
 from portico.core.model.shared import (
     CHANGE_KEY,
     RUNNING,
@@ -128,18 +127,15 @@ class ScheduledRuns:
         apps = self._intent.desired.apps
         known = self._engine.observed.instances.values()
         active = {i.app for i in known if i.process is not None}
+        names = self._projects.names()
         return {
-            self._shared_name(name)
+            names.full_name(name)
             for name, app in apps.items()
             if app.app.schedule and name in active
         }
 
     def _shared_name(self, app: str) -> str:
-        project, name = split_name(app)
-        return f"{self._names().get(project, project)}/{name}"
-
-    def _names(self) -> Mapping[str, str]:
-        return self._projects.names().projects
+        return self._projects.names().full_name(app)
 
     def _holder(self) -> bytes:
         return encoded(Holder(machine=self._shared.machine))

@@ -56,6 +56,11 @@ class Session:
         """What keys are bound to that end with it. 0 where it is not held."""
         return self._number if self.is_held() else 0
 
+    def fence(self, key: str) -> int:
+        """The revision at which a key came to it; 0 where that is not certain."""
+        item, number = self._following.item(key), self.number
+        return item.created if item and number and item.session == number else 0
+
     async def look(self) -> None:
         if self._following.trouble or self._has_ended:
             self._troubles.resolve(SUBJECT)

@@ -95,8 +95,7 @@ class Standing:
         """The revision at which the turn came to this daemon; 0 where it does not have it for
         certain.
         """
-        item, session = self._following.item(TURN_KEY), self._shared.session.number
-        return item.created if item and session and item.session == session else 0
+        return self._shared.session.fence(TURN_KEY)
 
     def may_replace(self) -> bool:
         """Whether this machine may replace one version by another: not in the middle of what
