@@ -334,8 +334,9 @@ class Stack:
         ]
 
     def _belongs(self, process: psutil.Process) -> bool:
-        if process.create_time() < self._begun:
-            return False
+        with suppress(psutil.NoSuchProcess):
+            if process.create_time() < self._begun:
+                return False
         root, proc = str(self.root), Path(f"/proc/{process.pid}")
         for name in ("cmdline", "environ"):
             with suppress(OSError):

@@ -21,11 +21,10 @@ from portico.core.model.neighbour import NearList
 from portico.core.model.requests import DocumentRequest
 from portico.core.model.shared import (
     CHANGE_KEY,
-    HEADS,
+    CLUSTER_KEY,
     PROGRESS,
     TURN_KEY,
     ClusterRecord,
-    Head,
     SharedMachine,
     decoded,
     encoded,
@@ -222,7 +221,7 @@ class Cluster:
         """What the store had before it was wiped or replaced by an older one."""
         self.count = 0
         record = encoded(ClusterRecord(least=1))
-        self.put({CLUSTER_RECORD: record, **{machine_key(n): address(n) for n in NAMES}})
+        self.put({CLUSTER_KEY: record, **{machine_key(n): address(n) for n in NAMES}})
         self.first = self.store.all
         for name in NAMES:
             self.members[name] = Member(name, self)
@@ -328,9 +327,6 @@ class Cluster:
         for each in self._records(PROGRESS, Progress).values():
             assert "internal error" not in each.why
 
-    def heads(self) -> dict[str, Head]:
-        return self._records(HEADS, Head)
-
     @property
     def change(self) -> SharedChange | None:
         item = self.store.peek(PREFIX + CHANGE_KEY)
@@ -371,9 +367,6 @@ class Cluster:
             assert len(each.answering("web")) == INSTANCES
         assert self.store.peek(PREFIX + TURN_KEY) is None
         assert sum(bool(each.daemon.issuing.role.fence) for each in self) == 1
-
-
-CLUSTER_RECORD = "cluster"
 
 
 def address(name: str) -> bytes:

@@ -111,6 +111,13 @@ class Member:
             [replace(each, key=prefix + each.key) for each in writes],
         )
 
+    async def share_keeper(self) -> None:
+        """From now on the store has users."""
+        keeper = encoded(Keeper(user="keeper", password="secret"))
+        sealed = await FakeVault().seal(KEEPER_KEY, keeper)
+        await self.transaction([], [Put(KEEPER_KEY, sealed)])
+        await settle()
+
     async def token(self, replaces: str = "") -> Token:
         view = await self.admission.create_token(replaces, WHO)
         assert view.until == self.clock.now() + 900
@@ -284,10 +291,7 @@ def test_each_certificate_has_a_user_of_its_own_in_a_store_that_has_users(run):
         return {name.removeprefix(f"portico.{CLUSTER}.") for name in store.users}
 
     async def work(one: Member, two: Member) -> None:
-        keeper = encoded(Keeper(user="keeper", password="secret"))
-        sealed = await FakeVault().seal(KEEPER_KEY, keeper)
-        await one.transaction([], [Put(KEEPER_KEY, sealed)])
-        await settle()
+        await one.share_keeper()
         access = (await one.join(await one.token(), "m3", 3)).store
         assert access.user == f"portico.{CLUSTER}.m3.11"
         assert access.password not in {"", STORE.password}
@@ -311,10 +315,7 @@ def test_the_users_of_all_machines_are_made_again_in_a_store_that_has_lost_them(
     async def work(one: Member, two: Member) -> None:
         assert await one.users.restore()
         assert one.store.users == {}
-        keeper = encoded(Keeper(user="keeper", password="secret"))
-        sealed = await FakeVault().seal(KEEPER_KEY, keeper)
-        await one.transaction([], [Put(KEEPER_KEY, sealed)])
-        await settle()
+        await one.share_keeper()
         access = (await one.join(await one.token(), "m3", 3)).store
         before = one.store.passwords[access.user]
         one.store.users.clear()
@@ -393,10 +394,7 @@ def test_who_restores_the_store_may_write_the_keys_of_all_machines(run):
         async with one.users.writer() as store:
             assert store is one.store
         assert one.asked_by == []
-        keeper = encoded(Keeper(user="keeper", password="secret"))
-        sealed = await FakeVault().seal(KEEPER_KEY, keeper)
-        await two.transaction([], [Put(KEEPER_KEY, sealed)])
-        await settle()
+        await two.share_keeper()
         async with one.users.writer():
             assert one.asked_by == ["keeper"]
 

@@ -83,7 +83,7 @@ class Parser(argparse.ArgumentParser):
         every = {each.dest: each for each in self.declared}
         shown = [every[name] for name in (*form.allowed.split(), "json")]
         usage = f"usage: {self.prog} {word} {form.usage}".rstrip()
-        heads = [_head(each) for each in shown]
+        heads = [head_of(each) for each in shown]
         width = min(max(map(len, heads)), MAX_HEAD_WIDTH)
         lines = [usage, "", form.summary, ""]
         for head, each in zip(heads, shown, strict=True):
@@ -100,8 +100,8 @@ class Parser(argparse.ArgumentParser):
         raise Refused(f"{self.prog}: {message}; {hint or f'see {self.prog} --help'}")
 
 
-def _head(action: argparse.Action) -> str:
-    value = f" {action.metavar}" if action.nargs != 0 else ""
+def head_of(action: argparse.Action) -> str:
+    value = f" {action.metavar or '…'}" if action.nargs != 0 else ""
     return f"{', '.join(action.option_strings)}{value}".strip()
 
 

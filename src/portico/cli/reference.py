@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 from itertools import groupby
 
+from portico.cli.arguments import head_of
 from portico.cli.help import EXIT_CODES, HOME
 from portico.cli.loading import parser_of
 from portico.cli.table import COMMANDS, SHORTHANDS, Command
@@ -45,7 +46,7 @@ def _command(command: Command) -> Iterator[str]:
     yield command.summary + _also(command)
     if declared:
         yield ""
-        yield from (f"- `{_named(each)}`: {each.help}" for each in declared)
+        yield from (f"- `{head_of(each)}`: {each.help}" for each in declared)
 
 
 def _is_everywhere(action: argparse.Action) -> bool:
@@ -54,15 +55,10 @@ def _is_everywhere(action: argparse.Action) -> bool:
 
 def _usage(action: argparse.Action) -> str:
     if action.option_strings:
-        return f"[{_named(action).split(', ')[-1]}]"
+        return f"[{head_of(action).split(', ')[-1]}]"
     if action.nargs == "*":
         return f"[{action.metavar} ...]"
     return f"[{action.metavar}]" if action.nargs == "?" else str(action.metavar)
-
-
-def _named(action: argparse.Action) -> str:
-    value = f" {action.metavar or '…'}" if action.nargs != 0 else ""
-    return ", ".join(action.option_strings) + value if action.option_strings else value.strip()
 
 
 def _also(command: Command) -> str:

@@ -113,11 +113,12 @@ class MachineAuthority:
         of the machine with that DNS name, or of the member of etcd at that address.
         Raises ValueError.
         """
+        unit = member_unit(name) if address else name
         leaf = certificate_of_key(
             self.root,
             self.key,
             _requested_key(request),
-            _subject(self.cluster, NameOID.ORGANIZATIONAL_UNIT_NAME, name),
+            _subject(self.cluster, NameOID.ORGANIZATIONAL_UNIT_NAME, unit),
             _addresses(address) if address else [x509.DNSName(host)],
             now=now,
             life=MACHINE_LIFE,

@@ -7,17 +7,16 @@ from dataclasses import asdict
 from portico.adapters.certificates.wire import MachineRequest
 from portico.errors import Failed
 from portico.ports.machine_signing import SignedMachine
-from portico.system.machine_certificates import MachineAuthority, member_unit
+from portico.system.machine_certificates import MachineAuthority
 
 
 def sign_machine(request: MachineRequest) -> dict[str, str]:
     """A SignedMachine. Raises Failed."""
-    address, name = request["address"], request["name"]
-    unit = member_unit(name) if address else name
+    name, host, address = request["name"], request["host"], request["address"]
     try:
         authority = MachineAuthority.of_pem(request["authority"].encode(), request["key"].encode())
         text, now = request["request"].encode(), request["now"]
-        signed, serial = authority.sign_request(unit, request["host"], text, now, address)
+        signed, serial = authority.sign_request(name, host, text, now, address)
     except ValueError as error:
         raise Failed(str(error)) from error
     return asdict(SignedMachine(signed.decode(), serial))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cryptography import x509
-
 from portico.client.wire import reachable
 from portico.core.model import member_verbs
 from portico.core.model.moments import moment
 from portico.core.model.names import bracketed
+from portico.system.certificate_end import end_of
 from portico.system.clock import SystemClock
 from portico.system.cluster_identity import AUTHORITY_KEY, ISSUED, read_identity
 from portico.system.cluster_store import has_store
@@ -100,8 +99,7 @@ def _row(member: MemberView) -> tuple[str, ...]:
 
 
 def _end(file: str) -> float:
-    found = x509.load_pem_x509_certificate(Path(file).read_bytes())
-    return found.not_valid_after_utc.timestamp()
+    return end_of(Path(file).read_text())
 
 
 def _invited(home: Home) -> list[str]:

@@ -292,17 +292,6 @@ _ACTIONS: Final[Mapping[str, Action]] = {
     "upgrade": _upgrade,
     "leave": _leave,
 }
-_STORE_OPTIONS: Final = (
-    "address",
-    "port",
-    "labels",
-    "user",
-    "password_file",
-    "plain",
-    "etcd_ca",
-    "force",
-)
-"""Options of `init` that only --etcd has."""
 _FORMS: Final[Mapping[str, Form]] = {
     "show": Form("", "Show this machine, and with a store all machines.", ""),
     "init": Form(
@@ -342,6 +331,8 @@ _FORMS: Final[Mapping[str, Form]] = {
     "upgrade": Form("", "With a store: use its newest schema that all machines know.", ""),
     "leave": Form("", "Remove this machine from its cluster.", "force"),
 }
+_STORE_OPTIONS: Final = frozenset(_FORMS["init"].allowed.split()) - {"name", "etcd"}
+"""Options of `init` that only --etcd has."""
 _NEEDED_NAMES: Final = {
     "init": "the NAME of this machine",
     "invite": "the NAME of the machine that is to join",

@@ -365,7 +365,7 @@ class Site(Handling, Target):
         (), description="Your own files of nginx lines for this site's server block."
     )
 
-    def handlings(self) -> Iterator[Handling]:
+    def handlings(self) -> Iterator[Site | Route]:
         """The site, and those of its routes that are tables."""
         yield self
         yield from (route for _, route in self.placed_routes() if isinstance(route, Route))

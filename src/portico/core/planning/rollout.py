@@ -26,7 +26,7 @@ from portico.core.model.instance import (
     InstanceState,
 )
 from portico.core.planning.own_port import holds_own_port
-from portico.core.planning.runs import is_up
+from portico.core.planning.runs import is_up, why_it_leaves
 from portico.core.planning.serving import serving_instances, takes_requests
 from portico.core.planning.steps import Drain, StartInstance, Step
 
@@ -122,7 +122,7 @@ def is_rolled_out(app: DesiredApp, instances: Sequence[Instance]) -> bool:
 
 def _surplus(app: DesiredApp, instances: Sequence[Instance], serving: set[int]) -> Iterator[Step]:
     """What is in no wanted slot leaves, but the last one that serves only after another does."""
-    why = _surplus_reason(app)
+    why = why_it_leaves(app, f"scaled to {app.instances}")
     keep = takes_requests(app) and not app.abrupt
     for i in instances:
         serves = i.state in PROVEN_STATES
@@ -131,12 +131,6 @@ def _surplus(app: DesiredApp, instances: Sequence[Instance], serving: set[int]) 
         if serves:
             serving.discard(i.slot)
         yield Drain(i.id, why)
-
-
-def _surplus_reason(app: DesiredApp) -> str:
-    if app.is_left:
-        return "this machine is drained, and other machines run it"
-    return "stopped by hand" if app.stopped else f"scaled to {app.instances}"
 
 
 def _is_complete(app: DesiredApp, number: int, instances: Sequence[Instance]) -> bool:

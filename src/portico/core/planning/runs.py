@@ -34,7 +34,7 @@ def scheduled(
     ending = running if app.is_left else []  # the last run here is not interrupted by a drain
     for i in staying:
         if (app.stopped or not i.is_run) and i not in ending:
-            yield Drain(i.id, _why_it_leaves(app))
+            yield Drain(i.id, why_it_leaves(app, "it runs on a schedule now"))
     for i in ending if app.stopped else running:
         yield from _end_overlong(app.app, i, now)
     if app.stopped or not due or not app.instances:  # none here: it is placed on other machines
@@ -50,10 +50,11 @@ def scheduled(
         yield StartInstance(app.name, 1, None, "scheduled time")
 
 
-def _why_it_leaves(app: DesiredApp) -> str:
+def why_it_leaves(app: DesiredApp, otherwise: str) -> str:
+    """The reason of all its instances; `otherwise` is that of these alone."""
     if app.is_left:
         return "this machine is drained, and other machines run it"
-    return "stopped by hand" if app.stopped else "it runs on a schedule now"
+    return "stopped by hand" if app.stopped else otherwise
 
 
 def runs_before(apps: Mapping[str, DesiredApp], rolled_out: Iterable[str]) -> frozenset[str]:

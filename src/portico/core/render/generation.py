@@ -122,10 +122,11 @@ def _http(
     for site_scopes in sites:
         yield from limit_zones(site_scopes)
         yield from cache_zones(site_scopes, desired, context)
-    yield from upstream_blocks(desired, context)
+    streamed = streamed_upstreams(chain.from_iterable(sites), desired)
+    yield from upstream_blocks(desired, context, streamed)
     yield from crossing_maps(desired, context)
     yield from machine_servers(desired, context)
-    yield from relay_servers(streamed_upstreams(desired), desired, context)
+    yield from relay_servers(streamed, desired, context)
     if desired.sites or not (desired.streams or desired.serials):
         yield from shared_servers(desired, sockets, context)
     for site_scopes in sites:

@@ -20,7 +20,6 @@ The front keeps bodies, answers and times as its site says; the other machine pa
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from typing import Final
 
 from portico.core.model.cluster import OwnMachine, machine_host
@@ -47,7 +46,7 @@ from portico.core.render.bootstrap_peers import far_include
 from portico.core.render.directive import Directive, Raw, d, milliseconds, size
 from portico.core.render.passing import grpc_settings, proxy_target
 from portico.core.render.retries import MACHINE_SUFFIX, has_stream, may_repeat
-from portico.core.render.scope import Scope, scopes
+from portico.core.render.scope import Scope
 from portico.core.render.settings import Settings
 
 APP, WAY, REPEATED, KIND = (f"Portico-{word}" for word in ("App", "Way", "Repeated", "Kind"))
@@ -209,12 +208,11 @@ def _server(host: str, *words: str) -> Directive:
     return d("server", host, *_RESOLVED, f"fail_timeout={FAIL_TIMEOUT}", *words)
 
 
-def streamed_upstreams(desired: Desired) -> frozenset[str]:
+def streamed_upstreams(places: Iterable[Scope], desired: Desired) -> frozenset[str]:
     """Those that get bodies which cannot be sent twice; looked for in a cluster alone."""
     if not desired.machine:
         return frozenset()
-    every = chain.from_iterable(scopes(Scope(name, site)) for name, site in desired.sites.items())
-    targets = (scope.target for scope in every if has_stream(scope))
+    targets = (scope.target for scope in places if has_stream(scope))
     return frozenset(name for each in targets if (name := each.app or each.upstream))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from portico.core.model.desired import Desired
-from portico.core.model.site import Handling, Maintenance, Site, Target
+from portico.core.model.site import Handling, Maintenance, Site
 from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.headers import response_headers, sets_header
 from portico.core.render.identity import sign_in_page
@@ -96,7 +96,7 @@ def page_locations(scope: Scope) -> Iterator[Directive]:
 def _needs_range_page(site: Site) -> bool:
     if not site.folder and not site.routes:  # as with most sites, and asked several times for each
         return False
-    has_files = any(isinstance(each, Target) and each.folder for each in site.handlings())
+    has_files = any(each.folder for each in site.handlings())
     return has_files and _RANGE_CODE not in site.error_pages
 
 

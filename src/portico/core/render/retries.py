@@ -249,20 +249,19 @@ def stream_location(
     passing: Iterable[Directive],
     tries: int = 3,
 ) -> Iterator[Directive]:
-    """`tries` of one request; 0: as many as there are peers."""
-    if has_stream(scope):
-        protocol = "grpc" if _is_grpc(scope) else "proxy"
-        # A 401 of the program that decides about the request is not told from one of the app.
-        intercepts = app_errors(scope) and not auth_of(scope)
-        lines = (
-            *settings,
-            *(app_error_pages(scope, also=CODES) if intercepts else own_pages(scope)),
-            d(f"{protocol}_next_upstream", "error", "timeout"),
-            d(f"{protocol}_next_upstream_tries", str(tries)),
-            d(f"{protocol}_next_upstream_timeout", "10s"),
-            *passing,
-        )
-        yield d("location", stream_name, block=lines)
+    """Of a place that `has_stream`. `tries` of one request; 0: as many as there are peers."""
+    protocol = "grpc" if _is_grpc(scope) else "proxy"
+    # A 401 of the program that decides about the request is not told from one of the app.
+    intercepts = app_errors(scope) and not auth_of(scope)
+    lines = (
+        *settings,
+        *(app_error_pages(scope, also=CODES) if intercepts else own_pages(scope)),
+        d(f"{protocol}_next_upstream", "error", "timeout"),
+        d(f"{protocol}_next_upstream_tries", str(tries)),
+        d(f"{protocol}_next_upstream_timeout", "10s"),
+        *passing,
+    )
+    yield d("location", stream_name, block=lines)
 
 
 @cache

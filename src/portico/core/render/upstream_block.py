@@ -25,7 +25,6 @@ from portico.core.render.machines import (
     crossing_cookie,
     crossing_key,
     far_blocks,
-    streamed_upstreams,
 )
 from portico.core.render.relay import is_relayed, relay_peer, relayed_upstream
 from portico.core.render.retries import retry_upstream
@@ -38,8 +37,11 @@ _RETRY_FAILURE_LIMITS = {"max_fails": 0, "fail_timeout": 10.0}
 """And none is left out for having failed: here come requests when all others are."""
 
 
-def upstream_blocks(desired: Desired, context: RenderContext) -> Iterator[Directive]:
-    desired_for_retries, streamed = _without_failure_limits(desired), streamed_upstreams(desired)
+def upstream_blocks(
+    desired: Desired, context: RenderContext, streamed: frozenset[str] = frozenset()
+) -> Iterator[Directive]:
+    """`streamed` are those that get bodies which cannot be sent twice."""
+    desired_for_retries = _without_failure_limits(desired)
     for name, upstream in desired.upstreams.items():
         label = label_of(name)
         yield d("upstream", label, block=_block(label, name, upstream, desired, context))

@@ -83,9 +83,7 @@ class Gateway:
         headers = [t for each in site.handlings() for t in (each.headers, each.request_headers)]
         if lost := sorted({n for t in headers if t for n, v in t.items() if _text(v) is None}):
             yield f"{name}: headers with variables have no equal: {', '.join(lost)}"
-        routes = (route for _, route in site.placed_routes() if isinstance(route, Route))
-        targets: list[Target] = [site, *routes]
-        redirects = [table for each in targets if (table := _redirect(each))]
+        redirects = [table for each in site.handlings() if (table := _redirect(each))]
         if changed := sorted({r.status for r in redirects if _STATUSES[r.status] != r.status}):
             statuses = ", ".join(map(str, changed))
             what = "answer 301 or 302, after which a POST is a GET"

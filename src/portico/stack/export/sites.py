@@ -11,7 +11,7 @@ from portico.core.model.certificate import is_rsa
 from portico.core.model.desired import Desired
 from portico.core.model.document import Document
 from portico.core.model.issuing import ISSUERS, Issuing
-from portico.core.model.site import Handling, Maintenance, Site, Target
+from portico.core.model.site import Handling, Maintenance, Site
 from portico.stack.export.gateway import Gateway
 from portico.stack.export.ingress import Ingresses
 from portico.stack.export.kubernetes import Object, file_name, secret_name, site_object
@@ -134,9 +134,7 @@ def _rules(name: str, site: Site, entrance: Entrance, lost: list[str]) -> Iterat
         if key and not rules and text not in lost:
             lost.append(text)
         yield from rules
-    routes = (each for _, each in site.placed_routes() if isinstance(each, Target))
-    targets: list[Target] = [site, *routes]
-    if any(each.folder and (each.app or each.upstream) for each in targets):
+    if any(each.folder and (each.app or each.upstream) for each in site.handlings()):
         lost.append(f"{name}: the app gets requests for files of its folder, too")
 
 

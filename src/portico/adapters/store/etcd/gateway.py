@@ -146,7 +146,7 @@ class Gateway:
                     return await _all_of(connection)
         except TimeoutError:
             raise StoreUnavailable("it does not answer in time") from None
-        except (ConnectionLost, RefusedByMember) as error:
+        except (ConnectionLost, RefusedByMember, *UNREADABLE) as error:
             raise StoreUnavailable(str(error)) from error
 
     @asynccontextmanager
