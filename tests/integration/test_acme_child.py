@@ -122,10 +122,17 @@ def test_progress_is_told_in_order_and_what_libraries_print_is_ignored(tmp_path)
     assert answer.thumbprint == "abc"
 
 
-def test_the_daemon_imports_none_of_what_the_child_needs():
-    heavy = ("cryptography", "requests", "acme", "josepy", "dns")
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("acme.child_client", ("cryptography", "requests", "acme", "josepy", "dns")),
+        ("acme.child.main", ("pydantic", "asyncio", "dns")),
+        ("certificates.facts", ("pydantic", "asyncio", "requests")),
+    ],
+)
+def test_neither_the_daemon_nor_a_child_imports_what_only_the_other_needs(module, heavy):
     there = f"print([name for name in {heavy} if name in sys.modules])"
-    text = f"import portico.adapters.acme.child_client, sys; {there}"
+    text = f"import portico.adapters.{module}, sys; {there}"
     ran = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
 
     assert ran.stdout == "[]\n"

@@ -7,10 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from portico.adapters.acme.methods import Command, Dns, Http, Lookups, Rfc2136
-from portico.adapters.acme.wire import REQUEST, AccountRequest, IssuedCertificate
+from portico.adapters.acme.wire import AccountRequest, IssuedCertificate
 from tests.fakes import acme_proxy, name_server
 from tests.fakes.pebble import running
 from tests.orders import Acme, answering, by, facts_of, needs_pebble
@@ -57,7 +58,7 @@ def run(tmp_path):
     )
 
     def run(request, before=0):
-        asked = {"request": json.loads(REQUEST.dump_json(request)), "before": before}
+        asked = {"request": msgspec.to_builtins(request), "before": before}
         program.stdin.write(json.dumps(asked) + "\n")
         program.stdin.flush()
         return json.loads(program.stdout.readline())
@@ -81,7 +82,7 @@ def walk(run, proxy, folder, request_of):
         assert not ended["killed"]
         answer = ended["line"]["answer"]
         assert answer, (number, asked, ended["line"]["failure"])
-        assert facts_of(IssuedCertificate(**answer), *request.names).problems == ()
+        assert facts_of(msgspec.convert(answer, IssuedCertificate), *request.names).problems == ()
         assert len(proxy.orders) == 1, (number, asked)
         assert not was_sent or _key(acme) == key
         yield acme

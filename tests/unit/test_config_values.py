@@ -13,8 +13,9 @@ from portico.core.model.app import App, Check
 from portico.core.model.balancing import Balance, Method
 from portico.core.model.edge import parse_bind
 from portico.core.model.names import is_local_name, parse_app_name, parse_domain
+from portico.core.model.shown import shown
 from portico.core.model.site import parse_network
-from portico.core.model.units import parse_duration, parse_rate, parse_size, shown
+from portico.core.model.units import parse_duration, parse_rate, parse_size
 from portico.core.model.upstream import parse_address
 
 texts = st.text(max_size=30) | st.text("0123456789abcdefgmstkxw:./*[]-_ %$\n", max_size=30)

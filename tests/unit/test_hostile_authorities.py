@@ -12,10 +12,10 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import dns.message
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
 
 from portico.adapters.acme import child_client
 from portico.adapters.acme.child.challenges.dns.lookup import AuthoritativeServer, Lookup
@@ -36,7 +36,7 @@ from portico.adapters.acme.child.protocol.authority import Authority
 from portico.adapters.acme.child.protocol.keys import make_key, read_jwk, read_key
 from portico.adapters.acme.child_client import AcmeChild
 from portico.adapters.acme.methods import Http, Lookups, Rfc2136
-from portico.adapters.acme.wire import LINE, AccountAnswer, Line, RenewalInfoRequest, Server
+from portico.adapters.acme.wire import AccountAnswer, Line, RenewalInfoRequest, Server
 from portico.adapters.certificates.account_keys import pem_of
 from portico.adapters.certificates.examine import examine
 from portico.adapters.certificates.facts import facts
@@ -167,7 +167,7 @@ def in_words(act):
     except AcmeFailure as failure:
         said = failure.failure
     assert said is None or 0 < len(said.text) < LONGEST_TEXT
-    LINE.dump_json(Line(failure=said))
+    msgspec.json.encode(Line(failure=said))
 
 
 @examples(60)
@@ -471,14 +471,14 @@ def test_any_line_of_a_child_is_passed_over_unless_it_is_an_answer(lines):
     async def read():
         stream = asyncio.StreamReader(limit=1 << 16)
         told = []
-        for each in [*lines, LINE.dump_json(Line(answer={"thumbprint": "t"})), b"junk"]:
+        for each in [*lines, b'{"answer": {"thumbprint": "t"}}', b"junk"]:
             stream.feed_data(each + b"\n")
         stream.feed_eof()
         return await child_client._read(stream, told.append)  # noqa: SLF001 - the seam of both processes
 
     line = asyncio.run(read())
     assert line is not None
-    assert line.answer == {"thumbprint": "t"}
+    assert bytes(line.answer) == b'{"thumbprint": "t"}'
 
 
 @pytest.mark.parametrize(
@@ -497,7 +497,7 @@ def test_a_child_that_answers_nonsense_has_failed_in_words(tmp_path, says, monke
     program.chmod(0o755)
     child = AcmeChild(str(program), clearing=20.0)
     request = RenewalInfoRequest(Server("http://a.test/"), "/c.pem")
-    answer_type = TypeAdapter(AccountAnswer)
+    answer_type = msgspec.json.Decoder(AccountAnswer)
     with pytest.raises(AuthorityError, match="the child process for renewal_info "):
         asyncio.run(child._ask(request, answer_type))  # noqa: SLF001 - of any request
 

@@ -190,10 +190,9 @@ def test_a_dns_provider_is_added_as_the_page_says(copy, tmp_path):
     )
     copy.edit(
         "adapters/acme/methods.py",
-        "Publisher = Annotated[Rfc2136 |",
-        "@dataclass(frozen=True, slots=True)\nclass Paper:\n    sheet: str\n"
-        '    kind: Literal["paper"] = "paper"\n\n\n'
-        "Publisher = Annotated[Paper | Rfc2136 |",
+        "Publisher = Rfc2136 |",
+        'class Paper(PublisherSettings, frozen=True, tag="paper"):\n    sheet: str\n\n\n'
+        "Publisher = Paper | Rfc2136 |",
     )
     copy.edit(
         "adapters/acme/authorities.py",

@@ -17,7 +17,7 @@ from portico.api.open_requests import OpenRequests
 from portico.api.tcp_clients import TcpClients
 from portico.core.model.event import Requester
 from portico.core.model.joining import JOIN_PATH, JoinAnswer, JoinOffer, JoinRequest
-from portico.core.model.shared import UNREADABLE
+from portico.core.model.json_text import UNREADABLE
 from portico.errors import PorticoError
 
 MAX_CONNECTIONS: Final = 8

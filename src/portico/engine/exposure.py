@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from portico.core.config.notes import as_root, open_to_all
 from portico.core.model.instance import Instance, InstanceState
-from portico.core.model.names import AppName, split_name
+from portico.core.model.name_types import AppName
+from portico.core.model.names import split_name
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
 from portico.ports.processes import TcpPorts

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal, assert_never
 
+from msgspec import structs
+
 from portico.adapters.acme import methods, portable, wire
 from portico.adapters.acme.child_client import AcmeChild
 from portico.core.model.certificate import Certificate, Challenge, Issuer, Lineage
@@ -98,11 +100,12 @@ class Authorities:
         request = self._request(lineage, issuer, order, replaces)
         if no_account:
             none_now = wire.NoAccount(no_account.why, no_account.until)
-            request = replace(request, account=replace(request.account, none_now=none_now))
+            account = replace(request.account, none_now=none_now)
+            request = structs.replace(request, account=account)
         if keep:
             folder = Path(self._orders, order)
             for step in _STEPS:
-                await self._child.issue(replace(request, until=step), report)
+                await self._child.issue(structs.replace(request, until=step), report)
                 await keep(await asyncio.to_thread(portable.files_of, folder))
         answer = await self._child.issue(request, report)
         if isinstance(answer, wire.ManualSteps):

@@ -10,14 +10,15 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+import msgspec
+from msgspec.json import Decoder
 
 from portico.adapters.acme.child import order_folder
 from portico.adapters.acme.child.failures import AcmeFailure
 from portico.adapters.acme.methods import Command, Dns
 from portico.adapters.acme.wire import (
+    ISSUE_ANSWER,
     LINE,
-    REQUEST,
     AccountAnswer,
     AccountRequest,
     BegunOrder,
@@ -34,6 +35,7 @@ from portico.adapters.acme.wire import (
     RevokedAnswer,
     RevokeRequest,
 )
+from portico.core.model.json_text import UNREADABLE
 from portico.core.planning.preflight import PreflightFacts
 from portico.errors import Failed
 from portico.ports.certificates import AuthorityError
@@ -46,9 +48,6 @@ CHILD: Final = "portico.adapters.acme.child.main"
 CLEANUP_TIME: Final = 25.0  # seconds beyond a request's deadline, for what has to be taken away
 _MAX_LINE_LENGTH: Final = 1 << 22
 _MAX_ERROR_LENGTH: Final = 4096
-_ISSUE: Final[TypeAdapter[IssuedCertificate | ManualSteps | BegunOrder]] = TypeAdapter(
-    IssuedCertificate | ManualSteps | BegunOrder
-)
 
 
 class AcmeChild:
@@ -63,13 +62,15 @@ class AcmeChild:
         self._start_program = start_program
 
     async def account(self, request: AccountRequest, tell: Tell | None = None) -> AccountAnswer:
-        return await self._ask(request, TypeAdapter(AccountAnswer), tell)
+        return await self._ask(request, Decoder(AccountAnswer), tell)
 
     async def issue(
         self, request: IssueRequest, tell: Tell | None = None
     ) -> IssuedCertificate | ManualSteps | BegunOrder:
         """The certificate; the same request goes on where an earlier one was interrupted."""
-        return await self._ask(request, _ISSUE, tell, "; existing certificates remain in use")
+        return await self._ask(
+            request, ISSUE_ANSWER, tell, "; existing certificates remain in use"
+        )
 
     async def forget(self, folder: str, order: str) -> None:
         """The certificate is where it belongs: remove what is known of its order, and its key."""
@@ -81,18 +82,18 @@ class AcmeChild:
             raise Failed(f"cannot remove order {order}: another process is using it")
 
     async def renewal_info(self, request: RenewalInfoRequest) -> RenewalInfo:
-        return await self._ask(request, TypeAdapter(RenewalInfo))
+        return await self._ask(request, Decoder(RenewalInfo))
 
     async def revoke(self, request: RevokeRequest) -> RevokedAnswer:
-        return await self._ask(request, TypeAdapter(RevokedAnswer))
+        return await self._ask(request, Decoder(RevokedAnswer))
 
     async def preflight(self, request: PreflightRequest) -> PreflightFacts:
-        return await self._ask(request, TypeAdapter(PreflightFacts))
+        return await self._ask(request, Decoder(PreflightFacts))
 
     async def _ask(
         self,
         request: Request,
-        answer: TypeAdapter[T],
+        answer: Decoder[T],
         tell: Tell | None = None,
         holds: str = "",
     ) -> T:
@@ -101,8 +102,8 @@ class AcmeChild:
         failure = line.failure
         if failure is None:
             try:
-                return answer.validate_python(line.answer)
-            except ValidationError as error:
+                return answer.decode(line.answer)
+            except UNREADABLE as error:
                 failure = _unready(f"{_child(request)} returned an unreadable answer: {error}")
         raise _error(failure, holds)
 
@@ -117,7 +118,7 @@ class AcmeChild:
                 running(start_program, program, stdin=PIPE, limit=_MAX_LINE_LENGTH) as process,
                 asyncio.timeout(limit),
             ):
-                process.write_input(REQUEST.dump_json(request))
+                process.write_input(msgspec.json.encode(request))
                 line, words = await asyncio.gather(
                     _read(process.stdout, tell), _last_words(process.stderr)
                 )
@@ -161,8 +162,11 @@ async def _read(lines: asyncio.StreamReader | None, tell: Tell | None) -> Line |
     while True:
         try:
             text = await lines.readline()
-            line = LINE.validate_json(text)
-        except ValueError:  # what a library has printed; readline has dropped what is too long
+            line = LINE.decode(text)
+        except (
+            ValueError,
+            *UNREADABLE,
+        ):  # what a library has printed; readline has dropped what is too long
             if lines.at_eof():
                 return last
             continue

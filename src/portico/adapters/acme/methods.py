@@ -5,35 +5,36 @@ and for each way to publish a TXT record. They are a part of the requests of `wi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from pydantic import Field
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Http:
+class ChallengeSettings(msgspec.Struct, frozen=True, tag_field="kind"):
+    @property
+    def kind(self) -> str:
+        return str(self.__struct_config__.tag)
+
+
+class Http(ChallengeSettings, frozen=True, tag="http-01"):
     """nginx answers on port 80 with `<token>.<thumbprint>`; all there is to do is wait."""
 
     tokens: str = ""
     """Folder where nginx sees by an empty file of its name that a token is waited for, before a
     program of the site is asked. None needs to be seen if empty.
     """
-    kind: Literal["http-01"] = "http-01"
 
 
-@dataclass(frozen=True, slots=True)
-class Standalone:
+class Standalone(ChallengeSettings, frozen=True, tag="standalone"):
     """The child answers on port 80 itself."""
 
     port: int = 80
     address: str = ""
     """All addresses of the machine if empty."""
-    kind: Literal["standalone"] = "standalone"
 
 
-@dataclass(frozen=True, slots=True)
-class TlsAlpn:
+class TlsAlpn(ChallengeSettings, frozen=True, tag="tls-alpn-01"):
     """The child serves the validation certificate; nginx passes ALPN `acme-tls/1` on to it."""
 
     port: int = 0
@@ -41,38 +42,38 @@ class TlsAlpn:
     socket: str = ""
     """Path of a unix socket to listen on instead; there nginx says first whom it speaks for (PROXY
     protocol, version 1)."""
-    kind: Literal["tls-alpn-01"] = "tls-alpn-01"
 
 
-@dataclass(frozen=True, slots=True)
-class Rfc2136:
+class PublisherSettings(msgspec.Struct, frozen=True, tag_field="kind"):
+    def __repr__(self) -> str:
+        """Without what is secret in them."""
+        return type(self).__name__
+
+
+class Rfc2136(PublisherSettings, frozen=True, tag="rfc2136"):
     """Dynamic updates of a name server, which BIND, Knot, PowerDNS and others take."""
 
     server: str
     """`192.0.2.1:53`, `[2001:db8::1]:53`"""
     key_name: str
-    secret: str = field(repr=False)
+    secret: str
     """Base64, as in BIND's `key` clause."""
     algorithm: str = "hmac-sha256"
     zone: str | None = None
     """The zone to update; found in DNS if unset."""
-    kind: Literal["rfc2136"] = "rfc2136"
 
 
-@dataclass(frozen=True, slots=True)
-class Lexicon:
+class Lexicon(PublisherSettings, frozen=True, tag="lexicon"):
     """A provider of dns-lexicon."""
 
     provider: str
-    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    options: Mapping[str, str] = msgspec.field(default_factory=dict)
     """The provider's own, as dns-lexicon names them: `{"auth_token": "…"}`."""
     deadline: float = 60.0
     """Seconds for each change of a record."""
-    kind: Literal["lexicon"] = "lexicon"
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(PublisherSettings, frozen=True, tag="command"):
     """Programs of the operator, told what to do in certbot's variables: `CERTBOT_DOMAIN`,
     `CERTBOT_VALIDATION`, `CERTBOT_ALL_DOMAINS`, `CERTBOT_REMAINING_CHALLENGES`,
     `CERTBOT_IDENTIFIER`, and for `cleanup` also `CERTBOT_AUTH_OUTPUT`.
@@ -80,14 +81,13 @@ class Command:
 
     auth: tuple[str, ...]
     cleanup: tuple[str, ...] = ()
-    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    environ: Mapping[str, str] = msgspec.field(default_factory=dict)
     """The rest of their environment, with PATH to find them."""
     deadline: float = 60.0
     """Seconds for each run."""
-    kind: Literal["command"] = "command"
 
 
-Publisher = Annotated[Rfc2136 | Lexicon | Command, Field(discriminator="kind")]
+Publisher = Rfc2136 | Lexicon | Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +102,14 @@ class Lookups:
     """Seconds until every authoritative server of a zone must serve what was published."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dns:
+class Dns(ChallengeSettings, frozen=True, tag="dns-01"):
     """TXT records, the only proof for wildcards."""
 
     publisher: Publisher
     lookups: Lookups = Lookups()
-    kind: Literal["dns-01"] = "dns-01"
 
 
-@dataclass(frozen=True, slots=True)
-class Manual:
+class Manual(ChallengeSettings, frozen=True, tag="manual"):
     """A person does it. The first request answers ManualSteps, a second one of the same order,
     with `done`, goes on.
     """
@@ -122,7 +119,6 @@ class Manual:
     look: bool = False
     """Look whether it is done, for TXT records; every request goes on once all are there."""
     lookups: Lookups = Lookups()
-    kind: Literal["manual"] = "manual"
 
 
-Method = Annotated[Http | Standalone | TlsAlpn | Dns | Manual, Field(discriminator="kind")]
+Method = Http | Standalone | TlsAlpn | Dns | Manual

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
-from pydantic import Field, TypeAdapter
+import msgspec
 
 from portico.adapters.acme.methods import Lookups, Method
 from portico.core.model.certificate import Binding, KeyType
@@ -55,8 +55,13 @@ class Account:
     """One that is there is used all the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class AccountRequest:
+class ChildRequest(msgspec.Struct, frozen=True, tag_field="act"):
+    @property
+    def act(self) -> str:
+        return str(self.__struct_config__.tag)
+
+
+class AccountRequest(ChildRequest, frozen=True, tag="account"):
     """Answers AccountAnswer.
 
     `key`: have a key, and ask nobody; `have`: find the account, or make it; `rollover`: replace
@@ -69,11 +74,9 @@ class AccountRequest:
     """For a rollover: all other authorities at which accounts have this key."""
     deadline: float = 60.0
     """Seconds for the whole request, as everywhere here; a few more for clearing up."""
-    act: Literal["account"] = "account"
 
 
-@dataclass(frozen=True, slots=True)
-class IssueRequest:
+class IssueRequest(ChildRequest, frozen=True, tag="issue"):
     """Answers Issued, ManualSteps, or BegunOrder with `until`. The same request goes on where an
     earlier one was interrupted, and answers the same certificate again until `forget`.
     """
@@ -97,22 +100,18 @@ class IssueRequest:
     """Where to stop: when the new certificate's key is on disk, and nobody was asked; or when the
     order is known there too, and nothing was proven. Empty for not before the certificate."""
     deadline: float = 600.0
-    act: Literal["issue"] = "issue"
 
 
-@dataclass(frozen=True, slots=True)
-class RenewalInfoRequest:
+class RenewalInfoRequest(ChildRequest, frozen=True, tag="renewal_info"):
     """Answers RenewalInfo."""
 
     server: Server
     certificate: str
     """PEM file; its first certificate is meant."""
     deadline: float = 60.0
-    act: Literal["renewal_info"] = "renewal_info"
 
 
-@dataclass(frozen=True, slots=True)
-class RevokeRequest:
+class RevokeRequest(ChildRequest, frozen=True, tag="revoke"):
     """Answers Revoked, where it was revoked before too."""
 
     account: Account
@@ -121,11 +120,9 @@ class RevokeRequest:
     reason: int = 0
     """RFC 5280 5.3.1: 0 unspecified, 1 key compromise, 4 superseded, 5 no longer in use."""
     deadline: float = 60.0
-    act: Literal["revoke"] = "revoke"
 
 
-@dataclass(frozen=True, slots=True)
-class PreflightRequest:
+class PreflightRequest(ChildRequest, frozen=True, tag="preflight"):
     """Answers Seen: what can be seen before the order is sent. Nothing is ordered, made or kept,
     but for the account's key.
     """
@@ -133,17 +130,13 @@ class PreflightRequest:
     issue: IssueRequest
     folders: tuple[str, ...] = ()
     """What will be written to; each, or else the nearest folder above it that there is."""
-    lookups: Lookups = field(default_factory=Lookups)
+    lookups: Lookups = Lookups()
     port: int = 80
     """Where the authority looks for HTTP-01."""
     deadline: float = 60.0
-    act: Literal["preflight"] = "preflight"
 
 
-Request = Annotated[
-    AccountRequest | IssueRequest | RenewalInfoRequest | RevokeRequest | PreflightRequest,
-    Field(discriminator="act"),
-]
+Request = AccountRequest | IssueRequest | RenewalInfoRequest | RevokeRequest | PreflightRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +157,7 @@ class AccountAnswer:
     """A replacement of the key was begun and has not ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class IssuedCertificate:
+class IssuedCertificate(msgspec.Struct, frozen=True, tag=True):
     chain: str
     """PEM, the certificate first, exactly as the authority sent it."""
     key: str
@@ -185,13 +177,11 @@ class ManualStep:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class ManualSteps:
+class ManualSteps(msgspec.Struct, frozen=True, tag=True):
     steps: tuple[ManualStep, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class BegunOrder:
+class BegunOrder(msgspec.Struct, frozen=True, tag=True):
     """It is on disk as far as was asked for."""
 
     url: str
@@ -273,15 +263,17 @@ Answer = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of a child's output; exactly one of these is set."""
 
     progress: Progress | None = None
     failure: Failure | None = None
-    answer: object = None
-    """An Answer; which one it is to be is known to whoever asked."""
+    answer: msgspec.Raw = msgspec.Raw()
+    """JSON of an Answer; which one it is to be is known to whoever asked."""
 
 
-REQUEST: Final[TypeAdapter[Request]] = TypeAdapter(Request)
-LINE: Final = TypeAdapter(Line)
+REQUEST: Final[msgspec.json.Decoder[Request]] = msgspec.json.Decoder(Request)
+LINE: Final = msgspec.json.Decoder(Line)
+ISSUE_ANSWER: Final[msgspec.json.Decoder[IssuedCertificate | ManualSteps | BegunOrder]] = (
+    msgspec.json.Decoder(IssuedCertificate | ManualSteps | BegunOrder)
+)

@@ -14,9 +14,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
+import msgspec
 
 from portico.adapters.certificates.lineage import CHAIN, KEY
+from portico.core.model.json_text import UNREADABLE
 from portico.core.model.pair import Facts, OwnCopy, OwnPair
 from portico.core.model.place import CertificateFiles
 from portico.system.folders import numbers
@@ -26,7 +27,7 @@ FACTS: Final = "facts.json"
 MAX_FILE_SIZE: Final = 1 << 20  # a chain has some kilobytes
 COMPARE_INTERVAL: Final = 60.0
 """Seconds after which contents are compared, or a pair is examined, though nothing was written."""
-_RECORD: Final = TypeAdapter(Facts)
+_RECORD: Final = msgspec.json.Decoder(Facts)
 
 Signature = tuple[tuple[int, ...], ...]
 
@@ -103,8 +104,8 @@ def newest(folder: Path, pair: OwnPair) -> OwnCopy | None:
     for number in reversed(numbers(place)):
         files = _files(place, number)
         try:
-            facts = _RECORD.validate_json((place / str(number) / FACTS).read_bytes())
-        except (OSError, ValidationError):
+            facts = _RECORD.decode((place / str(number) / FACTS).read_bytes())
+        except (OSError, *UNREADABLE):
             continue
         if Path(files.certificate).is_file() and Path(files.key).is_file():
             return OwnCopy(files, facts)

@@ -24,7 +24,8 @@ from portico.core.model.joining import (
     Token,
     offer_problem,
 )
-from portico.core.model.shared import SCHEMA, UNREADABLE
+from portico.core.model.json_text import UNREADABLE
+from portico.core.model.shared import SCHEMA
 from portico.errors import Failed, Refused
 from portico.system.clock import SystemClock
 from portico.system.cluster_identity import AUTHORITY, new_cluster_folder, read_identity

@@ -9,7 +9,7 @@ from portico.core.config.health_rules import health_findings
 from portico.core.config.run_rules import run_findings
 from portico.core.model.app import App
 from portico.core.model.document import Document
-from portico.core.model.units import shown
+from portico.core.model.shown import shown
 
 
 def app_findings(draft: Draft) -> Iterator[Finding]:

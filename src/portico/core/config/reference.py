@@ -12,7 +12,8 @@ from pydantic.fields import FieldInfo
 from portico.core.config.keys import TABLES, other_names
 from portico.core.config.shapes import Shape, alternatives, fields_of
 from portico.core.model.document import Document
-from portico.core.model.units import Table, shown
+from portico.core.model.shown import shown
+from portico.core.model.units import Table
 from portico.core.model.variables import FAMILIES, VARIABLES
 
 _HEAD: Final = """\

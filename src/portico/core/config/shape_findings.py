@@ -14,8 +14,9 @@ from portico.core.config.keys import hint_for, other_names
 from portico.core.config.shapes import Shape, fields_of
 from portico.core.model.document import Document
 from portico.core.model.labels import app_label
+from portico.core.model.shown import shown
 from portico.core.model.site import Site
-from portico.core.model.units import Table, shown
+from portico.core.model.units import Table
 
 _NAMED_TABLES = ("apps", "upstreams", "sites")
 UNKNOWN, REQUIRED = "unknown key", "is required"

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from portico.core.model.units import Kind, Table, shown
+from portico.core.model.shown import shown
+from portico.core.model.units import Kind, Table
 
 _WORDS: dict[object, str] = {
     str: "text",

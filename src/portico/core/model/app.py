@@ -11,7 +11,7 @@ from portico.core.model.balancing import BalanceField, Sticky
 from portico.core.model.check import Check, CheckPath
 from portico.core.model.cluster import MachineName
 from portico.core.model.cron import Cron
-from portico.core.model.names import AppName
+from portico.core.model.name_types import AppName
 from portico.core.model.units import Count, Duration, FilePath, Kind, Port, Size, Table, Words
 
 MAX_INSTANCES: Final = 1000

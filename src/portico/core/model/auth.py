@@ -8,8 +8,9 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 
 from portico.core.model.headers import PlainHeaderName
-from portico.core.model.names import AppName
-from portico.core.model.units import Duration, Kind, Table, shown
+from portico.core.model.name_types import AppName
+from portico.core.model.shown import shown
+from portico.core.model.units import Duration, Kind, Table
 from portico.core.model.upstream import Upstream, parse_address
 
 ESCAPED_URI: Final = r"(?<!\$)\$(?:escaped_request_uri\b|\{escaped_request_uri\})"

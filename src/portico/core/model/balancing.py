@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 
-from portico.core.model.units import Duration, Kind, Table, shown
+from portico.core.model.shown import shown
+from portico.core.model.units import Duration, Kind, Table
 
 
 class Method(StrEnum):

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field, replace
 from hashlib import sha256
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from portico.core.model.names import is_ip
-from portico.core.model.pem_file import PemFile
 from portico.core.model.place import CertificateFiles
+
+if TYPE_CHECKING:  # it would bring pydantic along, and children start often
+    from portico.core.model.pem_file import PemFile
 
 KeyType = Literal["ecdsa-p256", "ecdsa-p384", "rsa2048", "rsa4096"]
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from portico.core.model.certificate import KeyType
 from portico.core.model.issuing import Email, Issuer
-from portico.core.model.names import Domain
+from portico.core.model.name_types import Domain
 from portico.core.model.revocation import Reason
 from portico.core.model.views import View
 

@@ -10,7 +10,8 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from portico.core.model.units import Kind, Port, Table, shown
+from portico.core.model.shown import shown
+from portico.core.model.units import Kind, Port, Table
 
 CROSSING_PORT: Final = 8445
 _ADDRESS = Kind('an IP address such as "10.0.0.1"')

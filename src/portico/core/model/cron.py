@@ -7,7 +7,8 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, WithJsonSchema
 
-from portico.core.model.units import Kind, shown
+from portico.core.model.shown import shown
+from portico.core.model.units import Kind
 
 FIELDS: Final = 5
 _MACROS: Final = {

@@ -7,7 +7,7 @@ from pydantic import Field
 from portico.core.model.app import App
 from portico.core.model.cluster import Machine, MachineName
 from portico.core.model.edge import Edge, Tls
-from portico.core.model.names import AppName, Domain
+from portico.core.model.name_types import AppName, Domain
 from portico.core.model.notification import Notify
 from portico.core.model.site import Site
 from portico.core.model.stream import Stream, StreamKey

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from portico.core.model.app import UserName
 from portico.core.model.issuing import Issuing
-from portico.core.model.units import FilePath, Kind, NginxPath, Port, Size, Table, shown
+from portico.core.model.shown import shown
+from portico.core.model.units import FilePath, Kind, NginxPath, Port, Size, Table
 
 MAX_PORT, IPV6 = 65535, 6
 _BIND = Kind('an address such as "127.0.0.1", "[::1]" or "*"')

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from portico.core.model.certificate import DAY, ISSUE_COUNT_PERIOD, KeyType, Limit
 from portico.core.model.names import is_local_name, is_loopback_name
 from portico.core.model.pem_file import CertificateCopies
-from portico.core.model.units import Kind, Table, parse_duration, shown
+from portico.core.model.shown import shown
+from portico.core.model.units import Kind, Table, parse_duration
 
 T = TypeVar("T", bound=Table)
 MAX_NAMES: Final = 100

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from portico.core.model.names import AppName
+from portico.core.model.name_types import AppName
 from portico.core.model.units import Duration, Kind, Table
 
 

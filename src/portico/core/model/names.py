@@ -1,15 +1,13 @@
-"""Names that have been checked once, where they entered."""
+"""Names that have been checked once, where they entered. Children need them: no pydantic here."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from ipaddress import ip_address
-from typing import Annotated, NewType
+from typing import Final, NewType
 
-from pydantic import AfterValidator, WithJsonSchema
-
-from portico.core.model.units import Kind, shown
+from portico.core.model.shown import shown
 
 InstanceId = NewType("InstanceId", str)
 """`web.2.7`: the seventh instance that app web ever had, in its slot 2."""
@@ -21,7 +19,7 @@ DISCOVERY_DOMAIN = "portico.internal"
 MAX_NAME_LENGTH = 253  # RFC 1035 2.3.4: 255 octets on the wire, no trailing dot here
 _MAX_FOLDER_LENGTH = 200  # NAME_MAX is 255 bytes
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
-_APP = re.compile(r"[a-z0-9]([a-z0-9_-]{0,48}[a-z0-9])?")
+APP_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9_-]{0,48}[a-z0-9])?")
 _LOCAL_SUFFIXES = (".localhost", ".internal", ".test", ".local")
 WAIT_LABEL = "wait"
 FAR_LABEL = "far"
@@ -29,16 +27,16 @@ MACHINES_LABEL = "machines"
 STREAMS_LABEL = "streams"
 HELD_LABEL = "_held"
 _PROJECT_LABEL = "_project"  # no app can be called so
-_APP_NAME = Kind(
+APP_NAME_FORM: Final = (
     "a name of 1 to 50 lower-case letters, digits, - and _, with a letter or digit at both ends"
 )
-_DOMAIN = Kind("a domain name or an IP address")
+DOMAIN_FORM: Final = "a domain name or an IP address"
 
 
 def parse_app_name(text: str) -> str:
     """An app's name is one label of a DNS name, because nginx finds instances by it."""
-    if not _APP.fullmatch(text):
-        raise ValueError(f"must be {_APP_NAME.text}, not {shown(text)}")
+    if not APP_NAME.fullmatch(text):
+        raise ValueError(f"must be {APP_NAME_FORM}, not {shown(text)}")
     return text
 
 
@@ -70,7 +68,7 @@ def _no_domain(text: str) -> str:
         where = "; ports are set in [edge]"
     elif "*" in text or text.startswith("."):
         where = '; a wildcard must be the first label, as in "*.example.com"'
-    return f"must be {_DOMAIN.text}, not {shown(text)}{where}"
+    return f"must be {DOMAIN_FORM}, not {shown(text)}{where}"
 
 
 def is_ip(name: str) -> bool:
@@ -189,17 +187,3 @@ def app_of_host(labels: list[str]) -> tuple[list[str], str]:
             return front, name
         case _:
             return [], ""
-
-
-AppName = Annotated[
-    str,
-    AfterValidator(parse_app_name),
-    _APP_NAME,
-    WithJsonSchema({"type": "string", "pattern": f"^{_APP.pattern}$"}),
-]
-Domain = Annotated[
-    str,
-    AfterValidator(parse_domain),
-    _DOMAIN,
-    WithJsonSchema({"type": "string", "pattern": r"^(\*\.)?[^*/\s]+$"}),
-]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from portico.core.model.cluster import OwnMachine
+if TYPE_CHECKING:  # it would bring pydantic along, and children start often
+    from portico.core.model.cluster import OwnMachine
 
 MIN_NGINX: Final = (1, 27, 4)
 """The first version that finds servers by DNS (`resolve`) and keeps idle connections while it

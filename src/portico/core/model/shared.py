@@ -14,6 +14,7 @@ from typing import Final, Literal, TypeVar
 import msgspec
 
 from portico.core.model.cluster import CROSSING_PORT
+from portico.core.model.json_text import UNREADABLE
 
 SCHEMA: Final = 1
 """The newest one that this version of Portico knows. It writes what `least` in the record of the
@@ -45,8 +46,6 @@ RUNNING: Final = "running/"
 SWITCHES_KEY: Final = "switches"
 KEEPER_KEY: Final = "keeper"
 """Sealed: the user of the store that creates and removes those of the machines."""
-UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for text that another program wrote."""
 _NUMBER: Final = re.compile("[0-9]{1,15}")
 
 

@@ -10,7 +10,8 @@ from typing import TypeVar
 import msgspec
 
 from portico.core.model.certificate import Entry, RenewalState
-from portico.core.model.shared import UNREADABLE, Record, ledger_key
+from portico.core.model.json_text import UNREADABLE
+from portico.core.model.shared import Record, ledger_key
 
 
 class SharedLineage(Record, frozen=True):

@@ -15,8 +15,9 @@ from portico.core.model.headers import HeaderName, HeaderValue
 from portico.core.model.issuing import Issuing
 from portico.core.model.match import Match
 from portico.core.model.mirror import Mirror
-from portico.core.model.names import AppName, Domain
-from portico.core.model.units import Count, Duration, Kind, NginxPath, Rate, Size, Table, shown
+from portico.core.model.name_types import AppName, Domain
+from portico.core.model.shown import shown
+from portico.core.model.units import Count, Duration, Kind, NginxPath, Rate, Size, Table
 from portico.core.model.wait import Wait
 
 ErrorCode = Annotated[

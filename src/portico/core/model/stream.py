@@ -10,9 +10,10 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from portico.core.model.balancing import StreamBalanceField
 from portico.core.model.edge import parse_bind
-from portico.core.model.names import AppName, Domain
+from portico.core.model.name_types import AppName, Domain
+from portico.core.model.shown import shown
 from portico.core.model.site import Connections, Network
-from portico.core.model.units import LAST_PORT, Duration, Kind, Table, shown
+from portico.core.model.units import LAST_PORT, Duration, Kind, Table
 
 _LISTEN = Kind('a port such as "5432", "127.0.0.1:5432" or "53/udp"')
 _KEY = re.compile(r"(?:(\*|[0-9.]+|\[[0-9a-f:.]+\]):)?([1-9][0-9]{0,4})(/udp)?")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from portico.core.model.shown import shown
 
 
 class Table(BaseModel):
@@ -33,18 +34,9 @@ _BYTES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _NUMBER, _UNIT = r"[0-9]{1,15}(?:\.[0-9]{1,9})?", "ms|s|m|h|d|w"
 _MAX_DURATION = 10 * 365 * 86400.0
 _MAX_SIZE = 1 << 50
-_MAX_SHOWN_LENGTH = 60
 _DURATION = Kind('a duration such as "30s", "5m" or a number of seconds', "seconds")
 _SIZE = Kind('a size such as "512k", "10m" or a number of bytes', "bytes")
 _RATE = Kind('a rate such as "10r/s" or "30r/m"')
-
-
-def shown(value: object) -> str:
-    """A value in a message: as the operator wrote it, cut short where it is long."""
-    if isinstance(value, (dict, list)):
-        return "a table" if isinstance(value, dict) else "a list"
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= _MAX_SHOWN_LENGTH else f"{text[:_MAX_SHOWN_LENGTH]}..."
 
 
 def parse_duration(value: object) -> float:

@@ -11,8 +11,10 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from portico.core.model.app import Weight
 from portico.core.model.balancing import BalanceField, Sticky
 from portico.core.model.check import CheckPath, ServerCheck
-from portico.core.model.names import AppName, parse_domain
-from portico.core.model.units import LAST_PORT, Count, Duration, Kind, NginxPath, Table, shown
+from portico.core.model.name_types import AppName
+from portico.core.model.names import parse_domain
+from portico.core.model.shown import shown
+from portico.core.model.units import LAST_PORT, Count, Duration, Kind, NginxPath, Table
 
 _ADDRESS = Kind('an address such as "10.0.0.5:3000", "[::1]:3000" or "unix:/run/app.sock"')
 

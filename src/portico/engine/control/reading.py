@@ -17,8 +17,8 @@ from portico.core.model.labels import project_name
 from portico.core.model.nginx_views import NginxBuildsView
 from portico.core.model.records import Revision
 from portico.core.model.requests import DocumentRequest
+from portico.core.model.shown import shown
 from portico.core.model.traffic_views import TrafficSeriesView
-from portico.core.model.units import shown
 from portico.core.model.views import (
     ChangeView,
     CheckView,

@@ -10,7 +10,7 @@ from typing import Any, Final
 from portico.core.config.findings import Finding
 from portico.core.config.shape_findings import shape_findings
 from portico.core.model.document import Document
-from portico.core.model.units import shown
+from portico.core.model.shown import shown
 from portico.stack.model import Gap, Place, Stack
 
 _MAX_PASSES: Final = 20

@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from msgspec import Struct, field
+from msgspec.json import Decoder
 
+from portico.core.model.json_text import UNREADABLE
 from portico.system.base64url import base64url
 
 
@@ -91,48 +93,45 @@ class Window:
     end: str
 
 
-@dataclass(frozen=True, slots=True)
-class RenewalDocument:
+class RenewalDocument(Struct, frozen=True):
     """RFC 9773 4.2."""
 
-    window: Annotated[Window, Field(alias="suggestedWindow")]
-    explanation: Annotated[str, Field(alias="explanationURL")] = ""
+    window: Window = field(name="suggestedWindow")
+    explanation: str = field(default="", name="explanationURL")
 
 
-@dataclass(frozen=True, slots=True)
-class Meta:
-    caa: Annotated[tuple[str, ...], Field(alias="caaIdentities")] = ()
-    binding_required: Annotated[bool, Field(alias="externalAccountRequired")] = False
+class Meta(Struct, frozen=True):
+    caa: tuple[str, ...] = field(default=(), name="caaIdentities")
+    binding_required: bool = field(default=False, name="externalAccountRequired")
     profiles: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryDocument:
+class DirectoryDocument(Struct, frozen=True):
     """Where an authority takes which request."""
 
-    new_nonce: Annotated[str, Field(alias="newNonce")]
-    new_account: Annotated[str, Field(alias="newAccount")]
-    new_order: Annotated[str, Field(alias="newOrder")]
-    revoke: Annotated[str, Field(alias="revokeCert")] = ""
-    key_change: Annotated[str, Field(alias="keyChange")] = ""
-    renewal_info: Annotated[str, Field(alias="renewalInfo")] = ""
+    new_nonce: str = field(name="newNonce")
+    new_account: str = field(name="newAccount")
+    new_order: str = field(name="newOrder")
+    revoke: str = field(default="", name="revokeCert")
+    key_change: str = field(default="", name="keyChange")
+    renewal_info: str = field(default="", name="renewalInfo")
     meta: Meta = Meta()
 
 
-PROBLEM: Final = TypeAdapter(Problem)
-AUTHORIZATION: Final = TypeAdapter(Authorization)
-ORDER: Final = TypeAdapter(Order)
-ACCOUNT: Final = TypeAdapter(AccountDocument)
-ORDERS: Final = TypeAdapter(OrderList)
-DIRECTORY: Final = TypeAdapter(DirectoryDocument)
-RENEWAL: Final = TypeAdapter(RenewalDocument)
+PROBLEM: Final = Decoder(Problem, strict=False)
+AUTHORIZATION: Final = Decoder(Authorization, strict=False)
+ORDER: Final = Decoder(Order, strict=False)
+ACCOUNT: Final = Decoder(AccountDocument, strict=False)
+ORDERS: Final = Decoder(OrderList, strict=False)
+DIRECTORY: Final = Decoder(DirectoryDocument, strict=False)
+RENEWAL: Final = Decoder(RenewalDocument, strict=False)
 
 
 def problem_of(body: bytes, status: int) -> Problem:
     """The problem document of an answer; what was answered instead, if there is none."""
     try:
-        return PROBLEM.validate_json(body)
-    except ValidationError:
+        return PROBLEM.decode(body)
+    except UNREADABLE:
         text = body[:200].decode("utf-8", "replace")
         return Problem(detail=f"status {status} without a problem document: {text}", status=status)
 

@@ -11,6 +11,8 @@ import signal
 import sys
 from typing import assert_never
 
+import msgspec
+
 from portico.adapters.acme.child.checks.renewal import renewal_info
 from portico.adapters.acme.child.checks.revocation import revoke
 from portico.adapters.acme.child.context import CLEANUP_TIME, RunContext
@@ -18,7 +20,6 @@ from portico.adapters.acme.child.failures import AcmeFailure, unready
 from portico.adapters.acme.child.orders.issuing import Issuing
 from portico.adapters.acme.child.protocol.accounts import account
 from portico.adapters.acme.wire import (
-    LINE,
     REQUEST,
     AccountRequest,
     Answer,
@@ -36,7 +37,7 @@ from portico.system.waiting import pause
 
 
 def main() -> None:
-    request = REQUEST.validate_json(sys.stdin.buffer.read())
+    request = REQUEST.decode(sys.stdin.buffer.read())
     # Whoever started us ends us at the deadline; this is for when it has died itself.
     signal.alarm(int(request.deadline + 2 * CLEANUP_TIME) + 1)
     clock = SystemClock()
@@ -46,7 +47,7 @@ def main() -> None:
 
     context = RunContext(clock, pause, clock.monotonic() + request.deadline, report)
     try:
-        _write(Line(answer=perform(request, context)))
+        _write(Line(answer=msgspec.Raw(msgspec.json.encode(perform(request, context)))))
     except AcmeFailure as failed:
         _write(Line(failure=failed.failure))
 
@@ -82,7 +83,7 @@ def _perform(request: Request, context: RunContext) -> Answer:
 def _write(line: Line) -> None:
     """Nobody may be left to read it; the work goes on, for the next run to find."""
     with contextlib.suppress(BrokenPipeError):
-        sys.stdout.buffer.write(LINE.dump_json(line) + b"\n")
+        sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
         sys.stdout.buffer.flush()
 
 

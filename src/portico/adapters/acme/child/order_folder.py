@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
+import msgspec
 
 from portico.adapters.acme.child.failures import unready
 from portico.adapters.acme.child.files import remove_unused
 from portico.adapters.acme.wire import IssueRequest
 from portico.core.model.certificate import KeyType
+from portico.core.model.json_text import UNREADABLE
 from portico.system.files import write
 
 RECORD: Final = "order.json"
@@ -74,7 +75,7 @@ class Record:
     published: tuple[PublishedRecord, ...] = ()
 
 
-_RECORD: Final = TypeAdapter(Record)
+_RECORD: Final = msgspec.json.Decoder(Record)
 
 
 class OrderFolder:
@@ -88,13 +89,13 @@ class OrderFolder:
     def record(self) -> Record | None:
         """None too if it is damaged, or is worth nothing because its key is lost."""
         try:
-            record = _RECORD.validate_json((self.path / RECORD).read_bytes())
-        except (FileNotFoundError, ValidationError):
+            record = _RECORD.decode((self.path / RECORD).read_bytes())
+        except (FileNotFoundError, *UNREADABLE):
             return None
         return record if self.key.exists() else None
 
     def write(self, record: Record) -> Record:
-        write(self.path / RECORD, _RECORD.dump_json(record))
+        write(self.path / RECORD, msgspec.json.encode(record))
         return record
 
     def clear(self) -> None:

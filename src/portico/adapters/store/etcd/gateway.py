@@ -28,7 +28,7 @@ from portico.adapters.store.etcd.wire import (
     Answer,
     Refusal,
 )
-from portico.core.model.shared import UNREADABLE
+from portico.core.model.json_text import UNREADABLE
 from portico.core.model.stored import StoreAddress
 from portico.errors import Failed
 from portico.ports.clock import Clock

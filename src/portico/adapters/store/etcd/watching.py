@@ -19,7 +19,7 @@ import msgspec
 from portico.adapters.store.etcd.connection import Connection, ConnectionLost
 from portico.adapters.store.etcd.gateway import Gateway, RefusedByMember
 from portico.adapters.store.etcd.wire import Event, Streamed, WatchAnswer, decoded, keys_from
-from portico.core.model.shared import UNREADABLE
+from portico.core.model.json_text import UNREADABLE
 from portico.core.model.stored import Changes, StoredItem
 from portico.ports.clock import Clock
 from portico.ports.store import WatchEnded

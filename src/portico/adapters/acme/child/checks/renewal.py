@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from pydantic import ValidationError
 
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.documents import RENEWAL
 from portico.adapters.acme.child.failures import Denial, unready
 from portico.adapters.acme.child.protocol.authority import PublicDirectory
 from portico.adapters.acme.wire import RenewalInfo, RenewalInfoRequest
+from portico.core.model.json_text import UNREADABLE
 from portico.system.x509 import PARSE_ERRORS, ari_id
 
 MIN_INTERVAL: Final = 60.0  # seconds until it is asked again: RFC 9773 4.3.2
@@ -47,9 +47,9 @@ def renewal_info(request: RenewalInfoRequest, context: RunContext) -> RenewalInf
 
 def _read(body: bytes, known_as: str, again: float, later: float) -> RenewalInfo:
     try:
-        document = RENEWAL.validate_json(body)
+        document = RENEWAL.decode(body)
         start, end = moment(document.window.start), moment(document.window.end)
-    except (ValidationError, ValueError):
+    except (*UNREADABLE, ValueError):
         return RenewalInfo(known_as, later, why="its answer has no suggestedWindow (RFC 9773)")
     if end <= start:
         return RenewalInfo(known_as, later, why="its window ends before it starts")

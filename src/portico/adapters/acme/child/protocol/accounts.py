@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, assert_never
 
+import msgspec
 from josepy.jwk import JWK
-from pydantic import TypeAdapter, ValidationError
 
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.documents import AccountDocument
@@ -18,10 +18,11 @@ from portico.adapters.acme.child.files import locked, rename
 from portico.adapters.acme.child.protocol.authority import Authority
 from portico.adapters.acme.child.protocol.keys import make_key, read_jwk
 from portico.adapters.acme.wire import Account, AccountAnswer, AccountRequest, Failure
+from portico.core.model.json_text import UNREADABLE
 from portico.system.base64url import base64url
 from portico.system.files import write
 
-_URLS: Final = TypeAdapter(dict[str, str])
+_URLS: Final = msgspec.json.Decoder(dict[str, str])
 _THUMBPRINT: Final = "thumbprint"
 
 
@@ -297,8 +298,8 @@ def _owner_file(account: Account) -> Path:
 def _read_urls(path: Path) -> dict[str, str]:
     """By URLs of directories; nothing if the file is lost or damaged."""
     try:
-        return _URLS.validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
+        return _URLS.decode(path.read_bytes())
+    except (FileNotFoundError, *UNREADABLE):
         return {}
 
 

@@ -19,7 +19,7 @@ from acme.client import ClientNetwork
 from josepy.interfaces import JSONDeSerializable
 from josepy.jwa import RS256
 from josepy.jwk import JWK
-from pydantic import TypeAdapter, ValidationError
+from msgspec.json import Decoder
 from requests.adapters import HTTPAdapter
 
 from portico import __version__
@@ -34,6 +34,7 @@ from portico.adapters.acme.child.failures import (
 )
 from portico.adapters.acme.child.protocol.keys import algorithm
 from portico.adapters.acme.wire import Server
+from portico.core.model.json_text import UNREADABLE
 from portico.core.model.moments import moment
 
 T = TypeVar("T")
@@ -157,14 +158,12 @@ class Network:
     def host(self) -> str:
         return urlsplit(self._server.directory).netloc or self._server.directory
 
-    def read(self, adapter: TypeAdapter[T], answer: requests.Response, what: str) -> T:
+    def read(self, document: Decoder[T], answer: requests.Response, what: str) -> T:
         """The document in an answer."""
         try:
-            return adapter.validate_json(answer.content)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            text = f"cannot {what}: {answer.url} does not follow RFC 8555: {where} {first['msg']}"
+            return document.decode(answer.content)
+        except UNREADABLE as error:
+            text = f"cannot {what}: {answer.url} does not follow RFC 8555: {error}"
             raise unavailable(text) from error
 
     def asked_to_wait(self, answer: requests.Response) -> float | None:

@@ -1,0 +1,10 @@
+"""JSON that another program wrote."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for it."""
