@@ -88,7 +88,7 @@ def test_the_quick_start_with_etcd_leads_to_three_machines_that_serve() -> None:
     _, etcd, joins = _consoles(page)
     with Machines("m1", "m2", "m3", joined=False) as machines, ExitStack() as stack:
         file = _write_file(page, machines)
-        (machines["m1"].folder / "portico.toml").write_text(file.split("[machines.m1]")[0])
+        (machines["m1"].folder / "portico.toml").write_text(file.split("[machines]")[0])
         for machine in machines:
             machine.write_edge()
         _follow(etcd, machines)
