@@ -37,7 +37,7 @@ def test_a_finding_has_place_fault_reason_remedy_code_and_page(doctor):
     words = " ".join(out.split())
     assert words.startswith(
         "error: upstream.conf:1: upstream app has no server that is not down nginx starts with "
-        "it, and answers every request with 502. Mend: Remove `down` from a server that runs. "
+        "it, and answers every request with 502. Fix: Remove `down` from a server that runs. "
         "Code: every-server-down, docs/doctor/every-server-down.md"
     )
     assert out.endswith("\n1 error\n")

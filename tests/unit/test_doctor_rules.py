@@ -1,4 +1,4 @@
-"""Each rule of `portico doctor` by the example of its page: as it is wrong, and as mended."""
+"""Each rule of `portico doctor` by the example of its page: as it is wrong, and as fixed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_code_is_of_one_rule_and_words_with_hyphens():
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
 def test_the_text_of_a_rule_is_sentences(rule):
-    for text in (rule.why, rule.mend):
+    for text in (rule.why, rule.fix):
         assert text.endswith((".", ":")), text
         assert "  " not in text
     assert not rule.title.endswith(".")

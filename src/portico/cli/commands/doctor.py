@@ -124,7 +124,7 @@ def _show(session: Session, findings: Sequence[Finding]) -> None:
 
 
 def _explain(session: Session, rule: Rule) -> None:
-    for text in (rule.why, f"Mend: {rule.mend}", f"Code: {rule.code}, {PLACE}/{rule.code}.md"):
+    for text in (rule.why, f"Fix: {rule.fix}", f"Code: {rule.code}, {PLACE}/{rule.code}.md"):
         for line in wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False):
             session.terminal.write(f"    {line}")
     session.terminal.write()

@@ -26,7 +26,7 @@ class FindingView(View):
     line: int = Field(ge=0, description="0 is the whole file.")
     what: str = Field(description="The fault in this place.")
     why: str = Field(description="What happens because of it.")
-    mend: str
+    fix: str
     page: str = Field(description="Below the root of Portico's repository.")
 
 
@@ -47,7 +47,7 @@ def _view(finding: Finding) -> FindingView:
         line=place.line,
         what=finding.what,
         why=rule.why,
-        mend=rule.mend,
+        fix=rule.fix,
         page=f"{PLACE}/{rule.code}.md",
     )
 

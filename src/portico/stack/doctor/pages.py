@@ -15,7 +15,7 @@ _INTRODUCTION: Final = """\
 
 `portico doctor FILE…` examines the files of a stack: nginx's with all that they include, PM2's,
 crontabs, units of systemd, compose files, Caddyfiles and others, and portico.toml. Each finding
-has the file and the line, what is wrong, what happens because of it, how to mend it, and a code
+has the file and the line, what is wrong, what happens because of it, how to fix it, and a code
 with a page here. Nothing is changed.
 
 | severity | means | exit code |
@@ -76,9 +76,9 @@ def _page(rule: Rule) -> str:
             "",
             rule.why,
             "",
-            "## How to mend it",
+            "## How to fix it",
             "",
-            rule.mend,
+            rule.fix,
             "",
             *_example(example),
         ]

@@ -49,7 +49,7 @@ class Example:
     after: Mapping[str, str]
     machine: Machine = field(default_factory=Machine)
     fixed_machine: Machine | None = None
-    """Where it is the machine that has been mended, and not the file."""
+    """Where it is the machine that has been fixed, and not the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Rule:
     """What is wrong, in general: one clause."""
     why: str
     """What happens because of it, with the figure where there is one."""
-    mend: str
+    fix: str
     example: Example
     find: Callable[[Facts], Iterator[Fault]]
     family: str = ""
@@ -81,14 +81,14 @@ def rule(
     title: str,
     *,
     why: str,
-    mend: str,
+    fix: str,
     example: Example,
 ) -> Callable[[Callable[[Facts], Iterator[Fault]]], Rule]:
     """The function below becomes a rule, of the family of its module."""
 
     def build(find: Callable[[Facts], Iterator[Fault]]) -> Rule:
         family = find.__module__.rpartition(".")[2]
-        return Rule(code, severity, title, why, mend, example, find, family)
+        return Rule(code, severity, title, why, fix, example, find, family)
 
     return build
 

@@ -34,7 +34,7 @@ def _rule(rule: Rule) -> dict[str, object]:
         "id": rule.code,
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": rule.why},
-        "help": {"text": rule.mend},
+        "help": {"text": rule.fix},
         "defaultConfiguration": {"level": _LEVELS[rule.severity]},
     }
 
@@ -47,7 +47,7 @@ def _result(finding: Finding) -> dict[str, object]:
         "ruleId": finding.rule.code,
         "ruleIndex": RULES.index(finding.rule),
         "level": _LEVELS[finding.rule.severity],
-        "message": {"text": f"{finding.what}. {finding.rule.why} {finding.rule.mend}"},
+        "message": {"text": f"{finding.what}. {finding.rule.why} {finding.rule.fix}"},
         "locations": [{"physicalLocation": location}],
     }
 

@@ -14,8 +14,8 @@ _SAFE_IN_IF: Final = frozenset({"return", "rewrite", "set", "break", "if"})
     "allow-without-deny",
     "error",
     "`allow` without `deny`",
-    why="Who is not listed is let in as well: without `deny all;` nothing is refused.",
-    mend="Write `deny all;` after the last `allow`.",
+    why="Clients that are not listed have access as well: without `deny all;` nothing is refused.",
+    fix="Write `deny all;` after the last `allow`.",
     example=server_example(
         "location /admin/ {\n    allow 10.0.0.0/8;\n    root /srv;\n}\n",
         "location /admin/ {\n    allow 10.0.0.0/8;\n    deny all;\n    root /srv;\n}\n",
@@ -26,15 +26,15 @@ def allow_without_deny(facts: Facts) -> Iterator[Fault]:
         allowed = [each for each in block.all("allow") if each.args != ("all",)]
         lets_any = block.value("satisfy") == "any"
         if allowed and not block.all("deny") and not block.has_unread("deny") and not lets_any:
-            yield place_of(allowed[-1]), "everybody else is let in, too"
+            yield place_of(allowed[-1]), "all other clients have access, too"
 
 
 @rule(
     "return-before-deny",
     "error",
     "`return` in the level of a `deny`",
-    why="nginx answers with `return` before it looks at `allow` and `deny`: everybody gets it.",
-    mend="Serve a file, or use `try_files` or `proxy_pass`, which come after the check.",
+    why="nginx answers with `return` before it looks at `allow` and `deny`: all clients get it.",
+    fix="Serve a file, or use `try_files` or `proxy_pass`, which come after the check.",
     example=server_example(
         "location /admin/ {\n    deny all;\n    return 200 secret;\n}\n",
         "location /admin/ {\n    deny all;\n    root /srv;\n}\n",
@@ -57,9 +57,9 @@ _REFUSALS: Final = frozenset(
     "if-in-location",
     "warning",
     "`if` in a location, with more than `return` and `rewrite`",
-    why="nginx makes a location of its own of it, which does not inherit as it looks: headers "
-    "vanish, `try_files` is skipped, and some combinations crash (nginx's own page: If is Evil).",
-    mend="Use a `map` and a variable, or an `error_page` with a named location.",
+    why="nginx turns it into a location of its own, which inherits less than it seems: headers "
+    "are lost, `try_files` is skipped, and some combinations crash (nginx's page: If is Evil).",
+    fix="Use a `map` and a variable, or an `error_page` with a named location.",
     example=server_example(
         "location /a/ {\n    root /srv;\n    if ($arg_x) {\n        add_header X-Seen 1;\n    }\n"
         "}\n",
@@ -83,7 +83,7 @@ def if_in_location(facts: Facts) -> Iterator[Fault]:
     "`valid_referers` with `none` or `blocked`",
     why="A page that sends no referer (`Referrer-Policy: no-referrer`) passes: this protects "
     "images against links, and nothing against forged requests.",
-    mend="Remove `none` and `blocked` where it protects more than images.",
+    fix="Remove `none` and `blocked` where it protects more than images.",
     example=server_example(
         "location /a/ {\n    valid_referers none server_names;\n    root /srv;\n}\n",
         "location /a/ {\n    valid_referers server_names;\n    root /srv;\n}\n",

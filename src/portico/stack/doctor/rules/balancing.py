@@ -19,7 +19,7 @@ from portico.stack.doctor.tree import Upstream
     why="All clients of one /24 network, of one office or one mobile carrier, reach the same "
     "process; a load from one address uses one of four. When a server is added, removed or "
     "restarted, clients move, and what the process held for them is lost.",
-    mend="Keep sessions outside the process (a database, Redis) and use `least_conn`; or `hash "
+    fix="Keep sessions outside the process (a database, Redis) and use `least_conn`; or `hash "
     "$remote_addr consistent;`, or a sticky cookie.",
     example=nginx_example(
         """\
@@ -53,7 +53,7 @@ def ip_hash(facts: Facts) -> Iterator[Fault]:
     "Balancing by client address behind another proxy, without its real address",
     why="nginx sees the address of the proxy before it and not that of the client: all requests "
     "go to one or a few processes.",
-    mend="Name the proxy with `set_real_ip_from` and choose its header with `real_ip_header`.",
+    fix="Name the proxy with `set_real_ip_from` and choose its header with `real_ip_header`.",
     example=nginx_example(
         """\
 upstream app {
@@ -114,7 +114,7 @@ def _by_address(upstream: Upstream) -> Line | None:
     "A `backup` server in an upstream whose method knows none",
     why="With `hash`, `ip_hash` and `random` nginx refuses to start where `backup` follows the "
     "method, and where it stands before it the backup works only by accident of the order.",
-    mend="Use `least_conn` or no method, or remove `backup`.",
+    fix="Use `least_conn` or no method, or remove `backup`.",
     example=nginx_example(
         """\
 upstream app {
@@ -145,7 +145,7 @@ def backup_with_hash(facts: Facts) -> Iterator[Fault]:
     "warning",
     "Two balancing methods in one upstream",
     why="nginx only warns, and uses the last.",
-    mend="Keep one.",
+    fix="Keep one.",
     example=nginx_example(
         "upstream app {\n    ip_hash;\n    least_conn;\n    server 127.0.0.1:3000;\n}\n",
         "upstream app {\n    least_conn;\n    server 127.0.0.1:3000;\n}\n",
@@ -164,7 +164,7 @@ def method_twice(facts: Facts) -> Iterator[Fault]:
     "`sticky` stands before the balancing method",
     why="nginx only warns, and sticky sessions do not work: no cookie is set (tried with nginx "
     "1.31.3).",
-    mend="Write the method first.",
+    fix="Write the method first.",
     example=nginx_example(
         "upstream app {\n    sticky cookie id;\n    least_conn;\n    server 127.0.0.1:3000;\n}\n",
         "upstream app {\n    least_conn;\n    sticky cookie id;\n    server 127.0.0.1:3000;\n}\n",
@@ -183,7 +183,7 @@ def sticky_first(facts: Facts) -> Iterator[Fault]:
     "error",
     "Every server of an upstream is `down`",
     why="nginx starts with it, and answers every request with 502.",
-    mend="Remove `down` from a server that runs.",
+    fix="Remove `down` from a server that runs.",
     example=nginx_example(
         "upstream app {\n    server 127.0.0.1:3000 down;\n}\n",
         "upstream app {\n    server 127.0.0.1:3000;\n}\n",
@@ -203,7 +203,7 @@ def every_server_down(facts: Facts) -> Iterator[Fault]:
     "advice",
     "`max_fails` or `fail_timeout` on the only server",
     why="nginx ignores both where an upstream has one server: it is never taken out.",
-    mend="Remove them, or add a second server.",
+    fix="Remove them, or add a second server.",
     example=nginx_example(
         "upstream app {\n    server 127.0.0.1:3000 max_fails=3 fail_timeout=30s;\n}\n",
         "upstream app {\n    server 127.0.0.1:3000;\n}\n",
@@ -230,7 +230,7 @@ def _is_address(host: str) -> bool:
     "`max_conns` in an upstream without a `zone`",
     why="Each worker of nginx counts for itself: with 8 workers, 8 times as many connections are "
     "allowed.",
-    mend="Write `zone NAME 64k;` in the upstream.",
+    fix="Write `zone NAME 64k;` in the upstream.",
     example=nginx_example(
         "upstream app {\n    server 127.0.0.1:3000 max_conns=100;\n}\n",
         "upstream app {\n    zone app 64k;\n    server 127.0.0.1:3000 max_conns=100;\n}\n",
@@ -256,7 +256,7 @@ def conns_without_zone(facts: Facts) -> Iterator[Fault]:
     "warning",
     "The same server twice in an upstream",
     why="It gets twice as many requests, and is tried twice when it fails.",
-    mend="Remove one, or say `weight=2`.",
+    fix="Remove one, or say `weight=2`.",
     example=nginx_example(
         "upstream app {\n    server 127.0.0.1:3000;\n    server 127.0.0.1:3000;\n}\n",
         "upstream app {\n    server 127.0.0.1:3000;\n    server 127.0.0.1:3001;\n}\n",
@@ -278,7 +278,7 @@ def server_twice(facts: Facts) -> Iterator[Fault]:
     "`hash` without `consistent`",
     why="When one of N servers is added or removed, almost all keys move to another server "
     "instead of one in N: caches and sessions are lost.",
-    mend="Write `hash KEY consistent;`.",
+    fix="Write `hash KEY consistent;`.",
     example=nginx_example(
         "upstream app {\n    hash $request_uri;\n    server 127.0.0.1:3000;\n"
         "    server 127.0.0.1:3001;\n}\n",
@@ -302,7 +302,7 @@ def not_consistent(facts: Facts) -> Iterator[Fault]:
     "`non_idempotent` repeats requests that change something",
     why="A POST that a process had received when it failed is sent to the next one: an order is "
     "made twice.",
-    mend="Remove `non_idempotent` from `proxy_next_upstream`.",
+    fix="Remove `non_idempotent` from `proxy_next_upstream`.",
     example=nginx_example(
         "server {\n    listen 80;\n    proxy_next_upstream error timeout non_idempotent;\n}\n",
         "server {\n    listen 80;\n    proxy_next_upstream error timeout;\n}\n",
@@ -319,7 +319,7 @@ def post_twice(facts: Facts) -> Iterator[Fault]:
     "hint",
     "An upstream that nothing passes to",
     why="It looks as if its servers were balanced; they get no request.",
-    mend="Pass to it, or remove it.",
+    fix="Pass to it, or remove it.",
     example=nginx_example(
         "events {}\nhttp {\n    upstream app {\n        server 127.0.0.1:3000;\n"
         "        keepalive 32;\n    }\n    server {\n        listen 80;\n"
@@ -351,7 +351,7 @@ def upstream_not_used(facts: Facts) -> Iterator[Fault]:
     "A balanced server on which nothing listens",
     why="Every request that nginx sends there is refused and sent to the next one; where all are "
     "so, clients get 502.",
-    mend="Start the process, or remove the server from the upstream.",
+    fix="Start the process, or remove the server from the upstream.",
     example=Example(
         {
             "site.conf": "upstream app {\n    server 127.0.0.1:3000;\n"

@@ -32,9 +32,9 @@ def _sites(facts: Facts) -> Iterator[Line]:
     "caddy-admin-open",
     "error",
     "Caddy's admin endpoint listens beyond this machine",
-    why="It asks for no password: who reaches it can replace the configuration, read keys and "
-    "pass requests to any address.",
-    mend="Leave `admin` out (it is localhost:2019 then), or write `admin off`.",
+    why="It asks for no password: anyone who reaches it can replace the configuration, read keys "
+    "and pass requests to any address.",
+    fix="Leave `admin` out (it is localhost:2019 then), or write `admin off`.",
     example=_example(
         f"{{\n    admin 0.0.0.0:2019\n}}\n{_SITE}", f"{{\n    admin localhost:2019\n}}\n{_SITE}"
     ),
@@ -55,7 +55,7 @@ def admin_open(facts: Facts) -> Iterator[Fault]:
     "`tls internal` for a public name",
     why="Caddy's own authority issues the certificate, which no browser knows: every client sees "
     "a warning.",
-    mend="Leave `tls internal` out: Caddy obtains a certificate of a public authority then.",
+    fix="Leave `tls internal` out: Caddy obtains a certificate of a public authority then.",
     example=_example(
         "shop.example.com {\n    tls internal\n    reverse_proxy localhost:3000\n}\n", _SITE
     ),
@@ -80,7 +80,7 @@ def _is_private(name: str) -> bool:
     "`tls_insecure_skip_verify` towards an upstream",
     why="A machine on the way to the upstream can answer in its place and read everything: the "
     "connection is encrypted, but to no one in particular.",
-    mend="Name the authority of the upstream with `tls_trust_pool`, or use `http://` on loopback.",
+    fix="Name the authority of the upstream with `tls_trust_pool`, or use `http://` on loopback.",
     example=_example(
         "shop.example.com {\n    reverse_proxy https://10.0.0.5 {\n        transport http {\n"
         "            tls_insecure_skip_verify\n        }\n    }\n}\n",
@@ -97,10 +97,10 @@ def upstream_not_verified(facts: Facts) -> Iterator[Fault]:
 @rule(
     "caddy-on-demand-for-all",
     "error",
-    "Certificates on demand without a question who may have one",
-    why="Anybody can point names at this machine and have it order certificates, until the limits "
+    "Certificates on demand for any name",
+    why="Anyone can point names at this machine and have it order certificates, until the limits "
     "of the authority stop those of your own names as well.",
-    mend="Write `on_demand_tls { ask URL }` among the global options.",
+    fix="Write `on_demand_tls { ask URL }` among the global options.",
     example=_example(
         "https:// {\n    tls {\n        on_demand\n    }\n    reverse_proxy localhost:3000\n}\n",
         "{\n    on_demand_tls {\n        ask http://localhost:3000/allowed\n    }\n}\n"
@@ -130,7 +130,7 @@ def on_demand_for_all(facts: Facts) -> Iterator[Fault]:
     "warning",
     "Certificates of an authority that is there for tests",
     why="No browser knows the staging authority of Let's Encrypt: every client sees a warning.",
-    mend="Remove `acme_ca`, or `ca` in `tls`, when the tests are done.",
+    fix="Remove `acme_ca`, or `ca` in `tls`, when the tests are done.",
     example=_example(
         "{\n    acme_ca https://acme-staging-v02.api.letsencrypt.org/directory\n}\n" + _SITE, _SITE
     ),

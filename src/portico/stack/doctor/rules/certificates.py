@@ -50,7 +50,7 @@ def _certificate_lines(facts: Facts) -> Iterator[tuple[Line, str]]:
     "A file of certbot that certbot does not write",
     why="nginx refuses to start, and at a reload it keeps the configuration that it has; after a "
     "restart of the machine nothing is served.",
-    mend="certbot writes fullchain.pem, privkey.pem, chain.pem and cert.pem.",
+    fix="certbot writes fullchain.pem, privkey.pem, chain.pem and cert.pem.",
     example=nginx_example(_server(key="privket.pem"), _server()),
 )
 def file_misspelt(facts: Facts) -> Iterator[Fault]:
@@ -67,7 +67,7 @@ def file_misspelt(facts: Facts) -> Iterator[Fault]:
     "error",
     "A file of a certificate that does not exist",
     why="nginx refuses to start, and at a reload it keeps the configuration that it has.",
-    mend="Correct the path, or obtain the certificate first.",
+    fix="Correct the path, or obtain the certificate first.",
     example=replace(
         nginx_example(_server(), _server(), _machine(fullchain=FileFacts(exists=False))),
         fixed_machine=_machine(),
@@ -86,7 +86,7 @@ def file_missing(facts: Facts) -> Iterator[Fault]:
     "A key that is not the certificate's",
     why="nginx refuses to start (`key values mismatch`), and at a reload it keeps the "
     "configuration that it has.",
-    mend="Name the key that the certificate was issued for.",
+    fix="Name the key that the certificate was issued for.",
     example=replace(
         nginx_example(_server(), _server(), _machine(privkey=replace(_KEY, public_key="2"))),
         fixed_machine=_machine(),
@@ -107,7 +107,7 @@ def key_of_another(facts: Facts) -> Iterator[Fault]:
     "A name that the certificate does not cover",
     why="Browsers show an error of the certificate for it, and do not offer to continue where "
     "Strict-Transport-Security was sent before.",
-    mend="Obtain the certificate for all names: `certbot --expand -d NAME,NAME`.",
+    fix="Obtain the certificate for all names: `certbot --expand -d NAME,NAME`.",
     example=nginx_example(
         _server().replace("server_name a", "server_name b.example a"), _server(), _machine()
     ),
@@ -132,7 +132,7 @@ def _names_in(facts: Facts, chain: str) -> tuple[str, ...]:
     "A certificate without those between it and the root",
     why="Desktop browsers find them by themselves; curl, Java, Android and many programs refuse "
     "the connection.",
-    mend="Use fullchain.pem in `ssl_certificate`.",
+    fix="Use fullchain.pem in `ssl_certificate`.",
     example=nginx_example(_server(chain="cert.pem"), _server()),
 )
 def without_chain(facts: Facts) -> Iterator[Fault]:
@@ -149,7 +149,7 @@ def without_chain(facts: Facts) -> Iterator[Fault]:
     "error",
     "A certificate of certbot's folder `archive`",
     why="Each renewal writes a new number there: nginx serves this one until it has expired.",
-    mend="Name the link in `/etc/letsencrypt/live/`.",
+    fix="Name the link in `/etc/letsencrypt/live/`.",
     example=nginx_example(
         _server("fullchain1.pem", "privkey1.pem", "/etc/letsencrypt/archive/a.example"), _server()
     ),
@@ -165,7 +165,7 @@ def from_archive(facts: Facts) -> Iterator[Fault]:
     "error",
     "A certificate that has expired or is about to",
     why="Browsers refuse it from that moment on. Renewal should have replaced it 30 days before.",
-    mend="Renew it by hand (`certbot renew`), and find out why nothing has.",
+    fix="Renew it by hand (`certbot renew`), and find out why nothing has.",
     example=replace(
         nginx_example(_server(), _server(), _machine(fullchain=replace(_CHAIN, expires=5 * _DAY))),
         fixed_machine=_machine(),
@@ -188,7 +188,7 @@ def expires(facts: Facts) -> Iterator[Fault]:
     "A private key that every user of the machine can read",
     why="Each program and each user there can copy it, and pass for the site until the "
     "certificate is revoked.",
-    mend="`chmod 600` and `chown root`; obtain a new certificate with a new key if others have "
+    fix="`chmod 600` and `chown root`; obtain a new certificate with a new key if others have "
     "used the machine.",
     example=replace(
         nginx_example(_server(), _server(), _machine(privkey=replace(_KEY, mode=0o644))),
@@ -207,7 +207,7 @@ def readable_by_all(facts: Facts) -> Iterator[Fault]:
     "warning",
     "The example certificate of the distribution",
     why="It is signed by itself, and browsers refuse it.",
-    mend="Obtain a certificate for the name.",
+    fix="Obtain a certificate for the name.",
     example=nginx_example(
         _server("ssl-cert-snakeoil.pem", "ssl-cert-snakeoil.key", "/etc/ssl/certs"), _server()
     ),

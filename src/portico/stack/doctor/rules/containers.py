@@ -55,8 +55,8 @@ def _published(container: Container) -> Iterator[tuple[int, int]]:
     "error",
     "A port of a database is published to the network",
     why="`ports` without an address listens on all of them, and Docker's own rules come before "
-    "those of ufw: the database is open to everybody, firewall or not.",
-    mend="Leave `ports` out, because containers of one file reach each other by name, or write "
+    "those of ufw: the database is open to everyone, firewall or not.",
+    fix="Leave `ports` out, because containers of one file reach each other by name, or write "
     "`127.0.0.1:5432:5432`.",
     example=_example(
         _service("db", "postgres:17", 'ports: ["5432:5432"]'),
@@ -77,7 +77,7 @@ def database_open(facts: Facts) -> Iterator[Fault]:
     "A container behind nginx is published to the network",
     why="Clients reach it past nginx: without TLS, limits and access rules, and with an "
     "X-Forwarded-For of their choice. Docker's own rules come before those of ufw.",
-    mend="Publish it on loopback: `127.0.0.1:3000:3000`.",
+    fix="Publish it on loopback: `127.0.0.1:3000:3000`.",
     example=_example(
         _service("web", "shop:1", 'ports: ["3000:3000"]'),
         _service("web", "shop:1", 'ports: ["127.0.0.1:3000:3000"]'),
@@ -99,7 +99,7 @@ def behind_proxy(facts: Facts) -> Iterator[Fault]:
     "A container that is not started again",
     why="`restart` is `no` by default: after a crash, and after a reboot of the machine, the "
     "container is not started.",
-    mend="Write `restart: unless-stopped`.",
+    fix="Write `restart: unless-stopped`.",
     example=_example(
         '  web:\n    image: shop:1\n    logging: {driver: local}\n    ports: ["80:80"]\n',
         _service("web", "shop:1", 'ports: ["80:80"]'),
@@ -124,7 +124,7 @@ def _has_policy(container: Container) -> bool:
     "Logs of containers without a limit",
     why="Docker's default driver, json-file, keeps everything that a container prints until the "
     "disk is full, unless /etc/docker/daemon.json limits it.",
-    mend="Write `logging: {driver: local}`, which rotates by itself, or `max-size` in "
+    fix="Write `logging: {driver: local}`, which rotates by itself, or `max-size` in "
     "/etc/docker/daemon.json.",
     example=_example(
         "  web:\n    image: shop:1\n    restart: always\n", _service("web", "shop:1")
@@ -148,9 +148,9 @@ def logs_unbounded(facts: Facts) -> Iterator[Fault]:
     "docker-socket-mounted",
     "warning",
     "A container has Docker's socket",
-    why="Who can talk to the socket can start a container with the whole disk of the machine in "
-    "it, also where it is mounted read-only: the program is root on the machine.",
-    mend="Leave it out, or put a proxy of the socket between that allows reading only.",
+    why="A program that can use the socket can start a container with the whole disk of the "
+    "machine in it, also where it is mounted read-only: the program is root on the machine.",
+    fix="Leave it out, or put a proxy of the socket between that allows reading only.",
     example=_example(
         _service("web", "proxy:1", 'volumes: ["/var/run/docker.sock:/var/run/docker.sock:ro"]'),
         _service("web", "proxy:1"),
@@ -171,7 +171,7 @@ def docker_socket(facts: Facts) -> Iterator[Fault]:
     "A container with `privileged: true`",
     why="It has all devices and capabilities of the machine: a hole in the program is one in the "
     "machine.",
-    mend="Name what it needs in `cap_add` and `devices`.",
+    fix="Name what it needs in `cap_add` and `devices`.",
     example=_example(
         _service("web", "shop:1", "privileged: true"),
         _service("web", "shop:1", "cap_add: [NET_ADMIN]"),

@@ -48,7 +48,7 @@ def _without_header(facts: Facts, *names: str) -> Iterator[Pass]:
     "The program is not sent the name that the client asked for",
     why="Without `proxy_set_header Host` nginx sends the name of the upstream, or the address. "
     "Links, redirects, cookies and the choice of the site by name are wrong in the program.",
-    mend="Write `proxy_set_header Host $host;`.",
+    fix="Write `proxy_set_header Host $host;`.",
     example=server_example(_LOCATION % "", _LOCATION % (_HOST + _FORWARDED_FOR + _PROTO)),
 )
 def host_not_passed(facts: Facts) -> Iterator[Fault]:
@@ -62,7 +62,7 @@ def host_not_passed(facts: Facts) -> Iterator[Fault]:
     "The program is not sent the address of the client",
     why="For the program all requests come from 127.0.0.1: its log, its limits and its bans treat "
     "all clients as one.",
-    mend="Write `proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;`, and let the "
+    fix="Write `proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;`, and let the "
     "program trust it (`app.set('trust proxy', 'loopback')` in Express).",
     example=server_example(_LOCATION % _HOST, _LOCATION % (_HOST + _FORWARDED_FOR + _PROTO)),
 )
@@ -78,7 +78,7 @@ def address_not_passed(facts: Facts) -> Iterator[Fault]:
     "The program is not sent whether the client used HTTPS",
     why="The program builds links and redirects with http://, and does not set secure cookies; "
     "one that redirects to HTTPS by itself redirects without end.",
-    mend="Write `proxy_set_header X-Forwarded-Proto $scheme;`.",
+    fix="Write `proxy_set_header X-Forwarded-Proto $scheme;`.",
     example=server_example(_LOCATION % _HOST, _LOCATION % (_HOST + _FORWARDED_FOR + _PROTO)),
 )
 def scheme_not_passed(facts: Facts) -> Iterator[Fault]:
@@ -110,7 +110,7 @@ _PROTECTIVE_HEADERS: Final = frozenset(
     "`proxy_set_header` at an inner level removes those of the outer one",
     why="A level that sets one header inherits none: the Host and X-Forwarded-For of the server "
     "are not sent from there.",
-    mend="Repeat the outer lines, or put all of them into a file and include it in both levels.",
+    fix="Repeat the outer lines, or put all of them into a file and include it in both levels.",
     example=server_example(
         "proxy_set_header Host $host;\nlocation / {\n    proxy_set_header X-Forwarded-For "
         "$remote_addr;\n    proxy_set_header X-Forwarded-Proto $scheme;\n"
@@ -131,7 +131,7 @@ def program_headers_lost(facts: Facts) -> Iterator[Fault]:
     "`add_header` at an inner level removes those of the outer one",
     why="A level with one `add_header` inherits none: Strict-Transport-Security and the like are "
     "missing for all that this location serves.",
-    mend="Repeat the outer lines, or put all of them into a file and include it in both levels; "
+    fix="Repeat the outer lines, or put all of them into a file and include it in both levels; "
     "from nginx 1.29.3 on `add_header_inherit merge;`.",
     example=server_example(
         "add_header X-Frame-Options DENY always;\nlocation /assets/ {\n    add_header "
@@ -169,7 +169,7 @@ def _lost_headers(blocks: Iterable[Block], directive: str = "proxy_set_header") 
     "A WebSocket location without what an upgrade takes",
     why="nginx does not pass `Upgrade` and `Connection` on by itself: the handshake fails, and "
     "Socket.IO falls back to polling, which without sticky sessions fails as well.",
-    mend="Write `proxy_http_version 1.1;`, `proxy_set_header Upgrade $http_upgrade;` and "
+    fix="Write `proxy_http_version 1.1;`, `proxy_set_header Upgrade $http_upgrade;` and "
     '`proxy_set_header Connection "upgrade";`.',
     example=server_example(
         "location /socket.io/ {\n    proxy_pass http://127.0.0.1:3000;\n}\n",
@@ -206,7 +206,7 @@ def _speaks_1_1(each: Pass, facts: Facts) -> bool:
     "`Connection: upgrade` is sent with every request",
     why="With a fixed value nginx cannot keep connections to the upstream open: `keepalive` has "
     "no effect for this location.",
-    mend='Use a map: `map $http_upgrade $connection_upgrade { default upgrade; "" ""; }` and '
+    fix='Use a map: `map $http_upgrade $connection_upgrade { default upgrade; "" ""; }` and '
     "`proxy_set_header Connection $connection_upgrade;`.",
     example=nginx_example(
         _UPSTREAM + "    proxy_set_header Connection upgrade;\n    proxy_pass http://app;\n}\n}\n",
@@ -228,7 +228,7 @@ def upgrade_for_all(facts: Facts) -> Iterator[Fault]:
     "The program is sent the Host header as the client wrote it",
     why="`$http_host` is what the client sent, also where the request line names another host: "
     "links in mails (password resets) can be made to lead elsewhere.",
-    mend="Write `proxy_set_header Host $host;`.",
+    fix="Write `proxy_set_header Host $host;`.",
     example=server_example(
         _LOCATION % "    proxy_set_header Host $http_host;\n",
         _LOCATION % (_HOST + _FORWARDED_FOR + _PROTO),
@@ -247,7 +247,7 @@ def host_from_request(facts: Facts) -> Iterator[Fault]:
     "`proxy_buffering off` for a whole site",
     why="The program is busy with a request for as long as the client takes to read the answer: a "
     "few clients with slow connections hold all of it.",
-    mend="Switch it off only in the location of event streams, or let the program send "
+    fix="Switch it off only in the location of event streams, or let the program send "
     "`X-Accel-Buffering: no` with them.",
     example=server_example(
         "proxy_buffering off;\n",
@@ -265,7 +265,7 @@ def buffering_off(facts: Facts) -> Iterator[Fault]:
     "warning",
     "Content-Type is set by `add_header`",
     why="The answer has two: nginx's own and this one. Browsers use either.",
-    mend="Use `default_type`, or `types`; for a program's answers `proxy_hide_header "
+    fix="Use `default_type`, or `types`; for a program's answers `proxy_hide_header "
     "Content-Type;` first.",
     example=server_example(
         "location = /version {\n    add_header Content-Type application/json;\n"
@@ -286,7 +286,7 @@ def content_type_added(facts: Facts) -> Iterator[Fault]:
     "A header whose value has a line break",
     why="A header of more than one line has not been allowed since 2014 (RFC 9112 5.2); over "
     "HTTP/2 the whole answer is refused.",
-    mend="Write the value on one line.",
+    fix="Write the value on one line.",
     example=server_example(
         "add_header Content-Security-Policy \"default-src 'self';\n    img-src *\";\n",
         "add_header Content-Security-Policy \"default-src 'self'; img-src *\";\n",
@@ -304,7 +304,7 @@ def header_over_lines(facts: Facts) -> Iterator[Fault]:
     "A site of static files over HTTPS without Strict-Transport-Security",
     why="A browser that is given http:// by an old link asks over plain HTTP first, where an "
     "attacker in the network answers.",
-    mend='Write `add_header Strict-Transport-Security "max-age=31536000" always;` once all '
+    fix='Write `add_header Strict-Transport-Security "max-age=31536000" always;` once all '
     "is served over HTTPS.",
     example=server_example(
         "listen 443 ssl;\nroot /srv/www;\n",
@@ -326,7 +326,7 @@ def hsts_missing(facts: Facts) -> Iterator[Fault]:
     "advice",
     "Strict-Transport-Security for less than half a year",
     why="Browsers forget it between two visits; the list that browsers ship takes a year.",
-    mend="Raise `max-age` to 31536000.",
+    fix="Raise `max-age` to 31536000.",
     example=server_example(
         'add_header Strict-Transport-Security "max-age=86400" always;\n',
         'add_header Strict-Transport-Security "max-age=31536000" always;\n',

@@ -18,10 +18,9 @@ _NODE = """\
     "warning",
     "An upstream has no `keepalive`",
     why="nginx opens a connection to the program for each request and closes it afterwards. "
-    "Measured with four Node processes: 194 against 66 µs of nginx's processor time a request, "
-    "3,271 against 9,912 requests/s (docs/benchmarks.md). From nginx 1.29.7 on it is the "
-    "default.",
-    mend="Write `keepalive 32;` after the method, and `proxy_http_version 1.1;` with "
+    "Measured with four Node processes: more than twice of nginx's processor time a request, and "
+    "a third of the requests/s (docs/benchmarks.md). From nginx 1.29.7 on it is the default.",
+    fix="Write `keepalive 32;` after the method, and `proxy_http_version 1.1;` with "
     '`proxy_set_header Connection "";` where it is used.',
     example=nginx_example(
         """\
@@ -57,7 +56,7 @@ def without_keepalive(facts: Facts) -> Iterator[Fault]:
     why="Before nginx 1.29.7 requests are sent with HTTP/1.0 and `Connection: close` unless two "
     "lines say otherwise. Without both, `keepalive` has no effect, and each request has a "
     "connection of its own: about a third of the requests/s (docs/benchmarks.md).",
-    mend='Write `proxy_http_version 1.1;` and `proxy_set_header Connection "";` in the same '
+    fix='Write `proxy_http_version 1.1;` and `proxy_set_header Connection "";` in the same '
     "level as the other `proxy_set_header` lines.",
     example=nginx_example(
         """\
@@ -116,7 +115,7 @@ def _enumerated(words: list[str]) -> str:
     "`keepalive` stands before the balancing method",
     why="Before nginx 1.29.7 the method replaces it: nginx only warns `load balancing method "
     "redefined`, and keeps no connection open.",
-    mend="Write `keepalive` after the method.",
+    fix="Write `keepalive` after the method.",
     example=nginx_example(
         """\
 upstream app {
@@ -150,7 +149,7 @@ def keepalive_first(facts: Facts) -> Iterator[Fault]:
     "nginx keeps idle connections longer than the program does",
     why="Node and uvicorn close a connection that was idle for 5 seconds, nginx keeps it for 60. "
     "A request that is sent while the program closes gets 502; a POST is not repeated.",
-    mend="Write `keepalive_timeout 4s;` in the upstream, or raise the program's own "
+    fix="Write `keepalive_timeout 4s;` in the upstream, or raise the program's own "
     "(`server.keepAliveTimeout` in Node) above 60 seconds.",
     example=Example(
         {

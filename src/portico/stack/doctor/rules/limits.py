@@ -20,7 +20,7 @@ _SITE = "server {\n    listen 80 default_server;\n    root /srv;\n}\n"
     "warning",
     "`worker_processes` is not set",
     why="nginx uses one core, however many the machine has: TLS and compression stop there.",
-    mend="Write `worker_processes auto;` at the beginning of nginx.conf.",
+    fix="Write `worker_processes auto;` at the beginning of nginx.conf.",
     example=whole_example("worker_shutdown_timeout 1m;\n\n" + _SITE, _SITE),
 )
 def one_worker(facts: Facts) -> Iterator[Fault]:
@@ -35,7 +35,7 @@ def one_worker(facts: Facts) -> Iterator[Fault]:
     "advice",
     "Fewer workers than the machine has cores",
     why="The other cores do nothing for TLS and compression.",
-    mend="Write `worker_processes auto;`.",
+    fix="Write `worker_processes auto;`.",
     example=whole_example(
         "worker_processes 1;\nworker_shutdown_timeout 1m;\n\n" + _SITE, _SITE, Machine(cores=4)
     ),
@@ -53,7 +53,7 @@ def fewer_workers(facts: Facts) -> Iterator[Fault]:
     "The nginx that serves was built for size, not for speed",
     why="A request takes it 1.5 to 2 times the processor time of one that was built with -O2 "
     "(docs/decisions/0005).",
-    mend="Use the nginx of the distribution or of nginx.org; with Portico `portico nginx use` or "
+    fix="Use the nginx of the distribution or of nginx.org; with Portico `portico nginx use` or "
     "`portico nginx build`.",
     example=replace(
         whole_example(_SITE, _SITE, Machine(nginx_arguments="--with-cc-opt='-Os -fPIC'")),
@@ -72,9 +72,9 @@ def built_for_size(facts: Facts) -> Iterator[Fault]:
     "few-connections",
     "warning",
     "`worker_connections` is small",
-    why="Each client that waits takes one, each request to a program a second: a worker with 512 "
-    "refuses from 256 requests under way on.",
-    mend="Write `worker_connections 4096;` or more in `events`, and as many open files.",
+    why="Each client that waits takes one, each request to a program another one: a worker with "
+    "512 refuses from 256 requests under way on.",
+    fix="Write `worker_connections 4096;` or more in `events`, and as many open files.",
     example=whole_example(
         "worker_processes auto;\nworker_shutdown_timeout 1m;\nevents {}\n\n" + _SITE, _SITE
     ),
@@ -93,9 +93,9 @@ def few_connections(facts: Facts) -> Iterator[Fault]:
     "fewer-files-than-connections",
     "warning",
     "Fewer open files than connections need",
-    why="A connection is an open file, one to a program or a file that is served a second: nginx "
-    "logs `Too many open files` and refuses clients before its own limit.",
-    mend="Write `worker_rlimit_nofile` with at least twice `worker_connections`.",
+    why="A connection is an open file, and so is the connection to the program, or the file that "
+    "is served: nginx logs `Too many open files` and refuses clients before its own limit.",
+    fix="Write `worker_rlimit_nofile` with at least twice `worker_connections`.",
     example=whole_example(
         "worker_processes auto;\nworker_shutdown_timeout 1m;\nworker_rlimit_nofile 1024;\n"
         "events {\n    worker_connections 4096;\n}\n\n" + _SITE,
@@ -119,7 +119,7 @@ def fewer_files(facts: Facts) -> Iterator[Fault]:
     "`worker_shutdown_timeout` is not set",
     why="After each reload the old workers live as long as their WebSockets and downloads do: "
     "with a reload each hour memory piles up until the machine has none.",
-    mend="Write `worker_shutdown_timeout 1m;` at the beginning of nginx.conf.",
+    fix="Write `worker_shutdown_timeout 1m;` at the beginning of nginx.conf.",
     example=whole_example(
         "worker_processes auto;\n\n"
         'map $http_upgrade $upgrade {\n    default upgrade;\n    "" "";\n}\n'
@@ -145,7 +145,7 @@ def old_workers(facts: Facts) -> Iterator[Fault]:
     "`keepalive_requests` is below 1,000",
     why="A browser over HTTP/2 sends hundreds of requests for a page: nginx closes the connection "
     "in the middle, and each new one takes a handshake.",
-    mend="Remove it: 1,000 is the default since nginx 1.19.10.",
+    fix="Remove it: 1,000 is the default since nginx 1.19.10.",
     example=server_example("keepalive_requests 100;\n", "keepalive_requests 1000;\n"),
 )
 def closed_early(facts: Facts) -> Iterator[Fault]:
@@ -161,7 +161,7 @@ def closed_early(facts: Facts) -> Iterator[Fault]:
     "`keepalive_timeout 0` for clients",
     why="Each request takes a new connection and a TLS handshake: two more round trips, and most "
     "of the processor time.",
-    mend="Remove it: 75 seconds is the default.",
+    fix="Remove it: 75 seconds is the default.",
     example=server_example("keepalive_timeout 0;\n", "keepalive_timeout 65s;\n"),
 )
 def no_keepalive(facts: Facts) -> Iterator[Fault]:
@@ -175,7 +175,7 @@ def no_keepalive(facts: Facts) -> Iterator[Fault]:
     "advice",
     "`client_max_body_size 0`",
     why="A stranger fills the disk: nginx stores a body in a file before it passes it on.",
-    mend="Write the largest that the program takes, only where it takes one.",
+    fix="Write the largest that the program takes, only where it takes one.",
     example=server_example("client_max_body_size 0;\n", "client_max_body_size 20m;\n"),
 )
 def body_without_limit(facts: Facts) -> Iterator[Fault]:
@@ -189,7 +189,7 @@ def body_without_limit(facts: Facts) -> Iterator[Fault]:
     "warning",
     "`quic_bpf` with `reuseport`",
     why="After each reload about half of the QUIC connections are dropped (nginx/nginx#425).",
-    mend="Remove `quic_bpf`.",
+    fix="Remove `quic_bpf`.",
     example=whole_example(
         "quic_bpf on;\nworker_processes auto;\n\nserver {\n    listen 443 quic reuseport;\n}\n",
         "worker_processes auto;\n\nserver {\n    listen 443 quic reuseport;\n}\n",
@@ -207,7 +207,7 @@ def quic_lost(facts: Facts) -> Iterator[Fault]:
     "hint",
     "`try_files` without `open_file_cache`",
     why="Each request asks the disk for each of the files in the list.",
-    mend="Write `open_file_cache max=1000 inactive=20s;` where files change seldom.",
+    fix="Write `open_file_cache max=1000 inactive=20s;` where files change seldom.",
     example=whole_example(
         "server {\n    listen 80;\n    root /srv;\n    try_files $uri /index.html;\n}\n", _SITE
     ),
@@ -224,7 +224,7 @@ def looked_up_again(facts: Facts) -> Iterator[Fault]:
     "hint",
     "`gzip` is off",
     why="Text is a third to a fifth of its size with it.",
-    mend="Write `gzip on;` and `gzip_types`.",
+    fix="Write `gzip on;` and `gzip_types`.",
     example=whole_example(_SITE, "gzip on;\n" + _SITE),
 )
 def not_compressed(facts: Facts) -> Iterator[Fault]:
@@ -237,7 +237,7 @@ def not_compressed(facts: Facts) -> Iterator[Fault]:
     "hint",
     "`client_max_body_size` is not set",
     why="Uploads above 1 MiB are answered with 413.",
-    mend="Write the largest that the program takes.",
+    fix="Write the largest that the program takes.",
     example=whole_example(_SITE, "client_max_body_size 10m;\n" + _SITE),
 )
 def body_by_default(facts: Facts) -> Iterator[Fault]:
@@ -250,7 +250,7 @@ def body_by_default(facts: Facts) -> Iterator[Fault]:
     "hint",
     "`server_tokens` is not set",
     why="nginx shows its version in headers and error pages.",
-    mend="Write `server_tokens off;`.",
+    fix="Write `server_tokens off;`.",
     example=whole_example(_SITE, "server_tokens off;\n" + _SITE),
 )
 def shown_by_default(facts: Facts) -> Iterator[Fault]:
@@ -263,7 +263,7 @@ def shown_by_default(facts: Facts) -> Iterator[Fault]:
     "hint",
     "`root` in a location, and none in the server",
     why="A location that is added later has none, and serves nginx's own folder.",
-    mend="Write `root` in the server.",
+    fix="Write `root` in the server.",
     example=server_example(
         "location / {\n    root /srv;\n}\n", "root /srv;\nlocation / {\n    index a.html;\n}\n"
     ),

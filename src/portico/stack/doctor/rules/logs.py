@@ -25,7 +25,7 @@ _PM2 = '{"apps": [{"name": "web", "script": "index.js"%s}]}\n'
     "A log of nginx that nothing rotates",
     why="It grows until the disk is full; then nginx cannot buffer uploads, databases stop, and "
     "certificates cannot be stored.",
-    mend="Log to /var/log/nginx/*.log, which the distribution rotates, or add a file in "
+    fix="Log to /var/log/nginx/*.log, which the distribution rotates, or add a file in "
     "/etc/logrotate.d that sends USR1 to nginx.",
     example=server_example(
         "access_log /srv/logs/access.log;\n",
@@ -48,7 +48,7 @@ def not_rotated(facts: Facts) -> Iterator[Fault]:
     "PM2 does not rotate the output of programs",
     why="`~/.pm2/logs` grows until the disk is full: PM2 rotates only with the module "
     "pm2-logrotate.",
-    mend="`pm2 install pm2-logrotate`. Portico rotates by itself.",
+    fix="`pm2 install pm2-logrotate`. Portico rotates by itself.",
     example=Example(
         {"ecosystem.config.json": _PM2 % ""},
         {"ecosystem.config.json": _PM2 % ', "out_file": "/dev/null", "error_file": "/dev/null"'},
@@ -70,7 +70,7 @@ def output_of_pm2(facts: Facts) -> Iterator[Fault]:
     "warning",
     "`error_log off`",
     why="There is no such value: nginx writes its errors to a file of the name `off`.",
-    mend="Write `error_log /dev/null crit;`, or better keep it.",
+    fix="Write `error_log /dev/null crit;`, or better keep it.",
     example=server_example("error_log off;\n", "error_log /var/log/nginx/error.log;\n"),
 )
 def error_log_off(facts: Facts) -> Iterator[Fault]:
@@ -85,7 +85,7 @@ def error_log_off(facts: Facts) -> Iterator[Fault]:
     "hint",
     "`error_log` is not set",
     why="Errors go to where the build of nginx says (`nginx -V`).",
-    mend="Write `error_log /var/log/nginx/error.log warn;`.",
+    fix="Write `error_log /var/log/nginx/error.log warn;`.",
     example=whole_example(
         "server {\n    listen 80;\n    root /srv;\n}\n",
         "error_log /var/log/nginx/error.log;\nserver {\n    listen 80;\n    root /srv;\n}\n",

@@ -27,7 +27,7 @@ def _server(names: str) -> str:
     "A name that is one letter from the certificate's",
     why="No server has the right name: its clients are answered by the default server, which may "
     "be another site. For the wrong name browsers show a certificate error.",
-    mend="Correct the name.",
+    fix="Correct the name.",
     example=nginx_example(_server("exaple.com www.example.com"), _server("example.com")),
 )
 def name_misspelt(facts: Facts) -> Iterator[Fault]:
@@ -49,7 +49,7 @@ def name_misspelt(facts: Facts) -> Iterator[Fault]:
     "warning",
     "The same name in two servers of one port",
     why="nginx only warns (`conflicting server name … ignored`): the second server never answers.",
-    mend="Remove the name from one, or join the servers.",
+    fix="Remove the name from one, or join the servers.",
     example=nginx_example(
         "server {\n    listen 80;\n    server_name a.example;\n    root /srv/a;\n}\n"
         "server {\n    listen 80;\n    server_name a.example;\n    root /srv/b;\n}\n",
@@ -79,7 +79,7 @@ def name_of_two(facts: Facts) -> Iterator[Fault]:
     "Several servers share a port, and none is the default",
     why="The first in the order of the files answers every name that no server has, also scans by "
     "address: a file that sorts before it changes which.",
-    mend="Write a server with `listen 80 default_server;` and `return 444;`, for TLS with "
+    fix="Write a server with `listen 80 default_server;` and `return 444;`, for TLS with "
     "`ssl_reject_handshake on;`.",
     example=nginx_example(
         "events {}\nhttp {\n    server {\n        listen 80;\n        server_name a.example;\n"
@@ -117,7 +117,7 @@ def _sockets(facts: Facts) -> dict[tuple[str, int, bool], list[tuple[Server, Lis
     "warning",
     "`server_name _` in a server that is not the default",
     why="`_` is a name like any other that no client asks for: this server answers nothing.",
-    mend="Write `default_server` after the address of `listen`.",
+    fix="Write `default_server` after the address of `listen`.",
     example=nginx_example(
         "server {\n    listen 80;\n    server_name a.example;\n    root /srv/a;\n}\n"
         "server {\n    listen 80;\n    server_name _;\n    return 444;\n}\n",
@@ -149,7 +149,7 @@ def underscore(facts: Facts) -> Iterator[Fault]:
     why="Every name that leads to this address shows the site, also one that another has "
     "registered; search engines see it twice, and links that a program builds from Host lead "
     "there.",
-    mend="Write a server of its own with `default_server` and `return 444;`.",
+    fix="Write a server of its own with `default_server` and `return 444;`.",
     example=nginx_example(
         "server {\n    listen 80 default_server;\n    server_name a.example;\n"
         "    root /srv/a;\n}\n",
@@ -175,7 +175,7 @@ def answers_others(facts: Facts) -> Iterator[Fault]:
     "A default server that rejects handshakes and has no answer for what comes through",
     why="A browser with an HTTP/2 connection to one site sends requests for another name over it "
     "where both have one certificate; this server answers them with its default page.",
-    mend="Write `return 421;` (or 444) in the server.",
+    fix="Write `return 421;` (or 444) in the server.",
     example=nginx_example(
         "server {\n    listen 443 ssl default_server;\n    http2 on;\n"
         "    ssl_reject_handshake on;\n}\n",

@@ -32,7 +32,7 @@ def _is_name(host: str) -> bool:
     "The name of a server is looked up at the start and never again",
     why="When the address behind it changes (cloud load balancers, containers), requests go to "
     "the old one until nginx is reloaded; when it cannot be looked up, nginx does not start.",
-    mend="Write `resolve` after the server, with `zone` and `resolver` in the upstream (nginx "
+    fix="Write `resolve` after the server, with `zone` and `resolver` in the upstream (nginx "
     "1.27.3 and later).",
     example=nginx_example(
         "upstream app {\n    server app.example.net:3000;\n}\n",
@@ -57,7 +57,7 @@ def resolved_once(facts: Facts) -> Iterator[Fault]:
     "error",
     "`resolve` without `zone` or `resolver`",
     why="nginx refuses to start: it needs a shared zone for the addresses, and a server to ask.",
-    mend="Write `zone NAME 64k;` and `resolver 127.0.0.53;` in the upstream.",
+    fix="Write `zone NAME 64k;` and `resolver 127.0.0.53;` in the upstream.",
     example=nginx_example(
         "upstream app {\n    server app.example.net:3000 resolve;\n}\n",
         "upstream app {\n    zone app 64k;\n    resolver 127.0.0.53;\n    server "
@@ -80,7 +80,7 @@ def without_zone(facts: Facts) -> Iterator[Fault]:
     "`proxy_pass` with a variable and no `resolver`",
     why="A name in a variable is looked up for each request; without a `resolver` each is "
     "answered with 502.",
-    mend="Write `resolver 127.0.0.53;`, or name an upstream in the variable.",
+    fix="Write `resolver 127.0.0.53;`, or name an upstream in the variable.",
     example=server_example(
         "location / {\n    set $to app.example.net;\n"
         + _HEADERS
@@ -124,7 +124,7 @@ def _must_be_looked_up(value: str, facts: Facts) -> bool:
     why="nginx replaces the location's path by that of `proxy_pass`, letter by letter: "
     "`location /api` with `http://app/` sends `/api/x` as `//x`; `location /api/` with "
     "`http://app/v1` sends it as `/v1x`.",
-    mend="End both with a slash, or leave the path of `proxy_pass` out.",
+    fix="End both with a slash, or leave the path of `proxy_pass` out.",
     example=server_example(
         _location("/api", "http://127.0.0.1:3000/"), _location("/api/", "http://127.0.0.1:3000/")
     ),
@@ -150,7 +150,7 @@ def joined_wrongly(facts: Facts) -> Iterator[Fault]:
     "The raw address is escaped a second time",
     why="After `rewrite ^ $request_uri` nginx takes the raw address for a decoded one, and "
     "escapes each `%` again: `/a%20b` reaches the program as `/a%2520b`.",
-    mend="Leave the path of `proxy_pass` out: without one nginx sends the address as it came.",
+    fix="Leave the path of `proxy_pass` out: without one nginx sends the address as it came.",
     example=server_example(
         _location("/", "http://127.0.0.1:3000", "    rewrite ^ $request_uri break;\n"),
         _location("/", "http://127.0.0.1:3000"),
@@ -169,7 +169,7 @@ def escaped_twice(facts: Facts) -> Iterator[Fault]:
     "`try_files` and `proxy_pass` in one location",
     why="nginx passes every request to the program, also for files that exist: `try_files` only "
     "changes the path.",
-    mend="Pass from a named location: `try_files $uri @app;`.",
+    fix="Pass from a named location: `try_files $uri @app;`.",
     example=server_example(
         _location("/", "http://127.0.0.1:3000", "    try_files $uri $uri/ =404;\n"),
         "location / {\n    root /srv;\n    try_files $uri @app;\n}\n"
@@ -189,7 +189,7 @@ def files_first(facts: Facts) -> Iterator[Fault]:
     "`localhost` is two addresses",
     why="nginx takes 127.0.0.1 and ::1 as two servers: each process counts twice, and where it "
     "listens on one of them only, half of the first attempts are refused.",
-    mend="Write 127.0.0.1.",
+    fix="Write 127.0.0.1.",
     example=nginx_example(
         "upstream app {\n    server localhost:3000;\n}\n",
         "upstream app {\n    server 127.0.0.1:3000;\n}\n",
@@ -209,7 +209,7 @@ def localhost_twice(facts: Facts) -> Iterator[Fault]:
     "`proxy_pass` with a path",
     why="nginx decodes the address, replaces the location's path and encodes it again: `%2F` "
     "becomes a slash, and two slashes one.",
-    mend="Leave it out where the program can have the path as it came.",
+    fix="Leave it out where the program can have the path as it came.",
     example=server_example(
         _location("/a/", "http://127.0.0.1:3000/b/"), _location("/a/", "http://127.0.0.1:3000")
     ),

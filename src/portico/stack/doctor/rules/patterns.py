@@ -23,7 +23,7 @@ from portico.stack.doctor.rule import Facts, Fault, nginx_example, place_of, rul
     "A regular expression with a repetition in a repetition",
     why="For an address that nearly matches, the ways to try double with each letter: one request "
     "of a stranger keeps a worker busy for seconds, until PCRE gives up with 500.",
-    mend="Repeat once: `^/([a-z]+)$` instead of `^/([a-z]+)+$`.",
+    fix="Repeat once: `^/([a-z]+)$` instead of `^/([a-z]+)+$`.",
     example=server_example(
         "location ~ ^/(([a-z])+.)+[A-Z]([a-z])+$ {\n    root /srv;\n}\n"
         "location ~ ^/([a-z]+)+$ {\n    root /srv;\n}\n",
@@ -44,7 +44,7 @@ def takes_forever(facts: Facts) -> Iterator[Fault]:
     "A number of a capture that the pattern does not have",
     why="`$1` is empty there, and the address is wrong. A `rewrite` forgets what an `if` or a "
     "location around it has captured (tried with nginx 1.31.3).",
-    mend="Put the part into parentheses; keep what an `if` captured with `set $id $1;`, or in a "
+    fix="Put the part into parentheses; keep what an `if` captured with `set $id $1;`, or in a "
     "named capture.",
     example=server_example(
         "rewrite ^/old/.*$ /new/$1 permanent;\n", "rewrite ^/old/(.*)$ /new/$1 permanent;\n"
@@ -64,7 +64,7 @@ def no_such_capture(facts: Facts) -> Iterator[Fault]:
     "warning",
     "The same pattern in two locations",
     why="nginx takes the first that matches: the second never answers.",
-    mend="Remove one.",
+    fix="Remove one.",
     example=server_example(
         "location ~ \\.png$ {\n    root /srv/a;\n}\nlocation ~ \\.png$ {\n    root /srv/b;\n}\n",
         "location ~ \\.png$ {\n    root /srv/a;\n}\n",
@@ -89,7 +89,7 @@ def never_reached(facts: Facts) -> Iterator[Fault]:
     "hint",
     "A `map` or `geo` without `default`",
     why="What is not listed is the empty text: where it decides on access, strangers may pass.",
-    mend='Write what is meant: `default "";` or `default 0;`.',
+    fix='Write what is meant: `default "";` or `default 0;`.',
     example=nginx_example(
         "map $http_upgrade $to {\n    websocket upgrade;\n}\n",
         'map $http_upgrade $to {\n    default "";\n    websocket upgrade;\n}\n',
@@ -111,8 +111,8 @@ def without_default(facts: Facts) -> Iterator[Fault]:
     "variable-in-two-cases",
     "hint",
     "A variable is written in upper and lower case",
-    why="For nginx both are the same: who reads it thinks of two.",
-    mend="Write it in lower case.",
+    why="For nginx both are the same: people read two.",
+    fix="Write it in lower case.",
     example=server_example(
         "set $Target a;\nadd_header X-Target $target;\n",
         "set $target a;\nadd_header X-Target $target;\n",
@@ -133,7 +133,7 @@ def two_cases(facts: Facts) -> Iterator[Fault]:
     "hint",
     "A pattern of a location that matches anywhere in the path",
     why="`location ~ /admin` matches `/a/admin.txt` too, and each request is searched to its end.",
-    mend="Begin it with `^`, or end it with `$`.",
+    fix="Begin it with `^`, or end it with `$`.",
     example=server_example(
         "location ~ /admin {\n    root /srv;\n}\n", "location ~ ^/admin {\n    root /srv;\n}\n"
     ),
@@ -151,7 +151,7 @@ def not_anchored(facts: Facts) -> Iterator[Fault]:
     "hint",
     "A pattern that matches one path alone",
     why="An exact location is found without running through the patterns.",
-    mend="Write `location = /path`.",
+    fix="Write `location = /path`.",
     example=server_example(
         "location ~ ^/health$ {\n    root /srv;\n}\n", "location = /health {\n    root /srv;\n}\n"
     ),
@@ -170,7 +170,7 @@ def one_path(facts: Facts) -> Iterator[Fault]:
     why="Before nginx 1.30.2 and 1.31.1 a request can crash a worker, or more, where captures are "
     "nested and used by number in a redirect (CVE-2026-9256), or a `set` uses `$1` after a "
     "replacement with `?` (CVE-2026-42945).",
-    mend="Update nginx. Until then name the captures: `(?<rest>.*)` and `$rest`.",
+    fix="Update nginx. Until then name the captures: `(?<rest>.*)` and `$rest`.",
     example=server_example(
         "rewrite ^/((a|b).*)$ /to?x=$1&y=$2 redirect;\n",
         "rewrite ^/(?<rest>.*)$ /to?x=$rest redirect;\n",
@@ -200,7 +200,7 @@ def rewrite_overflow(facts: Facts) -> Iterator[Fault]:
     "A `map` whose pattern has a capture without a name",
     why="Before nginx 1.30.4 and 1.31.3 such a map that is evaluated in a background subrequest "
     "(`proxy_cache_background_update`, `slice`) reads freed memory (CVE-2026-42533).",
-    mend="Update nginx, or name the capture.",
+    fix="Update nginx, or name the capture.",
     example=nginx_example(
         'map $uri $to {\n    default "";\n    "~^/(.*)" $1;\n}\n',
         'map $uri $to {\n    default "";\n    "~^/(?<rest>.*)" $rest;\n}\n',

@@ -57,7 +57,7 @@ def _all_apps(facts: Facts) -> Iterator[_App]:
     "A process that no upstream names",
     why="It runs, needs memory, and gets no request: of four processes with two servers in the "
     "upstream, half of the machine is idle.",
-    mend="Add a `server` line for its port.",
+    fix="Add a `server` line for its port.",
     example=Example(
         {_FILE: _TWO_INSTANCES, "site.conf": _ONE_SERVER},
         {_FILE: _TWO_INSTANCES, "site.conf": _TWO_SERVERS},
@@ -85,7 +85,7 @@ def not_balanced(facts: Facts) -> Iterator[Fault]:
     "An upstream names a port that none of the programs has",
     why="nginx tries it, is refused, and tries the next: a part of the requests takes longer, and "
     "a POST may fail.",
-    mend="Remove the `server` line, or start the process.",
+    fix="Remove the `server` line, or start the process.",
     example=Example(
         {
             _FILE: _TWO_INSTANCES,
@@ -111,7 +111,7 @@ def of_no_process(facts: Facts) -> Iterator[Fault]:
     "error",
     "Two programs with one port",
     why="The second ends with EADDRINUSE, and its manager starts it again and again.",
-    mend="Give each a port of its own.",
+    fix="Give each a port of its own.",
     example=Example({_FILE: _TWO_INSTANCES.replace("3001", "3000")}, {_FILE: _TWO_INSTANCES}),
 )
 def port_of_two(facts: Facts) -> Iterator[Fault]:
@@ -137,7 +137,7 @@ def _ports_in(env: object) -> tuple[int, ...]:
     "`watch` restarts processes when files change",
     why="Each file that a deploy, an upload or the program itself writes restarts it: requests in "
     "progress are lost, all processes at once, and half a deploy is started.",
-    mend="Remove `watch`, or keep it in a file for development; deploy with `pm2 reload` or "
+    fix="Remove `watch`, or keep it in a file for development; deploy with `pm2 reload` or "
     "`portico reload`.",
     example=_apps(_app(watch=True), _app()),
 )
@@ -153,7 +153,7 @@ def watch_in_production(facts: Facts) -> Iterator[Fault]:
     "The memory limits add up to more than the machine has",
     why="Before one of them is reached, the kernel ends a process of its choice, which may be the "
     "database.",
-    mend="Let the limits of all processes add up to three quarters of the memory.",
+    fix="Let the limits of all processes add up to three quarters of the memory.",
     example=_apps(
         _app(instances=4, exec_mode="cluster", max_memory_restart="1500M"),
         _app(instances=4, exec_mode="cluster", max_memory_restart="700M"),
@@ -194,8 +194,8 @@ def _bytes(value: object) -> int:
     "advice",
     "Processes of PM2 in fork mode: `pm2 reload` is a restart",
     why="In fork mode PM2 ends the old process before the new one listens. Measured with four "
-    "such processes and 300 requests/s: 820 of 1,125 requests lost (docs/benchmarks.md).",
-    mend="Use one entry with `exec_mode: 'cluster'` and `instances: 4`, and close the server on "
+    "such processes and 300 requests/s: seven of ten requests lost (docs/benchmarks.md).",
+    fix="Use one entry with `exec_mode: 'cluster'` and `instances: 4`, and close the server on "
     "SIGINT; or Portico, which replaces instances one by one: 0 lost.",
     example=Example(
         {_FILE: _TWO_INSTANCES},
@@ -214,8 +214,8 @@ def fork_mode(facts: Facts) -> Iterator[Fault]:
     "debugger-open",
     "error",
     "The debugger of Node listens beyond this machine",
-    why="Who reaches the port runs any code as the program's user.",
-    mend="Remove `--inspect`, or bind it to 127.0.0.1 and use a tunnel.",
+    why="Anyone who reaches the port can run code as the program's user.",
+    fix="Remove `--inspect`, or bind it to 127.0.0.1 and use a tunnel.",
     example=_apps(
         _app(node_args="--inspect=0.0.0.0:9229"), _app(node_args="--inspect=127.0.0.1:9229")
     ),
@@ -241,9 +241,9 @@ def _words(value: object) -> str:
     "program-open-to-network",
     "warning",
     "A program behind nginx listens beyond this machine",
-    why="Who knows the port passes by nginx: no TLS, no limits, no access rules, and "
-    "X-Forwarded-For as the client likes.",
-    mend="Let it listen on 127.0.0.1 (`server.listen(port, '127.0.0.1')`), or close the port in "
+    why="Clients that know the port bypass nginx: no TLS, no limits, no access rules, and "
+    "any X-Forwarded-For.",
+    fix="Let it listen on 127.0.0.1 (`server.listen(port, '127.0.0.1')`), or close the port in "
     "the firewall.",
     example=Example(
         {"site.conf": _ONE_SERVER},
@@ -268,8 +268,8 @@ def open_to_network(facts: Facts) -> Iterator[Fault]:
     "metrics-open-to-network",
     "warning",
     "Metrics of Portico are served beyond this machine",
-    why="Everybody who reaches the port sees names of apps and sites, and how busy they are.",
-    mend="Bind `[edge] metrics` to 127.0.0.1, or to an address of a private network.",
+    why="Anyone who reaches the port sees the names of apps and sites, and how busy they are.",
+    fix="Bind `[edge] metrics` to 127.0.0.1, or to an address of a private network.",
     example=Example(
         {"portico.toml": '[edge]\nmetrics = "0.0.0.0:9090"\n\n[apps.web]\ncommand = "run"\n'},
         {"portico.toml": '[edge]\nmetrics = "127.0.0.1:9090"\n\n[apps.web]\ncommand = "run"\n'},

@@ -46,7 +46,7 @@ def _by_certbot(facts: Facts) -> Iterator[Renewal]:
     "A renewal that does not reload nginx",
     why="nginx reads a certificate when it starts: it serves the old one after the renewal, until "
     "that has expired, and then browsers refuse the site although a valid one is on the disk.",
-    mend='Write `--deploy-hook "systemctl reload nginx"`, or a script in '
+    fix='Write `--deploy-hook "systemctl reload nginx"`, or a script in '
     "`/etc/letsencrypt/renewal-hooks/deploy/`.",
     example=_crontab("@daily certbot renew\n", _GOOD_CRONTAB),
 )
@@ -73,7 +73,7 @@ def _has(lineage: Lineage, *names: str) -> bool:
     "error",
     "`--standalone` while nginx has port 80",
     why="certbot cannot listen there, and every renewal fails; the certificate expires.",
-    mend="Use `--webroot -w FOLDER` or `--nginx`.",
+    fix="Use `--webroot -w FOLDER` or `--nginx`.",
     example=_crontab(
         "@weekly certbot certonly --standalone -d a.example --deploy-hook 'nginx -s reload'\n",
         "@weekly certbot certonly --webroot -w /srv/a -d a.example --deploy-hook 'nginx -s "
@@ -101,7 +101,7 @@ def standalone(facts: Facts) -> Iterator[Fault]:
     "nginx is stopped for each renewal",
     why="All sites are down for as long as the validation takes, 5 to 60 seconds each time, and "
     "remain down where certbot fails between stop and start.",
-    mend="Use `--webroot -w FOLDER` or `--nginx`, with a deploy hook that reloads.",
+    fix="Use `--webroot -w FOLDER` or `--nginx`, with a deploy hook that reloads.",
     example=_crontab(
         "@daily systemctl stop nginx; certbot renew; systemctl start nginx\n", _GOOD_CRONTAB
     ),
@@ -117,7 +117,7 @@ def stops_nginx(facts: Facts) -> Iterator[Fault]:
     "error",
     "A renewal with `--dry-run`",
     why="It only tries: no certificate is ever renewed by it, and the site's expires.",
-    mend="Remove `--dry-run`; `certbot renew` renews what is due and nothing else.",
+    fix="Remove `--dry-run`; `certbot renew` renews what is due and nothing else.",
     example=_crontab(
         "@daily certbot renew --dry-run --deploy-hook 'nginx -s reload'\n", _GOOD_CRONTAB
     ),
@@ -134,7 +134,7 @@ def dry_run(facts: Facts) -> Iterator[Fault]:
     "A renewal that is forced each time",
     why="The authority signs at most 5 certificates a week for the same names: a daily job is "
     "refused from the sixth on, also when a renewal is due.",
-    mend="Remove `--force-renewal`; `certbot renew` renews what is due.",
+    fix="Remove `--force-renewal`; `certbot renew` renews what is due.",
     example=_crontab(
         "@daily certbot renew --force-renewal --post-hook 'nginx -s reload'\n", _GOOD_CRONTAB
     ),
@@ -151,7 +151,7 @@ def forced(facts: Facts) -> Iterator[Fault]:
     "Two jobs renew the same certificates",
     why="They run into each other's lock, use up the authority's limits together, and one of them "
     "may not reload nginx: whichever renews first decides.",
-    mend="Keep one. Debian's package of certbot brings a timer: `systemctl list-timers`.",
+    fix="Keep one. Debian's package of certbot brings a timer: `systemctl list-timers`.",
     example=Example(
         {"crontab": _GOOD_CRONTAB, "site.conf": _SITE},
         {"crontab": _GOOD_CRONTAB, "site.conf": _SITE},

@@ -25,7 +25,7 @@ _DECODED_PATH: Final = re.compile(r"\$\{?(document_uri|uri)\b")
     "`alias` with a slash in a location without one",
     why="`/files../` leads to the folder above: `location /files { alias /srv/files/; }` serves "
     "`/files../secret` from `/srv/secret`.",
-    mend="End both with a slash, or neither.",
+    fix="End both with a slash, or neither.",
     example=server_example(
         "location /files {\n    alias /srv/files/;\n}\n",
         "location /files/ {\n    alias /srv/files/;\n}\n",
@@ -43,7 +43,7 @@ def alias_traversal(facts: Facts) -> Iterator[Fault]:
     "warning",
     "`alias` without a slash in a location with one",
     why="The slash is cut off with the path: `/files/a.png` is looked for as `/srv/filesa.png`.",
-    mend="End both with a slash.",
+    fix="End both with a slash.",
     example=server_example(
         "location /files/ {\n    alias /srv/files;\n}\n",
         "location /files/ {\n    alias /srv/files/;\n}\n",
@@ -72,7 +72,7 @@ def _prefix(block: Block) -> str:
     why="`$uri` is decoded: `%0d%0a` in the address is a line break, with which a stranger adds "
     "headers to the answer (cookies, a whole second answer), or to the request that the program "
     "gets.",
-    mend="Use `$request_uri`, which is as it was sent.",
+    fix="Use `$request_uri`, which is as it was sent.",
     example=server_example(
         "return 301 https://a.example$uri;\n", "return 301 https://a.example$request_uri;\n"
     ),
@@ -119,7 +119,7 @@ def _split_by_capture(block: Block, text: str) -> str:
     "The client chooses where a request goes",
     why="A stranger reaches what only this machine can: the metadata service of the cloud "
     "(169.254.169.254), databases, admin pages of the network.",
-    mend='Map what is allowed to an upstream: `map $arg_to $target { default ""; a app_a; }`.',
+    fix='Map what is allowed to an upstream: `map $arg_to $target { default ""; a app_a; }`.',
     example=server_example(
         "resolver 127.0.0.53;\nlocation /fetch {\n    proxy_pass http://$arg_url;\n    "
         "proxy_set_header Host $proxy_host;\n    proxy_set_header X-Forwarded-For $remote_addr;\n"
@@ -148,7 +148,7 @@ def request_forgery(facts: Facts) -> Iterator[Fault]:
     "A pattern for an origin or referer that matches strangers' sites",
     why="Without `^` and `$`, or with a dot that is not escaped, `https://a.example.evil.test` or "
     "`https://axexample.com` match too: their pages may read answers with the user's cookies.",
-    mend=r"Write the whole address: `^https://(www\.)?a\.example$`.",
+    fix=r"Write the whole address: `^https://(www\.)?a\.example$`.",
     example=server_example(
         'if ($http_origin ~ "https://a.example") {\n    return 403;\n}\n',
         'if ($http_origin ~ "^https://a\\.example$") {\n    return 403;\n}\n',
@@ -186,7 +186,7 @@ def _loose(source: str, pattern: str) -> str:
     "error",
     "The whole filesystem, or a folder of the system, is served",
     why="`/etc/passwd`, keys and databases can be downloaded.",
-    mend="Name the folder of the site.",
+    fix="Name the folder of the site.",
     example=server_example("root /;\n", "root /srv/www;\n"),
 )
 def root_of_filesystem(facts: Facts) -> Iterator[Fault]:
@@ -203,8 +203,8 @@ def root_of_filesystem(facts: Facts) -> Iterator[Fault]:
     "listing-of-folders",
     "advice",
     "`autoindex` lists what is in folders",
-    why="Backups and files that no page links to are found by everybody.",
-    mend="Remove `autoindex on;`, unless the list is meant.",
+    why="Backups and files that no page links to can be found by anyone.",
+    fix="Remove `autoindex on;`, unless the list is meant.",
     example=server_example("root /srv/www;\nautoindex on;\n", "root /srv/www;\n"),
 )
 def listing(facts: Facts) -> Iterator[Fault]:
@@ -218,7 +218,7 @@ def listing(facts: Facts) -> Iterator[Fault]:
     "advice",
     "nginx shows its version",
     why="Scanners look for versions with a known hole; the header says at once which.",
-    mend="Write `server_tokens off;`.",
+    fix="Write `server_tokens off;`.",
     example=server_example("server_tokens on;\n", "server_tokens off;\n"),
 )
 def version_shown(facts: Facts) -> Iterator[Fault]:
@@ -231,9 +231,9 @@ def version_shown(facts: Facts) -> Iterator[Fault]:
     "public-resolver",
     "advice",
     "A public server as `resolver`",
-    why="Answers from outside can be forged by who is on the way, and then lead requests to "
-    "another machine; each is also slower than the machine's own.",
-    mend="Use the machine's resolver: 127.0.0.53 with systemd-resolved, or the first of "
+    why="Answers from outside can be forged on the way, and then lead requests to another "
+    "machine; each is also slower than the machine's own.",
+    fix="Use the machine's resolver: 127.0.0.53 with systemd-resolved, or the first of "
     "/etc/resolv.conf.",
     example=server_example("resolver 8.8.8.8;\n", "resolver 127.0.0.53;\n"),
 )
@@ -250,8 +250,8 @@ def public_resolver(facts: Facts) -> Iterator[Fault]:
     "status-page-open",
     "warning",
     "nginx's status page without a limit of who may see it",
-    why="Everybody sees how busy the site is, and an attacker whether the attack works.",
-    mend="Write `allow 127.0.0.1; deny all;` in the location.",
+    why="Anyone can see how busy the site is, and an attacker whether the attack works.",
+    fix="Write `allow 127.0.0.1; deny all;` in the location.",
     example=server_example(
         "location = /status {\n    stub_status;\n}\n",
         "location = /status {\n    stub_status;\n    allow 127.0.0.1;\n    deny all;\n}\n",
@@ -264,7 +264,7 @@ def status_open(facts: Facts) -> Iterator[Fault]:
         server = next((s for s in facts.nginx.servers if s is block.enclosing("server")), None)
         local = server and all(_is_local(each.address) for each in server.listens)
         if not limited and not local:
-            yield place_of(line), "everybody can see the status"
+            yield place_of(line), "anyone can see the status"
 
 
 def _is_local(address: str) -> bool:

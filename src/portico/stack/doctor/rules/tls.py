@@ -27,7 +27,7 @@ _REDIRECT: Final = (
     why="nginx listens on port 80 for it (8000 where it does not run as root), with plain HTTP; "
     "where no other server is the default there, it answers every name that leads to this "
     "machine.",
-    mend="Write `listen` and `server_name`; for HTTPS `listen 443 ssl;` with a certificate.",
+    fix="Write `listen` and `server_name`; for HTTPS `listen 443 ssl;` with a certificate.",
     example=nginx_example(
         "server {\n    root /srv/a;\n}\n",
         "server {\n    listen 80;\n    server_name a.example;\n    root /srv/a;\n}\n",
@@ -45,7 +45,7 @@ def without_listen(facts: Facts) -> Iterator[Fault]:
     "error",
     "Port 443 without TLS",
     why="nginx answers plain HTTP there, and browsers show an error of the protocol.",
-    mend="Write `listen 443 ssl;`.",
+    fix="Write `listen 443 ssl;`.",
     example=nginx_example(_SITE.replace(" ssl;", ";", 1), _SITE),
 )
 def port_without_tls(facts: Facts) -> Iterator[Fault]:
@@ -61,7 +61,7 @@ def port_without_tls(facts: Facts) -> Iterator[Fault]:
     "error",
     "A server with TLS and no certificate",
     why="nginx refuses to start, or ends each handshake for this name.",
-    mend="Write `ssl_certificate` and `ssl_certificate_key`, or `ssl_reject_handshake on;`.",
+    fix="Write `ssl_certificate` and `ssl_certificate_key`, or `ssl_reject_handshake on;`.",
     example=nginx_example(
         f"events {{}}\nhttp {{\n{_SITE.replace(_TLS, '')}}}\n",
         f"events {{}}\nhttp {{\n{_SITE}}}\n",
@@ -88,7 +88,7 @@ def _is_http_known(facts: Facts) -> bool:
     "A site of HTTPS that plain HTTP does not redirect to",
     why="Clients that type the name or follow an old link are served without TLS, or something "
     "else than the site.",
-    mend="Answer port 80 with `return 301 https://$host$request_uri;`.",
+    fix="Answer port 80 with `return 301 https://$host$request_uri;`.",
     example=nginx_example(
         _SITE + "server {\n    listen 80;\n    server_name a.example;\n    root /srv/a;\n}\n",
         _SITE + _REDIRECT,
@@ -117,9 +117,9 @@ def without_redirect(facts: Facts) -> Iterator[Fault]:
     "http-port-closed",
     "advice",
     "Nothing listens on port 80",
-    why="Who types the name without https:// gets `connection refused` from older programs and "
-    "browsers, and HTTP-01 validation of certificates fails.",
-    mend="Add a server with `listen 80;` and `return 301 https://$host$request_uri;`.",
+    why="A client that is given the name without https:// gets `connection refused`, in older "
+    "programs and browsers, and HTTP-01 validation of certificates fails.",
+    fix="Add a server with `listen 80;` and `return 301 https://$host$request_uri;`.",
     example=nginx_example(
         f"events {{}}\nhttp {{\n{_SITE}}}\n", f"events {{}}\nhttp {{\n{_SITE}{_REDIRECT}}}\n"
     ),
@@ -169,7 +169,7 @@ def _default(plain: Sequence[tuple[Server, Listen | None]]) -> Server | None:
     "A version of TLS that is retired",
     why="TLS 1.0 and 1.1 have not been allowed since 2021 (RFC 8996), SSL 2 and 3 are broken. No "
     "browser uses them, and audits fail.",
-    mend="Write `ssl_protocols TLSv1.2 TLSv1.3;`.",
+    fix="Write `ssl_protocols TLSv1.2 TLSv1.3;`.",
     example=server_example(
         "ssl_protocols TLSv1 TLSv1.1 TLSv1.2;\n", "ssl_protocols TLSv1.2 TLSv1.3;\n"
     ),
@@ -196,7 +196,7 @@ _WEAK_CIPHER: Final = re.compile(
     "Ciphers that are broken",
     why="RC4, 3DES, export and anonymous ciphers can be read or changed by an attacker in the "
     "network who makes both sides choose them.",
-    mend="Use Mozilla's intermediate list (ssl-config.mozilla.org), or remove `ssl_ciphers`: "
+    fix="Use Mozilla's intermediate list (ssl-config.mozilla.org), or remove `ssl_ciphers`: "
     "`HIGH:!aNULL:!MD5` is the default.",
     example=server_example(
         "ssl_ciphers ECDHE-RSA-AES128-GCM-SHA256:DES-CBC3-SHA;\n",
@@ -217,7 +217,7 @@ def weak_ciphers(facts: Facts) -> Iterator[Fault]:
     "Diffie-Hellman parameters of less than 2,048 bits",
     why="1,024 bits can be broken with the means of a state (Logjam); OpenSSL 3 refuses them, and "
     "nginx does not start.",
-    mend="Remove `ssl_dhparam`, and DHE from `ssl_ciphers`: every browser has ECDHE. Or use "
+    fix="Remove `ssl_dhparam`, and DHE from `ssl_ciphers`: every browser has ECDHE. Or use "
     "ffdhe2048 of RFC 7919.",
     example=server_example(
         "ssl_dhparam /etc/nginx/dh.pem;\n",
@@ -244,7 +244,7 @@ def weak_dh(facts: Facts) -> Iterator[Fault]:
     "warning",
     "OCSP stapling for a certificate that has no responder",
     why="Let's Encrypt ended OCSP in 2025: nginx warns at each start, and staples nothing.",
-    mend="Remove `ssl_stapling` and `ssl_stapling_verify`.",
+    fix="Remove `ssl_stapling` and `ssl_stapling_verify`.",
     example=nginx_example(
         _SITE.replace("/etc/ssl/a.pem", "/etc/letsencrypt/live/a.example/fullchain.pem").replace(
             "    root", "    ssl_stapling on;\n    resolver 127.0.0.53;\n    root"
@@ -276,7 +276,7 @@ def _all_without_responder(block: Block, facts: Facts) -> bool:
     "warning",
     "OCSP stapling without a `resolver`",
     why="nginx cannot look up the responder's name, and staples nothing.",
-    mend="Remove `ssl_stapling`, or write `resolver` with the machine's own (127.0.0.53).",
+    fix="Remove `ssl_stapling`, or write `resolver` with the machine's own (127.0.0.53).",
     example=nginx_example(
         _SITE.replace("    root", "    ssl_stapling on;\n    root"),
         _SITE.replace("    root", "    ssl_stapling on;\n    resolver 127.0.0.53;\n    root"),
@@ -296,7 +296,7 @@ def without_resolver(facts: Facts) -> Iterator[Fault]:
     "`http2` as a parameter of `listen`",
     why="It is deprecated since nginx 1.25.1, which warns at each start, and it switches HTTP/2 "
     "on for every server of that address.",
-    mend="Write `http2 on;` in the server (from nginx 1.25.1 on).",
+    fix="Write `http2 on;` in the server (from nginx 1.25.1 on).",
     example=nginx_example(
         _SITE.replace("443 ssl;", "443 ssl http2;"),
         _SITE.replace("443 ssl;", "443 ssl;\n    http2 on;"),
@@ -316,7 +316,7 @@ def http2_parameter(facts: Facts) -> Iterator[Fault]:
     "warning",
     "A directive that nginx no longer has",
     why="nginx of today refuses to start with `ssl on;`, and ignores the others with a warning.",
-    mend="`ssl on;` is `listen … ssl;` today; `spdy` and `http2_push` have no successor: remove "
+    fix="`ssl on;` is `listen … ssl;` today; `spdy` and `http2_push` have no successor: remove "
     "them.",
     example=server_example("ssl on;\n", ""),
 )
@@ -341,7 +341,7 @@ def retired_directive(facts: Facts) -> Iterator[Fault]:
     "A post-quantum group in `ssl_ecdh_curve`",
     why="OpenSSL before 3.5 (Debian 12, Ubuntu 24.04) refuses the whole list for one unknown "
     "name, and nginx does not start.",
-    mend="Remove `ssl_ecdh_curve`: OpenSSL 3.5 and later offer X25519MLKEM768 by themselves.",
+    fix="Remove `ssl_ecdh_curve`: OpenSSL 3.5 and later offer X25519MLKEM768 by themselves.",
     example=server_example("ssl_ecdh_curve X25519MLKEM768:X25519;\n", "ssl_ecdh_curve X25519;\n"),
 )
 def newer_curve(facts: Facts) -> Iterator[Fault]:

@@ -61,7 +61,7 @@ def _place(unit: UnitFile, key: str) -> Place:
     "A unit whose program is not started again",
     why="systemd starts a program that crashed again only where `Restart=` says so. After the "
     "first crash the site answers 502 until an operator comes.",
-    mend="Write `Restart=on-failure` (or `always`) and `RestartSec=3`.",
+    fix="Write `Restart=on-failure` (or `always`) and `RestartSec=3`.",
     example=_example("User=shop\n", _SOUND),
 )
 def without_restart(facts: Facts) -> Iterator[Fault]:
@@ -76,7 +76,7 @@ def without_restart(facts: Facts) -> Iterator[Fault]:
     "A unit that is not started again after five quick crashes",
     why="By default systemd waits 0.1 s before a restart and gives up after 5 starts in 10 s: a "
     "database that is away for a second leaves the program stopped for good.",
-    mend="Write `RestartSec=3`, or `StartLimitIntervalSec=0` in `[Unit]`.",
+    fix="Write `RestartSec=3`, or `StartLimitIntervalSec=0` in `[Unit]`.",
     example=_example("User=shop\nRestart=always\n", _SOUND),
 )
 def gives_up(facts: Facts) -> Iterator[Fault]:
@@ -101,7 +101,7 @@ def _seconds(text: str) -> float:
     "warning",
     "A unit that runs its program as root",
     why="A hole in the program, or in one of its packages, opens the whole machine.",
-    mend="Write `User=` with a user of its own, or `DynamicUser=yes`.",
+    fix="Write `User=` with a user of its own, or `DynamicUser=yes`.",
     example=_example("Restart=on-failure\nRestartSec=3\n", _SOUND),
 )
 def as_root(facts: Facts) -> Iterator[Fault]:
@@ -125,7 +125,7 @@ def as_root(facts: Facts) -> Iterator[Fault]:
     "A password or key in `Environment=`",
     why="Every user of the machine can read it: unit files are readable by all, and so is what "
     "`systemctl show` prints.",
-    mend="Write it to a file of mode 0600, and name that file with `EnvironmentFile=`.",
+    fix="Write it to a file of mode 0600, and name that file with `EnvironmentFile=`.",
     example=_example(
         f"{_SOUND}Environment=DB_PASSWORD=hunter2\n",
         f"{_SOUND}EnvironmentFile=/etc/shop/secrets.env\n",
