@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from portico.core.model.balancing import Balance
+from portico.core.model.balancing import Balance, Method
 from portico.core.model.included import Line
 from portico.core.model.labels import app_label
 from portico.core.model.upstream import parse_address
@@ -24,7 +24,7 @@ from portico.stack.importing.values import duration, whole_number
 from portico.stack.model import Place
 
 _LOOPBACK: Final = re.compile(r"(localhost|127\.[0-9.]+|\[::1\]|0\.0\.0\.0)")
-_METHODS: Final = ("ip_hash", "least_conn", "least_time", "random", "hash")
+_METHODS: Final = frozenset(Method) - {Method.ROUND_ROBIN}
 _PORTICO_PARAMETERS: Final = (
     *("zone", "keepalive_timeout", "keepalive_requests", "keepalive_time"),
     *("resolver", "resolver_timeout"),
