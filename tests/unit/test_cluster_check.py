@@ -53,15 +53,27 @@ def test_machines_that_are_alike_have_no_finding():
     [
         (MemberAnswer("m2", None, "it does not answer"), "error", "m2 gives no answer: it does"),
         (answer("m2", unreached={"m3": "late"}), "error", "m2 does not reach m3: late"),
-        (answer("m2", time=NOW + 5.0), "warning", "m2 its clock is 5.0 s ahead of that of m1"),
-        (answer("m2", time=NOW - 5.0), "warning", "m2 its clock is 5.0 s behind that of m1"),
+        (
+            answer("m2", time=NOW + 5.0),
+            "warning",
+            "m2 has a clock that is 5.0 s ahead of that of m1",
+        ),
+        (
+            answer("m2", time=NOW - 5.0),
+            "warning",
+            "m2 has a clock that is 5.0 s behind that of m1",
+        ),
         (answer("m2", version="1.1"), "warning", "m2 has version 1.1 of Portico"),
         (answer("m2", version=None), "warning", "m2 has version unknown of Portico"),
         (answer("m2", lists=2), "warning", "m2 has version 2 of the lists"),
         (answer("m2", files={"shop": "0b"}), "warning", "m2 has another file in force for"),
         (answer("m2", files={}), "warning", "m2 has no file in force for project shop"),
-        (answer("m2", certificate_until=NOW + 60), "warning", "m2 its certificate expires at"),
-        (answer("m2", certificate_until=NOW), "error", "m2 its certificate expired at"),
+        (
+            answer("m2", certificate_until=NOW + 60),
+            "warning",
+            "m2 has a certificate that expires at",
+        ),
+        (answer("m2", certificate_until=NOW), "error", "m2 has a certificate that expired at"),
     ],
 )
 def test_what_differs_or_fails_is_found(other, severity, what):

@@ -32,7 +32,7 @@ def _decide(
         session.show_json({"lines": list(view.lines), "done": view.done})
         return
     write = session.terminal.write
-    write(f"{'done' if view.done else 'would'}: {what}; {len(view.lines)} keys differ")
+    write(f"{'done' if view.done else 'would'}: {what}; keys that differ: {len(view.lines)}")
     for line in view.lines[:MAX_LINES]:
         write(f"  {line}")
     if len(view.lines) > MAX_LINES:

@@ -22,5 +22,6 @@ def restart_daemon(session: Session, *, start: bool = False) -> None:
     except PorticoError as error:
         session.terminal.write_labelled(
             "warning",
-            f"the daemon of this machine takes part in the cluster when it is restarted: {error}",
+            f"cannot restart the daemon: {error}. It takes part in the cluster after `portico "
+            "upgrade --daemon`",
         )

@@ -175,7 +175,8 @@ def _clocks(own: str, answers: Sequence[MemberAnswer]) -> Iterator[ClusterFindin
             way = "ahead of" if offset > 0 else "behind"
             yield _warning(
                 each.name,
-                f"its clock is {abs(offset):.1f} s {way} that of {own}; synchronize both by NTP",
+                f"has a clock that is {abs(offset):.1f} s {way} that of {own}; synchronize both "
+                "by NTP",
             )
 
 
@@ -221,6 +222,8 @@ def _certificate(
         else f"run `portico cluster invite {member.machine} --replace` on the first machine"
     )
     if until <= now:
-        yield _error(member.machine, f"its certificate expired at {moment(until)}; {renew}")
+        yield _error(member.machine, f"has a certificate that expired at {moment(until)}; {renew}")
     else:
-        yield _warning(member.machine, f"its certificate expires at {moment(until)}; {renew}")
+        yield _warning(
+            member.machine, f"has a certificate that expires at {moment(until)}; {renew}"
+        )

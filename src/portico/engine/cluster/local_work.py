@@ -69,7 +69,7 @@ class OwnWork:
                 if change.verb in STARTING_VERBS:
                     await self._preparation.check(self._intent.inputs(revision))
         else:
-            raise Refused(f"the {change.verb} has neither a file nor what it is of")
+            raise Refused(f"the change {change.verb} names neither a file nor apps")
 
     async def make(self, change: SharedChange, file: SharedFile | None, say: Say) -> None:
         await self._wait_until_free()
