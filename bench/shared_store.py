@@ -24,7 +24,7 @@ from portico.adapters.store.etcd.store import EtcdStore
 from portico.core.model.shared import PRESENT, ClusterRecord, Presence, encoded
 from portico.core.model.stored import Put, StoreAddress
 from portico.core.planning.mirroring import prefix_of
-from portico.engine.cluster.following import Following, SharedChanges
+from portico.engine.cluster.following import Following, KeyChanges
 from portico.engine.cluster.session import Session
 from portico.engine.troubles import Troubles
 from portico.system.clock import SystemClock
@@ -52,7 +52,7 @@ class SimulatedMachine:
         self.following.subscribe("bench", self._note)
         self.heard: dict[bytes, float] = {}
 
-    def _note(self, changes: SharedChanges) -> None:
+    def _note(self, changes: KeyChanges) -> None:
         if item := changes.get("changed"):
             self.heard[item.value] = time.monotonic()
 

@@ -28,7 +28,7 @@ from portico.core.planning.renewal import Action
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
 from portico.engine.certificates.deploy_hooks import DeployHooks
 from portico.engine.certificates.loop import CertificateLoop
-from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.cluster.certificates import SharedCertificates
 from portico.engine.troubles import Troubles
 from portico.ports.certificates import AuthorityError
@@ -214,13 +214,13 @@ class Machine:
             troubles=self.troubles,
         )
         deployment = Deployment(self.lineages, self.state, 0)
-        self.shared = Shared(
+        self.shared = ClusterStore(
             engine,
             deployment,
             CLUSTER,
             self.name,
             self.reach,
-            lambda: self.sharing.answering(),  # noqa: PLW0108 - it is made below
+            lambda: self.sharing.answering_thumbprint(),  # noqa: PLW0108 - it is made below
         )
         self.sharing = SharedCertificates(
             engine,

@@ -134,7 +134,7 @@ class MemberDaemon(Daemon):
         work = OwnWork(engine, operations, changes, preparation, lambda *_: None)
         turns = Turns(shared, self.standing, vault, work, engine.clock, engine.troubles)
         self.issuing = Issuing(self)
-        shared.repeated |= {"changes of the cluster": turns, "certificates": self.issuing}
+        shared.repeated_tasks |= {"changes of the cluster": turns, "certificates": self.issuing}
         self.neighbourhood.may_replace = self.standing.may_replace
         self.asked = ClusterOperations(
             engine, operations, changes, preparation, shared, self.standing, vault
@@ -202,7 +202,7 @@ class Member(Machine):
             raise self._errors[0]
 
     def check(self) -> None:
-        if self.intent.left is not None:
+        if self.intent.drained_apps is not None:
             self.promise.said()
         self.promise.check()
         assert self.allowed is None or self.version in self.allowed, (
@@ -350,7 +350,7 @@ class Cluster:
                 each.begin()
         self.run(100.0)
         for each in self:
-            if each.intent.left is not None:
+            if each.intent.drained_apps is not None:
                 each.daemon.draining.undrain(WHO)
         self.ask("m1", self["m1"].daemon.asked.start("web", WHO))
         self.run(40.0)

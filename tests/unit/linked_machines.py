@@ -29,7 +29,7 @@ from portico.core.model.shared_change import NamedTarget, Progress, SharedChange
 from portico.core.model.stored import Put
 from portico.core.planning.mirroring import prefix_of
 from portico.core.planning.switches import MissedSwitches
-from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.cluster.shared_changes import SharedChanges
 from portico.engine.cluster.standing import Standing
 from portico.engine.cluster.turns import Turns
@@ -105,7 +105,7 @@ class Machine:
         engine = SimpleNamespace(
             events=None, intent=None, troubles=self.troubles, state=self.state, clock=self._loop
         )
-        self.shared = Shared(engine, None, CLUSTER, self.name, self.link)
+        self.shared = ClusterStore(engine, None, CLUSTER, self.name, self.link)
         self.standing = Standing(self.shared, self.state, self._loop)
         self.changes = SharedChanges(self.shared, self.standing, self._loop)
         turns = Turns(self.shared, self.standing, FakeVault(), self, self._loop, self.troubles)

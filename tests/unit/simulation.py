@@ -24,7 +24,7 @@ from portico.core.planning.order import ran_before_boot
 from portico.core.planning.steps import Drain, Kill, Respawn, Restart, StartInstance, Step, Stop
 from portico.core.planning.teardown import drain_limit
 from portico.daemon.life import take_over
-from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.cluster.neighbourhood import Neighbourhood
 from portico.engine.engine import Engine
 from portico.engine.execute import Executor
@@ -167,9 +167,9 @@ class Daemon:
         )
         self.engine, self.preparation = engine, machine.preparation(machine)
         self.in_force = InForce(engine, self.preparation)
-        self.shared: Shared | None = None
+        self.shared: ClusterStore | None = None
         if machine.store is not None:
-            self.shared = Shared(engine, self.in_force, CLUSTER, machine.name, machine.store)
+            self.shared = ClusterStore(engine, self.in_force, CLUSTER, machine.name, machine.store)
             if self.neighbourhood:
                 self.neighbourhood.absent = self.shared.absent
 

@@ -98,9 +98,9 @@ def test_a_sign_in_that_needs_a_sign_in_is_noted(sign_in, routes, loops):
 )
 def test_a_url_has_an_upstream_of_its_own(url, name, path, address, tls):
     auth = Auth(url=url)
-    assert auth.asked == (name, path)
-    assert auth.own_upstream
-    assert (auth.own_upstream.servers[0].address, auth.own_upstream.tls) == (address, tls)
+    assert auth.upstream_and_path == (name, path)
+    assert auth.url_upstream
+    assert (auth.url_upstream.servers[0].address, auth.url_upstream.tls) == (address, tls)
 
 
 def test_who_decides_gets_requests_and_is_no_unused_app():

@@ -34,6 +34,9 @@ def names(tree: ast.Module) -> Iterator[tuple[str, str, int]]:
         match node:
             case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
                 yield "constant", name, node.lineno
+            case ast.Assign(targets=[ast.Tuple(elts=several)]):
+                constants = (each for each in several if isinstance(each, ast.Name))
+                yield from (("constant", each.id, node.lineno) for each in constants)
 
 
 def bad_names(text: str) -> list[str]:
@@ -46,12 +49,13 @@ def bad_names(text: str) -> list[str]:
 
 
 def test_the_table_of_names_is_read():
-    code = "class _Told: ...\ndef sow(): ...\nOF_A: int = 3\nSOON = 1\nclass Tolding: ...\n"
+    code = "class _Told: ...\ndef sow(): ...\nOF_A: int = 3\nSOON = 1\nLATE, A = 1, 2\n"
     assert bad_names(code) == [
         "1: class _Told",
         "2: function sow",
         "3: constant OF_A",
         "4: constant SOON",
+        "5: constant LATE",
     ]
 
 

@@ -226,7 +226,7 @@ def test_no_two_apps_have_one_name_anywhere(apps):
 def test_the_names_of_each_project_are_its_own():
     desired = together(one=ONE, two=TWO)
     assert set(desired.apps) == {"web", "api", "two/web", "two/jobs"}
-    assert desired.apps["two/web"].after == ("two/jobs",)
+    assert desired.apps["two/web"].predecessors == ("two/jobs",)
     assert desired.apps["two/web"].app.after == ("jobs",)  # as it was written, also on disk
     assert set(desired.upstreams) == {"web", "api", "both", "two/web"}
     assert desired.upstreams["two/web"].apps == ("two/web",)

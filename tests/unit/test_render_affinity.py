@@ -140,6 +140,6 @@ def test_a_machine_may_be_called_as_a_word_of_nginx():
     text = '[apps.default]\ncommand = "run"\nsticky = true\n[sites."a.test"]\napp = "default"\n'
     machines = MACHINES + '[machines.default]\naddress = "10.0.0.4"\n'
     desired = replace(wanted(text + machines), machine="m1")
-    assert desired.others["default"].address == "10.0.0.4"
+    assert desired.other_machines["default"].address == "10.0.0.4"
     written = rendered(text + machines, machine=IN_CLUSTER)["nginx.conf"]
     assert r"\default default;" in written

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 from portico.core.render.directive import to_text
-from portico.core.render.passing import stripped
+from portico.core.render.passing import strip_lines
 from tests.rendered import block, nginx_conf
 
 
 def test_a_prefix_is_taken_off_whatever_characters_it_has():
-    assert to_text(stripped("/a.b+c d/")) == (
+    assert to_text(strip_lines("/a.b+c d/")) == (
         'rewrite "(?s)^/a\\\\.b\\\\+c\\\\ d(?:/(.*))?$" /$1 break;\n'
     )
 

@@ -18,7 +18,7 @@ from portico.core.render.directive import (
     DOLLAR,
     Raw,
     WithDollar,
-    d,
+    directive,
     literal,
     milliseconds,
     quote,
@@ -126,8 +126,15 @@ def nginx_conf(field: Field, text: str) -> str:
 
 
 def test_a_tree_is_written_as_nginx_reads_it():
-    tree = d("server", block=(d("listen", "80"), d("types", block=()), d("if", Raw("($a)"))))
-    assert to_text([tree, d("daemon", "on")]) == (
+    tree = directive(
+        "server",
+        block=(
+            directive("listen", "80"),
+            directive("types", block=()),
+            directive("if", Raw("($a)")),
+        ),
+    )
+    assert to_text([tree, directive("daemon", "on")]) == (
         "server {\n    listen 80;\n    types { }\n    if ($a);\n}\ndaemon on;\n"
     )
 

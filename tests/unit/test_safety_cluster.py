@@ -206,7 +206,7 @@ class LinkedMachine(Machine):
             if not drained or daemon.neighbourhood.is_known():
                 daemon.intent.leave_to_others(away if drained else None)
 
-        self._ask(change, smaller=drained or self.intent.left is None)
+        self._ask(change, smaller=drained or self.intent.drained_apps is None)
 
     def restore(self) -> None:
         """Fill the store from the copy of this machine."""
@@ -221,7 +221,7 @@ class LinkedMachine(Machine):
             case Drain(instance):
                 app = self.instances[instance].app
                 assert app not in self._departing(), f"{step}, and others still send requests"
-                if app in (self.intent.left or ()):
+                if app in (self.intent.drained_apps or ()):
                     assert app in self.others.had, f"{step}, and nobody else ever had it"
             case StopNginx() | SwitchGeneration():
                 assert not [*self._departing()], f"{step}, and others still send requests"

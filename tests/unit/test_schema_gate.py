@@ -22,7 +22,7 @@ from portico.core.model.shared import (
 from portico.core.model.stored import Put
 from portico.core.planning.mirroring import prefix_of
 from portico.core.planning.schema_gate import next_schema
-from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.cluster.schema_upgrade import SchemaUpgrade
 from portico.engine.troubles import Troubles
 from portico.errors import Refused
@@ -67,7 +67,7 @@ class Cluster:
         engine = SimpleNamespace(
             events=events, intent=None, troubles=self.troubles, state=state, clock=clock
         )
-        self.shared = Shared(engine, None, CLUSTER, "m1", self.store)
+        self.shared = ClusterStore(engine, None, CLUSTER, "m1", self.store)
         self.gate = SchemaUpgrade(self.shared, events)
 
     async def say(self, machine: str, schema: int) -> None:

@@ -90,7 +90,7 @@ def test_a_machine_that_joins_has_the_certificates_before_its_sites_are_served(c
         new = cluster.machine("m4")
         new.start(follows=False)
         assert await new.shared.following.read()
-        await new.shared.take()
+        await new.shared.take_before_serving()
         assert new.lineages.given[NAME].serial == "1"
         assert new.state.setting(THUMBPRINT) == cluster.machines[0].state.setting(THUMBPRINT)
 
@@ -182,12 +182,12 @@ def test_a_command_waits_until_all_machines_answer_for_the_account(cluster):
 
     async def run():
         await cluster.look()
-        third.sharing.answering = lambda: "the account of before"
+        third.sharing.answering_thumbprint = lambda: "the account of before"
         await cluster.look(2)
         renewing = asyncio.ensure_future(renewed_by(first, said))
         await cluster.look(2)
         assert len(cluster.authority.orders) == 1
-        del third.sharing.answering
+        del third.sharing.answering_thumbprint
         await renewing
 
     cluster.run(run())

@@ -25,7 +25,7 @@ from portico.core.planning.turns import (
     DropTurn,
     EndChange,
     MakeChange,
-    Own,
+    OwnState,
     Prepare,
     TakeFile,
     TakeSwitches,
@@ -36,7 +36,7 @@ from portico.core.planning.turns import (
     participants,
 )
 from portico.engine.cluster.session import DURATION
-from portico.engine.cluster.standing import LOST_AFTER
+from portico.engine.cluster.standing import ABSENCE_TIMEOUT
 from portico.errors import Failed, Refused
 from portico.ports.store import StoreUnavailable
 from tests.examples import examples
@@ -205,7 +205,7 @@ def test_a_daemon_that_is_killed_at_any_step_continues_and_one_that_is_lost_has_
     machines.begin("m1", "v3")
     machines.run(after)
     machines[name].kill()
-    machines.run(15.0 + LOST_AFTER + 30.0)
+    machines.run(15.0 + ABSENCE_TIMEOUT + 30.0)
     ended, _ = machines.end()
     others = {n: v for n, v in machines.versions().items() if n != name}
     assert set(others.values()) == {"v3" if ended == "done" else "v2"}
@@ -227,7 +227,7 @@ def test_a_machine_that_is_cut_off_in_its_turn_stops_before_another_one_takes_th
     two.link.is_cut = True
     machines.run(DURATION - 1.0)
     assert (two.is_changing, two.version, two.standing.may_replace()) == (False, "half", False)
-    machines.run(LOST_AFTER + 40.0)
+    machines.run(ABSENCE_TIMEOUT + 40.0)
     assert machines.versions() == {"m1": "v1", "m2": "half", "m3": "v1"}
     two.link.is_cut, two.takes = False, 3.0
     machines.run(60.0)
@@ -331,7 +331,7 @@ def act(name, states, *, change=CHANGE, has=ONE, turn="", lost=(), head=1, new=N
         for machine, state in states.items()
     }
     state = TurnState(change, progress, turn, {PROJECT: head}, frozenset(lost), new, 9)
-    mine = Own(name, turn == name, follows=True, applied={PROJECT: has} if has else {}, **own)
+    mine = OwnState(name, turn == name, follows=True, applied={PROJECT: has} if has else {}, **own)
     return next_act(state, mine)
 
 

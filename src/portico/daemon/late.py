@@ -16,7 +16,7 @@ from portico.adapters.lineages.disk import DiskLineages
 from portico.api.app import Api, json_of
 from portico.core.model.cluster import OwnMachine
 from portico.core.model.requests import DocumentRequest
-from portico.core.render.alpn import answers
+from portico.core.render.alpn import answer_socket
 from portico.core.render.challenge import pending_tokens
 from portico.engine.certificates.issued_files import IssuedFiles
 from portico.engine.changes import Changes
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from portico.api.dashboard.listener import DashboardListener
     from portico.api.machines_listener import MachinesListener
     from portico.core.model.stored import StoreAddress
-    from portico.engine.cluster.assembly import Shared
+    from portico.engine.cluster.assembly import ClusterStore
     from portico.engine.cluster.certificates import SharedCertificates
     from portico.engine.cluster.neighbourhood import Neighbourhood
     from portico.importers.certbot_bridge import CertbotBridge
@@ -88,7 +88,7 @@ def acme_authorities(home: Home, start_program: StartProgram) -> Authorities:
     return Authorities(
         home.certificates,
         sys.executable,
-        alpn=answers(str(home.path)),
+        alpn=answer_socket(str(home.path)),
         tokens=pending_tokens(str(home.path)),
         start_program=start_program,
     )
@@ -141,17 +141,17 @@ def shared_of(
     neighbourhood: Neighbourhood | None,
     home: Home,
     thumbprint: Callable[[], str],
-) -> Shared | None:
+) -> ClusterStore | None:
     """What the machines of the cluster share, where it has a store."""
     with engine.troubles.fence("the cluster's store"):
         if neighbourhood is None or not (own := own_machine(home)) or not own.has_store:
             return None
         from portico.adapters.store.etcd.store import EtcdStore  # noqa: PLC0415 - few have one
-        from portico.engine.cluster.assembly import Shared  # noqa: PLC0415
+        from portico.engine.cluster.assembly import ClusterStore  # noqa: PLC0415
 
         if address := store_address(home):
             store = EtcdStore(address, engine.clock)
-            shared = Shared(engine, in_force, own.cluster, own.name, store, thumbprint)
+            shared = ClusterStore(engine, in_force, own.cluster, own.name, store, thumbprint)
             neighbourhood.absent, neighbourhood.has_store = shared.absent, True
             neighbourhood.may_replace = lambda: shared.may_replace()  # noqa: PLW0108 - set later
             return shared
@@ -187,7 +187,7 @@ def vault_of(home: Home) -> ChildVault:
 def sharing_of(
     engine: Engine,
     home: Home,
-    shared: Shared | None,
+    shared: ClusterStore | None,
     authorities: Authorities,
     lineages: Lineages,
     issued: IssuedFiles,
@@ -218,7 +218,7 @@ def draining_of(
 def for_all_machines(  # noqa: PLR0913, PLR0917 - it stands before all that can be asked
     engine: Engine,
     home: Home,
-    shared: Shared | None,
+    shared: ClusterStore | None,
     operations: Operations,
     changes: Changes,
     preparation: Preparation,
@@ -240,8 +240,8 @@ def for_all_machines(  # noqa: PLR0913, PLR0917 - it stands before all that can 
     runs = ScheduledRuns(engine, shared)
     work = OwnWork(engine, operations, changes, preparation, runs.request)
     turns = Turns(shared, standing, vault, work, engine.clock, engine.troubles)
-    shared.repeated["changes of the cluster"] = turns
-    timetable.claim, shared.repeated["runs of schedules"] = runs.claim, runs
+    shared.repeated_tasks["changes of the cluster"] = turns
+    timetable.claim, shared.repeated_tasks["runs of schedules"] = runs.claim, runs
     stands_before = ClusterOperations(
         engine, operations, changes, preparation, shared, standing, vault
     )
@@ -252,7 +252,7 @@ def machines_listener(
     engine: Engine,
     home: Home,
     neighbourhood: Neighbourhood | None,
-    shared: Shared | None,
+    shared: ClusterStore | None,
     operations: Operations,
     workers: str,
 ) -> MachinesListener | None:

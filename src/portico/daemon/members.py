@@ -19,7 +19,7 @@ from portico.system.home import Home
 if TYPE_CHECKING:
     from portico.api.join_listener import JoinListener
     from portico.core.model.stored import StoreUser
-    from portico.engine.cluster.assembly import Shared
+    from portico.engine.cluster.assembly import ClusterStore
     from portico.engine.cluster.founding import Founding
 
 
@@ -37,7 +37,7 @@ def connect_members(
     engine: Engine,
     in_force: InForce,
     operations: Operations,
-    shared: Shared | None,
+    shared: ClusterStore | None,
     signing: MachineSigning,
     home: Home,
 ) -> JoinListener | None:
@@ -75,6 +75,6 @@ def connect_members(
     authority = ClusterAuthority(shared, vault, home)
     admission = Admission(engine, in_force, shared, authority, signing, users, home)
     operations.etcd = EtcdMembers(shared, authority, signing, users, engine.events, home)
-    shared.repeated[ADDRESSES] = StoreAddresses(shared, engine.troubles, home)
+    shared.repeated_tasks[ADDRESSES] = StoreAddresses(shared, engine.troubles, home)
     operations.membership = admission
     return JoinListener(admission, join_socket(str(home.path)))

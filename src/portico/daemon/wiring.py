@@ -103,7 +103,7 @@ if TYPE_CHECKING:
     from portico.api.dashboard.listener import DashboardListener
     from portico.api.join_listener import JoinListener
     from portico.api.machines_listener import MachinesListener
-    from portico.engine.cluster.assembly import Shared
+    from portico.engine.cluster.assembly import ClusterStore
     from portico.engine.cluster.neighbourhood import Neighbourhood
 
 log = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ class Portico:
     observed: Observed
     operations: Operations
     safe_mode: SafeMode
-    shared: Shared | None
+    shared: ClusterStore | None
     """None where the cluster has no store."""
     tasks: Tasks
     traffic: TrafficCounting
@@ -244,7 +244,7 @@ async def assemble(
         in_force,
         neighbourhood,
         home,
-        lambda: sharing.answering() if sharing else "",
+        lambda: sharing.answering_thumbprint() if sharing else "",
     )
     authorities = late(partial(acme_authorities, home, start_program))
     sharing = sharing_of(engine, home, shared, authorities, lineages, issued)

@@ -46,7 +46,7 @@ class Intent:
         self.versions = AppVersions(state)
         self._paused = settings.paused(state)
         self._holds = settings.holds(state)
-        self.left = settings.drained_apps(state)
+        self.drained_apps = settings.drained_apps(state)
         """The apps that this machine leaves to others, being drained; None if it is not."""
         self._edge = settings.edge(state)
         self.members = settings.members(state)
@@ -186,18 +186,18 @@ class Intent:
 
     def leave_to_others(self, apps: frozenset[str] | None) -> None:
         """The machine is drained, and these run on others; None: it is drained no more."""
-        if apps != self.left:
+        if apps != self.drained_apps:
             names = None if apps is None else sorted(apps)
             writes = settings.writes(self._state, {settings.DRAINED: names})
             self.writes.store(writes, must=apps is None)
-            self.left = apps
+            self.drained_apps = apps
             self._resolve()
 
     def clear(self, *, at_once: bool) -> None:
         """Nothing is wanted any more: every app is to be drained, stopped and forgotten."""
         nothing: dict[str, object] = {settings.IN_FORCE: {}, settings.DRAINED: None}
         self.writes.store(settings.writes(self._state, nothing), must=False)
-        self.left = None
+        self.drained_apps = None
         self._file = Candidate(Desired(at_once=at_once), {}, "", self._file.build, ())
         self.revisions = {}
         self._resolve()
@@ -390,7 +390,7 @@ class Intent:
                 if name not in apps
             },
             upgrade=self.upgrade is not None,
-            drained=self.left is not None,
+            drained=self.drained_apps is not None,
         )
 
     def _removed(self, record: AppRecord) -> DesiredApp:
@@ -400,6 +400,6 @@ class Intent:
 
     def _resolved(self, app: DesiredApp) -> DesiredApp:
         resolved = self.versions.resolved(app, self._replace)
-        if self.left and app.name in self.left:
+        if self.drained_apps and app.name in self.drained_apps:
             return replace(resolved, stopped=True, is_left=not resolved.stopped)
         return resolved

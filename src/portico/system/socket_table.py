@@ -12,7 +12,7 @@ from typing import Final
 ESTABLISHED: Final = 1  # TCP_ESTABLISHED of include/net/tcp_states.h
 LISTEN: Final = 10
 
-_SOCK_DIAG, _BY_FAMILY, _REQUEST, _DUMP = 4, 20, 0x1, 0x300
+_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _REQUEST, _DUMP = 4, 20, 0x1, 0x300
 _ERROR, _DONE = 2, 3
 _HEADER: Final = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, pid
 _QUESTION: Final = struct.Struct("=BBBxI")  # struct inet_diag_req_v2, up to its id
@@ -84,7 +84,7 @@ def find(
     ends = _ENDS.pack(local[1], remote[1], socket.inet_aton(local[0]), socket.inet_aton(remote[0]))
     _ask(table, 0, socket.AF_INET, kind, 0xFFFFFFFF, ends + _NO_COOKIE)
     answer = table.recv(_PIECE)
-    found = _HEADER.unpack_from(answer)[1] == _BY_FAMILY
+    found = _HEADER.unpack_from(answer)[1] == _SOCK_DIAG_BY_FAMILY
     return _read(answer, _HEADER.size) if found else None
 
 
@@ -98,7 +98,7 @@ def _ask(
 ) -> None:
     question = _QUESTION.pack(family, _PROTOCOLS[kind], 0, states) + ends
     size = _HEADER.size + len(question)
-    table.send(_HEADER.pack(size, _BY_FAMILY, _REQUEST | flags, 1, 0) + question)
+    table.send(_HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, _REQUEST | flags, 1, 0) + question)
 
 
 def _read(data: bytes, at: int) -> Socket:

@@ -27,7 +27,7 @@ MIN_FREE_INODES: Final = 1000
 _RETIRED_MARK: Final = ".retired-"
 _CACHE_LINE: Final = re.compile(rf'^ *proxy_cache_path [^;]*/{FOLDER}/([^/";]+?)"? ', re.MULTILINE)
 _KEY: Final = b"\nKEY: "
-_USUAL_HEAD, _LONGEST_HEAD = 4096, 1 << 17
+_HEAD_SIZE, _MAX_HEAD_SIZE = 4096, 1 << 17
 """Bytes of a file in which its key is; a request line may have 16 KiB, as may a header in it."""
 
 
@@ -98,7 +98,7 @@ def _key(name: str, folder: int) -> bytes:
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     file = os.open(name, flags, dir_fd=folder)
     try:
-        for size in (_USUAL_HEAD, _LONGEST_HEAD):
+        for size in (_HEAD_SIZE, _MAX_HEAD_SIZE):
             head = os.pread(file, size, 0)
             _, found, rest = head.partition(_KEY)
             key, ended, _ = rest.partition(b"\n")

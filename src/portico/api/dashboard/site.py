@@ -40,7 +40,7 @@ VERBS: Final = (
 SIGN_IN: Final = "/sign-in"
 _LINK: Final = "link"
 _OK, _SEE_OTHER, _NOT_MODIFIED = 200, 303, 304
-_NOT_FOUND, _BUSY = 404, 503
+_NOT_FOUND, _UNAVAILABLE = 404, 503
 _TEXT: Final = "text/plain; charset=utf-8"
 
 
@@ -97,7 +97,7 @@ class Dashboard:
         if path != "/live":
             return await self._api.answer(replace(request, who=session.who))
         if self._live.is_full:
-            return Answer(_BUSY, _TEXT, "too many dashboards are open; close one\n")
+            return Answer(_UNAVAILABLE, _TEXT, "too many dashboards are open; close one\n")
         return Answer(_OK, "text/event-stream", self._live.frames())
 
 

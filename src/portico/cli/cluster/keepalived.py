@@ -72,7 +72,7 @@ def _assert_usable(address: str, interface: str, version: int) -> None:
 def configuration(desired: Desired, address: str, interface: str) -> str:
     """Text for `desired.machine`. The first machine of the file has the address while it can."""
     machine, names = desired.machine, list(desired.machines)
-    peers = "\n".join(f"        {each.address}" for each in desired.others.values())
+    peers = "\n".join(f"        {each.address}" for each in desired.other_machines.values())
     return f"""\
 # keepalived.conf of {machine}: `portico cluster keepalived` wrote it.
 global_defs {{

@@ -29,7 +29,7 @@ def auth_findings(draft: Draft, path: Path, auth: Auth) -> Iterator[Finding]:
         yield Finding(
             (*path, "path"), "cannot be combined with url; write it at the end of the URL"
         )
-    if (own := auth.own_upstream) and own.tls and is_ip(own.servers[0].address.rpartition(":")[0]):
+    if (own := auth.url_upstream) and own.tls and is_ip(own.servers[0].address.rpartition(":")[0]):
         what = "has an address, which no certificate is verified for"
         yield Finding((*path, "url"), what, "write an upstream with tls = true and tls_name")
     for name in unknown_variables(re.sub(ESCAPED_URI, "", auth.sign_in or "")):

@@ -70,13 +70,13 @@ class Auth(Table):
     )
 
     @property
-    def copied(self) -> dict[str, str]:
+    def app_headers(self) -> dict[str, str]:
         """The headers that the app gets, each with that of the response."""
         names = self.request_headers
         return dict(names) if isinstance(names, dict) else {name: name for name in names}
 
     @property
-    def asked(self) -> tuple[str, str]:
+    def upstream_and_path(self) -> tuple[str, str]:
         """The app or upstream that decides, by its name, and the path. A URL has an upstream of
         its own, with a name that no operator can give: theirs have no dot.
         """
@@ -88,7 +88,7 @@ class Auth(Table):
         return f"auth.{scheme}.{plain}", (slash or "/") + path
 
     @property
-    def own_upstream(self) -> Upstream | None:
+    def url_upstream(self) -> Upstream | None:
         """Of a URL."""
         if self.url is None:
             return None

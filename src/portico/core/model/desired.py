@@ -117,7 +117,7 @@ class DesiredApp:
         return self.spec.app
 
     @property
-    def after(self) -> tuple[str, ...]:
+    def predecessors(self) -> tuple[str, ...]:
         """The apps that it comes after, by their names among those of all projects."""
         project, _ = split_name(self.name)
         return tuple(qualified(project, name) for name in self.app.after)
@@ -271,7 +271,7 @@ class Desired:
         return self.edge.health_path or (CLUSTER_HEALTH_PATH if self.machine else None)
 
     @property
-    def others(self) -> Mapping[str, Machine]:
+    def other_machines(self) -> Mapping[str, Machine]:
         """The other machines of the cluster, by name."""
         return {name: each for name, each in self.machines.items() if name != self.machine}
 
@@ -286,9 +286,16 @@ class Desired:
     @property
     def placed_by_key(self) -> frozenset[str]:
         """The apps whose requests are placed over the machines by a key."""
-        every = self.upstreams.values()
-        keyed = (each for each in every if each.balance.is_keyed and not each.sticky)
+        keyed = (each for each in self.upstreams.values() if each.is_placed_by_key)
         return frozenset(app for each in keyed for app in each.apps)
+
+    def has_max_conns(self, upstream: Upstream) -> bool:
+        """Whether the connections of any of its peers are limited. Another upstream with the same
+        peers would count them anew.
+        """
+        if any(server.max_conns for server in upstream.servers):
+            return True
+        return any(self.apps[name].app.max_conns for name in upstream.apps)
 
     def own_certificate(self, name: str) -> CertificateFiles | None:
         """The operator's own certificate and key for a site, as absolute paths."""

@@ -112,3 +112,12 @@ class Upstream(Table):
     def is_discovered(self) -> bool:
         """Whether its peers come and go, by the answers of discovery."""
         return bool(self.apps) or self.health is not None
+
+    @property
+    def sticky_cookie(self) -> Sticky | None:
+        return Sticky() if self.sticky is True else self.sticky or None
+
+    @property
+    def is_placed_by_key(self) -> bool:
+        """Whether a key chooses the machine, where requests cross: a cookie comes before it."""
+        return self.balance.is_keyed and not self.sticky

@@ -36,7 +36,7 @@ class IssuerView:
     """The machine that holds `issuer`; empty if none does."""
     claimant: str = ""
     """Another machine that has claimed it; empty if none has."""
-    is_left: bool = False
+    is_yielding: bool = False
     """Whether this machine has reached no authority, and another one may."""
     is_own: bool = False
     """Whether this machine does, in its own session, for certain."""
@@ -63,13 +63,13 @@ class RoleView:
     """As in `IssuerView`, and this machine itself."""
     is_busy: bool = False
     """Whether an order is under way here, or a change of the account."""
-    is_left: bool = False
+    is_yielding: bool = False
     """As in `IssuerView`."""
 
 
 def role_act(view: RoleView) -> Literal["take", "give up", ""]:
     is_claimed = view.claimant not in {"", view.machine}
-    is_for_others = is_claimed or view.is_left
+    is_for_others = is_claimed or view.is_yielding
     if view.is_own:
         is_over = not view.needed or (is_for_others and not view.is_busy)
         return "give up" if is_over else ""
@@ -92,7 +92,7 @@ def hindrance(lineage: Lineage, view: IssuerView, now: float) -> str:
 def _hindrance_of_issuer(lineage: Lineage, view: IssuerView, now: float) -> str:
     if view.claimant:
         return f"{view.claimant} is about to obtain the certificates of the cluster"
-    if view.is_left:
+    if view.is_yielding:
         return "this machine has reached no authority, and another one is to try"
     if not view.is_ready:
         return "this machine has not read yet what the others know of certificates"

@@ -105,14 +105,14 @@ def _in_order(desired: Desired) -> list[DesiredApp]:
 def _all_predecessors(app: DesiredApp, known: Mapping[str, DesiredApp]) -> set[str]:
     found, to_visit = set[str](), [app]
     while to_visit:
-        names = set(to_visit.pop().after) - found
+        names = set(to_visit.pop().predecessors) - found
         found |= names
         to_visit += [known[name] for name in names if name in known]
     return found
 
 
 def _predecessors(app: DesiredApp, desired: Desired) -> list[DesiredApp]:
-    return [desired.apps[name] for name in app.after if name in desired.apps]
+    return [desired.apps[name] for name in app.predecessors if name in desired.apps]
 
 
 def _must_wait_for(app: DesiredApp, before: DesiredApp, instances: Instances) -> bool:

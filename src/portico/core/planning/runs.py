@@ -62,7 +62,7 @@ def runs_before(apps: Mapping[str, DesiredApp], rolled_out: Iterable[str]) -> fr
     found, names = set[str](), list(rolled_out)
     while names:
         app = apps.get(names.pop())
-        before = {n for n in app.after if n in apps and apps[n].must_end} if app else set()
+        before = {n for n in app.predecessors if n in apps and apps[n].must_end} if app else set()
         names += before - found
         found |= before
     return frozenset(found)

@@ -77,7 +77,7 @@ class TakeSwitches:
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class OwnState:
     """What a machine knows of itself."""
 
     machine: str
@@ -149,7 +149,7 @@ Act = (
 )
 
 
-def next_act(state: TurnState, own: Own) -> Act | None:
+def next_act(state: TurnState, own: OwnState) -> Act | None:
     """None: nothing, until something changes."""
     change = state.change
     if change is None or change.end:
@@ -189,17 +189,17 @@ def _failures(state: TurnState, change: SharedChange) -> Iterator[str]:
         yield "all its machines are absent"
 
 
-def _without_turn(state: TurnState, own: Own) -> Act | None:
+def _without_turn(state: TurnState, own: OwnState) -> Act | None:
     return DropTurn() if state.holder == own.machine else None
 
 
-def _take_turn(state: TurnState, own: Own) -> Act | None:
+def _take_turn(state: TurnState, own: OwnState) -> Act | None:
     return (
         None if state.holder not in {"", own.machine} else _without_turn(state, own) or TakeTurn()
     )
 
 
-def _outside_a_change(state: TurnState, own: Own) -> Act | None:
+def _outside_a_change(state: TurnState, own: OwnState) -> Act | None:
     if change := _uncounted(state, own):
         return CountSwitches(change)
     usable = (each for each in to_take(state, own) if each not in own.unusable)
@@ -208,7 +208,7 @@ def _outside_a_change(state: TurnState, own: Own) -> Act | None:
     return _without_turn(state, own) or _written_back(state, own)
 
 
-def _uncounted(state: TurnState, own: Own) -> SharedChange | None:
+def _uncounted(state: TurnState, own: OwnState) -> SharedChange | None:
     """The last change, if it was made here too and on all machines."""
     change = state.change
     if change is None or own.switches.last == change.id or state.switches.last != change.id:
@@ -216,13 +216,13 @@ def _uncounted(state: TurnState, own: Own) -> SharedChange | None:
     return change if state.state_of(own.machine) == "done" else None
 
 
-def to_take(state: TurnState, own: Own) -> list[TakeFile | TakeSwitches]:
+def to_take(state: TurnState, own: OwnState) -> list[TakeFile | TakeSwitches]:
     """What is in force in the cluster and not on this machine. Switches are of what files name."""
     is_behind = replace(own.switches, last=state.switches.last) != state.switches
     return [*files_to_take(state, own), *[TakeSwitches(state.switches_revision)] * is_behind]
 
 
-def files_to_take(state: TurnState, own: Own) -> list[TakeFile]:
+def files_to_take(state: TurnState, own: OwnState) -> list[TakeFile]:
     """What is in force in the cluster and not on this machine."""
     heads = state.heads.items()
     return [TakeFile(name, number) for name, number in heads if not _has(own, name, number)]
@@ -241,12 +241,12 @@ def participants(
     return [own, *sorted(there)], sorted((known & {*took_part}) - there)
 
 
-def _has(own: Own, project: str, number: int) -> bool:
+def _has(own: OwnState, project: str, number: int) -> bool:
     wanted = Applied(number, is_whole=True) if number else None
     return own.applied.get(project) == wanted
 
 
-def _written_back(state: TurnState, own: Own) -> WriteBack | None:
+def _written_back(state: TurnState, own: OwnState) -> WriteBack | None:
     """If the machine was touched by a change that failed, and has the file in force again."""
     change = state.change
     if change is None or change.end != "failed" or change.project not in state.heads:

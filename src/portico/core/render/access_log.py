@@ -8,7 +8,14 @@ from portico.core.model.desired import Desired
 from portico.core.model.place import RenderContext
 from portico.core.model.site import Site
 from portico.core.model.stream import stream_slug
-from portico.core.render.directive import Directive, Raw, WithDollar, d, literal, variable_map
+from portico.core.render.directive import (
+    Directive,
+    Raw,
+    WithDollar,
+    directive,
+    literal,
+    variable_map,
+)
 from portico.core.render.headers import TRACE
 from portico.core.render.scope import Scope, file_name
 
@@ -72,10 +79,10 @@ def log_basics() -> tuple[Directive, ...]:
             "$status",
             STATUS,
             "0",
-            *(d(code, code) for code in USUAL_STATUSES),
-            d('"~^0*([1-9][0-9]*)$"', Raw("$1")),
+            *(directive(code, code) for code in USUAL_STATUSES),
+            directive('"~^0*([1-9][0-9]*)$"', Raw("$1")),
         ),
-        d("access_log", "off"),
+        directive("access_log", "off"),
     )
 
 
@@ -87,8 +94,10 @@ def log_format(desired: Desired) -> Iterator[Directive]:
     used = {"route": has_routes, "upstream_cache_status": is_cached}
     fields = {name: value if used.get(name, True) else "" for name, value in _FIELDS.items()}
     if has_routes:
-        yield d("geo", Raw(f"${ROUTE}"), block=(d("default", ""),))  # where no route takes it
-    yield d("log_format", FORMAT, "escape=json", _json(fields, _NUMBERS))
+        yield directive(
+            "geo", Raw(f"${ROUTE}"), block=(directive("default", ""),)
+        )  # where no route takes it
+    yield directive("log_format", FORMAT, "escape=json", _json(fields, _NUMBERS))
 
 
 def site_log(
@@ -99,14 +108,18 @@ def site_log(
 
 def route_mark(scope: Scope) -> tuple[Directive, ...]:
     """Has the log say which route took the request."""
-    return (d("set", Raw(f"${ROUTE}"), WithDollar(literal(scope.label))),) if scope.label else ()
+    return (
+        (directive("set", Raw(f"${ROUTE}"), WithDollar(literal(scope.label))),)
+        if scope.label
+        else ()
+    )
 
 
 def stream_log_format(desired: Desired) -> Directive:
     form = _json(_STREAM_FIELDS, _STREAM_NUMBERS)
     if desired.edge.access_log_format != "json":
-        return d("log_format", STREAM_FORMAT, Raw(f"'{_STREAM_COMBINED}'"))
-    return d("log_format", STREAM_FORMAT, "escape=json", form)
+        return directive("log_format", STREAM_FORMAT, Raw(f"'{_STREAM_COMBINED}'"))
+    return directive("log_format", STREAM_FORMAT, "escape=json", form)
 
 
 def stream_log(key: str, context: RenderContext) -> Directive:
@@ -134,7 +147,7 @@ def access_log(name: str, desired: Desired, context: RenderContext) -> Directive
 
 
 def _buffered(path: str, form: str) -> Directive:
-    return d("access_log", path, form, "buffer=32k", "flush=1s")
+    return directive("access_log", path, form, "buffer=32k", "flush=1s")
 
 
 def _json(fields: Mapping[str, str], numbers: Collection[str]) -> Raw:

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import md5
 from typing import Final
 
-from portico.core.model.balancing import Balance, Method, Sticky
+from portico.core.model.balancing import Balance, Method
 from portico.core.model.cluster import Machine, OwnMachine
 from portico.core.model.names import bracketed
 from portico.core.model.upstream import Upstream
@@ -29,7 +29,7 @@ from portico.core.render.directive import (
     Directive,
     Raw,
     WithDollar,
-    d,
+    directive,
     map_key,
     quote,
     variable_map,
@@ -47,9 +47,7 @@ _KEY_OF_HEADER: Final = r"^[^\x00-\x20\x7f]([^\x00-\x1f\x7f]{0,1998}[^\x00-\x20\
 
 def cookie_name(upstream: Upstream) -> str:
     """Empty where there is none."""
-    if not upstream.sticky:
-        return ""
-    return (upstream.sticky if isinstance(upstream.sticky, Sticky) else Sticky()).cookie
+    return upstream.sticky_cookie.cookie if upstream.sticky_cookie else ""
 
 
 def key_of(balance: Balance) -> str:
@@ -89,20 +87,22 @@ def key_maps(keys: Iterable[str], machine: OwnMachine) -> Iterator[Directive]:
     for key in dict.fromkeys(keys):
         variable = key_variable(key)
         own = quote(WithDollar(key))
-        yield variable_map(source, variable, own, d(crossed, Raw("$1")))
-        fits = d(Raw(f'"~{_KEY_OF_HEADER}"'), Raw(f"${variable}"))
+        yield variable_map(source, variable, own, directive(crossed, Raw("$1")))
+        fits = directive(Raw(f'"~{_KEY_OF_HEADER}"'), Raw(f"${variable}"))
         yield variable_map(f"${variable}", crossing_key_variable(key), '""', fits)
 
 
 def cookie_maps(cookies: Iterable[str], others: Mapping[str, Machine]) -> Iterator[Directive]:
-    machines = [d(map_key(name), server_id(each)) for name, each in others.items()]
+    machines = [directive(map_key(name), server_id(each)) for name, each in others.items()]
     for cookie in dict.fromkeys(cookies):
         named = f"portico_named_{digest(cookie)}"
         pattern = rf'"~(?:^|; *){cookie}=([a-z0-9-]+)="'
-        yield variable_map("$http_cookie", named, '""', d(pattern, Raw("$1")))
+        yield variable_map("$http_cookie", named, '""', directive(pattern, Raw("$1")))
         bound = bound_variable(cookie)
         yield variable_map(f"${named}", bound, '""', *machines)
-        yield variable_map(f"${bound}", stream_way_variable(cookie), "bound", d('""', "stream"))
+        yield variable_map(
+            f"${bound}", stream_way_variable(cookie), "bound", directive('""', "stream")
+        )
 
 
 def server_id(machine: Machine) -> str:

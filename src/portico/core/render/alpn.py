@@ -13,32 +13,32 @@ from typing import Final
 
 from portico.core.model.desired import Desired
 from portico.core.model.place import RenderContext
-from portico.core.render.directive import Directive, Raw, d
+from portico.core.render.directive import Directive, Raw, directive
 from portico.errors import Refused
 
 FOLDER: Final = "temp/alpn"
 """In HOME/nginx."""
 INNER_SOCKET: Final = f"{FOLDER}/https"
-ANSWERS: Final = f"{FOLDER}/acme"
+ANSWER_SOCKET: Final = f"{FOLDER}/acme"
 BACKLOG: Final = "backlog=4096"
 MAX_PATH_LENGTH: Final = 107  # sun_path of unix(7), less its closing zero
 _TARGET_VARIABLE: Final = "$portico_asked"
 
 
-def inside(home: str) -> str:
+def https_socket(home: str) -> str:
     """Where the https servers listen for what nginx passes on to itself."""
     return _socket(home, INNER_SOCKET)
 
 
-def answers(home: str) -> str:
+def answer_socket(home: str) -> str:
     """The unix socket of whoever answers the authority."""
-    return f"{home}/nginx/{ANSWERS}"
+    return f"{home}/nginx/{ANSWER_SOCKET}"
 
 
-def trusted_inside() -> Iterator[Directive]:
+def socket_trust() -> Iterator[Directive]:
     """Only workers of this nginx can come by a unix socket, and they tell the truth."""
-    yield d("set_real_ip_from", "unix:")
-    yield d("real_ip_header", "proxy_protocol")
+    yield directive("set_real_ip_from", "unix:")
+    yield directive("real_ip_header", "proxy_protocol")
 
 
 def alpn_server(desired: Desired, context: RenderContext) -> Iterator[Directive]:
@@ -48,28 +48,28 @@ def alpn_server(desired: Desired, context: RenderContext) -> Iterator[Directive]
     if not (context.asked_by_alpn and desired.uses_tls_alpn):
         return
     listeners = desired.listeners
-    yield d(
+    yield directive(
         "map",
         Raw("$ssl_preread_alpn_protocols"),
         Raw(_TARGET_VARIABLE),
         block=(
-            d("acme-tls/1", _socket(context.home, ANSWERS)),
-            d("default", inside(context.home)),
+            directive("acme-tls/1", _socket(context.home, ANSWER_SOCKET)),
+            directive("default", https_socket(context.home)),
         ),
     )
-    yield d(
+    yield directive(
         "server",
         block=(
             *(
-                d("listen", f"{address}:{listeners.https}", "reuseport", BACKLOG)
+                directive("listen", f"{address}:{listeners.https}", "reuseport", BACKLOG)
                 for address in listeners.addresses
             ),
-            d("ssl_preread", "on"),
-            d("preread_timeout", "15s"),
-            d("proxy_protocol", "on"),
+            directive("ssl_preread", "on"),
+            directive("preread_timeout", "15s"),
+            directive("proxy_protocol", "on"),
             # How long a connection may be silent is for the https servers to say.
-            d("proxy_timeout", "1d"),
-            d("proxy_pass", Raw(_TARGET_VARIABLE)),
+            directive("proxy_timeout", "1d"),
+            directive("proxy_pass", Raw(_TARGET_VARIABLE)),
         ),
     )
 

@@ -19,7 +19,7 @@ from portico.core.render.directive import (
     Directive,
     Raw,
     WithDollar,
-    d,
+    directive,
     milliseconds,
     with_variables,
 )
@@ -52,18 +52,20 @@ _UNUSED_CODE = "418"
 
 def with_auth_upstreams(desired: Desired) -> Desired:
     """With one for each URL that is asked elsewhere."""
-    own = {auth.asked[0]: each for auth in _auths(desired) if (each := auth.own_upstream)}
+    own = {
+        auth.upstream_and_path[0]: each for auth in _auths(desired) if (each := auth.url_upstream)
+    }
     return replace(desired, upstreams={**desired.upstreams, **own})
 
 
 def auth_maps(desired: Desired) -> Iterator[Directive]:
     """A browser sends no cookie with the question whether it may ask (Fetch, CORS-preflight)."""
     if any(_auths(desired)):
-        yield d(
+        yield directive(
             "map",
             Raw('"$request_method|$http_origin|$http_access_control_request_method"'),
             Raw(f"${_PREFLIGHT}"),
-            block=(d("default", ""), d(r'"~^OPTIONS\|.+\|."', "1")),
+            block=(directive("default", ""), directive(r'"~^OPTIONS\|.+\|."', "1")),
         )
         yield from cookie_maps(desired)
     if any(re.search(ESCAPED_URI, auth.sign_in or "") for auth in _auths(desired)):
@@ -74,8 +76,8 @@ def auth_locations(
     scopes: Sequence[Scope], desired: Desired, context: RenderContext
 ) -> Iterator[Directive]:
     for scope in scopes:
-        if scope.own.auth:
-            yield from _locations(scope, scope.own.auth, desired, context)
+        if scope.handling.auth:
+            yield from _locations(scope, scope.handling.auth, desired, context)
 
 
 def _locations(
@@ -84,7 +86,7 @@ def _locations(
     """The question is a GET without a body: where an instance fails another one is asked, and in
     the end all, also those that have just failed.
     """
-    name, path = auth.asked
+    name, path = auth.upstream_and_path
     upstream, place = desired.upstreams[name], auth_path(scope)
     tls = tuple(tls_to_servers(upstream, scope.folder, context, "proxy"))
     crosses, away = can_cross(upstream, desired, context), is_away(upstream, desired, context)
@@ -93,27 +95,27 @@ def _locations(
         *_question(
             scope, auth, far_question(name, context), CONNECT_TIMEOUT, "http_502", "http_504"
         ),
-        d("proxy_pass", f"https://{far_upstream(name)}{path}"),
+        directive("proxy_pass", f"https://{far_upstream(name)}{path}"),
     )
     question = tuple(_question(scope, auth, tls, 5.0))
-    preflight = d("if", Raw(f"(${_PREFLIGHT})"), block=(d("return", "204"),))
+    preflight = directive("if", Raw(f"(${_PREFLIGHT})"), block=(directive("return", "204"),))
     if away:
-        yield d("location", "=", place, block=(preflight, *to_far))
+        yield directive("location", "=", place, block=(preflight, *to_far))
     else:
         first = (
-            d("error_page", "502", "=", f"{place}/again"),
+            directive("error_page", "502", "=", f"{place}/again"),
             preflight,
             *question,
-            d("proxy_pass", f"{own}{path}"),
+            directive("proxy_pass", f"{own}{path}"),
         )
-        yield d("location", "=", place, block=first)
-        last = (*question, d("proxy_pass", f"{again}{path}"))
+        yield directive("location", "=", place, block=first)
+        last = (*question, directive("proxy_pass", f"{again}{path}"))
         if crosses:
-            to_next = d("error_page", "502", "=", f"{place}/far")
-            last = (to_next, d("recursive_error_pages", "on"), *last)
-            yield d("location", "=", f"{place}/far", block=to_far)
-        yield d("location", "=", f"{place}/again", block=last)
-    yield d("location", sign_in_place(scope), block=_sign_in(scope, auth))
+            to_next = directive("error_page", "502", "=", f"{place}/far")
+            last = (to_next, directive("recursive_error_pages", "on"), *last)
+            yield directive("location", "=", f"{place}/far", block=to_far)
+        yield directive("location", "=", f"{place}/again", block=last)
+    yield directive("location", sign_in_place(scope), block=_sign_in(scope, auth))
 
 
 def _question(
@@ -122,17 +124,17 @@ def _question(
     """`connect_timeout` in seconds, at most; `failures` are more that lead to the next peer."""
     host = auth.url.partition("://")[2].partition("/")[0] if auth.url else ""
     timeout = milliseconds(auth.timeout)
-    yield d("internal")
-    yield d("client_max_body_size", "0")
-    yield d("proxy_pass_request_body", "off")
+    yield directive("internal")
+    yield directive("client_max_body_size", "0")
+    yield directive("proxy_pass_request_body", "off")
     yield from question_headers(scope, host)
     yield from tls
-    yield d("proxy_connect_timeout", milliseconds(min(connect_timeout, auth.timeout)))
-    yield d("proxy_send_timeout", timeout)
-    yield d("proxy_read_timeout", timeout)
-    yield d("proxy_next_upstream", "error", "timeout", *failures)
-    yield d("proxy_next_upstream_tries", "3")
-    yield d("proxy_next_upstream_timeout", timeout)
+    yield directive("proxy_connect_timeout", milliseconds(min(connect_timeout, auth.timeout)))
+    yield directive("proxy_send_timeout", timeout)
+    yield directive("proxy_read_timeout", timeout)
+    yield directive("proxy_next_upstream", "error", "timeout", *failures)
+    yield directive("proxy_next_upstream_tries", "3")
+    yield directive("proxy_next_upstream_timeout", timeout)
 
 
 def _sign_in(scope: Scope, auth: Auth) -> Iterator[Directive]:
@@ -141,19 +143,21 @@ def _sign_in(scope: Scope, auth: Auth) -> Iterator[Directive]:
     """
     yield from common_settings(scope)["headers"]
     # With one of these lines the location has none of its server's, which lead here.
-    yield d("error_page", _UNUSED_CODE, f"{INTERNAL_PREFIX}/{_UNUSED_CODE}")
+    yield directive("error_page", _UNUSED_CODE, f"{INTERNAL_PREFIX}/{_UNUSED_CODE}")
     yield from error_pages(scope.site)
-    yield d("recursive_error_pages", "on")
-    yield d("if", Raw(f'(${STATUS} !~ "401$")'), block=(d("return", "401"),))
-    yield d("if", Raw('($content_type ~ "^application/grpc")'), block=(d("return", "401"),))
+    yield directive("recursive_error_pages", "on")
+    yield directive("if", Raw(f'(${STATUS} !~ "401$")'), block=(directive("return", "401"),))
+    yield directive(
+        "if", Raw('($content_type ~ "^application/grpc")'), block=(directive("return", "401"),)
+    )
     if auth.sign_in is None:
-        to_location = d("return", "302", Raw(f"${LOCATION}"))
-        yield d("if", Raw(f"(${LOCATION})"), block=(to_location,))
-        yield d("return", "401")
+        to_location = directive("return", "302", Raw(f"${LOCATION}"))
+        yield directive("if", Raw(f"(${LOCATION})"), block=(to_location,))
+        yield directive("return", "401")
         return
     parts = re.split(ESCAPED_URI, auth.sign_in)
     to = f"${{{ESCAPED_REQUEST_URI}}}".join(with_variables(part) for part in parts)
-    yield d("return", "302", WithDollar(to))
+    yield directive("return", "302", WithDollar(to))
 
 
 def _auths(desired: Desired) -> Iterator[Auth]:

@@ -10,9 +10,9 @@ from portico.core.model.place import Build, RenderContext
 from portico.core.model.site import ENCODERS
 from portico.core.render.access_log import error_log_path, log_basics
 from portico.core.render.alpn import FOLDER as ALPN_FOLDER
-from portico.core.render.alpn import trusted_inside
+from portico.core.render.alpn import socket_trust
 from portico.core.render.challenge import RedirectedSites
-from portico.core.render.directive import DOLLAR, Directive, Raw, d
+from portico.core.render.directive import DOLLAR, Directive, Raw, directive
 from portico.core.render.headers import header_maps, trace_map
 from portico.core.render.machines import is_clustered
 from portico.core.render.mime import compression, mime_types
@@ -34,18 +34,18 @@ def main_block(
     edge, home = desired.edge, context.home
     yield from _modules(desired, context.build)
     if user := context.user(desired.edge.user):
-        yield d("user", *user.split())
+        yield directive("user", *user.split())
     workers = context.cores if edge.workers == "auto" else edge.workers
-    yield d("worker_processes", str(workers))
-    yield d("worker_rlimit_nofile", str(context.open_files))
-    yield d("worker_shutdown_timeout", f"{edge.shutdown_timeout}s")
-    yield d("pid", f"{home}/nginx/nginx.pid")
-    yield d("error_log", error_log_path(home), "warn")
+    yield directive("worker_processes", str(workers))
+    yield directive("worker_rlimit_nofile", str(context.open_files))
+    yield directive("worker_shutdown_timeout", f"{edge.shutdown_timeout}s")
+    yield directive("pid", f"{home}/nginx/nginx.pid")
+    yield directive("error_log", error_log_path(home), "warn")
     if "pcre_jit" in context.build.can:
-        yield d("pcre_jit", "on")
+        yield directive("pcre_jit", "on")
     connections = min(edge.worker_connections, context.open_files)
-    yield d("events", block=(d("worker_connections", str(connections)),))
-    yield d("http", block=http)
+    yield directive("events", block=(directive("worker_connections", str(connections)),))
+    yield directive("http", block=http)
 
 
 def _modules(desired: Desired, build: Build) -> Iterator[Directive]:
@@ -54,7 +54,7 @@ def _modules(desired: Desired, build: Build) -> Iterator[Directive]:
     for site in desired.sites.values():
         used |= {key for each in site.handlings() for key in ENCODERS if getattr(each, key)}
     for name in sorted(used & build.modules.keys()):
-        yield d("load_module", build.modules[name])
+        yield directive("load_module", build.modules[name])
 
 
 def http_basics(desired: Desired, context: RenderContext) -> Iterator[Directive]:
@@ -62,7 +62,7 @@ def http_basics(desired: Desired, context: RenderContext) -> Iterator[Directive]
     yield from _connections(context)
     yield from _temp_folders(context.home, context.user(desired.edge.user).partition(" ")[0])
     yield from _hash_tables(desired)
-    yield d("geo", Raw(f"${DOLLAR}"), block=(d("default", Raw('"$"')),))
+    yield directive("geo", Raw(f"${DOLLAR}"), block=(directive("default", Raw('"$"')),))
     yield from header_maps(desired, context.build)
     yield trace_map()
     yield hidden_map()
@@ -73,7 +73,7 @@ def http_basics(desired: Desired, context: RenderContext) -> Iterator[Directive]
     yield from retry_maps(is_clustered=is_clustered(desired, context))
     yield from passing_basics()
     if desired.uses_tls_alpn:
-        yield from trusted_inside()
+        yield from socket_trust()
     yield from difference(DEFAULTS, {})
 
 
@@ -81,28 +81,28 @@ def _connections(context: RenderContext) -> Iterator[Directive]:
     """A client that sends its header or body too slowly is let go; one that reads slowly is
     nginx's matter alone, not an instance's.
     """
-    yield d("sendfile", "on")
-    yield d("tcp_nopush", "on")
-    yield d("server_tokens", "off")
-    yield d("absolute_redirect", "off")
-    yield d("keepalive_timeout", "65s")
+    yield directive("sendfile", "on")
+    yield directive("tcp_nopush", "on")
+    yield directive("server_tokens", "off")
+    yield directive("absolute_redirect", "off")
+    yield directive("keepalive_timeout", "65s")
     # What nginx recommends against clients that open streams only to reset them: a connection
     # ends after so many (HTTP/2 Rapid Reset, CVE-2023-44487).
-    yield d("keepalive_requests", "1000")
+    yield directive("keepalive_requests", "1000")
     if "keepalive_min_timeout" in context.build.can:
         # After a reload, an idle connection is answered for so long instead of being cut.
-        yield d("keepalive_min_timeout", "2s")
-    yield d("client_header_timeout", "15s")
-    yield d("client_body_timeout", "60s")
-    yield d("send_timeout", "60s")
-    yield d("reset_timedout_connection", "on")
-    yield d("large_client_header_buffers", "4", "16k")
+        yield directive("keepalive_min_timeout", "2s")
+    yield directive("client_header_timeout", "15s")
+    yield directive("client_body_timeout", "60s")
+    yield directive("send_timeout", "60s")
+    yield directive("reset_timedout_connection", "on")
+    yield directive("large_client_header_buffers", "4", "16k")
     # Half of nginx's own: the first record of an answer arrives whole in the first round trip, and
     # musl, in the nginx of the wheel, keeps the memory for the next request.
-    yield d("ssl_buffer_size", "8k")
+    yield directive("ssl_buffer_size", "8k")
     if "http2" in context.build.can:
-        yield d("http2", "on")
-        yield d("http2_max_concurrent_streams", "128")
+        yield directive("http2", "on")
+        yield directive("http2_max_concurrent_streams", "128")
 
 
 def _temp_folders(home: str, user: str) -> Iterator[Directive]:
@@ -112,9 +112,9 @@ def _temp_folders(home: str, user: str) -> Iterator[Directive]:
     """
     for kind in ("client_body", "proxy", "fastcgi", "uwsgi"):
         name = f"{kind}-{user}" if user else kind
-        yield d(f"{kind}_temp_path", f"{home}/nginx/temp/{name}")
+        yield directive(f"{kind}_temp_path", f"{home}/nginx/temp/{name}")
     # No site speaks SCGI; but nginx makes this folder for its workers alone, before it listens.
-    yield d("scgi_temp_path", f"{home}/nginx/{ALPN_FOLDER}")
+    yield directive("scgi_temp_path", f"{home}/nginx/{ALPN_FOLDER}")
 
 
 def _hash_tables(desired: Desired) -> Iterator[Directive]:
@@ -124,17 +124,22 @@ def _hash_tables(desired: Desired) -> Iterator[Directive]:
         name
         for site in desired.sites.values()
         for table in site.handlings()
-        for name in (*(table.request_headers or ()), *(table.auth.copied if table.auth else ()))
+        for name in (
+            *(table.request_headers or ()),
+            *(table.auth.app_headers if table.auth else ()),
+        )
     ]
     yield from server_name_hash(names)
-    yield d("proxy_headers_hash_max_size", "1024")
-    yield d("proxy_headers_hash_bucket_size", str(_bucket(headers)))
-    yield d("variables_hash_bucket_size", str(SMALLEST_BUCKET))
-    yield d("variables_hash_max_size", str(max(2048, _power_of_two(4 * len(desired.sites)))))
+    yield directive("proxy_headers_hash_max_size", "1024")
+    yield directive("proxy_headers_hash_bucket_size", str(_bucket(headers)))
+    yield directive("variables_hash_bucket_size", str(SMALLEST_BUCKET))
+    yield directive(
+        "variables_hash_max_size", str(max(2048, _power_of_two(4 * len(desired.sites))))
+    )
     hosts = [*RedirectedSites.of(desired).names, *_names_in_cluster(desired)]
     if len(hosts) > SMALL_MAP or any(len(name) > SHORT_NAME for name in hosts):
-        yield d("map_hash_max_size", str(max(2048, _power_of_two(4 * len(hosts)))))
-        yield d("map_hash_bucket_size", str(_bucket(hosts)))
+        yield directive("map_hash_max_size", str(max(2048, _power_of_two(4 * len(hosts)))))
+        yield directive("map_hash_bucket_size", str(_bucket(hosts)))
 
 
 def _names_in_cluster(desired: Desired) -> Iterator[str]:
@@ -145,15 +150,15 @@ def _names_in_cluster(desired: Desired) -> Iterator[str]:
 
 
 def server_name_hash(names: Sequence[str]) -> Iterator[Directive]:
-    yield d("server_names_hash_max_size", str(max(1024, _power_of_two(4 * len(names)))))
-    yield d("server_names_hash_bucket_size", str(_bucket(names)))
+    yield directive("server_names_hash_max_size", str(max(1024, _power_of_two(4 * len(names)))))
+    yield directive("server_names_hash_bucket_size", str(_bucket(names)))
 
 
 def name_hash(names: Iterable[str]) -> Iterator[Directive]:
     """Of the maps of nginx's stream that have names, as `_hash_tables` of its http."""
     if found := list(names):
-        yield d("map_hash_max_size", str(max(2048, _power_of_two(4 * len(found)))))
-        yield d("map_hash_bucket_size", str(_bucket(found)))
+        yield directive("map_hash_max_size", str(max(2048, _power_of_two(4 * len(found)))))
+        yield directive("map_hash_bucket_size", str(_bucket(found)))
 
 
 def _bucket(names: Iterable[str]) -> int:

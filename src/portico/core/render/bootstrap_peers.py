@@ -16,7 +16,7 @@ from portico.core.model.names import bracketed, far_label, label_of
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.model.world import Endpoint, FarEndpoint
-from portico.core.render.directive import Directive, d, to_text
+from portico.core.render.directive import Directive, directive, to_text
 
 FOLDER = "seeds"
 """In HOME/nginx."""
@@ -33,12 +33,12 @@ def bootstrap_includes(
         if not (is_shared and (desired.apps[each].app.backup or desired.apps[each].app.down))
     ]
     for each in (*known, *((name,) if upstream.check else ())):
-        yield d("include", f"{context.home}/nginx/{FOLDER}/{label_of(each)}.*")
+        yield directive("include", f"{context.home}/nginx/{FOLDER}/{label_of(each)}.*")
 
 
 def far_include(app: str, context: RenderContext) -> Directive:
     """The same for the other machines of the cluster that the app is on."""
-    return d("include", f"{context.home}/nginx/{FOLDER}/{far_label(app)}.*")
+    return directive("include", f"{context.home}/nginx/{FOLDER}/{far_label(app)}.*")
 
 
 def bootstrap_files(
@@ -64,4 +64,4 @@ def _far_servers(peers: tuple[FarEndpoint, ...]) -> Iterator[Directive]:
 
 
 def _server(peer: Endpoint | FarEndpoint) -> Directive:
-    return d("server", f"{bracketed(peer.address)}:{peer.port}", f"weight={peer.weight}")
+    return directive("server", f"{bracketed(peer.address)}:{peer.port}", f"weight={peer.weight}")

@@ -25,7 +25,7 @@ from portico.core.render.directive import (
     Directive,
     Raw,
     WithDollar,
-    d,
+    directive,
     quote,
     size,
     variable_map,
@@ -51,8 +51,15 @@ _KEYS_SIZE: Final = "10m"
 _MIN_FREE: Final = "128m"
 """nginx removes answers where less is free on the disk."""
 _NAMES: Final = ("unkeyed", "cookie", "login", "no_word", "not_shared", "full")
-UNKEYED, COOKIE, LOGIN, NO_WORD, NOT_SHARED, FULL = (f"portico_cache_{name}" for name in _NAMES)
-NOT_SHARED_BY_AUTH: Final = f"{NOT_SHARED}_auth"
+(
+    UNKEYED_VARIABLE,
+    COOKIE_VARIABLE,
+    LOGIN_VARIABLE,
+    NO_WORD_VARIABLE,
+    NOT_SHARED_VARIABLE,
+    FULL_VARIABLE,
+) = (f"portico_cache_{name}" for name in _NAMES)
+NOT_SHARED_BY_AUTH_VARIABLE: Final = f"{NOT_SHARED_VARIABLE}_auth"
 """Where another program says who asks, which an app may know of each request."""
 _LOGIN_MARK: Final = "login"
 _STATUSES: Final = ("200", "203", "204", "300", "301", "302", "303", "307", "308", "404", "410")
@@ -69,7 +76,7 @@ _CONDITIONS: Final = {
     "Range": ("http_range", ""),
 }
 
-_USUAL, _OFF = Cache(), Cache()
+_DEFAULT_CACHE, _NO_CACHE = Cache(), Cache()
 """What `true` and `false` stand for."""
 
 
@@ -77,7 +84,7 @@ def cache_of(scope: Scope) -> Cache | None:
     """What holds in a place; gRPC and what does not pass requests on have none."""
     cache, target = scope.value(_setting), scope.target
     is_passed = (target.app or target.upstream) and not scope.value(_grpc)
-    return cache if is_passed and cache is not _OFF else None
+    return cache if is_passed and cache is not _NO_CACHE else None
 
 
 def cache_zones(
@@ -88,7 +95,7 @@ def cache_zones(
     for scope in {each.origin(_setting).slug: each for each in scopes if cache_of(each)}.values():
         if cache := cache_of(scope):
             folder = _folder(scope, user)
-            yield d(
+            yield directive(
                 "proxy_cache_path",
                 f"{context.home}/nginx/{FOLDER}/{folder}",
                 "levels=1:2",
@@ -107,10 +114,10 @@ def cache_maps(scopes: Iterable[Scope]) -> Iterator[Directive]:
     for trusting in sorted({trusts(scope.site) for scope, _ in cached}):
         yield _unkeyed_map(trusting=trusting)
         yield _login_map(trusting=trusting)
-        yield _shared_map(NOT_SHARED, trusting=trusting)
+        yield _shared_map(NOT_SHARED_VARIABLE, trusting=trusting)
     if any(auth_of(scope) for scope, _ in cached):
-        yield _shared_map(NOT_SHARED_BY_AUTH)
-    yield variable_map("$http_cookie", COOKIE, "cookie", d('""', ""))
+        yield _shared_map(NOT_SHARED_BY_AUTH_VARIABLE)
+    yield variable_map("$http_cookie", COOKIE_VARIABLE, "cookie", directive('""', ""))
     yield _no_word_map()
     for statuses in dict.fromkeys(_stored_statuses(cache) for _, cache in cached):
         yield _status_map(statuses)
@@ -118,7 +125,9 @@ def cache_maps(scopes: Iterable[Scope]) -> Iterator[Directive]:
         to_store = r'"~^(GET|HEAD):(MISS|EXPIRED)$"'
         fresh = Raw(f"${stored}") if stored else ""
         source = '"$request_method:$upstream_cache_status"'
-        yield variable_map(source, _condition(name), f"${sent}", d("volatile"), d(to_store, fresh))
+        yield variable_map(
+            source, _condition(name), f"${sent}", directive("volatile"), directive(to_store, fresh)
+        )
 
 
 def room_check(scopes: Iterable[Scope], context: RenderContext) -> Iterator[Directive]:
@@ -126,9 +135,11 @@ def room_check(scopes: Iterable[Scope], context: RenderContext) -> Iterator[Dire
     on a full one the request would end.
     """
     if any(map(cache_of, scopes)):
-        yield d("set", Raw(f"${FULL}"), "")
+        yield directive("set", Raw(f"${FULL_VARIABLE}"), "")
         path = quote(f"{context.home}/nginx/{ROOM_FILE}")
-        yield d("if", Raw(f"(!-f {path})"), block=(d("set", Raw(f"${FULL}"), "1"),))
+        yield directive(
+            "if", Raw(f"(!-f {path})"), block=(directive("set", Raw(f"${FULL_VARIABLE}"), "1"),)
+        )
 
 
 def cache_lines(scope: Scope, user: str) -> Iterator[Directive]:
@@ -136,30 +147,36 @@ def cache_lines(scope: Scope, user: str) -> Iterator[Directive]:
     cache = cache_of(scope)
     if cache is None:
         return
-    yield d("proxy_cache", _zone(scope, user))
-    yield d("proxy_cache_key", WithDollar(f"{with_variables(cache.key)}{_added_key(scope)}"))
+    yield directive("proxy_cache", _zone(scope, user))
+    yield directive(
+        "proxy_cache_key", WithDollar(f"{with_variables(cache.key)}{_added_key(scope)}")
+    )
     for status, seconds in cache.times.items():
         if seconds:
-            yield d("proxy_cache_valid", *((status,) if status else ()), whole_seconds(seconds))
+            yield directive(
+                "proxy_cache_valid", *((status,) if status else ()), whole_seconds(seconds)
+            )
     bypass = [with_variables(text) for text in cache.bypass]
     no_cache = [with_variables(text) for text in cache.no_cache]
-    unkeyed = Raw(f"${_of(UNKEYED, scope)}")
-    yield d("proxy_cache_bypass", unkeyed, *bypass)
-    not_shared = NOT_SHARED_BY_AUTH if auth_of(scope) else _of(NOT_SHARED, scope)
-    checks = [not_shared, _status_variable(_stored_statuses(cache)), FULL]
-    checks += [NO_WORD] if _looks_at_cookies(cache) else []
-    yield d("proxy_no_cache", unkeyed, *(Raw(f"${name}") for name in checks), *bypass, *no_cache)
-    yield d("proxy_cache_background_update", "on")
+    unkeyed = Raw(f"${_of(UNKEYED_VARIABLE, scope)}")
+    yield directive("proxy_cache_bypass", unkeyed, *bypass)
+    not_shared = NOT_SHARED_BY_AUTH_VARIABLE if auth_of(scope) else _of(NOT_SHARED_VARIABLE, scope)
+    checks = [not_shared, _status_variable(_stored_statuses(cache)), FULL_VARIABLE]
+    checks += [NO_WORD_VARIABLE] if _looks_at_cookies(cache) else []
+    yield directive(
+        "proxy_no_cache", unkeyed, *(Raw(f"${name}") for name in checks), *bypass, *no_cache
+    )
+    yield directive("proxy_cache_background_update", "on")
     if cache.stale_cases:
-        yield d("proxy_cache_use_stale", *cache.stale_cases)
+        yield directive("proxy_cache_use_stale", *cache.stale_cases)
     if cache.lock:
-        yield d("proxy_cache_lock", "on")
+        yield directive("proxy_cache_lock", "on")
     if cache.min_uses > 1:
-        yield d("proxy_cache_min_uses", str(cache.min_uses))
+        yield directive("proxy_cache_min_uses", str(cache.min_uses))
     if cache.revalidate:
-        yield d("proxy_cache_revalidate", "on")
+        yield directive("proxy_cache_revalidate", "on")
     # When it was generated: clients count their own max-age from there (RFC 9111 4.2.3).
-    yield d("proxy_pass_header", "Date")
+    yield directive("proxy_pass_header", "Date")
 
 
 def cache_settings(scope: Scope, own: Settings, prefix: str) -> Settings:
@@ -172,9 +189,12 @@ def cache_settings(scope: Scope, own: Settings, prefix: str) -> Settings:
     conditions = tuple((name, f"${_condition(name)}") for name in _CONDITIONS)
     added = {"request headers": request_headers(scope, prefix=prefix, extra=conditions)}
     if cache.x_cache:
-        status = d("add_header", _X_CACHE, Raw("$upstream_cache_status"), "always")
+        status = directive("add_header", _X_CACHE, Raw("$upstream_cache_status"), "always")
         added["headers"] = (*own["headers"], status)
-        added["replaced headers"] = (*own["replaced headers"], d("proxy_hide_header", _X_CACHE))
+        added["replaced headers"] = (
+            *own["replaced headers"],
+            directive("proxy_hide_header", _X_CACHE),
+        )
     return {**own, **added}
 
 
@@ -212,26 +232,34 @@ def _unkeyed_map(*, trusting: bool) -> Directive:
         known += rf"(\|\|[^|]*|{one}\|\|)\|"
     known += rf"[^|]*(\|[^|]*){{{len(_fields(trusting=trusting)) - 1}}}$"
     source = '"' + "|".join(fields) + '"'
-    return variable_map(source, _variant(UNKEYED, trusting=trusting), "1", d(f'"~*{known}"', ""))
+    return variable_map(
+        source, _variant(UNKEYED_VARIABLE, trusting=trusting), "1", directive(f'"~*{known}"', "")
+    )
 
 
 def _login_map(*, trusting: bool) -> Directive:
     """Whether an app may know who asks: RFC 9111 3.5, and its siblings."""
     said = (f"${claim_variable(name)}" for name in IDENTITIES) if trusting else ()
     source = '"' + "".join(("$http_authorization$ssl_client_fingerprint", *said)) + '"'
-    return variable_map(source, _variant(LOGIN, trusting=trusting), _LOGIN_MARK, d('""', ""))
+    return variable_map(
+        source, _variant(LOGIN_VARIABLE, trusting=trusting), _LOGIN_MARK, directive('""', "")
+    )
 
 
 def _shared_map(name: str, *, trusting: bool = False) -> Directive:
     """An answer to who is known is for others only if it says so (RFC 9111 3.5)."""
-    login = _LOGIN_MARK if name == NOT_SHARED_BY_AUTH else f"${_variant(LOGIN, trusting=trusting)}"
+    login = (
+        _LOGIN_MARK
+        if name == NOT_SHARED_BY_AUTH_VARIABLE
+        else f"${_variant(LOGIN_VARIABLE, trusting=trusting)}"
+    )
     return variable_map(
         f'"{login}|$upstream_http_cache_control"',
         _variant(name, trusting=trusting),
         "1",
-        d("volatile"),
-        d(r'"~^\|"', ""),
-        d(rf'"~*^{_LOGIN_MARK}\|(.*[, ])?(public|must-revalidate|s-maxage)\b"', ""),
+        directive("volatile"),
+        directive(r'"~^\|"', ""),
+        directive(rf'"~*^{_LOGIN_MARK}\|(.*[, ])?(public|must-revalidate|s-maxage)\b"', ""),
     )
 
 
@@ -239,13 +267,13 @@ def _no_word_map() -> Directive:
     """A page without a word about caching, for a client with cookies, may be its own."""
     words = "$upstream_http_cache_control|$upstream_http_expires|$upstream_http_x_accel_expires"
     return variable_map(
-        f'"${COOKIE}|{words}"',
-        NO_WORD,
+        f'"${COOKIE_VARIABLE}|{words}"',
+        NO_WORD_VARIABLE,
         "1",
-        d("volatile"),
-        d(r'"~^\|"', ""),
-        d(r'"~*^cookie\|[^|]*\b(public|max-age|s-maxage)\b"', ""),
-        d(r'"~^cookie\|[^|]*\|.*[^|]"', ""),
+        directive("volatile"),
+        directive(r'"~^\|"', ""),
+        directive(r'"~*^cookie\|[^|]*\b(public|max-age|s-maxage)\b"', ""),
+        directive(r'"~^cookie\|[^|]*\|.*[^|]"', ""),
     )
 
 
@@ -255,9 +283,9 @@ def _status_map(statuses: str) -> Directive:
         "$upstream_status",
         _status_variable(statuses),
         "1",
-        d("volatile"),
-        d(r'"~(206|304)$"', "1"),
-        d(rf'"~(^|[ ,:])({statuses})$"', ""),
+        directive("volatile"),
+        directive(r'"~(206|304)$"', "1"),
+        directive(rf'"~(^|[ ,:])({statuses})$"', ""),
     )
 
 
@@ -272,8 +300,8 @@ def _stored_statuses(cache: Cache) -> str:
 def _added_key(scope: Scope) -> str:
     """What a key has beside the operator's part; the same number of fields for all of a site."""
     cache = cache_of(scope)
-    cookie = f"${COOKIE}" if cache and _looks_at_cookies(cache) else ""
-    login = _LOGIN_MARK if auth_of(scope) else f"${_of(LOGIN, scope)}"
+    cookie = f"${COOKIE_VARIABLE}" if cache and _looks_at_cookies(cache) else ""
+    login = _LOGIN_MARK if auth_of(scope) else f"${_of(LOGIN_VARIABLE, scope)}"
     fields = _fields(trusting=trusts(scope.site))
     # Of several routes with one path, each has answers of its own.
     chosen = (f"route {scope.index}",) if scope.is_chosen else ()
@@ -323,9 +351,9 @@ def _zone(scope: Scope, user: str) -> str:
 def _setting(handling: Handling) -> Cache | None:
     match handling.cache:
         case True:
-            return _USUAL
+            return _DEFAULT_CACHE
         case False:
-            return _OFF
+            return _NO_CACHE
         case table:
             return table
 

@@ -21,13 +21,13 @@ from portico.core.render.directive import (
     Directive,
     Raw,
     WithDollar,
-    d,
+    directive,
     literal,
     quote,
     variable_map,
 )
 from portico.core.render.scope import Scope, scopes
-from portico.core.render.static import folder_of, name_of
+from portico.core.render.static import folder_of, target_name
 
 WELL_KNOWN: Final = "/.well-known/acme-challenge/"
 _CHALLENGE_PATH: Final = r"/\.well-known/acme-challenge/([-_a-zA-Z0-9]+)"
@@ -62,8 +62,8 @@ def is_redirected(name: str, desired: Desired) -> bool:
 def challenge_maps(desired: Desired, context: RenderContext) -> Iterator[Directive]:
     if any(_redirects(n, desired) and desired.has_own_certificate(n) for n in desired.sites):
         exempt = (r'"~^on\|"', r'"~^\|/\.well-known/acme-challenge/"')
-        lines = (d("default", "1"), *(d(each, "") for each in exempt))
-        yield d("map", Raw('"$https|$uri"'), Raw(f"${INSECURE_VARIABLE}"), block=lines)
+        lines = (directive("default", "1"), *(directive(each, "") for each in exempt))
+        yield directive("map", Raw('"$https|$uri"'), Raw(f"${INSECURE_VARIABLE}"), block=lines)
     if not context.thumbprint:
         return
     sites = RedirectedSites.of(desired, any_token=context.any_token)
@@ -73,7 +73,7 @@ def challenge_maps(desired: Desired, context: RenderContext) -> Iterator[Directi
         yield _host_map(_PROGRAM, "1", dict.fromkeys(sites.without_program, ""))
     if any(_passes_others(each, desired, context) for each in _sites(desired)):
         yield variable_map(
-            "$uri", _CHALLENGE_VARIABLE, '""', d(rf'"~^{_CHALLENGE_PATH}$"', Raw("$1"))
+            "$uri", _CHALLENGE_VARIABLE, '""', directive(rf'"~^{_CHALLENGE_PATH}$"', Raw("$1"))
         )
 
 
@@ -83,8 +83,8 @@ def shared_answer(desired: Desired, context: RenderContext, origin: str) -> Iter
     root = Raw(f"${_WEBROOT}") if sites.roots else None
     other: tuple[Directive, ...] = ()
     if sites.any_program:
-        redirect = d("return", "308", Raw(f"{origin}$request_uri"))
-        is_program = d("if", Raw(f"(${_PROGRAM})"), block=(redirect,))
+        redirect = directive("return", "308", Raw(f"{origin}$request_uri"))
+        is_program = directive("if", Raw(f"(${_PROGRAM})"), block=(redirect,))
         other = (is_program if sites.without_program else redirect,)
     yield from _answer(context, root, other)
 
@@ -158,7 +158,7 @@ def _sites(desired: Desired) -> Iterator[Sequence[Scope]]:
 
 
 def _has_program(site_scopes: Sequence[Scope]) -> bool:
-    return name_of(_place(site_scopes)[1]) is not None
+    return target_name(_place(site_scopes)[1]) is not None
 
 
 def _place(site_scopes: Sequence[Scope]) -> tuple[str, Scope]:
@@ -180,8 +180,12 @@ def _redirects(name: str, desired: Desired) -> bool:
 
 def _host_map(variable: str, default: str, values: Mapping[str, str]) -> Directive:
     keys = ((f"\\{name}" if name in _MAP_WORDS else name, text) for name, text in values.items())
-    lines = (d("hostnames"), d("default", default), *(d(n, literal(text)) for n, text in keys))
-    return d("map", Raw("$host"), Raw(f"${variable}"), block=lines)
+    lines = (
+        directive("hostnames"),
+        directive("default", default),
+        *(directive(n, literal(text)) for n, text in keys),
+    )
+    return directive("map", Raw("$host"), Raw(f"${variable}"), block=lines)
 
 
 def _answer(
@@ -196,23 +200,26 @@ def _answer(
     """
     if not context.thumbprint:
         return
-    kind = d("default_type", "text/plain")
+    kind = directive("default_type", "text/plain")
     pending = (_if_pending("portico_token", context),) if other else ()
-    lines: tuple[Directive, ...] = (*pending, *other, _ours("portico_token", context))
-    unasked = (d("auth_request", "off"),) if asks else ()
-    is_open = (d("allow", "all"), d("auth_basic", "off"), *unasked, kind)
+    lines: tuple[Directive, ...] = (*pending, *other, _own_answer("portico_token", context))
+    unasked = (directive("auth_request", "off"),) if asks else ()
+    is_open = (directive("allow", "all"), directive("auth_basic", "off"), *unasked, kind)
     if root is None:
-        yield d("location", "~", Raw(PATH), block=(*is_open, *lines))
+        yield directive("location", "~", Raw(PATH), block=(*is_open, *lines))
         return
-    tried = (d("root", root), d("try_files", Raw("/$portico_token"), _CHALLENGE_LOCATION))
-    yield d("location", "~", Raw(PATH), block=(*is_open, *tried))
-    yield d("location", _CHALLENGE_LOCATION, block=(kind, *lines))
+    tried = (
+        directive("root", root),
+        directive("try_files", Raw("/$portico_token"), _CHALLENGE_LOCATION),
+    )
+    yield directive("location", "~", Raw(PATH), block=(*is_open, *tried))
+    yield directive("location", _CHALLENGE_LOCATION, block=(kind, *lines))
 
 
 def _if_pending(token: str, context: RenderContext) -> Directive:
     file = quote(WithDollar(f"{literal(pending_tokens(context.home))}/${token}"))
-    return d("if", Raw(f"(-f {file})"), block=(_ours(token, context),))
+    return directive("if", Raw(f"(-f {file})"), block=(_own_answer(token, context),))
 
 
-def _ours(token: str, context: RenderContext) -> Directive:
-    return d("return", "200", Raw(f'"${token}.{context.thumbprint}"'))
+def _own_answer(token: str, context: RenderContext) -> Directive:
+    return directive("return", "200", Raw(f'"${token}.{context.thumbprint}"'))

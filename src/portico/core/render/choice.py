@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from portico.core.model.match import Match
-from portico.core.render.directive import Directive, Raw, WithDollar, d, variable_map
+from portico.core.render.directive import Directive, Raw, WithDollar, directive, variable_map
 from portico.core.render.directive import quote as to_argument
 from portico.core.render.headers import sets_header
 from portico.core.render.scope import Scope, digest
@@ -57,7 +57,7 @@ def choice_header(scope: Scope, group: Sequence[Scope]) -> Iterator[Directive]:
     names += ["Cookie"] if any(match.cookie for match in matches) else []
     known = {name.lower(): name for name in names}
     if known and not sets_header(scope, "vary"):
-        yield d("add_header", "Vary", ", ".join(known.values()), "always")
+        yield directive("add_header", "Vary", ", ".join(known.values()), "always")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,14 @@ class _Condition:
 def _choice_map(group: Sequence[Scope]) -> Directive:
     """The last of the group has no match, and is the default."""
     row = [condition.variable for condition in _conditions_of(group)]
-    lines = [d("default", choice_value(group[-1]))]
+    lines = [directive("default", choice_value(group[-1]))]
     for scope in group:
         if scope.route and scope.route.match:
             own = {condition.variable for condition in _conditions(scope.route.match)}
             pattern = "".join("1" if variable in own else "." for variable in row)
-            lines.append(d(f'"~^{pattern}"', choice_value(scope)))
+            lines.append(directive(f'"~^{pattern}"', choice_value(scope)))
     source = Raw(f'"{"".join(f"${variable}" for variable in row)}"')
-    return d("map", source, Raw(f"${choice_variable(group)}"), block=lines)
+    return directive("map", source, Raw(f"${choice_variable(group)}"), block=lines)
 
 
 def _conditions_of(group: Sequence[Scope]) -> tuple[_Condition, ...]:
@@ -138,5 +138,5 @@ def _condition(
 
 
 def _map(source: str, pattern: str, variable: str, value: str, default: str = '""') -> Directive:
-    line = d(to_argument(WithDollar(pattern)), Raw(value))
+    line = directive(to_argument(WithDollar(pattern)), Raw(value))
     return variable_map(source, variable, default, line)

@@ -11,10 +11,9 @@ from typing import Final
 
 from portico.core.model.desired import Desired
 from portico.core.model.site import Site
-from portico.core.render.directive import Directive, Raw, d, variable_map
+from portico.core.render.directive import Directive, Raw, directive, variable_map
 from portico.core.render.scope import digest
-from portico.core.render.site_urls import HTTPS as USUAL_HTTPS
-from portico.core.render.site_urls import port_suffix
+from portico.core.render.site_urls import HTTPS_PORT, port_suffix
 
 _ADDRESSES: Final = (
     # of the client
@@ -57,7 +56,11 @@ FORWARDED_HEADERS: Final = ("X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded
 """What a trusted proxy in front knows better, where it says so: in these, or in the Forwarded of
 RFC 7239.
 """
-HTTPS, ORIGIN, PLAIN = "portico_https", "portico_origin", "portico_plain"
+HTTPS_VARIABLE, ORIGIN_VARIABLE, PLAIN_VARIABLE = (
+    "portico_https",
+    "portico_origin",
+    "portico_plain",
+)
 """Whether the client uses HTTPS; where it is redirected to if not; whether it is to be redirected.
 For sites that trust a proxy.
 """
@@ -79,7 +82,7 @@ def claim_variable(header: str) -> str:
 def trusted_peers(name: str, site: Site) -> Iterator[Directive]:
     """In the server block: whether the peer of this connection is a proxy to believe."""
     if trusts(site):
-        yield d("set", Raw(f"${_TRUSTED_VARIABLE}"), Raw(f"${_peers(name)}"))
+        yield directive("set", Raw(f"${_TRUSTED_VARIABLE}"), Raw(f"${_peers(name)}"))
 
 
 def claim_maps(desired: Desired, origin: str) -> Iterator[Directive]:
@@ -89,57 +92,68 @@ def claim_maps(desired: Desired, origin: str) -> Iterator[Directive]:
         if real_ip is not None:
             every = "1" if "all" in real_ip.trust else '""'
             networks = (net for net in real_ip.trust if net not in {"all", "unix:"})
-            yield d(
+            yield directive(
                 "geo",
                 Raw("$realip_remote_addr"),
                 Raw(f"${_peers(name)}"),
-                block=(d("default", Raw(every)), *(d(net, "1") for net in networks)),
+                block=(
+                    directive("default", Raw(every)),
+                    *(directive(net, "1") for net in networks),
+                ),
             )
     if not trusting:
         return
     for header in CLAIMS:
-        trusted = d("1", Raw(_header_variable(header)))
+        trusted = directive("1", Raw(_header_variable(header)))
         yield variable_map(f"${_TRUSTED_VARIABLE}", claim_variable(header), '""', trusted)
     yield from _forwarded_maps(desired, origin)
 
 
 def _forwarded_maps(desired: Desired, origin: str) -> Iterator[Directive]:
     host, port, proto = (claim_variable(header) for header in FORWARDED_HEADERS)
-    yield _said("X-Forwarded-Proto", "$scheme", r"proto=\W?(https?)\b")
-    yield _said("X-Forwarded-Host", "$host$portico_port", r"host=[^a-z0-9[]?([a-z0-9_.:[\]-]+)")
+    yield _claim_map("X-Forwarded-Proto", "$scheme", r"proto=\W?(https?)\b")
+    yield _claim_map(
+        "X-Forwarded-Host", "$host$portico_port", r"host=[^a-z0-9[]?([a-z0-9_.:[\]-]+)"
+    )
     yield variable_map(
         f'"${proto}|${host}"',
         _CLAIMED_PORT,
         "80",
-        d(r'"~:([0-9]+)$"', Raw("$1")),
-        d('"~*^https"', "443"),
+        directive(r'"~:([0-9]+)$"', Raw("$1")),
+        directive('"~*^https"', "443"),
     )
     yield variable_map(
         f'"${_TRUSTED_VARIABLE}|$http_x_forwarded_port|$http_x_forwarded_proto$http_forwarded"',
         port,
         "$portico_server_port",
-        d(r'"~^1\|[^|]+\|"', Raw("$http_x_forwarded_port")),
-        d(r'"~^1\|\|."', Raw(f"${_CLAIMED_PORT}")),
+        directive(r'"~^1\|[^|]+\|"', Raw("$http_x_forwarded_port")),
+        directive(r'"~^1\|\|."', Raw(f"${_CLAIMED_PORT}")),
     )
-    yield variable_map(f"${proto}", HTTPS, "$https", d('"~*^https"', "on"), d('"~*^http"', ""))
-    suffix = port_suffix(desired.listeners.public_https or USUAL_HTTPS, USUAL_HTTPS)
-    claimed = d(r'"~^1\|(\[[^]]+\]|[^:|,]+)"', Raw(f'"https://$1{suffix}"'))
-    yield variable_map(f'"${_TRUSTED_VARIABLE}|${host}"', ORIGIN, f'"{origin}"', claimed)
+    yield variable_map(
+        f"${proto}",
+        HTTPS_VARIABLE,
+        "$https",
+        directive('"~*^https"', "on"),
+        directive('"~*^http"', ""),
+    )
+    suffix = port_suffix(desired.listeners.public_https or HTTPS_PORT, HTTPS_PORT)
+    claimed = directive(r'"~^1\|(\[[^]]+\]|[^:|,]+)"', Raw(f'"https://$1{suffix}"'))
+    yield variable_map(f'"${_TRUSTED_VARIABLE}|${host}"', ORIGIN_VARIABLE, f'"{origin}"', claimed)
     open_paths = [r'"~^\|/\.well-known/acme-challenge/"']
     open_paths += [f'"|{desired.health_path}"'] if desired.health_path else []
-    exempt = (d(path, "") for path in (r'"~^on\|"', *open_paths))
-    yield variable_map(f'"${HTTPS}|$uri"', PLAIN, "1", *exempt)
+    exempt = (directive(path, "") for path in (r'"~^on\|"', *open_paths))
+    yield variable_map(f'"${HTTPS_VARIABLE}|$uri"', PLAIN_VARIABLE, "1", *exempt)
 
 
-def _said(header: str, fallback: str, parameter: str) -> Directive:
+def _claim_map(header: str, fallback: str, parameter: str) -> Directive:
     """What a trusted proxy says in a header, or in that parameter of Forwarded (RFC 7239 4)."""
     said = _header_variable(header)
     return variable_map(
         f'"${_TRUSTED_VARIABLE}|{said}|$http_forwarded"',
         claim_variable(header),
         fallback,
-        d(r'"~^1\|[^|]+\|"', Raw(said)),
-        d(rf'"~*^1\|\|(.*[;,\s])?{parameter}"', Raw("$2")),
+        directive(r'"~^1\|[^|]+\|"', Raw(said)),
+        directive(rf'"~*^1\|\|(.*[;,\s])?{parameter}"', Raw("$2")),
     )
 
 

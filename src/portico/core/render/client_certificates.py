@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from portico.core.model.desired import Desired
 from portico.core.model.place import RenderContext
-from portico.core.render.directive import Directive, Raw, d
+from portico.core.render.directive import Directive, Raw, directive
 from portico.core.render.scope import Scope, digest
 
 _OTHER_HANDSHAKE = "portico_other_handshake"
@@ -27,12 +27,12 @@ CLIENT_HEADERS = {
 def handshake_map(desired: Desired) -> Iterator[Directive]:
     """Whether TLS ended in another server than the one that a request is for."""
     if any(site.client_certificates for site in desired.sites.values()):
-        same = (d(r'"~*^on\|([^|]*)\|\1$"', ""), d(r'"~^\|"', ""))
-        yield d(
+        same = (directive(r'"~*^on\|([^|]*)\|\1$"', ""), directive(r'"~^\|"', ""))
+        yield directive(
             "map",
             Raw('"$https|$ssl_server_name|$host"'),
             Raw(f"${_OTHER_HANDSHAKE}"),
-            block=(d("default", "1"), *same),
+            block=(directive("default", "1"), *same),
         )
 
 
@@ -52,20 +52,22 @@ def verification(scope: Scope, context: RenderContext, *, is_default: bool) -> I
     asked = scope.site.client_certificates
     if asked is None:
         return
-    yield d("ssl_client_certificate", _file(scope.path(asked.authority), context))
-    yield d("ssl_verify_client", asked.verify)
-    yield d("ssl_verify_depth", str(asked.depth))
+    yield directive("ssl_client_certificate", _file(scope.path(asked.authority), context))
+    yield directive("ssl_verify_client", asked.verify)
+    yield directive("ssl_verify_depth", str(asked.depth))
     if asked.crl:
-        yield d("ssl_crl", _file(scope.path(asked.crl), context))
+        yield directive("ssl_crl", _file(scope.path(asked.crl), context))
     if not is_default:
-        yield d("if", Raw(f"(${_OTHER_HANDSHAKE})"), block=(d("return", "421"),))
+        yield directive("if", Raw(f"(${_OTHER_HANDSHAKE})"), block=(directive("return", "421"),))
 
 
 def certificate_gate(scope: Scope) -> Iterator[Directive]:
     """First in a location that needs one; also for plain HTTP, which has none."""
     asked, route = scope.site.client_certificates, scope.route
     if asked and (asked.verify == "on" or (route and route.require_client_certificate)):
-        yield d("if", Raw("($ssl_client_verify != SUCCESS)"), block=(d("return", "403"),))
+        yield directive(
+            "if", Raw("($ssl_client_verify != SUCCESS)"), block=(directive("return", "403"),)
+        )
 
 
 def certificate_headers(scope: Scope) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""nginx configuration as a tree: `listen 80;` is `d("listen", "80")`.
+"""nginx configuration as a tree: `listen 80;` is `directive("listen", "80")`.
 
 Whatever an operator wrote is one argument in the text that comes out, or is refused.
 """
@@ -43,7 +43,7 @@ class Directive(NamedTuple):
     block: tuple[Directive, ...] | None = None
 
 
-def d(name: str, *args: str, block: Iterable[Directive] | None = None) -> Directive:
+def directive(name: str, *args: str, block: Iterable[Directive] | None = None) -> Directive:
     """`name` is written as it is; Refused for an argument that cannot stand in nginx's file."""
     if block is None:
         return _line(name, *args)
@@ -62,8 +62,8 @@ def _head(name: str, args: tuple[str, ...]) -> str:
 
 def variable_map(source: str, variable: str, default: str, *lines: Directive) -> Directive:
     """What `$variable` is by a source (nginx `map`); source and default are nginx syntax."""
-    block = (d("default", Raw(default)), *lines)
-    return d("map", Raw(source), Raw(f"${variable}"), block=block)
+    block = (directive("default", Raw(default)), *lines)
+    return directive("map", Raw(source), Raw(f"${variable}"), block=block)
 
 
 def map_key(text: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from portico.core.render.directive import Directive, Raw, d
+from portico.core.render.directive import Directive, Raw, directive
 
 ESCAPED_REQUEST_URI: Final = "portico_escaped_request_uri"
 _GROUP_SIZE: Final = 8
@@ -33,12 +33,12 @@ def escaping_maps() -> Iterator[Directive]:
         is_last = number == len(_ROUNDS)
         target = ESCAPED_REQUEST_URI if is_last else f"{ESCAPED_REQUEST_URI}_{number}"
         lines = (_replacement(char, escaped, count) for count in range(_GROUP_SIZE, 0, -1))
-        block = (d("default", Raw(f"${source}")), *lines)
-        yield d("map", Raw(f"${source}"), Raw(f"${target}"), block=block)
+        block = (directive("default", Raw(f"${source}")), *lines)
+        yield directive("map", Raw(f"${source}"), Raw(f"${target}"), block=block)
         source = target
 
 
 def _replacement(char: str, escaped: str, count: int) -> Directive:
     pattern = f"([^{char}]*)[{char}]" * count
     text = "".join(f"${number}{escaped}" for number in range(1, count + 1))
-    return d(f'"~^{pattern}(.*)$"', Raw(f'"{text}${count + 1}"'))
+    return directive(f'"~^{pattern}(.*)$"', Raw(f'"{text}${count + 1}"'))

@@ -10,10 +10,10 @@ from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.render.access_log import error_log_path
 from portico.core.render.cache import cache_lines
-from portico.core.render.directive import Directive, d
+from portico.core.render.directive import Directive, directive
 from portico.core.render.machines import (
     AWAY_WAY,
-    FAR,
+    FAR_VARIABLE,
     FAR_WAY,
     QUIET_LOG,
     can_cross,
@@ -21,7 +21,6 @@ from portico.core.render.machines import (
     far_settings,
     far_upstream,
     is_away,
-    is_placed_by_key,
     machine_name,
     machine_upstream,
     passing_to,
@@ -30,7 +29,7 @@ from portico.core.render.machines import (
 )
 from portico.core.render.mirror import mirror_lines
 from portico.core.render.pages import app_errors
-from portico.core.render.passing import stripped
+from portico.core.render.passing import strip_lines
 from portico.core.render.retries import retry_location, stream_location
 from portico.core.render.route_locations import Location
 from portico.core.render.scope import Scope
@@ -38,8 +37,8 @@ from portico.core.render.settings import (
     Settings,
     difference,
     live_settings,
-    opened,
     request_buffer,
+    without_access_limits,
 )
 
 
@@ -70,23 +69,23 @@ class Place:
     def is_grpc(self) -> bool:
         return bool(self.scope.value(lambda handling: handling.grpc))
 
-    def crossing(self, way: str) -> Settings:
+    def crossing_settings(self, way: str) -> Settings:
         """`own` is that already where the app is on other machines alone."""
         if is_away(self.upstream, self.desired, self.context):
             return self.own
         return far_settings(self.scope, self.own, self.name, self.upstream, self.number, way)
 
-    def passed(self, upstream: str) -> tuple[Directive, ...]:
-        parts = self.name, self.upstream, self.context, self.location.stripped
+    def passing_lines(self, upstream: str) -> tuple[Directive, ...]:
+        parts = self.name, self.upstream, self.context, self.location.stripped_prefix
         return tuple(passing_to(upstream, self.scope, *parts))
 
-    def first(self, upstream: str) -> tuple[Directive, ...]:
+    def first_lines(self, upstream: str) -> tuple[Directive, ...]:
         """Where a request comes from its location itself."""
-        path = stripped(self.location.stripped) if self.location.stripped else ()
-        return (*mirror_lines(self.scope, self.number), *path, *self.passed(upstream))
+        path = strip_lines(self.location.stripped_prefix) if self.location.stripped_prefix else ()
+        return (*mirror_lines(self.scope, self.number), *path, *self.passing_lines(upstream))
 
     @property
-    def cached(self) -> tuple[Directive, ...]:
+    def cache_lines(self) -> tuple[Directive, ...]:
         return tuple(cache_lines(self.scope, self.context.user(self.desired.edge.user)))
 
 
@@ -101,12 +100,12 @@ def crossing_locations(place: Place, end: str, *, chooses: bool) -> Iterator[Dir
 
 def _far_locations(place: Place, end: str) -> Iterator[Directive]:
     """Where requests cross for which no own instance is left."""
-    scope, above, crossing = place.scope, place.above, place.crossing(FAR_WAY)
-    passed = place.passed(far_upstream(place.name))
+    scope, above, crossing = place.scope, place.above, place.crossing_settings(FAR_WAY)
+    passed = place.passing_lines(far_upstream(place.name))
     again, live = far_name(place.number), far_name(place.number, live=True)
     is_intercepting = bool(app_errors(scope))
-    entered = opened(crossing, above) if is_intercepting else crossing
-    lines = (*difference(entered, above), *place.cached)
+    entered = without_access_limits(crossing, above) if is_intercepting else crossing
+    lines = (*difference(entered, above), *place.cache_lines)
     kept = place.is_kept
     yield from retry_location(
         scope,
@@ -116,11 +115,13 @@ def _far_locations(place: Place, end: str) -> Iterator[Directive]:
         passed,
         end,
         intercepts=is_intercepting,
-        sent=FAR,
+        sent=FAR_VARIABLE,
         is_kept=kept,
     )
     open_long = difference({**crossing, **live_settings(scope)}, above)
-    yield from retry_location(scope, live, live, open_long, passed, end, sent=FAR, is_kept=kept)
+    yield from retry_location(
+        scope, live, live, open_long, passed, end, sent=FAR_VARIABLE, is_kept=kept
+    )
 
 
 def _machine_locations(place: Place) -> Iterator[Directive]:
@@ -128,10 +129,10 @@ def _machine_locations(place: Place) -> Iterator[Directive]:
     all others.
     """
     scope, above, number = place.scope, place.above, place.number
-    crossing = place.crossing(AWAY_WAY)
-    passed = place.first(machine_upstream(place.name))
-    quiet = d("error_log", error_log_path(place.context.home), QUIET_LOG)
-    lines = (*difference(crossing, above), *place.cached, quiet)
+    crossing = place.crossing_settings(AWAY_WAY)
+    passed = place.first_lines(machine_upstream(place.name))
+    quiet = directive("error_log", error_log_path(place.context.home), QUIET_LOG)
+    lines = (*difference(crossing, above), *place.cache_lines, quiet)
     open_long = (*difference({**crossing, **live_settings(scope)}, above), quiet)
     yield from retry_location(
         scope, machine_name(number), f"@again_{number}", lines, passed, "",
@@ -146,12 +147,12 @@ def machine_streams(place: Place) -> Iterator[Directive]:
     by its own server for crossings.
     """
     settings = {} if place.is_grpc else _stream_settings(place)
-    kind = "stream" if is_placed_by_key(place.upstream) else "bound"
-    passed = place.first(streams_upstream(place.name))
+    kind = "stream" if place.upstream.is_placed_by_key else "bound"
+    passed = place.first_lines(streams_upstream(place.name))
     lines = tuple(difference({**place.own, **settings}, place.above))
     yield from stream_location(place.scope, f"@{kind}_{place.number}", lines, passed)
 
 
 def _stream_settings(place: Place) -> Settings:
-    crossing = stream_settings(place.crossing(AWAY_WAY))
+    crossing = stream_settings(place.crossing_settings(AWAY_WAY))
     return {**crossing, "request buffering": request_buffer(place.scope)}

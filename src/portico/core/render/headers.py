@@ -8,13 +8,19 @@ from functools import lru_cache
 from portico.core.model.desired import Desired, Listeners
 from portico.core.model.place import Build
 from portico.core.model.site import Hsts, Site
-from portico.core.render.claims import CLAIMS, FORWARDED_HEADERS, HTTPS, claim_variable, trusts
+from portico.core.render.claims import (
+    CLAIMS,
+    FORWARDED_HEADERS,
+    HTTPS_VARIABLE,
+    claim_variable,
+    trusts,
+)
 from portico.core.render.client_certificates import certificate_headers
 from portico.core.render.directive import (
     Directive,
     Raw,
     WithDollar,
-    d,
+    directive,
     literal,
     variable_map,
     with_variables,
@@ -63,26 +69,29 @@ def header_maps(desired: Desired, build: Build) -> tuple[Directive, ...]:
     header (RFC 9112 3.2.2); only the port is taken from there.
     """
     return (
-        d(
+        directive(
             "map",
             Raw("$http_upgrade"),
             Raw(f"${UPGRADE}"),
-            block=(d("default", Raw("$http_upgrade")), d('"~*h2c"', "")),
+            block=(directive("default", Raw("$http_upgrade")), directive('"~*h2c"', "")),
         ),
-        d(
+        directive(
             "map",
             Raw(f"${UPGRADE}"),
             Raw(f"${CONNECTION}"),
-            block=(d("default", "upgrade"), d('""', "")),
+            block=(directive("default", "upgrade"), directive('""', "")),
         ),
         _port_map(build),
         # nginx makes the ETag of an answer that it compresses a weak one, which never matches in
         # If-Match (RFC 9110 13.1.1): an app gets back the one that it sent.
-        d(
+        directive(
             "map",
             Raw("$http_if_match"),
             Raw(f"${IF_MATCH}"),
-            block=(d("default", Raw("$http_if_match")), d(r'"~^W/(\"[^\"]*\")$"', Raw("$1"))),
+            block=(
+                directive("default", Raw("$http_if_match")),
+                directive(r'"~^W/(\"[^\"]*\")$"', Raw("$1")),
+            ),
         ),
         _server_port_map(desired),
     )
@@ -94,21 +103,21 @@ def _port_map(build: Build) -> Directive:
     """
     if "request_port" in build.can:
         return variable_map('""', PORT, '"$is_request_port$request_port"')
-    return variable_map("$http_host", PORT, '""', d('"~(:[0-9]+)$"', Raw("$1")))
+    return variable_map("$http_host", PORT, '""', directive('"~(:[0-9]+)$"', Raw("$1")))
 
 
 def _server_port_map(desired: Desired) -> Directive:
     """Where nginx passes connections on to itself, the port is the one before that."""
     cases = tuple(_public_ports(desired.listeners))
     if desired.uses_tls_alpn:
-        cases = (d('""', Raw("$proxy_protocol_server_port")), *cases)
+        cases = (directive('""', Raw("$proxy_protocol_server_port")), *cases)
     return variable_map("$server_port" if cases else '""', SERVER_PORT, "$server_port", *cases)
 
 
 def alt_svc_map(listeners: Listeners) -> Directive:
     """RFC 7838: whoever reached us over TLS may come by HTTP/3 next time."""
     value = f'h3=":{listeners.client_https}"; ma={ALT_SVC_MAX_AGE}'
-    return variable_map("$https", ALT_SVC, '""', d("on", value))
+    return variable_map("$https", ALT_SVC, '""', directive("on", value))
 
 
 def trace_map() -> Directive:
@@ -119,7 +128,9 @@ def trace_map() -> Directive:
     rest = "-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
     valid = f'"~^(00{rest}|(?!00|ff)[0-9a-f]{{2}}{rest}(-.*)?)$"'
     new = f'"00-$request_id-{FIRST_SPAN}-01"'
-    return variable_map("$http_traceparent", TRACE, new, d(valid, Raw("$http_traceparent")))
+    return variable_map(
+        "$http_traceparent", TRACE, new, directive(valid, Raw("$http_traceparent"))
+    )
 
 
 def _public_ports(listeners: Listeners) -> Iterator[Directive]:
@@ -129,12 +140,12 @@ def _public_ports(listeners: Listeners) -> Iterator[Directive]:
         (listeners.https, listeners.client_https),
     ):
         if public != port:
-            yield d(str(port), str(public))
+            yield directive(str(port), str(public))
 
 
 def request_headers(
     scope: Scope,
-    directive: str = "proxy_set_header",
+    directive_name: str = "proxy_set_header",
     prefix: str = "",
     extra: tuple[tuple[str, str], ...] = (),
 ) -> tuple[Directive, ...]:
@@ -142,22 +153,22 @@ def request_headers(
     are more of ours, with their variables.
     """
     websocket = scope.value(lambda handling: handling.websocket) is not False
-    ours = _default_headers(
-        directive, prefix, extra, websocket=websocket, trusting=trusts(scope.site)
+    defaults = _default_headers(
+        directive_name, prefix, extra, websocket=websocket, trusting=trusts(scope.site)
     )
-    theirs = _merged(scope.site.request_headers, scope.own.request_headers)
+    custom = _merged(scope.site.request_headers, scope.handling.request_headers)
     identity = identity_headers(scope)
     known = {name.lower() for name in identity}
-    if not theirs and not known:  # as in nearly every place
-        return tuple(ours.values())
+    if not custom and not known:  # as in nearly every place
+        return tuple(defaults.values())
     return (
-        *(line for name, line in ours.items() if name not in theirs and name not in known),
+        *(line for name, line in defaults.items() if name not in custom and name not in known),
         *(
-            d(directive, WithDollar(n), with_variables(value))
-            for low, (n, value) in theirs.items()
+            directive(directive_name, WithDollar(n), with_variables(value))
+            for low, (n, value) in custom.items()
             if low not in known
         ),
-        *(d(directive, name, Raw(value or '""')) for name, value in identity.items()),
+        *(directive(directive_name, name, Raw(value or '""')) for name, value in identity.items()),
     )
 
 
@@ -183,15 +194,17 @@ def question_headers(scope: Scope, host: str) -> Iterator[Directive]:
     }
     own = dict.fromkeys(identity_headers(scope), "") | certificate_headers(scope) | asked
     known = {name.lower() for name in own}
-    ours = _default_headers("proxy_set_header", "", (), websocket=False, trusting=trusting)
-    yield from (line for name, line in ours.items() if name not in known)
+    defaults = _default_headers("proxy_set_header", "", (), websocket=False, trusting=trusting)
+    yield from (line for name, line in defaults.items() if name not in known)
     for header, value in own.items():
-        yield d("proxy_set_header", header, value if header == "Host" else Raw(value or '""'))
+        yield directive(
+            "proxy_set_header", header, value if header == "Host" else Raw(value or '""')
+        )
 
 
 @lru_cache(maxsize=64)
 def _default_headers(
-    directive: str,
+    directive_name: str,
     prefix: str,
     extra: tuple[tuple[str, str], ...],
     *,
@@ -200,11 +213,11 @@ def _default_headers(
 ) -> Mapping[str, Directive]:
     """The same for nearly every place, by name in small letters."""
     headers = _FORWARDED_HEADERS | _claims(prefix, trusting=trusting) | dict(extra)
-    if directive == "proxy_set_header":
+    if directive_name == "proxy_set_header":
         headers |= _UPGRADE_HEADERS if websocket else _NO_UPGRADE_HEADERS
     return {
-        name.lower(): d(
-            directive, name, WithDollar(value) if name == _PREFIX else Raw(value or '""')
+        name.lower(): directive(
+            directive_name, name, WithDollar(value) if name == _PREFIX else Raw(value or '""')
         )
         for name, value in headers.items()
     }
@@ -214,36 +227,40 @@ def _claims(prefix: str, *, trusting: bool) -> dict[str, str]:
     """What a client may not say, and the path that was taken off."""
     if not trusting:
         return dict.fromkeys(CLAIMS, "") | ({_PREFIX: literal(prefix)} if prefix else {})
-    theirs = {name: f"${claim_variable(name)}" for name in (*CLAIMS, *FORWARDED_HEADERS)}
-    return theirs | {_PREFIX: f"${{{claim_variable(_PREFIX)}}}{literal(prefix)}"}
+    claims = {name: f"${claim_variable(name)}" for name in (*CLAIMS, *FORWARDED_HEADERS)}
+    return claims | {_PREFIX: f"${{{claim_variable(_PREFIX)}}}{literal(prefix)}"}
 
 
-def replaced_headers(scope: Scope, directive: str = "proxy_hide_header") -> tuple[Directive, ...]:
+def replaced_headers(
+    scope: Scope, directive_name: str = "proxy_hide_header"
+) -> tuple[Directive, ...]:
     """The headers of a program that do not pass: those that are set here, or removed by an empty
     value. An answer may have many cookies, so that those of a program stay.
     """
-    names = [name for name, _ in _merged(scope.site.headers, scope.own.headers).values()]
+    names = [name for name, _ in _merged(scope.site.headers, scope.handling.headers).values()]
     names += [HSTS_NAME] if scope.site.hsts and scope.site.https else []
     names += [ALT_SVC_NAME] if announces_http3(scope) else []
     known = {name.lower(): name for name in names}
-    return tuple(d(directive, WithDollar(n)) for low, n in known.items() if low != "set-cookie")
+    return tuple(
+        directive(directive_name, WithDollar(n)) for low, n in known.items() if low != "set-cookie"
+    )
 
 
 def sets_header(scope: Scope, name: str) -> bool:
     """Whether the operator sets this header of answers, written in small letters."""
-    return name in _merged(scope.site.headers, scope.own.headers)
+    return name in _merged(scope.site.headers, scope.handling.headers)
 
 
 def response_headers(scope: Scope) -> tuple[Directive, ...]:
     """The site's and the route's together. Repeated instead of merged by nginx
     (`add_header_inherit`), so that a route's header replaces the site's of the same name.
     """
-    headers = _merged(scope.site.headers, scope.own.headers)
+    headers = _merged(scope.site.headers, scope.handling.headers)
     return (
         *_hsts_header(scope.site),
         *_alt_svc_header(scope),
         *(
-            d("add_header", WithDollar(name), with_variables(value), "always")
+            directive("add_header", WithDollar(name), with_variables(value), "always")
             for name, value in headers.values()
             if value
         ),
@@ -254,11 +271,11 @@ def hsts_maps(desired: Desired) -> Iterator[Directive]:
     """Over plain HTTP the header must not be sent (RFC 6797 7.2)."""
     sites = [site for site in desired.sites.values() if _is_on_both_ports(site)]
     for trusting, value in dict.fromkeys((trusts(site), _hsts(site)) for site in sites):
-        yield d(
+        yield directive(
             "map",
-            Raw(f"${HTTPS}" if trusting else "$https"),
+            Raw(f"${HTTPS_VARIABLE}" if trusting else "$https"),
             Raw(f"${_hsts_variable(value, trusting=trusting)}"),
-            block=(d("default", ""), d("on", value)),
+            block=(directive("default", ""), directive("on", value)),
         )
 
 
@@ -272,12 +289,12 @@ def _hsts_header(site: Site) -> Iterator[Directive]:
         value = _hsts(site)
         variable = f"${_hsts_variable(value, trusting=trusts(site))}"
         text = Raw(variable) if _is_on_both_ports(site) else value
-        yield d("add_header", HSTS_NAME, text, "always")
+        yield directive("add_header", HSTS_NAME, text, "always")
 
 
 def _alt_svc_header(scope: Scope) -> Iterator[Directive]:
     if announces_http3(scope):
-        yield d("add_header", ALT_SVC_NAME, Raw(f"${ALT_SVC}"), "always")
+        yield directive("add_header", ALT_SVC_NAME, Raw(f"${ALT_SVC}"), "always")
 
 
 def announces_http3(scope: Scope) -> bool:

@@ -18,13 +18,13 @@ from portico.core.model.names import hold_host
 from portico.core.model.place import RenderContext
 from portico.core.model.wait import Wait
 from portico.core.render.access_log import error_log_path
-from portico.core.render.directive import Directive, Raw, d, milliseconds
+from portico.core.render.directive import Directive, Raw, directive, milliseconds
 from portico.core.render.identity import sign_in_page
 from portico.core.render.pages import error_pages, retry_after
-from portico.core.render.retries import CODES, LIVE, STREAMS, has_stream
+from portico.core.render.retries import CODES, LIVE_VARIABLE, STREAMS_VARIABLE, has_stream
 from portico.core.render.scope import Scope
 from portico.core.render.settings import Settings
-from portico.core.render.waiting import RESOLVER_LOG_LEVEL, SECOND, ZONE
+from portico.core.render.waiting import RESOLVER_LOG_LEVEL, SECOND_VARIABLE, ZONE
 
 _CODE: Final = "420"
 """One that nginx never answers with by itself."""
@@ -35,25 +35,25 @@ _RESUMED, _RESUMED_STREAM = "portico_resumed", "portico_resumed_stream"
 
 def hold_maps() -> Iterator[Directive]:
     answered = rf"255\.255\.255\.255:{_PORT}$"
-    yield d(
+    yield directive(
         "map",
-        Raw(f'"${LIVE}:$upstream_addr"'),
+        Raw(f'"${LIVE_VARIABLE}:$upstream_addr"'),
         Raw(f"${_RESUMED}"),
         block=(
-            d("volatile"),
-            d("default", "held"),
-            d(f'"~^1:.*{answered}"', "live"),
-            d(f'"~{answered}"', "again"),
+            directive("volatile"),
+            directive("default", "held"),
+            directive(f'"~^1:.*{answered}"', "live"),
+            directive(f'"~{answered}"', "again"),
         ),
     )
-    yield d(
+    yield directive(
         "map",
-        Raw(f'"${STREAMS}:$upstream_addr"'),
+        Raw(f'"${STREAMS_VARIABLE}:$upstream_addr"'),
         Raw(f"${_RESUMED_STREAM}"),
         block=(
-            d("volatile"),
-            d("default", Raw(f"${_RESUMED}")),
-            d(f'"~^1:.*{answered}"', "stream"),
+            directive("volatile"),
+            directive("default", Raw(f"${_RESUMED}")),
+            directive(f'"~^1:.*{answered}"', "stream"),
         ),
     )
 
@@ -61,12 +61,12 @@ def hold_maps() -> Iterator[Directive]:
 def hold_gate(scope: Scope, number: int, seconds: float) -> Iterator[Directive]:
     """What a location has instead of the lines that pass requests on."""
     if scope.value(lambda handling: handling.grpc):
-        yield from (retry_after(seconds), d("return", "503"))
+        yield from (retry_after(seconds), directive("return", "503"))
         return
-    yield d("error_page", _CODE, "=", f"@hold_{number}")
+    yield directive("error_page", _CODE, "=", f"@hold_{number}")
     yield from error_pages(scope.site)
-    yield d("recursive_error_pages", "on")
-    yield d("return", _CODE)
+    yield directive("recursive_error_pages", "on")
+    yield directive("return", _CODE)
 
 
 def hold_locations(
@@ -84,20 +84,22 @@ def hold_locations(
     wait = scope.value(lambda handling: handling.held) or Wait(timeout=seconds)
     lines = (
         *settings,
-        d("error_page", *CODES, "=", Raw(f'"@${{{resumed}}}_{number}"')),
+        directive("error_page", *CODES, "=", Raw(f'"@${{{resumed}}}_{number}"')),
         *sign_in_page(scope),
         *error_pages(scope.site, without=CODES),
-        d("recursive_error_pages", "on"),
-        d("error_log", error_log_path(context.home), RESOLVER_LOG_LEVEL),
-        d("limit_conn", ZONE, str(wait.requests)),
-        d("limit_conn_status", "503"),
-        d("resolver", context.resolver, "ipv6=off"),
-        d("resolver_timeout", milliseconds(seconds)),
-        d("proxy_pass", Raw(f'"http://${{{SECOND}}}.{hold_host(scope.name)}:{_PORT}"')),
+        directive("recursive_error_pages", "on"),
+        directive("error_log", error_log_path(context.home), RESOLVER_LOG_LEVEL),
+        directive("limit_conn", ZONE, str(wait.requests)),
+        directive("limit_conn_status", "503"),
+        directive("resolver", context.resolver, "ipv6=off"),
+        directive("resolver_timeout", milliseconds(seconds)),
+        directive(
+            "proxy_pass", Raw(f'"http://${{{SECOND_VARIABLE}}}.{hold_host(scope.name)}:{_PORT}"')
+        ),
     )
-    yield d("location", f"@hold_{number}", block=lines)
-    end = (*headers, retry_after(seconds), d("return", "503"))
-    yield d("location", f"@held_{number}", block=end)
+    yield directive("location", f"@hold_{number}", block=lines)
+    end = (*headers, retry_after(seconds), directive("return", "503"))
+    yield directive("location", f"@held_{number}", block=end)
 
 
 def hold_settings(own: Settings, seconds: float) -> Settings:
@@ -105,5 +107,5 @@ def hold_settings(own: Settings, seconds: float) -> Settings:
     return {
         **own,
         "headers": (*own["headers"], retry_after(seconds)),
-        "request buffering": (d("proxy_request_buffering", "on"),),
+        "request buffering": (directive("proxy_request_buffering", "on"),),
     }

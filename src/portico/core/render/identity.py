@@ -14,7 +14,7 @@ from portico.core.model.auth import Auth
 from portico.core.model.desired import Desired
 from portico.core.model.site import Handling, Site
 from portico.core.render.client_certificates import certificate_headers
-from portico.core.render.directive import Directive, Raw, d
+from portico.core.render.directive import Directive, Raw, directive
 from portico.core.render.scope import INTERNAL_PREFIX, Scope, digest
 
 STATUS, LOCATION = "portico_auth_status", "portico_auth_location"
@@ -47,14 +47,14 @@ def decision(scope: Scope) -> tuple[Directive, ...]:
     """What makes nginx ask, and what it keeps of the response."""
     auth = auth_of(scope)
     if auth is None:
-        return (d("auth_request", "off"),) if scope.site.auth else ()
-    kept = dict.fromkeys(map(str.lower, (*auth.copied.values(), *auth.headers)))
+        return (directive("auth_request", "off"),) if scope.site.auth else ()
+    kept = dict.fromkeys(map(str.lower, (*auth.app_headers.values(), *auth.headers)))
     return (
-        d("auth_request", auth_path(scope)),
-        d("auth_request_set", Raw(f"${STATUS}"), Raw("$upstream_status")),
-        d("auth_request_set", Raw(f"${LOCATION}"), Raw("$upstream_http_location")),
+        directive("auth_request", auth_path(scope)),
+        directive("auth_request_set", Raw(f"${STATUS}"), Raw("$upstream_status")),
+        directive("auth_request_set", Raw(f"${LOCATION}"), Raw("$upstream_http_location")),
         *(
-            d(
+            directive(
                 "auth_request_set",
                 Raw(f"${answer_variable(n)}"),
                 Raw(f"$upstream_http_{_snake(n)}"),
@@ -66,13 +66,13 @@ def decision(scope: Scope) -> tuple[Directive, ...]:
 
 def satisfaction(scope: Scope) -> tuple[Directive, ...]:
     value = scope.value(lambda handling: handling.satisfy)
-    return (d("satisfy", value),) if value else ()
+    return (directive("satisfy", value),) if value else ()
 
 
 def sign_in_page(scope: Scope) -> Iterator[Directive]:
     """Of a site, and where a location has an error_page of its own."""
     if auth_of(scope):
-        yield d("error_page", "401", "=", sign_in_place(scope))
+        yield directive("error_page", "401", "=", sign_in_place(scope))
 
 
 def identity_headers(scope: Scope) -> dict[str, str]:
@@ -80,7 +80,7 @@ def identity_headers(scope: Scope) -> dict[str, str]:
     the client's certificate are among them.
     """
     auth = auth_of(scope)
-    copied = auth.copied if auth else {}
+    copied = auth.app_headers if auth else {}
     own = {name.lower(): f"${answer_variable(said)}" for name, said in copied.items()}
     names = {name.lower(): name for name in (*scope.identity, *copied)}
     return certificate_headers(scope) | {name: own.get(low, "") for low, name in names.items()}
@@ -92,9 +92,9 @@ def client_headers(scope: Scope) -> Iterator[Directive]:
     for name in auth.headers if auth else ():
         if name.lower() == "set-cookie":
             for number in range(1, MAX_COOKIES + 1):
-                yield d("add_header", name, Raw(f"${_cookie(number)}"), "always")
+                yield directive("add_header", name, Raw(f"${_cookie(number)}"), "always")
         else:
-            yield d("add_header", name, Raw(f"${answer_variable(name)}"), "always")
+            yield directive("add_header", name, Raw(f"${answer_variable(name)}"), "always")
 
 
 def cookie_maps(desired: Desired) -> Iterator[Directive]:
@@ -107,16 +107,17 @@ def cookie_maps(desired: Desired) -> Iterator[Directive]:
     name = r"[!#$%&\'*+.^_`|~0-9A-Za-z-]+="
     for number in range(1, MAX_COOKIES + 1):
         before = f"(?:.*?, (?={name})){{{number - 1}}}" if number > 1 else ""
-        line = d(f'"~^{before}(.*?)(?:, {name}.*)?$"', Raw("$1"))
+        line = directive(f'"~^{before}(.*?)(?:, {name}.*)?$"', Raw("$1"))
         source, variable = Raw(f"${COOKIES}"), Raw(f"${_cookie(number)}")
-        yield d("map", source, variable, block=(d("default", ""), line))
+        yield directive("map", source, variable, block=(directive("default", ""), line))
 
 
 def identity_names(desired: Desired) -> Mapping[str, tuple[str, ...]]:
     """By site, the headers that no client may set there."""
     by_target: dict[str, set[str]] = defaultdict(set)
     own = {
-        name: {n for auth in auths_of(site) for n in auth.copied} for name, site in _sites(desired)
+        name: {n for auth in auths_of(site) for n in auth.app_headers}
+        for name, site in _sites(desired)
     }
     for name, site in _sites(desired):
         for target in _targets(site, desired):

@@ -70,21 +70,21 @@ def losses(
     """`scope` is the site whose server block has these lines, None for the http block;
     `upstreams` are what apps and upstreams are called in nginx's files.
     """
-    ours = _names(scope)
+    header_names = _names(scope)
     written = set() if scope is None else _directives_of(scope)
     for line in lines:
-        if line.name == "proxy_set_header" and line.args and line.args[0].lower() in ours:
+        if line.name == "proxy_set_header" and line.args and line.args[0].lower() in header_names:
             what = f"sets {line.args[0]}, which Portico also sets, so apps get both"
             yield Loss(line.where, what, _HINT, misleads=True)
         yield from _losses_anywhere(line)
         if line.block is not None:
-            yield from _block_losses(line, line.block, ours, written, upstreams, own={})
+            yield from _block_losses(line, line.block, header_names, written, upstreams, own={})
 
 
 def _block_losses(
     head: Line,
     block: tuple[Line, ...],
-    ours: Collection[str],
+    header_names: Collection[str],
     written: Collection[str],
     upstreams: Collection[str],
     own: dict[str, frozenset[str]],
@@ -96,23 +96,25 @@ def _block_losses(
         yield Loss(head.where, f"{title} has {name}, so it does not inherit the site's")
     for line in block:
         if line.name in _SETTERS and line.args:
-            yield from _lost_headers(line, title, ours, upstreams, own.get(_SETTERS[line.name]))
+            yield from _lost_headers(
+                line, title, header_names, upstreams, own.get(_SETTERS[line.name])
+            )
         yield from _losses_anywhere(line)
         if line.block is not None:
-            yield from _block_losses(line, line.block, ours, written, upstreams, own)
+            yield from _block_losses(line, line.block, header_names, written, upstreams, own)
 
 
 def _lost_headers(
     line: Line,
     title: str,
-    ours: Collection[str],
+    header_names: Collection[str],
     upstreams: Collection[str],
     own: frozenset[str] | None,
 ) -> Iterator[Loss]:
     """No `grpc_set_header` of ours stands above an operator's location."""
     if own is None and line.name == "proxy_pass":
         return
-    missing = sorted({*ours} - (own or set()))
+    missing = sorted({*header_names} - (own or set()))
     if missing:
         what = f"{title} does not set {len(missing)} headers that Portico sets"
         what += f", such as {_best_known(missing)}: a client's own headers would reach the app"

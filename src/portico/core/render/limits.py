@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from portico.core.model.site import BasicAuth, ConnectionLimit, Handling, RateLimit
-from portico.core.render.directive import Directive, Raw, d
+from portico.core.render.directive import Directive, Raw, directive
 from portico.core.render.scope import Scope, digest
 
 HTPASSWD = "htpasswd"
@@ -21,38 +21,38 @@ def limit_zones(scopes: Iterable[Scope]) -> Iterator[Directive]:
     What a zone counts by is in its name: nginx refuses to reload when that has changed.
     """
     for scope in scopes:
-        if (rate := _rate(scope.own)) is not None:
+        if (rate := _rate(scope.handling)) is not None:
             zone = f"zone={_rate_zone(scope, rate)}:{_ZONE_SIZES[rate.per]}"
-            yield d("limit_req_zone", _ZONE_KEYS[rate.per], zone, f"rate={rate.rate}")
-        if (limit := _connections(scope.own)) is not None:
+            yield directive("limit_req_zone", _ZONE_KEYS[rate.per], zone, f"rate={rate.rate}")
+        if (limit := _connections(scope.handling)) is not None:
             zone = f"zone={_connection_zone(scope, limit)}:{_ZONE_SIZES[limit.per]}"
-            yield d("limit_conn_zone", _ZONE_KEYS[limit.per], zone)
+            yield directive("limit_conn_zone", _ZONE_KEYS[limit.per], zone)
 
 
 def refusal_maps(scopes: Iterable[Scope]) -> Iterator[Directive]:
     """When a client that was over a limit may come again, and who is asked for no password."""
     every = list(scopes)
     for seconds in dict.fromkeys(filter(None, map(_retry_after, every))):
-        yield d(
+        yield directive(
             "map",
             Raw('"$limit_req_status|$limit_conn_status"'),
             Raw(f"${_retry_variable(seconds)}"),
-            block=(d("default", ""), d('"~REJECTED"', str(seconds))),
+            block=(directive("default", ""), directive('"~REJECTED"', str(seconds))),
         )
     for scope in every:
-        if auth := scope.own.basic_auth:
-            yield d(
+        if auth := scope.handling.basic_auth:
+            yield directive(
                 "map",
                 Raw('"$request_method|$http_origin|$http_access_control_request_method"'),
                 Raw(f"${_realm_variable(scope)}"),
-                block=(d("default", auth.realm), d(r'"~^OPTIONS\|.+\|."', "off")),
+                block=(directive("default", auth.realm), directive(r'"~^OPTIONS\|.+\|."', "off")),
             )
 
 
 def retry_header(scope: Scope) -> Iterator[Directive]:
     """For the client that was refused only: what an app answers has its own (RFC 6585 4)."""
     if seconds := _retry_after(scope):
-        yield d("add_header", "Retry-After", Raw(f"${_retry_variable(seconds)}"), "always")
+        yield directive("add_header", "Retry-After", Raw(f"${_retry_variable(seconds)}"), "always")
 
 
 def rate_limit(scope: Scope) -> tuple[Directive, ...]:
@@ -63,8 +63,8 @@ def rate_limit(scope: Scope) -> tuple[Directive, ...]:
     burst = (f"burst={rate.burst}",) if rate.burst else ()
     nodelay = ("nodelay",) if rate.burst and rate.nodelay else ()
     return (
-        d("limit_req", f"zone={zone}", *burst, *nodelay),
-        d("limit_req_status", str(rate.status)),
+        directive("limit_req", f"zone={zone}", *burst, *nodelay),
+        directive("limit_req_status", str(rate.status)),
     )
 
 
@@ -74,24 +74,24 @@ def connection_limit(scope: Scope) -> tuple[Directive, ...]:
         return ()
     zone = _connection_zone(scope.origin(_connections), limit)
     return (
-        d("limit_conn", zone, str(limit.connections)),
-        d("limit_conn_status", str(limit.status)),
+        directive("limit_conn", zone, str(limit.connections)),
+        directive("limit_conn_status", str(limit.status)),
     )
 
 
 def networks(scope: Scope) -> tuple[Directive, ...]:
     """A route that sets only one of the two lists keeps its site's other one."""
-    allow = scope.own.allow or scope.site.allow
-    deny = scope.own.deny or scope.site.deny
+    allow = scope.handling.allow or scope.site.allow
+    deny = scope.handling.deny or scope.site.deny
     return tuple(access_lines(allow, deny))
 
 
 def access_lines(allow: Iterable[str], deny: Iterable[str]) -> Iterator[Directive]:
     """The first line that fits counts: those denied are so though their network has access."""
-    yield from (d("deny", network) for network in deny)
+    yield from (directive("deny", network) for network in deny)
     if networks := tuple(allow):
-        yield from (d("allow", network) for network in networks)
-        yield d("deny", "all")
+        yield from (directive("allow", network) for network in networks)
+        yield directive("deny", "all")
 
 
 def passwords(scope: Scope) -> tuple[Directive, ...]:
@@ -102,13 +102,13 @@ def passwords(scope: Scope) -> tuple[Directive, ...]:
     file = origin.path(auth.file) if auth.file else _htpasswd_name(origin)
     # A browser sends no password with the question whether it may ask (Fetch, CORS-preflight).
     realm = Raw(f"${_realm_variable(origin)}")
-    return d("auth_basic", realm), d("auth_basic_user_file", file)
+    return directive("auth_basic", realm), directive("auth_basic_user_file", file)
 
 
 def htpasswd_files(scopes: Iterable[Scope]) -> Iterator[tuple[str, str]]:
     """Name and text; they lie beside the main file, where nginx looks for relative names."""
     for scope in scopes:
-        auth = scope.own.basic_auth
+        auth = scope.handling.basic_auth
         if auth is not None and not auth.file:
             lines = (f"{name}:{password}\n" for name, password in auth.users.items())
             yield _htpasswd_name(scope), "".join(lines)

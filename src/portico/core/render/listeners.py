@@ -12,14 +12,14 @@ from portico.core.model.neighbour import drained_mark_path
 from portico.core.model.place import RenderContext
 from portico.core.model.site import Site
 from portico.core.render.access_log import access_log
-from portico.core.render.alpn import BACKLOG, inside
+from portico.core.render.alpn import BACKLOG, https_socket
 from portico.core.render.challenge import is_redirected, shared_answer
-from portico.core.render.directive import Directive, Raw, d, literal
-from portico.core.render.site_urls import HTTPS, port_suffix
+from portico.core.render.directive import Directive, Raw, directive, literal
+from portico.core.render.site_urls import HTTPS_PORT, port_suffix
 
-REDIRECTS: Final = "_redirects"
+REDIRECT_LOG: Final = "_redirects"
 """The name of their access log; no domain has a `_` in it."""
-UNKNOWN, REDIRECTED = "(unknown)", "(redirected)"
+UNKNOWN_SERVER, REDIRECT_SERVER = "(unknown)", "(redirected)"
 """The servers that are no site's; a name of a site never looks like this."""
 
 
@@ -33,23 +33,25 @@ class Sockets:
     https_default: str
     proxy_protocol: bool
     """Said by one site, it holds for all: they share their sockets."""
-    inside: str = ""
+    inner_https: str = ""
     """Where https also comes from nginx itself; empty if it never does."""
-    only_inside: bool = False
+    is_https_port_taken: bool = False
     """Somebody else has the port of https for now, and passes connections on."""
 
     @classmethod
     def of(cls, desired: Desired, context: RenderContext) -> Sockets:
         sites = desired.sites
-        default = next((name for name, site in sites.items() if site.default), UNKNOWN)
+        default = next((name for name, site in sites.items() if site.default), UNKNOWN_SERVER)
         return cls(
             desired.listeners,
-            REDIRECTED if default != UNKNOWN and is_redirected(default, desired) else default,
+            REDIRECT_SERVER
+            if default != UNKNOWN_SERVER and is_redirected(default, desired)
+            else default,
             default
-            if default != UNKNOWN and sites[default].https
+            if default != UNKNOWN_SERVER and sites[default].https
             else _default_without_name(sites),
             any(site.real_ip and site.real_ip.proxy_protocol for site in sites.values()),
-            inside(context.home) if desired.uses_tls_alpn else "",
+            https_socket(context.home) if desired.uses_tls_alpn else "",
             desired.uses_tls_alpn and context.asked_by_alpn,
         )
 
@@ -61,38 +63,38 @@ class Sockets:
         if tls and self.listeners.http3:
             options = ("default_server", "reuseport") if is_default else ()
             for address in self.listeners.addresses:
-                yield d("listen", f"{address}:{port}", "quic", *options)
+                yield directive("listen", f"{address}:{port}", "quic", *options)
         words: tuple[str, ...] = ("ssl",) if tls else ()
-        if tls and self.inside:
+        if tls and self.inner_https:
             options = ("default_server", BACKLOG) if is_default else ()
-            yield d("listen", self.inside, *words, *options, "proxy_protocol")
-            if self.only_inside:
+            yield directive("listen", self.inner_https, *words, *options, "proxy_protocol")
+            if self.is_https_port_taken:
                 return
         words += ("default_server", "reuseport", BACKLOG) if is_default else ()
         words += ("proxy_protocol",) if self.proxy_protocol else ()
         for address in self.listeners.addresses:
-            yield d("listen", f"{address}:{port}", *words)
+            yield directive("listen", f"{address}:{port}", *words)
 
     @property
     def https_origin(self) -> str:
         """`https://$host:8443`, the port left out where it is the usual one."""
-        return "https://$host" + port_suffix(self.listeners.client_https, HTTPS)
+        return "https://$host" + port_suffix(self.listeners.client_https, HTTPS_PORT)
 
 
 def server_names(*names: str) -> Directive:
-    return d("server_name", *map(bracketed, names))
+    return directive("server_name", *map(bracketed, names))
 
 
 def shared_servers(
     desired: Desired, sockets: Sockets, context: RenderContext
 ) -> Iterator[Directive]:
     """The servers that are no site's."""
-    if sockets.http_default == UNKNOWN:
+    if sockets.http_default == UNKNOWN_SERVER:
         yield _server(
-            *sockets.listen_lines(UNKNOWN, tls=False),
+            *sockets.listen_lines(UNKNOWN_SERVER, tls=False),
             server_names("_"),
-            *health_answer(desired, sockets, UNKNOWN, context),
-            d("location", "/", block=_misdirected()),
+            *health_answer(desired, sockets, UNKNOWN_SERVER, context),
+            directive("location", "/", block=_misdirected()),
         )
     yield from _rejecting_server(desired, sockets)
     redirected = {n: s for n, s in desired.sites.items() if is_redirected(n, desired)}
@@ -107,7 +109,7 @@ def _default_without_name(sites: Mapping[str, Site]) -> str:
         for name, site in sites.items()
         if site.https and any(map(is_ip, (name, *site.aliases)))
     )
-    return next(by_address, UNKNOWN)
+    return next(by_address, UNKNOWN_SERVER)
 
 
 def _rejecting_server(desired: Desired, sockets: Sockets) -> Iterator[Directive]:
@@ -120,9 +122,9 @@ def _rejecting_server(desired: Desired, sockets: Sockets) -> Iterator[Directive]
     default = desired.sites.get(sockets.https_default)
     if any_https and not (default and default.default):
         yield _server(
-            *sockets.listen_lines(UNKNOWN, tls=True),
+            *sockets.listen_lines(UNKNOWN_SERVER, tls=True),
             server_names("_" if default is None else "~."),
-            d("ssl_reject_handshake", "on"),
+            directive("ssl_reject_handshake", "on"),
             *_misdirected(),
         )
 
@@ -132,15 +134,15 @@ def _redirect_server(
 ) -> Directive:
     """One server for all names, since it treats them alike."""
     return _server(
-        *sockets.listen_lines(REDIRECTED, tls=False),
+        *sockets.listen_lines(REDIRECT_SERVER, tls=False),
         *(server_names(name, *site.aliases) for name, site in sites.items()),
-        access_log(REDIRECTS, desired, context),
+        access_log(REDIRECT_LOG, desired, context),
         *shared_answer(desired, context, sockets.https_origin),
-        *health_answer(desired, sockets, REDIRECTED, context),
-        d(
+        *health_answer(desired, sockets, REDIRECT_SERVER, context),
+        directive(
             "location",
             "/",
-            block=(d("return", "308", Raw(f"{sockets.https_origin}$request_uri")),),
+            block=(directive("return", "308", Raw(f"{sockets.https_origin}$request_uri")),),
         ),
     )
 
@@ -153,21 +155,21 @@ def health_answer(
     """
     if not desired.health_path or owner != sockets.http_default:
         return
-    lines = [d("access_log", "off"), d("default_type", "text/plain")]
+    lines = [directive("access_log", "off"), directive("default_type", "text/plain")]
     if desired.machine:
         is_drained = Raw("(-f"), literal(drained_mark_path(context.home)), Raw(")")
-        lines.append(d("if", *is_drained, block=(d("return", "503", "drained"),)))
-    lines.append(d("return", "200", "ok"))
-    yield d("location", "=", desired.health_path, block=lines)
+        lines.append(directive("if", *is_drained, block=(directive("return", "503", "drained"),)))
+    lines.append(directive("return", "200", "ok"))
+    yield directive("location", "=", desired.health_path, block=lines)
 
 
 def _misdirected() -> Iterator[Directive]:
     """RFC 9110 15.5.20; also for a client that comes with another name over the connection of
     a site (RFC 9113 9.1.1).
     """
-    yield d("default_type", "text/plain")
-    yield d("return", "421", "No site here has this name.")
+    yield directive("default_type", "text/plain")
+    yield directive("return", "421", "No site here has this name.")
 
 
 def _server(*lines: Directive) -> Directive:
-    return d("server", block=lines)
+    return directive("server", block=lines)

@@ -12,7 +12,7 @@ from portico.core.model.wait import Wait
 from portico.core.render.cache import cache_lines, cache_settings
 from portico.core.render.choice import choice_header
 from portico.core.render.client_certificates import certificate_gate
-from portico.core.render.directive import Directive, WithDollar, d, literal
+from portico.core.render.directive import Directive, WithDollar, directive, literal
 from portico.core.render.far_locations import (
     Place,
     crossing_locations,
@@ -22,14 +22,13 @@ from portico.core.render.headers import request_headers
 from portico.core.render.holding import hold_gate, hold_locations, hold_settings
 from portico.core.render.machines import (
     AWAY_WAY,
-    FAR,
-    NEAR,
+    FAR_VARIABLE,
+    NEAR_VARIABLE,
     can_cross,
     far_name,
     far_passing,
     far_settings,
     is_away,
-    is_placed_by_key,
     machine_choice,
     machine_choice_page,
     stream_settings,
@@ -37,13 +36,13 @@ from portico.core.render.machines import (
 )
 from portico.core.render.mirror import mirror_lines, mirror_location
 from portico.core.render.pages import app_errors, maintenance_gate, own_pages, retry_after
-from portico.core.render.passing import passing, stripped
+from portico.core.render.passing import passing, strip_lines
 from portico.core.render.redirect import redirect_lines, redirect_of
 from portico.core.render.relay import is_relayed, relayed_upstream
 from portico.core.render.retries import (
-    FAILED,
-    FULL,
-    SENT,
+    FAILED_LOCATION,
+    FULL_LOCATION,
+    SENT_VARIABLE,
     first_try_lines,
     has_stream,
     intercepting_location,
@@ -59,10 +58,10 @@ from portico.core.render.settings import (
     common_settings,
     difference,
     live_settings,
-    opened,
     request_buffer,
     settings,
-    uncompressed,
+    without_access_limits,
+    without_compression,
 )
 from portico.core.render.static import (
     cache_header,
@@ -96,7 +95,7 @@ def locations(
         own = above if is_site else _settings(location)
         vary = tuple(choice_header(location.scope, location.group))
         own = {**own, "headers": (*own["headers"], *vary)} if vary else own
-        own = cache_settings(location.scope, own, location.stripped)
+        own = cache_settings(location.scope, own, location.stripped_prefix)
         if location.is_internal:
             own = _internal_settings(location.scope, own, above)
         own = _cluster_settings(location, own, desired, context, number)
@@ -110,8 +109,8 @@ def locations(
             to_app = _proxy_lines(location, location.name, desired, context, number)
             proxied = (*lines, *kept, *to_app)
             if location.has_files:
-                passed = _place("passed", number)
-                yield d("location", passed, block=proxied)
+                passed = _location_name("passed", number)
+                yield directive("location", passed, block=proxied)
             else:
                 yield from location.directives(proxied)
             yield from _retry_lines(
@@ -135,7 +134,7 @@ def _settings(location: Location) -> Settings:
     """What nginx answers by itself does without what is for proxying, and gRPC has its own."""
     if location.name is None or location.scope.value(lambda handling: handling.grpc):
         return common_settings(location.scope)
-    headers = request_headers(location.scope, prefix=location.stripped)
+    headers = request_headers(location.scope, prefix=location.stripped_prefix)
     return {**settings(location.scope), "request headers": headers}
 
 
@@ -146,7 +145,7 @@ def _proxy_lines(
         yield from hold_gate(location.scope, number, seconds)
         return
     upstream = desired.upstreams[name]
-    again, stream, live = (_place(kind, number) for kind in ("again", "stream", "live"))
+    again, stream, live = (_location_name(kind, number) for kind in ("again", "stream", "live"))
     wait = _wait_of(location.scope, upstream, desired, context)
     after_failure = next_try(again, wait, upstream, desired)
     choice = _machine_choice(location, desired, context)
@@ -155,12 +154,12 @@ def _proxy_lines(
         yield machine_choice_page(number)
     yield from first_try_lines(location.scope, after_failure, stream, live, choice)
     if app_errors(location.scope):
-        yield d("try_files", INTERNAL_PREFIX, _place("first", number))
+        yield directive("try_files", INTERNAL_PREFIX, _location_name("first", number))
         return
     yield from mirror_lines(location.scope, number)
     yield from _strip_lines(location)
     way = _way(upstream, desired, context)
-    yield from way(location.scope, name, upstream, context, location.stripped)
+    yield from way(location.scope, name, upstream, context, location.stripped_prefix)
 
 
 def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
@@ -176,8 +175,10 @@ def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
     """The path is taken off already where a request comes again."""
     scope, upstream = location.scope, desired.upstreams[name]
     # Where all peers have as many connections as they may, others would be counted anew.
-    is_limited = has_max_conns(upstream, desired)
-    target, end = (name, FULL) if is_limited else (upstream_or_retry(name), FAILED)
+    is_limited = desired.has_max_conns(upstream)
+    target, end = (
+        (name, FULL_LOCATION) if is_limited else (upstream_or_retry(name), FAILED_LOCATION)
+    )
     repeated, strip = tuple(difference(own, above)), tuple(_strip_lines(location))
     if (seconds := desired.holds.get(scope.name)) is not None:
         held = difference(hold_settings(own, seconds), above)
@@ -191,10 +192,10 @@ def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
         )
     wait = _wait_of(scope, upstream, desired, context)
     if wait:
-        end = _place("absent", number)
+        end = _location_name("absent", number)
         headers = own["headers"]
         yield wait_location(
-            _place("wait", number),
+            _location_name("wait", number),
             scope,
             wait,
             app_to_wait_for(name, upstream, desired),
@@ -203,27 +204,26 @@ def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
             end=end,
         )
         yield absent_location(end, wait, headers, is_limited=is_limited)
-    way, sent = _way(upstream, desired, context), SENT
+    way, sent = _way(upstream, desired, context), SENT_VARIABLE
     choice = _machine_choice(location, desired, context)
     is_kept = _keeps_bodies(location, desired, context)
     place = Place(location, name, desired, context, number, own, above, is_kept)
     ends = {"again": end, "live": end}
     if is_away(upstream, desired, context):
-        target, sent = name, FAR
+        target, sent = name, FAR_VARIABLE
     elif can_cross(upstream, desired, context):
-        ends, sent = {"again": far_name(number), "live": far_name(number, live=True)}, NEAR
+        ends = {"again": far_name(number), "live": far_name(number, live=True)}
+        sent = NEAR_VARIABLE
     if not scope.value(lambda handling: handling.grpc):
-        again, live = _place("again", number), _place("live", number)
-        tried = tuple(way(scope, target, upstream, context, location.stripped))
+        again, live = _location_name("again", number), _location_name("live", number)
+        tried = tuple(way(scope, target, upstream, context, location.stripped_prefix))
         kept = tuple(cache_lines(scope, context.user(desired.edge.user)))
         after = next_try(again, wait, upstream, desired)
         entered = (*repeated, *kept)
         if intercepts := app_errors(scope):
-            first, entered = (
-                _place("first", number),
-                (*difference(opened(own, above), above), *kept),
-            )
-            once = way(scope, name, upstream, context, location.stripped)
+            first = _location_name("first", number)
+            entered = (*difference(without_access_limits(own, above), above), *kept)
+            once = way(scope, name, upstream, context, location.stripped_prefix)
             passed = (*mirror_lines(scope, number), *strip, *once)
             yield intercepting_location(scope, first, after, entered, passed)
         yield from retry_location(
@@ -251,7 +251,7 @@ def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
         )
         yield from crossing_locations(place, end, chooses=bool(choice))
     yield from _stream_lines(place, chooses=bool(choice))
-    yield from mirror_location(scope, number, desired, context, location.stripped)
+    yield from mirror_location(scope, number, desired, context, location.stripped_prefix)
 
 
 def _stream_lines(place: Place, *, chooses: bool) -> Iterator[Directive]:
@@ -260,7 +260,7 @@ def _stream_lines(place: Place, *, chooses: bool) -> Iterator[Directive]:
         return
     if chooses:
         yield from machine_streams(place)
-    if chooses and is_placed_by_key(place.upstream):
+    if chooses and place.upstream.is_placed_by_key:
         return
     scope, upstream, own = place.scope, place.upstream, place.own
     desired, context, number = place.desired, place.context, place.number
@@ -269,10 +269,10 @@ def _stream_lines(place: Place, *, chooses: bool) -> Iterator[Directive]:
         own = stream_settings(own) if is_away(upstream, desired, context) else own
     way, relayed = _way(upstream, desired, context), is_relayed(upstream, desired, context)
     name = relayed_upstream(place.name) if relayed else place.name
-    once = way(scope, name, upstream, context, place.location.stripped)
+    once = way(scope, name, upstream, context, place.location.stripped_prefix)
     lines = (*mirror_lines(scope, number), *_strip_lines(place.location), *once)
     repeated, tries = tuple(difference(own, place.above)), 0 if relayed else 3
-    yield from stream_location(scope, _place("stream", number), repeated, lines, tries)
+    yield from stream_location(scope, _location_name("stream", number), repeated, lines, tries)
 
 
 def _machine_choice(
@@ -299,7 +299,7 @@ def _cluster_settings(
     if not desired.machine:
         return own
     if _keeps_bodies(location, desired, context):
-        own = {**own, "request buffering": (d("proxy_request_buffering", "on"),)}
+        own = {**own, "request buffering": (directive("proxy_request_buffering", "on"),)}
     name, grpc = location.name, location.scope.value(lambda handling: handling.grpc)
     if name is None or grpc or not is_away(desired.upstreams[name], desired, context):
         return own
@@ -317,17 +317,12 @@ def _wait_of(
     return None if can_cross(upstream, desired, context) else wait_of(scope, upstream)
 
 
-def has_max_conns(upstream: Upstream, desired: Desired) -> bool:
-    limits = [server.max_conns for server in upstream.servers]
-    return any(limits) or any(desired.apps[name].app.max_conns for name in upstream.apps)
-
-
 def _strip_lines(location: Location) -> Iterator[Directive]:
-    if location.stripped:
-        yield from stripped(location.stripped)
+    if location.stripped_prefix:
+        yield from strip_lines(location.stripped_prefix)
 
 
-def _place(kind: str, number: int) -> str:
+def _location_name(kind: str, number: int) -> str:
     """The name of a location for the requests of the one with this number."""
     return f"@{kind}_{number}"
 
@@ -343,10 +338,12 @@ def _redirected(
     if not any(own[part] for part in ACCESS_LIMITS):
         yield from location.directives((*lines, *answer))
         return
-    target = _place("redirect", number)
+    target = _location_name("redirect", number)
     pages = own_pages(location.scope)
-    yield from location.directives((*lines, *pages, d("try_files", INTERNAL_PREFIX, target)))
-    yield d("location", target, block=(*own["headers"], *answer))
+    yield from location.directives(
+        (*lines, *pages, directive("try_files", INTERNAL_PREFIX, target))
+    )
+    yield directive("location", target, block=(*own["headers"], *answer))
 
 
 def _internal_settings(scope: Scope, own: Settings, above: Settings) -> Settings:
@@ -354,19 +351,22 @@ def _internal_settings(scope: Scope, own: Settings, above: Settings) -> Settings
     passwords and networks.
     """
     kept = {
-        "passwords": scope.own.basic_auth is not None,
-        "networks": bool(scope.own.allow or scope.own.deny),
-        "decision": scope.own.auth is not None,
+        "passwords": scope.handling.basic_auth is not None,
+        "networks": bool(scope.handling.allow or scope.handling.deny),
+        "decision": scope.handling.auth is not None,
     }
-    return {**opened(own, above), **{part: own[part] for part, is_own in kept.items() if is_own}}
+    return {
+        **without_access_limits(own, above),
+        **{part: own[part] for part, is_own in kept.items() if is_own},
+    }
 
 
 def _without_files(location: Location) -> Iterator[Directive]:
     """What nginx answers by itself: nothing, or a folder's path with its slash."""
     if folder_of(location.scope) is None or location.is_internal:
-        yield d("return", "404")
+        yield directive("return", "404")
     else:
-        yield d("return", "308", WithDollar(literal(location.prefix) + "$is_args$args"))
+        yield directive("return", "308", WithDollar(literal(location.prefix) + "$is_args$args"))
 
 
 def _file_locations(
@@ -387,9 +387,11 @@ def _file_locations(
     if location.is_chosen_folder:
         files = (directory_redirect(), *files)
     if location.is_internal:
-        files = (d("internal"), *files)
+        files = (directive("internal"), *files)
     lines, pages = difference({**own, "headers": headers}, above), tuple(own_pages(scope))
     yield from location.directives((*gate, *lines, *pages, *files))
-    without = {group: lines for group, lines in uncompressed(own).items() if group != "headers"}
+    without = {
+        group: lines for group, lines in without_compression(own).items() if group != "headers"
+    }
     rules = (*difference(without, above), *headers, *pages)
     yield from twin_location(scope, twins, rules)

@@ -26,7 +26,7 @@ from portico.core.render.alpn import BACKLOG
 from portico.core.render.directive import (
     Directive,
     Raw,
-    d,
+    directive,
     map_key,
     milliseconds,
     variable_map,
@@ -36,16 +36,16 @@ from portico.core.render.machines import (
     APP,
     AWAY_WAY,
     CONNECT_TIMEOUT,
-    FAR,
+    FAR_VARIABLE,
     FAR_WAY,
     KIND,
     MACHINE_WAY,
     MAX_FAR_TRIES,
     MAX_OWN_TRIES,
-    NEAR,
+    NEAR_VARIABLE,
     RECEIVER_KEEPALIVE,
     REPEATED,
-    UNSENT,
+    UNSENT_STATUS,
     WAY,
     crossing_cookie,
     crossing_key,
@@ -54,11 +54,11 @@ from portico.core.render.machines import (
 )
 from portico.core.render.retries import (
     CODES,
-    LIVE,
+    LIVE_VARIABLE,
     NO_OWN_PEER,
-    NOBODY,
-    SENT,
-    TIMED_OUT,
+    NO_PEER_VARIABLE,
+    SENT_VARIABLE,
+    TIMED_OUT_VARIABLE,
     sent_map,
 )
 from portico.core.render.scope import INTERNAL_PREFIX
@@ -69,8 +69,10 @@ _FORWARDED_HEADERS: Final = tuple(
     f"X-Accel-{word}" for word in ("Redirect", "Expires", "Limit-Rate", "Charset", "Buffering")
 )
 """What an app says to nginx, and the front alone obeys."""
-_LAST_CAME_BACK: Final = rf"~^[^|]*\|[^|]*\|([^|]* )?{UNSENT}\|"
-_FIRST_CAME_BACK: Final = rf"[^|]*\|{UNSENT}( : 502)*( : 50[24])\|[0-9]+( : 0)+\|[0-9]+ : (0 : )*"
+_LAST_CAME_BACK: Final = rf"~^[^|]*\|[^|]*\|([^|]* )?{UNSENT_STATUS}\|"
+_FIRST_CAME_BACK: Final = (
+    rf"[^|]*\|{UNSENT_STATUS}( : 502)*( : 50[24])\|[0-9]+( : 0)+\|[0-9]+ : (0 : )*"
+)
 _CAME_BACK: Final = (
     (rf'"{_LAST_CAME_BACK}[^|]*\|[^|]*[1-9][^|]* : [^|]*$"', "1"),
     (f'"{_LAST_CAME_BACK}"', ""),
@@ -101,33 +103,41 @@ def crossing_maps(desired: Desired, context: RenderContext) -> Iterator[Directiv
         (AWAY_WAY, "again", "live"),
         (MACHINE_WAY, "machine", "machinelive"),
     ):
-        yield variable_map(f"${LIVE}", variable, again, d('"1"', live))
-    yield sent_map(NEAR, MAX_OWN_TRIES, NO_OWN_PEER, *_CAME_BACK)
-    yield sent_map(FAR, MAX_FAR_TRIES, *_CAME_BACK)
+        yield variable_map(f"${LIVE_VARIABLE}", variable, again, directive('"1"', live))
+    yield sent_map(NEAR_VARIABLE, MAX_OWN_TRIES, NO_OWN_PEER, *_CAME_BACK)
+    yield sent_map(FAR_VARIABLE, MAX_FAR_TRIES, *_CAME_BACK)
     every = desired.upstreams.values()
     keys, cookies = (
         tuple(filter(None, (each(upstream, desired, context) for upstream in every)))
         for each in (crossing_key, crossing_cookie)
     )
     yield from key_maps(keys, machine)
-    yield from cookie_maps(cookies, desired.others)
+    yield from cookie_maps(cookies, desired.other_machines)
     own = {
         label_of(name): upstream
         for name, upstream in desired.upstreams.items()
-        if _is_asked_for(upstream, desired)
+        if _takes_crossings(upstream, desired)
     }
-    yield variable_map(f"$http_{_variable(APP)}", _TARGET, '""', *(d(map_key(n), n) for n in own))
-    retries = (d(map_key(n), _retry_target(n, each, desired)) for n, each in own.items())
-    yield d(
+    yield variable_map(
+        f"$http_{_header_variable(APP)}", _TARGET, '""', *(directive(map_key(n), n) for n in own)
+    )
+    retries = (directive(map_key(n), _retry_target(n, each, desired)) for n, each in own.items())
+    yield directive(
         "map",
-        Raw(f"$http_{_variable(APP)}"),
+        Raw(f"$http_{_header_variable(APP)}"),
         Raw(f"${_RETRY_TARGET}"),
-        block=(d("volatile"), d("default", ""), *retries),
+        block=(directive("volatile"), directive("default", ""), *retries),
     )
     once, sent = r'"~:$"', '"~^:1$"'
-    yield _volatile(f'"$http_{_variable(REPEATED)}:${SENT}"', _OVER, "1", (once, ""), (sent, ""))
-    yield _volatile(
-        f'"$http_{_variable(WAY)}|$upstream_bytes_sent|$upstream_bytes_received"',
+    yield _volatile_map(
+        f'"$http_{_header_variable(REPEATED)}:${SENT_VARIABLE}"',
+        _OVER,
+        "1",
+        (once, ""),
+        (sent, ""),
+    )
+    yield _volatile_map(
+        f'"$http_{_header_variable(WAY)}|$upstream_bytes_sent|$upstream_bytes_received"',
         _UNSENT,
         '""',
         (r'"~^[^|]+\|[^1-9]*$"', "1"),
@@ -135,7 +145,7 @@ def crossing_maps(desired: Desired, context: RenderContext) -> Iterator[Directiv
     yield _stranger_map(machine, desired)
     if machine.has_store:
         zone = f"zone={_JOIN_ZONE}:1m"
-        yield d("limit_req_zone", Raw("$binary_remote_addr"), zone, f"rate={_JOIN_RATE}")
+        yield directive("limit_req_zone", Raw("$binary_remote_addr"), zone, f"rate={_JOIN_RATE}")
 
 
 def _stranger_map(machine: OwnMachine, desired: Desired) -> Directive:
@@ -144,18 +154,18 @@ def _stranger_map(machine: OwnMachine, desired: Desired) -> Directive:
     """
     if machine.has_store:
         serials = (desired.serials.get(name, "") for name in desired.machines)
-        known = (d(_as_nginx_writes(serial), "") for serial in serials if serial)
+        known = (directive(_nginx_serial(serial), "") for serial in serials if serial)
         return variable_map("$ssl_client_serial", _STRANGER, "1", *known)
-    names = (d(f"OU={name},O={machine.cluster}", "") for name in desired.machines)
+    names = (directive(f"OU={name},O={machine.cluster}", "") for name in desired.machines)
     return variable_map("$ssl_client_s_dn", _STRANGER, "1", *names)
 
 
-def _as_nginx_writes(serial: str) -> str:
+def _nginx_serial(serial: str) -> str:
     """Whole octets in upper case (i2a_ASN1_INTEGER(3))."""
     return serial.upper().zfill(len(serial) + len(serial) % 2)
 
 
-def _is_asked_for(upstream: Upstream, desired: Desired) -> bool:
+def _takes_crossings(upstream: Upstream, desired: Desired) -> bool:
     """Whether other machines may send what it has here."""
     apps = (desired.apps[name].app for name in upstream.apps)
     return not upstream.servers and any(map(desired.is_here, apps))
@@ -163,20 +173,19 @@ def _is_asked_for(upstream: Upstream, desired: Desired) -> bool:
 
 def _retry_target(label: str, upstream: Upstream, desired: Desired) -> str:
     """As in front: peers with `max_conns` would be counted anew in another upstream."""
-    limited = any(desired.apps[name].app.max_conns for name in upstream.apps)
-    return label if limited else Raw(f"{label}${NOBODY}")
+    return label if desired.has_max_conns(upstream) else Raw(f"{label}${NO_PEER_VARIABLE}")
 
 
-def _volatile(source: str, variable: str, default: str, *lines: tuple[str, str]) -> Directive:
+def _volatile_map(source: str, variable: str, default: str, *lines: tuple[str, str]) -> Directive:
     block = (
-        d("volatile"),
-        d("default", Raw(default)),
-        *(d(Raw(pattern), value) for pattern, value in lines),
+        directive("volatile"),
+        directive("default", Raw(default)),
+        *(directive(Raw(pattern), value) for pattern, value in lines),
     )
-    return d("map", Raw(source), Raw(f"${variable}"), block=block)
+    return directive("map", Raw(source), Raw(f"${variable}"), block=block)
 
 
-def _variable(header: str) -> str:
+def _header_variable(header: str) -> str:
     return header.replace("-", "_").lower()
 
 
@@ -184,175 +193,182 @@ def machine_servers(desired: Desired, context: RenderContext) -> Iterator[Direct
     """The server for other machines, and the way on which the daemon asks theirs."""
     machine = context.machine
     if machine is not None and is_clustered(desired, context):
-        yield d("server", block=_crossing_server(machine, desired, context))
-        yield d("server", block=_asking_server(machine, desired, context))
+        yield directive("server", block=_crossing_server(machine, desired, context))
+        yield directive("server", block=_asking_server(machine, desired, context))
 
 
 def _crossing_server(
     machine: OwnMachine, desired: Desired, context: RenderContext
 ) -> Iterator[Directive]:
     own = desired.machines[desired.machine]
-    yield d("listen", f"{bracketed(own.address)}:{own.port}", "ssl", "default_server", BACKLOG)
-    yield d("server_name", machine.host)
-    yield d("ssl_certificate", machine.certificate)
-    yield d("ssl_certificate_key", machine.key)
-    yield d("ssl_client_certificate", machine.authority)
-    yield d("ssl_verify_client", "optional" if machine.has_store else "on")
-    yield d("ssl_protocols", "TLSv1.3")
-    yield d("client_max_body_size", "0")
+    yield directive(
+        "listen", f"{bracketed(own.address)}:{own.port}", "ssl", "default_server", BACKLOG
+    )
+    yield directive("server_name", machine.host)
+    yield directive("ssl_certificate", machine.certificate)
+    yield directive("ssl_certificate_key", machine.key)
+    yield directive("ssl_client_certificate", machine.authority)
+    yield directive("ssl_verify_client", "optional" if machine.has_store else "on")
+    yield directive("ssl_protocols", "TLSv1.3")
+    yield directive("client_max_body_size", "0")
     if "keepalive_min_timeout" in context.build.can:
-        yield d("keepalive_min_timeout", RECEIVER_KEEPALIVE)
-    yield d("keepalive_requests", "100000")
+        yield directive("keepalive_min_timeout", RECEIVER_KEEPALIVE)
+    yield directive("keepalive_requests", "100000")
     if machine.has_store:
-        join = (d("rewrite", Raw(f"^{JOIN_PATH}$"), _JOIN, "last"), d("return", "403"))
-        yield d("if", Raw("($ssl_client_verify = NONE)"), block=join)
-    yield d("if", Raw(f"(${_STRANGER})"), block=(d("return", "403"),))
+        join = (
+            directive("rewrite", Raw(f"^{JOIN_PATH}$"), _JOIN, "last"),
+            directive("return", "403"),
+        )
+        yield directive("if", Raw("($ssl_client_verify = NONE)"), block=join)
+    yield directive("if", Raw(f"(${_STRANGER})"), block=(directive("return", "403"),))
     near, report = f"{INTERNAL_PREFIX}/near", f"{INTERNAL_PREFIX}/report"
     question = (
-        d("rewrite", Raw(r"^/near\.json$"), near, "last"),
-        d("rewrite", Raw(f"^({'|'.join(REPORTED_PATHS)})$"), Raw(f"{report}$1"), "last"),
-        d("return", "404"),
+        directive("rewrite", Raw(r"^/near\.json$"), near, "last"),
+        directive("rewrite", Raw(f"^({'|'.join(REPORTED_PATHS)})$"), Raw(f"{report}$1"), "last"),
+        directive("return", "404"),
     )
-    yield d("if", Raw(f'($http_{_variable(APP)} = "")'), block=question)
+    yield directive("if", Raw(f'($http_{_header_variable(APP)} = "")'), block=question)
     file = (
-        d("internal"),
-        d("default_type", "application/json"),
-        d("alias", near_list_path(context.home)),
+        directive("internal"),
+        directive("default_type", "application/json"),
+        directive("alias", near_list_path(context.home)),
     )
-    yield d("location", "=", near, block=file)
-    yield d("location", f"{report}/", block=_report(context.home))
+    yield directive("location", "=", near, block=file)
+    yield directive("location", f"{report}/", block=_report(context.home))
     if machine.has_store:
-        yield d("location", "=", _JOIN, block=_joining(context))
+        yield directive("location", "=", _JOIN, block=_joining(context))
     yield from _crossed_locations()
 
 
 def _joining(context: RenderContext) -> Iterator[Directive]:
     """What a machine asks that has no certificate yet; the daemon judges its token."""
-    yield d("internal")
-    yield d("limit_req", f"zone={_JOIN_ZONE}", f"burst={_JOIN_BURST}", "nodelay")
-    yield d("client_max_body_size", str(MAX_JOIN_SIZE))
-    yield d("client_body_timeout", _JOIN_TIMEOUT)
-    yield d("proxy_read_timeout", _JOIN_TIMEOUT)
-    yield d("proxy_pass", f"http://unix:{join_socket(context.home)}:{JOIN_PATH}")
+    yield directive("internal")
+    yield directive("limit_req", f"zone={_JOIN_ZONE}", f"burst={_JOIN_BURST}", "nodelay")
+    yield directive("client_max_body_size", str(MAX_JOIN_SIZE))
+    yield directive("client_body_timeout", _JOIN_TIMEOUT)
+    yield directive("proxy_read_timeout", _JOIN_TIMEOUT)
+    yield directive("proxy_pass", f"http://unix:{join_socket(context.home)}:{JOIN_PATH}")
 
 
 def _report(home: str) -> Iterator[Directive]:
     """Its socket serves verbs that change nothing, and no others."""
-    yield d("internal")
-    yield d("limit_except", "GET", block=(d("deny", "all"),))
-    yield d("client_max_body_size", "1k")
-    yield d("proxy_connect_timeout", milliseconds(CONNECT_TIMEOUT))
-    yield d("proxy_read_timeout", milliseconds(CONNECT_TIMEOUT))
-    yield d("proxy_max_temp_file_size", "0")
-    yield d("error_page", "502", "504", "=503", _SILENT)
-    yield d("proxy_pass", f"http://unix:{reports_socket(home)}:/")
+    yield directive("internal")
+    yield directive("limit_except", "GET", block=(directive("deny", "all"),))
+    yield directive("client_max_body_size", "1k")
+    yield directive("proxy_connect_timeout", milliseconds(CONNECT_TIMEOUT))
+    yield directive("proxy_read_timeout", milliseconds(CONNECT_TIMEOUT))
+    yield directive("proxy_max_temp_file_size", "0")
+    yield directive("error_page", "502", "504", "=503", _SILENT)
+    yield directive("proxy_pass", f"http://unix:{reports_socket(home)}:/")
 
 
 def _crossed_locations() -> Iterator[Directive]:
     """As in front of a site's own instances; the two codes are of nginx's own making only here."""
-    over = (d("error_page", *CODES, "=", _END), d("return", "502"))
-    kind = f"$http_{_variable(KIND)}"
+    over = (directive("error_page", *CODES, "=", _END), directive("return", "502"))
+    kind = f"$http_{_header_variable(KIND)}"
     first = (
-        d("error_page", *CODES, "=", _AGAIN),
-        d("error_page", _STREAM_CODE, "=", _STREAM),
-        d("error_page", _CALL_CODE, "=", _CALL),
-        d("recursive_error_pages", "on"),
-        d("if", Raw(f'(${_TARGET} = "")'), block=over),
-        d("if", Raw(f"({kind} = stream)"), block=(d("return", _STREAM_CODE),)),
-        d("if", Raw(f"({kind} = grpc)"), block=(d("return", _CALL_CODE),)),
+        directive("error_page", *CODES, "=", _AGAIN),
+        directive("error_page", _STREAM_CODE, "=", _STREAM),
+        directive("error_page", _CALL_CODE, "=", _CALL),
+        directive("recursive_error_pages", "on"),
+        directive("if", Raw(f'(${_TARGET} = "")'), block=over),
+        directive("if", Raw(f"({kind} = stream)"), block=(directive("return", _STREAM_CODE),)),
+        directive("if", Raw(f"({kind} = grpc)"), block=(directive("return", _CALL_CODE),)),
         *crossed_passing(),
-        d("proxy_pass", Raw(f"http://${_TARGET}")),
+        directive("proxy_pass", Raw(f"http://${_TARGET}")),
     )
     again = (
-        d("error_page", *CODES, "=", _AGAIN),
-        d("recursive_error_pages", "on"),
-        d("if", Raw(f"(${_OVER})"), block=over),
+        directive("error_page", *CODES, "=", _AGAIN),
+        directive("recursive_error_pages", "on"),
+        directive("if", Raw(f"(${_OVER})"), block=over),
         *crossed_passing(),
-        d("proxy_pass", Raw(f"http://${_RETRY_TARGET}")),
+        directive("proxy_pass", Raw(f"http://${_RETRY_TARGET}")),
     )
     stream = (
         *crossed_passing(),
-        d("proxy_request_buffering", "off"),
-        d("proxy_next_upstream", "error", "timeout"),
-        d("proxy_next_upstream_tries", "3"),
-        d("proxy_next_upstream_timeout", "10s"),
-        d("proxy_pass", Raw(f"http://${_TARGET}")),
+        directive("proxy_request_buffering", "off"),
+        directive("proxy_next_upstream", "error", "timeout"),
+        directive("proxy_next_upstream_tries", "3"),
+        directive("proxy_next_upstream_timeout", "10s"),
+        directive("proxy_pass", Raw(f"http://${_TARGET}")),
     )
-    yield d("location", "/", block=first)
-    yield d("location", _AGAIN, block=again)
-    yield d("location", _STREAM, block=stream)
-    call = (*crossed_call(), d("grpc_pass", Raw(f"grpc://${_TARGET}")))
-    yield d("location", _CALL, block=call)
-    yield d("location", _END, block=_end())
-    yield d("location", _SILENT, block=(d("return", "503"),))
+    yield directive("location", "/", block=first)
+    yield directive("location", _AGAIN, block=again)
+    yield directive("location", _STREAM, block=stream)
+    call = (*crossed_call(), directive("grpc_pass", Raw(f"grpc://${_TARGET}")))
+    yield directive("location", _CALL, block=call)
+    yield directive("location", _END, block=_end())
+    yield directive("location", _SILENT, block=(directive("return", "503"),))
 
 
 def crossed_passing(app: str = "", kind: str = "") -> Iterator[Directive]:
     """All headers pass, but those of the crossing, which are for `app` if it crosses from here;
     what an app says to nginx passes too.
     """
-    yield d("proxy_set_header", "Host", Raw("$http_host"))
-    yield d("proxy_set_header", "Upgrade", Raw(f"${UPGRADE}"))
-    yield d("proxy_set_header", "Connection", Raw(f"${CONNECTION}"))
+    yield directive("proxy_set_header", "Host", Raw("$http_host"))
+    yield directive("proxy_set_header", "Upgrade", Raw(f"${UPGRADE}"))
+    yield directive("proxy_set_header", "Connection", Raw(f"${CONNECTION}"))
     yield from _crossing_headers("proxy", app, kind)
-    yield d("proxy_ignore_headers", *_FORWARDED_HEADERS)
+    yield directive("proxy_ignore_headers", *_FORWARDED_HEADERS)
     for header in _FORWARDED_HEADERS:
-        yield d("proxy_pass_header", header)
-    yield d("proxy_connect_timeout", milliseconds(CONNECT_TIMEOUT))
-    yield d("proxy_read_timeout", MAX_SILENCE)
-    yield d("proxy_send_timeout", MAX_SILENCE)
-    yield d("proxy_buffering", "off")
+        yield directive("proxy_pass_header", header)
+    yield directive("proxy_connect_timeout", milliseconds(CONNECT_TIMEOUT))
+    yield directive("proxy_read_timeout", MAX_SILENCE)
+    yield directive("proxy_send_timeout", MAX_SILENCE)
+    yield directive("proxy_buffering", "off")
 
 
 def crossed_call(app: str = "", kind: str = "") -> Iterator[Directive]:
     """The same for gRPC."""
-    yield d("client_body_timeout", MAX_SILENCE)
-    yield d("grpc_set_header", "Host", Raw("$http_host"))
+    yield directive("client_body_timeout", MAX_SILENCE)
+    yield directive("grpc_set_header", "Host", Raw("$http_host"))
     yield from _crossing_headers("grpc", app, kind)
-    yield d("grpc_connect_timeout", milliseconds(CONNECT_TIMEOUT))
-    yield d("grpc_read_timeout", MAX_SILENCE)
-    yield d("grpc_send_timeout", MAX_SILENCE)
-    yield d("grpc_buffer_size", "16k")
-    yield d("grpc_next_upstream", "error", "timeout")
-    yield d("grpc_next_upstream_tries", "3")
-    yield d("grpc_next_upstream_timeout", "10s")
+    yield directive("grpc_connect_timeout", milliseconds(CONNECT_TIMEOUT))
+    yield directive("grpc_read_timeout", MAX_SILENCE)
+    yield directive("grpc_send_timeout", MAX_SILENCE)
+    yield directive("grpc_buffer_size", "16k")
+    yield directive("grpc_next_upstream", "error", "timeout")
+    yield directive("grpc_next_upstream_tries", "3")
+    yield directive("grpc_next_upstream_timeout", "10s")
 
 
 def _crossing_headers(protocol: str, app: str, kind: str) -> Iterator[Directive]:
     values = {APP: app, WAY: "", REPEATED: "", KEY: "", KIND: kind}
     for header, value in values.items():
-        yield d(f"{protocol}_set_header", header, value or Raw('""'))
+        yield directive(f"{protocol}_set_header", header, value or Raw('""'))
 
 
 def _end() -> Iterator[Directive]:
     """What comes back has a way; a stream has none."""
     back = (
-        d("add_header", "X-Accel-Redirect", Raw(f"$http_{_variable(WAY)}"), "always"),
-        d("return", UNSENT),
+        directive(
+            "add_header", "X-Accel-Redirect", Raw(f"$http_{_header_variable(WAY)}"), "always"
+        ),
+        directive("return", UNSENT_STATUS),
     )
-    yield d("if", Raw(f"(${_UNSENT})"), block=back)
-    yield d("if", Raw(f"(${TIMED_OUT})"), block=(d("return", "504"),))
-    yield d("return", "502")
+    yield directive("if", Raw(f"(${_UNSENT})"), block=back)
+    yield directive("if", Raw(f"(${TIMED_OUT_VARIABLE})"), block=(directive("return", "504"),))
+    yield directive("return", "502")
 
 
 def _asking_server(
     machine: OwnMachine, desired: Desired, context: RenderContext
 ) -> Iterator[Directive]:
-    yield d("listen", f"unix:{neighbours_socket(context.home)}")
-    yield d("error_log", "/dev/null", "emerg")  # the daemon says once what is wrong
-    for name, other in desired.others.items():
+    yield directive("listen", f"unix:{neighbours_socket(context.home)}")
+    yield directive("error_log", "/dev/null", "emerg")  # the daemon says once what is wrong
+    for name, other in desired.other_machines.items():
         at = f"{bracketed(other.address)}:{other.port}"
         lines = (
             *tls_to_machines(machine, "proxy", name),
-            d("proxy_connect_timeout", milliseconds(CONNECT_TIMEOUT)),
-            d("proxy_read_timeout", milliseconds(CONNECT_TIMEOUT)),
+            directive("proxy_connect_timeout", milliseconds(CONNECT_TIMEOUT)),
+            directive("proxy_read_timeout", milliseconds(CONNECT_TIMEOUT)),
         )
-        near = (*lines, d("proxy_pass", f"https://{at}/near.json"))
+        near = (*lines, directive("proxy_pass", f"https://{at}/near.json"))
         reports = (
             *lines,
-            d("proxy_max_temp_file_size", "0"),
-            d("proxy_pass", f"https://{at}/v1/"),
+            directive("proxy_max_temp_file_size", "0"),
+            directive("proxy_pass", f"https://{at}/v1/"),
         )
-        yield d("location", "=", f"/{name}/near.json", block=near)
-        yield d("location", f"/{name}/v1/", block=reports)
-    yield d("location", "/", block=(d("return", "404"),))
+        yield directive("location", "=", f"/{name}/near.json", block=near)
+        yield directive("location", f"/{name}/v1/", block=reports)
+    yield directive("location", "/", block=(directive("return", "404"),))

@@ -43,7 +43,7 @@ from portico.core.render.affinity import (
     stream_way_variable,
 )
 from portico.core.render.bootstrap_peers import far_include
-from portico.core.render.directive import Directive, Raw, d, milliseconds, size
+from portico.core.render.directive import Directive, Raw, directive, milliseconds, size
 from portico.core.render.passing import grpc_settings, proxy_target
 from portico.core.render.retries import MACHINE_SUFFIX, has_stream, may_repeat
 from portico.core.render.scope import Scope
@@ -52,7 +52,7 @@ from portico.core.render.settings import Settings
 APP, WAY, REPEATED, KIND = (f"Portico-{word}" for word in ("App", "Way", "Repeated", "Kind"))
 """Headers of a crossing: the upstream; the location in front for what was not sent; `1` where no
 further instance may get it once it was sent to one; and `stream` or `grpc`."""
-UNSENT: Final = "530"
+UNSENT_STATUS: Final = "530"
 """The status of an answer that says that no instance got the request."""
 CONNECT_TIMEOUT, FAIL_TIMEOUT = 1.0, "2s"
 SENDER_KEEPALIVE, RECEIVER_KEEPALIVE = 4.0, "6s"
@@ -61,8 +61,8 @@ SENDER_KEEPALIVE, RECEIVER_KEEPALIVE = 4.0, "6s"
 _IDLE_CONNECTIONS: Final = "16"
 _RESOLVED: Final = ("service=http", "resolve")
 _ZONE_SIZE: Final = 256 << 10
-NEAR, FAR = "portico_near", "portico_far"
-"""As `SENT`: of tries on own instances of what can cross, and of those on other machines."""
+NEAR_VARIABLE, FAR_VARIABLE = "portico_near", "portico_far"
+"""As `SENT_VARIABLE`: of tries on own instances of what can cross, and of those on others."""
 MAX_OWN_TRIES: Final = 4
 MAX_FAR_TRIES: Final = 5
 """Of one request on all machines: with the way from files to the app, the choice of the machine,
@@ -78,7 +78,7 @@ QUIET_LOG: Final = "crit"
 
 def is_clustered(desired: Desired, context: RenderContext) -> bool:
     machine = context.machine
-    return bool(machine and desired.machine and (desired.others or machine.has_store))
+    return bool(machine and desired.machine and (desired.other_machines or machine.has_store))
 
 
 def can_cross(upstream: Upstream, desired: Desired, context: RenderContext) -> bool:
@@ -123,32 +123,27 @@ def crossing_cookie(upstream: Upstream, desired: Desired, context: RenderContext
     return cookie_name(upstream) if can_cross(upstream, desired, context) else ""
 
 
-def is_placed_by_key(upstream: Upstream) -> bool:
-    """Of those that can cross: a cookie of `sticky` comes before a key."""
-    return upstream.balance.is_keyed and not upstream.sticky
-
-
 def machine_choice(
     upstream: Upstream, desired: Desired, context: RenderContext
 ) -> tuple[Directive, ...]:
     """What a location has that chooses the machine first; nothing where that is no choice."""
-    choice = d("return", _CHOICE_CODE)
+    choice = directive("return", _CHOICE_CODE)
     if not can_cross(upstream, desired, context):
         return ()
     if cookie := cookie_name(upstream):
-        return (d("if", Raw(f"(${bound_variable(cookie)})"), block=(choice,)),)
-    return (choice,) if is_placed_by_key(upstream) else ()
+        return (directive("if", Raw(f"(${bound_variable(cookie)})"), block=(choice,)),)
+    return (choice,) if upstream.is_placed_by_key else ()
 
 
 def stream_way(upstream: Upstream, number: int) -> str:
     """Where a stream goes for which a machine is chosen."""
-    if is_placed_by_key(upstream):
+    if upstream.is_placed_by_key:
         return f"@stream_{number}"
     return Raw(f'"@${{{stream_way_variable(cookie_name(upstream))}}}_{number}"')
 
 
 def machine_choice_page(number: int) -> Directive:
-    return d("error_page", _CHOICE_CODE, "=", Raw(f'"@${{{MACHINE_WAY}}}_{number}"'))
+    return directive("error_page", _CHOICE_CODE, "=", Raw(f'"@${{{MACHINE_WAY}}}_{number}"'))
 
 
 def machine_name(number: int, *, live: bool = False) -> str:
@@ -167,25 +162,25 @@ def far_blocks(
     own = desired.machines[desired.machine]
     if cookie := cookie_name(upstream):
         bound = (
-            d("sticky", "route", Raw(f"${bound_variable(cookie)}")),
+            directive("sticky", "route", Raw(f"${bound_variable(cookie)}")),
             *(_server(far_host(app), "drain") for app in upstream.apps),
             *(far_include(app, context) for app in upstream.apps),
         )
         yield _block(
-            machine_upstream(name), (*bound, d("server", _NO_PEER, "max_fails=0")), context
+            machine_upstream(name), (*bound, directive("server", _NO_PEER, "max_fails=0")), context
         )
         if streams and is_away(upstream, desired, context):
             yield _block(streams_upstream(name), (bound[0], *peers), context)
         elif streams:
-            here = d("server", f"{bracketed(own.address)}:{own.port}", "max_fails=0")
+            here = directive("server", f"{bracketed(own.address)}:{own.port}", "max_fails=0")
             yield _block(streams_upstream(name), (*bound, here), context)
     elif key := key_of(upstream.balance):
-        by_key = d("hash", Raw(f"${key_variable(key)}"), "consistent")
+        by_key = directive("hash", Raw(f"${key_variable(key)}"), "consistent")
         placed = [_server(far_host(app)) for app in upstream.apps]
         if not is_away(upstream, desired, context):
             # Each request that belongs to this machine is a failure of it there.
             own_hosts = map(machines_host, upstream.apps)
-            placed += [d("server", host, *_RESOLVED, "max_fails=0") for host in own_hosts]
+            placed += [directive("server", host, *_RESOLVED, "max_fails=0") for host in own_hosts]
         yield _block(machine_upstream(name), (by_key, *placed), context)
         if streams:
             taking = (_server(streams_host(app)) for app in upstream.apps)
@@ -194,18 +189,18 @@ def far_blocks(
 
 def _block(name: str, peers: Iterable[Directive], context: RenderContext) -> Directive:
     lines = (
-        d("zone", name, size(_ZONE_SIZE)),
+        directive("zone", name, size(_ZONE_SIZE)),
         *peers,
-        d("resolver", context.resolver),
-        d("resolver_timeout", "1s"),
-        d("keepalive", _IDLE_CONNECTIONS),
-        d("keepalive_timeout", milliseconds(SENDER_KEEPALIVE)),
+        directive("resolver", context.resolver),
+        directive("resolver_timeout", "1s"),
+        directive("keepalive", _IDLE_CONNECTIONS),
+        directive("keepalive_timeout", milliseconds(SENDER_KEEPALIVE)),
     )
-    return d("upstream", name, block=lines)
+    return directive("upstream", name, block=lines)
 
 
 def _server(host: str, *words: str) -> Directive:
-    return d("server", host, *_RESOLVED, f"fail_timeout={FAIL_TIMEOUT}", *words)
+    return directive("server", host, *_RESOLVED, f"fail_timeout={FAIL_TIMEOUT}", *words)
 
 
 def streamed_upstreams(places: Iterable[Scope], desired: Desired) -> frozenset[str]:
@@ -229,14 +224,16 @@ def far_settings(
     """
     return {
         **own,
-        "connect": (d("proxy_connect_timeout", milliseconds(CONNECT_TIMEOUT)),),
+        "connect": (directive("proxy_connect_timeout", milliseconds(CONNECT_TIMEOUT)),),
         "request headers": (
             *own["request headers"],
-            d("proxy_set_header", APP, label_of(name)),
-            d("proxy_set_header", WAY, Raw(f'"@${{{way}}}_{number}"')),
-            d("proxy_set_header", REPEATED, Raw(f"${FAR}" if may_repeat(scope) else "1")),
-            d("proxy_set_header", KEY, _key_header(upstream)),
-            d("proxy_set_header", KIND, Raw('""')),
+            directive("proxy_set_header", APP, label_of(name)),
+            directive("proxy_set_header", WAY, Raw(f'"@${{{way}}}_{number}"')),
+            directive(
+                "proxy_set_header", REPEATED, Raw(f"${FAR_VARIABLE}" if may_repeat(scope) else "1")
+            ),
+            directive("proxy_set_header", KEY, _key_header(upstream)),
+            directive("proxy_set_header", KIND, Raw('""')),
         ),
     }
 
@@ -249,7 +246,10 @@ def _key_header(upstream: Upstream) -> Raw:
 def stream_settings(own: Settings) -> Settings:
     """For a body that is passed on while it arrives: it cannot come back."""
     *others, _, repeated, key, _ = own["request headers"]
-    way, kind = d("proxy_set_header", WAY, Raw('""')), d("proxy_set_header", KIND, "stream")
+    way, kind = (
+        directive("proxy_set_header", WAY, Raw('""')),
+        directive("proxy_set_header", KIND, "stream"),
+    )
     return {**own, "request headers": (*others, way, repeated, key, kind)}
 
 
@@ -269,24 +269,24 @@ def passing_to(
         return
     if scope.value(lambda handling: handling.grpc):
         yield from grpc_settings(scope, prefix, connect_timeout=CONNECT_TIMEOUT)
-        yield d("grpc_set_header", APP, label_of(name))
-        yield d("grpc_set_header", WAY, Raw('""'))
-        yield d("grpc_set_header", REPEATED, Raw('""'))
-        yield d("grpc_set_header", KEY, _key_header(upstream))
-        yield d("grpc_set_header", KIND, "grpc")
+        yield directive("grpc_set_header", APP, label_of(name))
+        yield directive("grpc_set_header", WAY, Raw('""'))
+        yield directive("grpc_set_header", REPEATED, Raw('""'))
+        yield directive("grpc_set_header", KEY, _key_header(upstream))
+        yield directive("grpc_set_header", KIND, "grpc")
         yield from tls_to_machines(machine, "grpc")
-        yield d("grpc_pass", f"grpcs://{far}")
+        yield directive("grpc_pass", f"grpcs://{far}")
         return
     yield from tls_to_machines(machine, "proxy")
-    yield d("proxy_pass", proxy_target(f"https://{far}", prefix))
+    yield directive("proxy_pass", proxy_target(f"https://{far}", prefix))
 
 
 def far_question(name: str, context: RenderContext) -> Iterator[Directive]:
     """For a request of nginx's own, which needs no way back."""
     if context.machine:
-        yield d("proxy_set_header", APP, label_of(name))
+        yield directive("proxy_set_header", APP, label_of(name))
         for header in (WAY, REPEATED, KEY, KIND):
-            yield d("proxy_set_header", header, Raw('""'))
+            yield directive("proxy_set_header", header, Raw('""'))
         yield from tls_to_machines(context.machine, "proxy")
 
 
@@ -294,9 +294,9 @@ def tls_to_machines(machine: OwnMachine, protocol: str, name: str = "") -> Itera
     """To the machine of this name, or to any: a host that begins with a dot is that of each
     (X509_check_host(3)).
     """
-    yield d(f"{protocol}_ssl_certificate", machine.certificate)
-    yield d(f"{protocol}_ssl_certificate_key", machine.key)
-    yield d(f"{protocol}_ssl_trusted_certificate", machine.authority)
-    yield d(f"{protocol}_ssl_verify", "on")
-    yield d(f"{protocol}_ssl_name", machine_host(name))
-    yield d(f"{protocol}_ssl_protocols", "TLSv1.3")
+    yield directive(f"{protocol}_ssl_certificate", machine.certificate)
+    yield directive(f"{protocol}_ssl_certificate_key", machine.key)
+    yield directive(f"{protocol}_ssl_trusted_certificate", machine.authority)
+    yield directive(f"{protocol}_ssl_verify", "on")
+    yield directive(f"{protocol}_ssl_name", machine_host(name))
+    yield directive(f"{protocol}_ssl_protocols", "TLSv1.3")

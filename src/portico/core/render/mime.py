@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from portico.core.render.directive import Directive, d
+from portico.core.render.directive import Directive, directive
 from portico.core.render.scope import Scope
 
 _TYPES = {
@@ -76,9 +76,11 @@ _MIN_LENGTH: Final = "1024"
 
 def mime_types() -> tuple[Directive, ...]:
     return (
-        d("types", block=(d(name, *endings.split()) for name, endings in _TYPES.items())),
-        d("default_type", "application/octet-stream"),
-        d(
+        directive(
+            "types", block=(directive(name, *endings.split()) for name, endings in _TYPES.items())
+        ),
+        directive("default_type", "application/octet-stream"),
+        directive(
             "charset_types",
             *(kind for kind in _TYPES if kind.startswith("text/") and kind != "text/html"),
         ),
@@ -87,18 +89,18 @@ def mime_types() -> tuple[Directive, ...]:
 
 def compression() -> tuple[Directive, ...]:
     return (
-        d("gzip_types", *_COMPRESSED_TYPES.split()),
-        d("gzip_comp_level", "4"),
-        d("gzip_min_length", _MIN_LENGTH),
-        d("gzip_proxied", "any"),
-        d("gzip_vary", "on"),
+        directive("gzip_types", *_COMPRESSED_TYPES.split()),
+        directive("gzip_comp_level", "4"),
+        directive("gzip_min_length", _MIN_LENGTH),
+        directive("gzip_proxied", "any"),
+        directive("gzip_vary", "on"),
     )
 
 
 def encoder_basics(scopes: Iterable[Scope]) -> Iterator[Directive]:
     """For the modules that a site uses and this nginx has."""
-    used = {name for scope in scopes for name in scope.encoders if getattr(scope.own, name)}
+    used = {name for scope in scopes for name in scope.encoders if getattr(scope.handling, name)}
     for name in sorted(used):
-        yield d(f"{name}_types", *_COMPRESSED_TYPES.split())
-        yield d(f"{name}_comp_level", _LEVELS[name])
-        yield d(f"{name}_min_length", _MIN_LENGTH)
+        yield directive(f"{name}_types", *_COMPRESSED_TYPES.split())
+        yield directive(f"{name}_comp_level", _LEVELS[name])
+        yield directive(f"{name}_min_length", _MIN_LENGTH)

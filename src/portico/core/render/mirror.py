@@ -14,7 +14,7 @@ from portico.core.model.mirror import Mirror
 from portico.core.model.names import label_of
 from portico.core.model.place import RenderContext
 from portico.core.model.site import Handling
-from portico.core.render.directive import Directive, Raw, WithDollar, d, milliseconds
+from portico.core.render.directive import Directive, Raw, WithDollar, directive, milliseconds
 from portico.core.render.headers import request_headers
 from portico.core.render.machines import far_question, far_upstream, is_away
 from portico.core.render.passing import rest_variable, tls_to_servers, url_of
@@ -32,18 +32,23 @@ def mirror_of(scope: Scope) -> Mirror | None:
 
 def share_maps(scopes: Iterable[Scope]) -> Iterator[Directive]:
     for scope in scopes:
-        mirror = scope.own.mirror
+        mirror = scope.handling.mirror
         if mirror and mirror.share != _ALL_REQUESTS:
             is_some = float(mirror.share.rstrip("%")) > 0
-            shares = (*((d(mirror.share, "1"),) if is_some else ()), d("*", ""))
-            yield d("split_clients", Raw("$request_id"), Raw(f"${_chosen(scope)}"), block=shares)
+            shares = (*((directive(mirror.share, "1"),) if is_some else ()), directive("*", ""))
+            yield directive(
+                "split_clients",
+                Raw("$request_id"),
+                Raw(f"${_share_variable(scope)}"),
+                block=shares,
+            )
 
 
 def mirror_lines(scope: Scope, number: int) -> Iterator[Directive]:
     """In a location whose requests are copied."""
     if mirror := mirror_of(scope):
-        yield d("mirror", _place(number))
-        yield d("mirror_request_body", "on" if mirror.request_body else "off")
+        yield directive("mirror", _mirror_path(number))
+        yield directive("mirror_request_body", "on" if mirror.request_body else "off")
 
 
 def mirror_location(
@@ -59,13 +64,22 @@ def mirror_location(
     url = f"https://{far_upstream(name)}" if away else url_of(upstream, label_of(name))
     path = f"${rest_variable(prefix)}" if prefix else "$request_uri"
     needed = [f"${rest_variable(prefix)}"] if prefix else []
-    needed += [f"${_chosen(scope.origin(_mirror))}"] if mirror.share != _ALL_REQUESTS else []
-    body = () if mirror.request_body else (d("proxy_pass_request_body", "off"),)
-    length = () if mirror.request_body else (d("proxy_set_header", "Content-Length", Raw('""')),)
+    needed += (
+        [f"${_share_variable(scope.origin(_mirror))}"] if mirror.share != _ALL_REQUESTS else []
+    )
+    body = () if mirror.request_body else (directive("proxy_pass_request_body", "off"),)
+    length = (
+        ()
+        if mirror.request_body
+        else (directive("proxy_set_header", "Content-Length", Raw('""')),)
+    )
     lines = (
-        d("internal"),
-        *(d("if", Raw(f'({each} = "")'), block=(d("return", "204"),)) for each in needed),
-        d("client_max_body_size", "0"),
+        directive("internal"),
+        *(
+            directive("if", Raw(f'({each} = "")'), block=(directive("return", "204"),))
+            for each in needed
+        ),
+        directive("client_max_body_size", "0"),
         *body,
         *request_headers(scope, prefix=prefix),
         *length,
@@ -74,19 +88,19 @@ def mirror_location(
             if away
             else tls_to_servers(upstream, scope.folder, context, "proxy")
         ),
-        *(d(f"proxy_{kind}_timeout", timeout) for kind in ("connect", "send", "read")),
-        d("proxy_pass", WithDollar(f"{url}{path}")),
+        *(directive(f"proxy_{kind}_timeout", timeout) for kind in ("connect", "send", "read")),
+        directive("proxy_pass", WithDollar(f"{url}{path}")),
     )
-    yield d("location", "=", _place(number), block=lines)
+    yield directive("location", "=", _mirror_path(number), block=lines)
 
 
 def _mirror(handling: Handling) -> Mirror | bool | None:
     return handling.mirror
 
 
-def _place(number: int) -> str:
+def _mirror_path(number: int) -> str:
     return f"{INTERNAL_PREFIX}/mirror/{number}"
 
 
-def _chosen(scope: Scope) -> str:
+def _share_variable(scope: Scope) -> str:
     return f"portico_mirror_{digest(scope.slug)}"

@@ -8,7 +8,7 @@ from typing import Final
 
 from portico.core.model.desired import Desired
 from portico.core.model.site import Handling, Maintenance, Site
-from portico.core.render.directive import Directive, Raw, d
+from portico.core.render.directive import Directive, Raw, directive
 from portico.core.render.headers import response_headers, sets_header
 from portico.core.render.identity import sign_in_page
 from portico.core.render.limits import retry_header
@@ -18,9 +18,9 @@ MAINTENANCE = f"{INTERNAL_PREFIX}/maintenance"
 _NO_RANGE: Final = "@no_range"
 _RANGE_CODE: Final = "416"
 """Here nginx has added the headers of the file to the answer before it sees that it is another."""
-_NO_HEADERS: Final = d("add_header", "X-Portico", "")
+_NO_HEADERS: Final = directive("add_header", "X-Portico", "")
 """Keeps those of the level above away, and adds none: its value is empty."""
-_NO_STORE: Final = d("add_header", "Cache-Control", "no-store", "always")
+_NO_STORE: Final = directive("add_header", "Cache-Control", "no-store", "always")
 """A 404 may be kept by browsers and caches if nothing says otherwise (RFC 9110 15.1)."""
 _MAINTENANCE_TEXT = (
     "<!doctype html><html><head><title>Back soon</title></head>"
@@ -32,23 +32,23 @@ def error_pages(site: Site, *, without: Collection[str] = ()) -> Iterator[Direct
     """For errors of nginx's own."""
     for code in site.error_pages:
         if code not in without and not (code == "503" and site.maintenance):
-            yield d("error_page", code, f"{INTERNAL_PREFIX}/{code}")
+            yield directive("error_page", code, f"{INTERNAL_PREFIX}/{code}")
     if _needs_range_page(site):
-        yield d("error_page", _RANGE_CODE, _NO_RANGE)
+        yield directive("error_page", _RANGE_CODE, _NO_RANGE)
     if site.maintenance:
-        yield d("error_page", "503", MAINTENANCE)
+        yield directive("error_page", "503", MAINTENANCE)
 
 
 def own_pages(scope: Scope) -> Iterator[Directive]:
     """In a location that has no other: a route whose requests another program decides about."""
-    if scope.own.auth and scope.route:
+    if scope.handling.auth and scope.route:
         yield from sign_in_page(scope)
         yield from error_pages(scope.site)
 
 
 def app_errors(scope: Scope) -> tuple[str, ...]:
     """The statuses of an app that get a page of the site."""
-    statuses = scope.value(_intercepted)
+    statuses = scope.value(_intercepted_statuses)
     if not statuses or scope.value(lambda handling: handling.grpc):
         return ()
     return tuple(code for code in scope.site.error_pages if int(code) in statuses)
@@ -63,10 +63,10 @@ def app_error_pages(
     """
     codes = app_errors(scope)
     if codes:
-        yield d("proxy_intercept_errors", "on")
+        yield directive("proxy_intercept_errors", "on")
     for code in scope.site.error_pages:
         if code in {*codes, *also} and code not in without:
-            yield d("error_page", code, f"{INTERNAL_PREFIX}/{code}")
+            yield directive("error_page", code, f"{INTERNAL_PREFIX}/{code}")
 
 
 def page_locations(scope: Scope) -> Iterator[Directive]:
@@ -79,14 +79,16 @@ def page_locations(scope: Scope) -> Iterator[Directive]:
         page = (*lines, *_file(scope.path(file), code))
         yield _page(f"{INTERNAL_PREFIX}/{code}", page, is_asked=is_asked)
     if _needs_range_page(scope.site):
-        yield d("location", _NO_RANGE, block=(_NO_HEADERS, d("return", _RANGE_CODE)))
+        yield directive(
+            "location", _NO_RANGE, block=(_NO_HEADERS, directive("return", _RANGE_CODE))
+        )
     if maintenance := _maintenance(scope.site):
         retry = str(int(maintenance.retry_after))
         yield _page(
             MAINTENANCE,
             (
                 *response_headers(scope),
-                d("add_header", "Retry-After", retry, "always"),
+                directive("add_header", "Retry-After", retry, "always"),
                 *_maintenance_page(scope, maintenance),
             ),
             is_asked=is_asked,
@@ -101,7 +103,7 @@ def _needs_range_page(site: Site) -> bool:
 
 
 def retry_after(seconds: float) -> Directive:
-    return d("add_header", "Retry-After", str(math.ceil(seconds)), "always")
+    return directive("add_header", "Retry-After", str(math.ceil(seconds)), "always")
 
 
 def _held_headers(scope: Scope) -> Iterator[Directive]:
@@ -115,16 +117,20 @@ def _held_headers(scope: Scope) -> Iterator[Directive]:
 def maintenance_gate(scope: Scope) -> Iterator[Directive]:
     """First in every location: closed during maintenance, except to networks allowed in."""
     if scope.site.maintenance:
-        yield d("if", Raw(f"(${_closed(scope.name)})"), block=(d("return", "503"),))
+        yield directive(
+            "if", Raw(f"(${_closed_variable(scope.name)})"), block=(directive("return", "503"),)
+        )
 
 
 def maintenance_maps(desired: Desired) -> Iterator[Directive]:
     """`geo` has no word for all, and no unix sockets."""
     for name, site in desired.sites.items():
         if maintenance := _maintenance(site):
-            closed = d("default", "0" if "all" in maintenance.allow else "1")
-            inside = (d(net, "0") for net in maintenance.allow if net not in {"all", "unix:"})
-            yield d("geo", Raw(f"${_closed(name)}"), block=(closed, *inside))
+            closed = directive("default", "0" if "all" in maintenance.allow else "1")
+            inside = (
+                directive(net, "0") for net in maintenance.allow if net not in {"all", "unix:"}
+            )
+            yield directive("geo", Raw(f"${_closed_variable(name)}"), block=(closed, *inside))
 
 
 def _maintenance(site: Site) -> Maintenance | None:
@@ -133,23 +139,23 @@ def _maintenance(site: Site) -> Maintenance | None:
     return Maintenance() if site.maintenance else None
 
 
-def _closed(name: str) -> str:
+def _closed_variable(name: str) -> str:
     return f"portico_closed_{digest(name)}"
 
 
 def _page(path: str, lines: tuple[Directive, ...], *, is_asked: bool) -> Directive:
     """What keeps a client from the site must not keep it from the page that says so."""
-    return d(
+    return directive(
         "location",
         "=",
         path,
         block=(
-            d("internal"),
-            d("allow", "all"),
-            d("auth_basic", "off"),
-            *((d("auth_request", "off"),) if is_asked else ()),
-            d("types", block=()),
-            d("default_type", "text/html"),
+            directive("internal"),
+            directive("allow", "all"),
+            directive("auth_basic", "off"),
+            *((directive("auth_request", "off"),) if is_asked else ()),
+            directive("types", block=()),
+            directive("default_type", "text/html"),
             *lines,
         ),
     )
@@ -157,16 +163,16 @@ def _page(path: str, lines: tuple[Directive, ...], *, is_asked: bool) -> Directi
 
 def _file(path: str, code: str) -> tuple[Directive, ...]:
     """A page that is not there leaves the error as it was, where `alias` would make it a 404."""
-    return d("root", "/"), d("try_files", path, f"={code}")
+    return directive("root", "/"), directive("try_files", path, f"={code}")
 
 
 def _maintenance_page(scope: Scope, maintenance: Maintenance) -> tuple[Directive, ...]:
     if maintenance.page:
         return _file(scope.path(maintenance.page), "503")
-    return (d("return", "503", _MAINTENANCE_TEXT.strip()),)
+    return (directive("return", "503", _MAINTENANCE_TEXT.strip()),)
 
 
-def _intercepted(handling: Handling) -> Collection[int] | None:
+def _intercepted_statuses(handling: Handling) -> Collection[int] | None:
     match handling.proxy_intercept_errors:
         case True:
             return range(300, 600)

@@ -12,7 +12,7 @@ from portico.core.model.desired import absolute
 from portico.core.model.names import is_ip, label_of
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
-from portico.core.render.directive import Directive, Raw, WithDollar, d, milliseconds
+from portico.core.render.directive import Directive, Raw, WithDollar, directive, milliseconds
 from portico.core.render.directive import quote as to_argument
 from portico.core.render.headers import replaced_headers, request_headers
 from portico.core.render.scope import Scope, digest
@@ -33,13 +33,13 @@ def passing_basics() -> tuple[Directive, ...]:
     write fail, which is 502.
     """
     return (
-        d("proxy_http_version", "1.1"),
-        d("proxy_next_upstream", "off"),
-        d("proxy_buffer_size", BUFFER),
-        d("proxy_buffers", "8", BUFFER),
-        d("proxy_busy_buffers_size", "32k"),
-        d("proxy_socket_keepalive", "on"),
-        d("sendfile_max_chunk", "64k"),
+        directive("proxy_http_version", "1.1"),
+        directive("proxy_next_upstream", "off"),
+        directive("proxy_buffer_size", BUFFER),
+        directive("proxy_buffers", "8", BUFFER),
+        directive("proxy_busy_buffers_size", "32k"),
+        directive("proxy_socket_keepalive", "on"),
+        directive("sendfile_max_chunk", "64k"),
     )
 
 
@@ -52,11 +52,11 @@ def passing(
         yield from grpc_settings(scope, prefix)
         yield from _untrusted_redirects(upstream, "grpc")
         yield from tls_to_servers(upstream, scope.folder, context, "grpc")
-        yield d("grpc_pass", f"{'grpcs' if upstream.tls else 'grpc'}://{host}")
+        yield directive("grpc_pass", f"{'grpcs' if upstream.tls else 'grpc'}://{host}")
         return
     yield from _untrusted_redirects(upstream, "proxy")
     yield from tls_to_servers(upstream, scope.folder, context, "proxy")
-    yield d("proxy_pass", proxy_target(url_of(upstream, host), prefix))
+    yield directive("proxy_pass", proxy_target(url_of(upstream, host), prefix))
 
 
 def grpc_settings(
@@ -64,11 +64,11 @@ def grpc_settings(
 ) -> Iterator[Directive]:
     """`connect_timeout` in seconds; that of the site if None."""
     connect, *others = timeouts(scope, "grpc")
-    own = connect_timeout and d("grpc_connect_timeout", milliseconds(connect_timeout))
+    own = connect_timeout and directive("grpc_connect_timeout", milliseconds(connect_timeout))
     yield from (own or connect, *others)
     # A stream in which the client is silent is a body that does not go on.
-    yield d("client_body_timeout", milliseconds(read_timeout(scope)))
-    yield d("grpc_buffer_size", "16k")
+    yield directive("client_body_timeout", milliseconds(read_timeout(scope)))
+    yield directive("grpc_buffer_size", "16k")
     yield from request_headers(scope, "grpc_set_header", prefix)
     yield from replaced_headers(scope, "grpc_hide_header")
 
@@ -89,7 +89,7 @@ def _untrusted_redirects(upstream: Upstream, protocol: str) -> Iterator[Directiv
     """
     hosts = (server.address.rpartition(":")[0].strip("[]") for server in upstream.servers)
     if not all(map(_is_here, hosts)):
-        yield d(f"{protocol}_ignore_headers", "X-Accel-Redirect")
+        yield directive(f"{protocol}_ignore_headers", "X-Accel-Redirect")
 
 
 def _is_here(host: str) -> bool:
@@ -99,28 +99,28 @@ def _is_here(host: str) -> bool:
 def rest_maps(prefixes: Iterable[str]) -> Iterator[Directive]:
     """What is left of the path and query that a client sent, byte for byte, when a prefix is
     taken off. Empty where the client wrote the prefix in another way (`/%61pi`): then nginx's
-    own form of the path passes, which `stripped` makes.
+    own form of the path passes, which `strip_lines` makes.
     """
     for prefix in dict.fromkeys(prefixes):
         sent = re.escape(quote(prefix))
         lines = (
-            d("default", ""),
-            d(to_argument(WithDollar(f"~^{sent}(/.*)$")), Raw("$1")),
-            d(to_argument(WithDollar(rf"~^{sent}(\?.*)?$")), Raw("/$1")),
+            directive("default", ""),
+            directive(to_argument(WithDollar(f"~^{sent}(/.*)$")), Raw("$1")),
+            directive(to_argument(WithDollar(rf"~^{sent}(\?.*)?$")), Raw("/$1")),
         )
-        yield d("map", Raw("$request_uri"), Raw(f"${rest_variable(prefix)}"), block=lines)
+        yield directive("map", Raw("$request_uri"), Raw(f"${rest_variable(prefix)}"), block=lines)
 
 
 def rest_variable(prefix: str) -> str:
     return f"portico_rest_{digest(prefix)}"
 
 
-def stripped(prefix: str) -> Iterator[Directive]:
+def strip_lines(prefix: str) -> Iterator[Directive]:
     """Take the route's path off. Done by `rewrite`, because a named location cannot have a
     `proxy_pass` with a path and goes on with the path that is left.
     """
     pattern = rf"(?s)^{re.escape(prefix.rstrip('/'))}(?:/(.*))?$"
-    yield d("rewrite", WithDollar(pattern), Raw("/$1"), "break")
+    yield directive("rewrite", WithDollar(pattern), Raw("/$1"), "break")
 
 
 def tls_to_servers(
@@ -130,10 +130,10 @@ def tls_to_servers(
     if not upstream.tls:
         return
     hosts = [server.address.rpartition(":")[0].strip("[]") for server in upstream.servers]
-    yield d(f"{protocol}_ssl_server_name", "on")
-    yield d(f"{protocol}_ssl_name", upstream.tls_name or hosts[0])
+    yield directive(f"{protocol}_ssl_server_name", "on")
+    yield directive(f"{protocol}_ssl_name", upstream.tls_name or hosts[0])
     if upstream.tls_verify:
         trusted = absolute(upstream.tls_ca, folder) if upstream.tls_ca else context.authorities
-        yield d(f"{protocol}_ssl_verify", "on")
-        yield d(f"{protocol}_ssl_verify_depth", "5")
-        yield d(f"{protocol}_ssl_trusted_certificate", trusted)
+        yield directive(f"{protocol}_ssl_verify", "on")
+        yield directive(f"{protocol}_ssl_verify_depth", "5")
+        yield directive(f"{protocol}_ssl_trusted_certificate", trusted)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from portico.core.model.desired import Desired
 from portico.core.model.place import RenderContext
-from portico.core.render.directive import Directive, d
+from portico.core.render.directive import Directive, directive
 from portico.core.render.headers import alt_svc_map
 
 HOST_KEY = "quic-host-key"
@@ -16,8 +16,8 @@ HOST_KEY = "quic-host-key"
 def quic_basics(desired: Desired) -> Iterator[Directive]:
     """In the http block."""
     if desired.listeners.http3:
-        yield d("http3", "on")
-        yield d("quic_host_key", HOST_KEY)
+        yield directive("http3", "on")
+        yield directive("quic_host_key", HOST_KEY)
         yield alt_svc_map(desired.listeners)
 
 

@@ -13,7 +13,14 @@ from typing import Final
 
 from portico.core.model.captures import filled, references
 from portico.core.model.site import Redirect
-from portico.core.render.directive import Directive, Raw, WithDollar, d, literal, variable_map
+from portico.core.render.directive import (
+    Directive,
+    Raw,
+    WithDollar,
+    directive,
+    literal,
+    variable_map,
+)
 from portico.core.render.directive import quote as to_argument
 from portico.core.render.scope import Scope, digest
 
@@ -34,8 +41,8 @@ def redirect_of(scope: Scope) -> Redirect | None:
 def redirect_maps(scopes: Iterable[Scope]) -> Iterator[Directive]:
     tables = [(scope, table) for scope in scopes if (table := redirect_of(scope))]
     if any(table.keep_query and "?" in table.to for _, table in tables):
-        lines = (d("default", Raw('"&$args"')), d('""', ""))
-        yield d("map", Raw("$args"), Raw(f"${_MORE_ARGS}"), block=lines)
+        lines = (directive("default", Raw('"&$args"')), directive('""', ""))
+        yield directive("map", Raw("$args"), Raw(f"${_MORE_ARGS}"), block=lines)
     with_captures = [(scope, table) for scope, table in tables if _has_captures(scope, table)]
     if with_captures:
         yield _map("$request_uri", _SENT_PATH, '"~^([^?#]*)"', Raw("$1"))
@@ -52,12 +59,12 @@ def redirect_lines(scope: Scope, table: Redirect) -> Iterator[Directive]:
     """The last lines of a location. `return` is safe in an `if`."""
     status = str(table.status)
     if not _has_captures(scope, table):
-        yield d("return", status, _target(scope, table))
+        yield directive("return", status, _target(scope, table))
         return
     for variable in _variables(scope):
         to = Raw(f"${variable}{_SAME_HOST if _is_on_same_host(table) else ''}")
-        yield d("if", Raw(f"({to})"), block=(d("return", status, to),))
-    yield d("return", "404")
+        yield directive("if", Raw(f"({to})"), block=(directive("return", status, to),))
+    yield directive("return", "404")
 
 
 def _decoded_maps(
@@ -78,7 +85,7 @@ def _same_host_map(variable: str) -> Directive:
 
 
 def _map(source: str, variable: str, pattern: str, value: str, default: str = '""') -> Directive:
-    return variable_map(source, variable, default, d(pattern, value))
+    return variable_map(source, variable, default, directive(pattern, value))
 
 
 def _target(scope: Scope, table: Redirect) -> WithDollar:

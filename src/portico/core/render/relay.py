@@ -17,14 +17,13 @@ from portico.core.model.names import label_of
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.render.alpn import FOLDER
-from portico.core.render.directive import Directive, Raw, d
+from portico.core.render.directive import Directive, Raw, directive
 from portico.core.render.machine_server import MAX_SILENCE, crossed_call, crossed_passing
 from portico.core.render.machines import (
     RECEIVER_KEEPALIVE,
     can_cross,
     far_upstream,
     is_away,
-    is_placed_by_key,
     tls_to_machines,
 )
 from portico.core.render.scope import digest
@@ -38,12 +37,11 @@ SOCKET_PATTERN: Final = "[0-9a-f]" * 12
 
 def is_relayed(upstream: Upstream, desired: Desired, context: RenderContext) -> bool:
     """Connections of instances with `max_conns` would be counted anew; a key has its machine."""
-    is_limited = any(desired.apps[name].app.max_conns for name in upstream.apps)
     return (
         can_cross(upstream, desired, context)
         and not is_away(upstream, desired, context)
-        and not is_placed_by_key(upstream)
-        and not is_limited
+        and not upstream.is_placed_by_key
+        and not desired.has_max_conns(upstream)
     )
 
 
@@ -52,7 +50,7 @@ def relayed_upstream(name: str) -> str:
 
 
 def relay_peer(name: str, context: RenderContext) -> Directive:
-    return d("server", _socket(name, context), "max_fails=0", "backup")
+    return directive("server", _socket(name, context), "max_fails=0", "backup")
 
 
 def relay_servers(
@@ -60,7 +58,7 @@ def relay_servers(
 ) -> Iterator[Directive]:
     for name in sorted(streamed & desired.upstreams.keys()):
         if is_relayed(desired.upstreams[name], desired, context):
-            yield d("server", block=_relay(name, context))
+            yield directive("server", block=_relay(name, context))
 
 
 def _relay(name: str, context: RenderContext) -> Iterator[Directive]:
@@ -68,36 +66,36 @@ def _relay(name: str, context: RenderContext) -> Iterator[Directive]:
     if machine is None:
         return
     far, app = far_upstream(name), label_of(name)
-    yield d("listen", _socket(name, context))
-    yield d("client_max_body_size", "0")
-    yield d("client_body_timeout", MAX_SILENCE)
+    yield directive("listen", _socket(name, context))
+    yield directive("client_max_body_size", "0")
+    yield directive("client_body_timeout", MAX_SILENCE)
     if "keepalive_min_timeout" in context.build.can:
-        yield d("keepalive_min_timeout", RECEIVER_KEEPALIVE)
-    yield d("keepalive_requests", "100000")
+        yield directive("keepalive_min_timeout", RECEIVER_KEEPALIVE)
+    yield directive("keepalive_requests", "100000")
     is_call = Raw("($server_protocol = HTTP/2.0)")
-    closed = d("error_page", "502", "504", "=", _CLOSED)
+    closed = directive("error_page", "502", "504", "=", _CLOSED)
     stream = (
         closed,
-        d("error_page", _CALL_CODE, "=", _CALL),
-        d("recursive_error_pages", "on"),
-        d("if", is_call, block=(d("return", _CALL_CODE),)),
+        directive("error_page", _CALL_CODE, "=", _CALL),
+        directive("recursive_error_pages", "on"),
+        directive("if", is_call, block=(directive("return", _CALL_CODE),)),
         *crossed_passing(app=app, kind="stream"),
-        d("proxy_request_buffering", "off"),
-        d("proxy_next_upstream", "error", "timeout"),
-        d("proxy_next_upstream_tries", "3"),
-        d("proxy_next_upstream_timeout", "10s"),
+        directive("proxy_request_buffering", "off"),
+        directive("proxy_next_upstream", "error", "timeout"),
+        directive("proxy_next_upstream_tries", "3"),
+        directive("proxy_next_upstream_timeout", "10s"),
         *tls_to_machines(machine, "proxy"),
-        d("proxy_pass", f"https://{far}"),
+        directive("proxy_pass", f"https://{far}"),
     )
     call = (
         closed,
         *crossed_call(app=app, kind="grpc"),
         *tls_to_machines(machine, "grpc"),
-        d("grpc_pass", f"grpcs://{far}"),
+        directive("grpc_pass", f"grpcs://{far}"),
     )
-    yield d("location", "/", block=stream)
-    yield d("location", _CALL, block=call)
-    yield d("location", _CLOSED, block=(d("return", _CLOSE),))
+    yield directive("location", "/", block=stream)
+    yield directive("location", _CALL, block=call)
+    yield directive("location", _CLOSED, block=(directive("return", _CLOSE),))
 
 
 def _socket(name: str, context: RenderContext) -> str:

@@ -28,17 +28,17 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Final
 
-from portico.core.render.directive import Directive, Raw, d, variable_map
+from portico.core.render.directive import Directive, Raw, directive, variable_map
 from portico.core.render.headers import UPGRADE
 from portico.core.render.identity import auth_of, sign_in_page
 from portico.core.render.pages import app_error_pages, app_errors, error_pages, own_pages
 from portico.core.render.scope import Scope
 
-ONCE, SENT, NOBODY, TIMED_OUT, STREAMS = (
+ONCE_VARIABLE, SENT_VARIABLE, NO_PEER_VARIABLE, TIMED_OUT_VARIABLE, STREAMS_VARIABLE = (
     f"portico_{name}" for name in ("once", "sent", "nobody", "timed_out", "streams")
 )
-EVENTS, LIVE = "portico_events", "portico_live"
-FAILED, FULL = "@failed", "@full"
+EVENTS_VARIABLE, LIVE_VARIABLE = "portico_events", "portico_live"
+FAILED_LOCATION, FULL_LOCATION = "@failed", "@full"
 """Where requests end that are not tried again; the second where peers have `max_conns`."""
 _STREAM_CODE: Final = "418"
 _LIVE_CODE: Final = "419"
@@ -68,39 +68,43 @@ def retry_maps(*, is_clustered: bool = False) -> tuple[Directive, ...]:
     """
     not_machine = rf"(?![^ ]+\{MACHINE_SUFFIX}( |$))" if is_clustered else ""
     return (
-        d(
+        directive(
             "map",
             Raw('"$request_method:$content_length:$http_transfer_encoding"'),
-            Raw(f"${ONCE}"),
-            block=(d("default", "1"), d('"~^(GET|HEAD|OPTIONS):0?:$"', "")),
+            Raw(f"${ONCE_VARIABLE}"),
+            block=(directive("default", "1"), directive('"~^(GET|HEAD|OPTIONS):0?:$"', "")),
         ),
-        sent_map(SENT, MAX_TRIES, NO_OWN_PEER),
-        d(
+        sent_map(SENT_VARIABLE, MAX_TRIES, NO_OWN_PEER),
+        directive(
             "map",
             Raw("$upstream_addr"),
-            Raw(f"${NOBODY}"),
+            Raw(f"${NO_PEER_VARIABLE}"),
             block=(
-                d("volatile"),
-                d("default", ""),
-                d(rf'"~(^| ){not_machine}[^:, ]+( : [^ ,]+)*$"', RETRY_SUFFIX),
+                directive("volatile"),
+                directive("default", ""),
+                directive(rf'"~(^| ){not_machine}[^:, ]+( : [^ ,]+)*$"', RETRY_SUFFIX),
             ),
         ),
-        d(
+        directive(
             "map",
             Raw("$upstream_status"),
-            Raw(f"${TIMED_OUT}"),
-            block=(d("default", ""), d('"~504$"', "1")),
+            Raw(f"${TIMED_OUT_VARIABLE}"),
+            block=(directive("default", ""), directive('"~504$"', "1")),
         ),
-        d(
+        directive(
             "map",
             Raw("$request_method"),
-            Raw(f"${STREAMS}"),
-            block=(d("default", ""), d('"~^(POST|PATCH|LOCK)$"', "1")),
+            Raw(f"${STREAMS_VARIABLE}"),
+            block=(directive("default", ""), directive('"~^(POST|PATCH|LOCK)$"', "1")),
         ),
         # One after the other, with a pattern for the header alone: one over both took 1,400
         # instructions more, for every request of a browser.
-        variable_map("$http_accept", EVENTS, '""', d(f'"~*{_events_pattern()}"', "1")),
-        variable_map(f"${UPGRADE}", LIVE, "1", d('""', Raw(f"${EVENTS}"))),
+        variable_map(
+            "$http_accept", EVENTS_VARIABLE, '""', directive(f'"~*{_events_pattern()}"', "1")
+        ),
+        variable_map(
+            f"${UPGRADE}", LIVE_VARIABLE, "1", directive('""', Raw(f"${EVENTS_VARIABLE}"))
+        ),
     )
 
 
@@ -112,24 +116,26 @@ def sent_map(variable: str, max_tries: int, *cases: tuple[str, str]) -> Directiv
     these variables, `ONCE|ADDRESSES|STATUSES|RECEIVED|SENT`, and what they mean.
     """
     columns = ("addr", "status", "bytes_received", "bytes_sent")
-    tries = "|".join((f"${ONCE}", *(f"$upstream_{column}" for column in columns)))
+    tries = "|".join((f"${ONCE_VARIABLE}", *(f"$upstream_{column}" for column in columns)))
     sent = r"[^|1-9]*[1-9][0-9]*"
-    return d(
+    return directive(
         "map",
         Raw(f'"{tries}"'),
         Raw(f"${variable}"),
         block=(
-            d("volatile"),
-            d("default", "over"),
-            d(rf'"~^[^|]*\|([^|]* : ){{{max_tries - 1}}}"', "over"),
-            *(d(pattern, value) for pattern, value in cases),
-            d(r'"~\|[^|]*504[^|]*504\|"', "over"),
-            d(r'"~\|[^|]*[1-9][^|]*\|[^|]*$"', "over"),  # an answer began
-            d(r'"~\|[^|1-9]*$"', ""),
-            d(r'"~\|([^|]* )?504\|"', "over"),
+            directive("volatile"),
+            directive("default", "over"),
+            directive(rf'"~^[^|]*\|([^|]* : ){{{max_tries - 1}}}"', "over"),
+            *(directive(pattern, value) for pattern, value in cases),
+            directive(r'"~\|[^|]*504[^|]*504\|"', "over"),
+            directive(r'"~\|[^|]*[1-9][^|]*\|[^|]*$"', "over"),  # an answer began
+            directive(r'"~\|[^|1-9]*$"', ""),
+            directive(r'"~\|([^|]* )?504\|"', "over"),
             # Again to the same, because all others have just failed: that one is dying.
-            d(r'"~^\|([^|]* : )?([^| ]+) : [^|: ]+( : \2){1,2}\|.*\|[^|]*[1-9][^|]*$"', "1"),
-            *(d(rf'"~^\|.*\|({sent}){{1,{n}}}[^|1-9]*$"', str(n)) for n in (1, 2, 3)),
+            directive(
+                r'"~^\|([^|]* : )?([^| ]+) : [^|: ]+( : \2){1,2}\|.*\|[^|]*[1-9][^|]*$"', "1"
+            ),
+            *(directive(rf'"~^\|.*\|({sent}){{1,{n}}}[^|1-9]*$"', str(n)) for n in (1, 2, 3)),
         ),
     )
 
@@ -158,22 +164,24 @@ def first_try_lines(
     """
     grpc = _is_grpc(scope)
     if app_errors(scope):
-        yield d("error_page", _LIVE_CODE, "=", live_name)
+        yield directive("error_page", _LIVE_CODE, "=", live_name)
     elif grpc:
-        yield d("grpc_next_upstream", "off")
+        yield directive("grpc_next_upstream", "off")
     else:
-        yield d("error_page", *CODES, "=", next_try)
-        yield d("error_page", _LIVE_CODE, "=", live_name)
+        yield directive("error_page", *CODES, "=", next_try)
+        yield directive("error_page", _LIVE_CODE, "=", live_name)
     if has_stream(scope):
-        yield d("error_page", _STREAM_CODE, "=", stream_name)
+        yield directive("error_page", _STREAM_CODE, "=", stream_name)
     yield from sign_in_page(scope)
     yield from error_pages(scope.site, without=() if grpc or app_errors(scope) else CODES)
-    yield d("recursive_error_pages", "on")
+    yield directive("recursive_error_pages", "on")
     if has_stream(scope):
-        yield d("if", Raw(f"(${STREAMS})"), block=(d("return", _STREAM_CODE),))
+        yield directive(
+            "if", Raw(f"(${STREAMS_VARIABLE})"), block=(directive("return", _STREAM_CODE),)
+        )
     if not grpc:
         yield from choice
-        yield d("if", Raw(f"(${LIVE})"), block=(d("return", _LIVE_CODE),))
+        yield directive("if", Raw(f"(${LIVE_VARIABLE})"), block=(directive("return", _LIVE_CODE),))
 
 
 def intercepting_location(
@@ -186,12 +194,12 @@ def intercepting_location(
     """The first try where errors of the app get pages."""
     lines = (
         *settings,
-        d("error_page", *CODES, "=", next_try),
+        directive("error_page", *CODES, "=", next_try),
         *app_error_pages(scope, without=CODES),
-        d("recursive_error_pages", "on"),
+        directive("recursive_error_pages", "on"),
         *passing,
     )
-    return d("location", name, block=lines)
+    return directive("location", name, block=lines)
 
 
 def retry_location(  # noqa: PLR0913 - a location in all that it has
@@ -203,7 +211,7 @@ def retry_location(  # noqa: PLR0913 - a location in all that it has
     end: str,
     *,
     intercepts: bool = False,
-    sent: str = SENT,
+    sent: str = SENT_VARIABLE,
     is_kept: bool = False,
 ) -> Iterator[Directive]:
     """Where requests come again, and those that stay open come from the first time on. `passing`
@@ -215,26 +223,26 @@ def retry_location(  # noqa: PLR0913 - a location in all that it has
     of_app = tuple(app_error_pages(scope, without=CODES)) if intercepts else ()
     lines = (
         *settings,
-        d("error_page", *CODES, "=", next_try),
+        directive("error_page", *CODES, "=", next_try),
         *(of_app or (*sign_in_page(scope), *error_pages(scope.site, without=CODES))),
-        d("recursive_error_pages", "on"),
-        *(ends(scope, end, variable=sent, is_kept=is_kept) if end else ()),
+        directive("recursive_error_pages", "on"),
+        *(end_lines(scope, end, variable=sent, is_kept=is_kept) if end else ()),
         *passing,
     )
-    yield d("location", retry_name, block=lines)
+    yield directive("location", retry_name, block=lines)
 
 
-def ends(
-    scope: Scope, end: str, *, also: str = "", variable: str = SENT, is_kept: bool = False
+def end_lines(
+    scope: Scope, end: str, *, also: str = "", variable: str = SENT_VARIABLE, is_kept: bool = False
 ) -> Iterator[Directive]:
     """Which requests are over, and go to `end`; those with `also` in the variable are not."""
     retries = scope.value(lambda handling: handling.retries)
     going_on = "123"[: DEFAULT_RETRIES if retries is None else retries] + also
     conditions = [f'(${variable} ~ "{f"[^{going_on}]" if going_on else "."}")']
-    conditions += [f"(${ONCE})"] if has_stream(scope) and not is_kept else []
+    conditions += [f"(${ONCE_VARIABLE})"] if has_stream(scope) and not is_kept else []
     for condition in conditions:
-        over = (d("error_page", *CODES, "=", end), d("return", "502"))
-        yield d("if", Raw(condition), block=over)
+        over = (directive("error_page", *CODES, "=", end), directive("return", "502"))
+        yield directive("if", Raw(condition), block=over)
 
 
 def may_repeat(scope: Scope) -> bool:
@@ -256,12 +264,12 @@ def stream_location(
     lines = (
         *settings,
         *(app_error_pages(scope, also=CODES) if intercepts else own_pages(scope)),
-        d(f"{protocol}_next_upstream", "error", "timeout"),
-        d(f"{protocol}_next_upstream_tries", str(tries)),
-        d(f"{protocol}_next_upstream_timeout", "10s"),
+        directive(f"{protocol}_next_upstream", "error", "timeout"),
+        directive(f"{protocol}_next_upstream_tries", str(tries)),
+        directive(f"{protocol}_next_upstream_timeout", "10s"),
         *passing,
     )
-    yield d("location", stream_name, block=lines)
+    yield directive("location", stream_name, block=lines)
 
 
 @cache
@@ -269,18 +277,22 @@ def failed_location() -> Directive:
     """Where a request ends that is not tried again: with the code of its last try, and the page
     of the server for it.
     """
-    return d("location", FAILED, block=(_late(), d("return", "502")))
+    return directive(
+        "location", FAILED_LOCATION, block=(_timeout_answer(), directive("return", "502"))
+    )
 
 
 @cache
 def full_location() -> Directive:
     """The same where peers have `max_conns`: 503 when all have as many as they may."""
-    nobody = d("if", Raw(f"(${NOBODY})"), block=(d("return", "503"),))
-    return d("location", FULL, block=(_late(), nobody, d("return", "502")))
+    nobody = directive("if", Raw(f"(${NO_PEER_VARIABLE})"), block=(directive("return", "503"),))
+    return directive(
+        "location", FULL_LOCATION, block=(_timeout_answer(), nobody, directive("return", "502"))
+    )
 
 
-def _late() -> Directive:
-    return d("if", Raw(f"(${TIMED_OUT})"), block=(d("return", "504"),))
+def _timeout_answer() -> Directive:
+    return directive("if", Raw(f"(${TIMED_OUT_VARIABLE})"), block=(directive("return", "504"),))
 
 
 def retry_upstream(name: str) -> str:
@@ -290,7 +302,7 @@ def retry_upstream(name: str) -> str:
 
 def upstream_or_retry(name: str) -> str:
     """The same upstream, or `retry_upstream` once a try has found nobody in it."""
-    return f"{name}${NOBODY}"
+    return f"{name}${NO_PEER_VARIABLE}"
 
 
 def has_stream(scope: Scope) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from portico.core.render.access_log import route_mark
 from portico.core.render.choice import choice_value, choice_variable, is_choice, route_groups
-from portico.core.render.directive import Directive, Raw, WithDollar, d
+from portico.core.render.directive import Directive, Raw, WithDollar, directive
 from portico.core.render.scope import Scope
 from portico.core.render.static import MATCH_PREFIX, folder_of
 from portico.errors import Refused
@@ -86,7 +86,7 @@ class Location:
         return self.scope.target.app or self.scope.target.upstream
 
     @property
-    def stripped(self) -> str:
+    def stripped_prefix(self) -> str:
         """What is taken off the path, `/static`, if anything is."""
         route = self.scope.route
         return self.prefix.rstrip("/") if route and route.strip_prefix else ""
@@ -111,15 +111,17 @@ class Location:
         lines = (*route_mark(self.scope), *lines)
         if self.is_chosen_folder:
             inside = f"{MATCH_PREFIX}/{choice_value(self.scope)}"
-            move = d("rewrite", Raw('"(?s)^(.*)$"'), Raw(f"{inside}$1"), "last")
-            yield d("location", self.place, block=(move,))
-            files = (d("internal"), *lines)
-            yield d("location", Raw("^~"), WithDollar(f"{inside}{self.prefix}"), block=files)
+            move = directive("rewrite", Raw('"(?s)^(.*)$"'), Raw(f"{inside}$1"), "last")
+            yield directive("location", self.place, block=(move,))
+            files = (directive("internal"), *lines)
+            yield directive(
+                "location", Raw("^~"), WithDollar(f"{inside}{self.prefix}"), block=files
+            )
         elif self.place:
-            yield d("location", self.place, block=lines)
+            yield directive("location", self.place, block=lines)
         for match in () if self.place else self.matches:
             modifier = (Raw(match.modifier),) if match.modifier else ()
-            yield d("location", *modifier, WithDollar(match.path), block=lines)
+            yield directive("location", *modifier, WithDollar(match.path), block=lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +136,9 @@ class Choice:
     def directives(self) -> Iterator[Directive]:
         to = Raw(f'"{_chosen_place(f"${{{choice_variable(self.group)}}}", self.matches)}"')
         lines = (
-            d("error_page", "418", "=", to),
-            d("recursive_error_pages", "on"),
-            d("return", "418"),
+            directive("error_page", "418", "=", to),
+            directive("recursive_error_pages", "on"),
+            directive("return", "418"),
         )
         yield from Location(self.matches, self.group[0]).directives(lines)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, TypeAlias
 
 from portico.core.model.site import Handling, Site
-from portico.core.render.directive import Directive, d, milliseconds, size
+from portico.core.render.directive import Directive, directive, milliseconds, size
 from portico.core.render.headers import replaced_headers, request_headers, response_headers
 from portico.core.render.identity import client_headers, decision, satisfaction
 from portico.core.render.limits import (
@@ -51,21 +51,21 @@ def common_settings(scope: Scope) -> Settings:
     }
 
 
-def opened(own: Settings, above: Settings) -> Settings:
+def without_access_limits(own: Settings, above: Settings) -> Settings:
     """For a location that is entered only from others, which have let the client in already."""
     access = {
-        "networks": d("allow", "all"),
-        "passwords": d("auth_basic", "off"),
-        "decision": d("auth_request", "off"),
+        "networks": directive("allow", "all"),
+        "passwords": directive("auth_basic", "off"),
+        "decision": directive("auth_request", "off"),
     }
     closed = {part: line for part, line in access.items() if own[part] or above[part]}
     return {**own, **{part: (line,) for part, line in closed.items()}}
 
 
-def uncompressed(own: Settings) -> Settings:
+def without_compression(own: Settings) -> Settings:
     """For a file that is compressed already."""
     switched = {part: lines for part, lines in own.items() if part in COMPRESSION and lines}
-    return {**own, **{part: (d(part, "off"),) for part in switched}}
+    return {**own, **{part: (directive(part, "off"),) for part in switched}}
 
 
 def difference(own: Settings, above: Settings) -> Iterator[Directive]:
@@ -83,7 +83,7 @@ def timeouts(scope: Scope, protocol: str) -> Iterator[Directive]:
     ):
         value = scope.value(setting)
         seconds = milliseconds(default if value is None else value)
-        yield d(f"{protocol}_{kind}_timeout", seconds)
+        yield directive(f"{protocol}_{kind}_timeout", seconds)
 
 
 def read_timeout(scope: Scope) -> float:
@@ -98,9 +98,9 @@ def live_settings(scope: Scope) -> Settings:
     longest = max(WEBSOCKET_TIMEOUT, read_timeout(scope))
     silence = milliseconds(longest if own is None else own)
     return {
-        "read": (d("proxy_read_timeout", silence),),
-        "send": (d("proxy_send_timeout", silence),),
-        "buffering": (d("proxy_buffering", "off"),),
+        "read": (directive("proxy_read_timeout", silence),),
+        "send": (directive("proxy_send_timeout", silence),),
+        "buffering": (directive("proxy_buffering", "off"),),
     }
 
 
@@ -120,11 +120,11 @@ def _proxy_settings(scope: Scope) -> Settings:
 def request_buffer(scope: Scope) -> tuple[Directive, ...]:
     """For an answer nginx looks where a piece is smaller than what it holds of the body."""
     if scope.value(_request_buffering) is not False:
-        return (d("proxy_request_buffering", "on"),)
+        return (directive("proxy_request_buffering", "on"),)
     return (
-        d("proxy_request_buffering", "off"),
-        d("client_body_buffer_size", "64k"),
-        d("sendfile_max_chunk", "32k"),
+        directive("proxy_request_buffering", "off"),
+        directive("client_body_buffer_size", "64k"),
+        directive("sendfile_max_chunk", "32k"),
     )
 
 
@@ -132,11 +132,11 @@ def _body_size(scope: Scope) -> Directive:
     """A call of gRPC may send messages for as long as it lasts."""
     value = scope.value(lambda handling: handling.client_max_body_size)
     default = 0 if scope.value(lambda handling: handling.grpc) else BODY_SIZE
-    return d("client_max_body_size", size(default if value is None else value))
+    return directive("client_max_body_size", size(default if value is None else value))
 
 
 def _switch(name: str, *, value: bool | None) -> Directive:
-    return d(name, "off" if value is False else "on")
+    return directive(name, "off" if value is False else "on")
 
 
 def _encoder(name: str, scope: Scope, value: bool | None) -> tuple[Directive, ...]:  # noqa: FBT001

@@ -12,12 +12,12 @@ from portico.core.render.access_log import site_log
 from portico.core.render.auth import auth_locations
 from portico.core.render.cache import room_check
 from portico.core.render.challenge import INSECURE_VARIABLE, is_redirected, site_answer
-from portico.core.render.claims import ORIGIN, PLAIN, trusted_peers, trusts
+from portico.core.render.claims import ORIGIN_VARIABLE, PLAIN_VARIABLE, trusted_peers, trusts
 from portico.core.render.client_certificates import verification
-from portico.core.render.directive import Directive, Raw, d
+from portico.core.render.directive import Directive, Raw, directive
 from portico.core.render.identity import sign_in_page
 from portico.core.render.listeners import Sockets, health_answer, server_names
-from portico.core.render.location import has_max_conns, locations
+from portico.core.render.location import locations
 from portico.core.render.pages import error_pages, page_locations
 from portico.core.render.retries import failed_location, full_location
 from portico.core.render.scope import Scope
@@ -43,7 +43,7 @@ def site_servers(
     default = first if site.default else next(filter(_has_address, every), first)
     for part in every:
         owner = name if part is default else ""
-        yield d("server", block=_lines(scopes, part, owner, desired, sockets, context))
+        yield directive("server", block=_lines(scopes, part, owner, desired, sockets, context))
 
 
 def _has_address(part: NamesApart) -> bool:
@@ -93,7 +93,7 @@ def _lines(
     reached = {part.target.app or part.target.upstream for part in scopes} - {None}
     if reached:
         yield failed_location()
-    if any(has_max_conns(desired.upstreams[n], desired) for n in reached if n):
+    if any(desired.has_max_conns(desired.upstreams[n]) for n in reached if n):
         yield full_location()
     yield from includes(scope.folder, site.include)
 
@@ -101,30 +101,32 @@ def _lines(
 def includes(folder: str, files: str | tuple[str, ...]) -> Iterator[Directive]:
     """The only place where lines that are not Portico's come in."""
     for path in paths(files, folder):
-        yield d("include", path)
+        yield directive("include", path)
 
 
 def _insecure_redirect(site: Site, sockets: Sockets) -> Directive:
     """In a server for plain requests too, of which not all are redirected."""
     trusting = trusts(site)
     variable, origin = (
-        (PLAIN, f"${ORIGIN}") if trusting else (INSECURE_VARIABLE, sockets.https_origin)
+        (PLAIN_VARIABLE, f"${ORIGIN_VARIABLE}")
+        if trusting
+        else (INSECURE_VARIABLE, sockets.https_origin)
     )
     to = Raw(f"{origin}$request_uri")
-    return d("if", Raw(f"(${variable})"), block=(d("return", "308", to),))
+    return directive("if", Raw(f"(${variable})"), block=(directive("return", "308", to),))
 
 
 def _https_redirect(site: Site, sockets: Sockets) -> Iterator[Directive]:
     """Who types http:// before the port of https is sent to https://."""
     if PLAIN_TO_TLS not in site.error_pages:
         to = Raw(f"{sockets.https_origin}$request_uri")
-        yield d("error_page", PLAIN_TO_TLS, "=308", to)
+        yield directive("error_page", PLAIN_TO_TLS, "=308", to)
 
 
 def trusted_networks(networks: Iterable[str]) -> Iterator[Directive]:
     for network in networks:
         for part in ("0.0.0.0/0", "::/0") if network == "all" else (network,):
-            yield d("set_real_ip_from", part)
+            yield directive("set_real_ip_from", part)
 
 
 def _real_ip(real_ip: RealIp | None) -> Iterator[Directive]:
@@ -132,5 +134,5 @@ def _real_ip(real_ip: RealIp | None) -> Iterator[Directive]:
         return
     yield from trusted_networks(real_ip.trust)
     by_protocol = real_ip.proxy_protocol
-    yield d("real_ip_header", "proxy_protocol" if by_protocol else real_ip.header)
-    yield d("real_ip_recursive", "on" if real_ip.recursive else "off")
+    yield directive("real_ip_header", "proxy_protocol" if by_protocol else real_ip.header)
+    yield directive("real_ip_recursive", "on" if real_ip.recursive else "off")

@@ -6,7 +6,7 @@ from portico.core.model.desired import Listeners
 from portico.core.model.names import bracketed
 from portico.core.model.site import Site
 
-HTTP, HTTPS = 80, 443
+HTTP_PORT, HTTPS_PORT = 80, 443
 
 
 def site_urls(name: str, site: Site, listeners: Listeners) -> tuple[str, ...]:
@@ -15,9 +15,9 @@ def site_urls(name: str, site: Site, listeners: Listeners) -> tuple[str, ...]:
     for domain in (name, *site.aliases):
         host = bracketed(domain)
         if site.https:
-            urls.append(f"https://{host}{port_suffix(listeners.client_https, HTTPS)}/")
+            urls.append(f"https://{host}{port_suffix(listeners.client_https, HTTPS_PORT)}/")
         else:
-            urls.append(f"http://{host}{port_suffix(listeners.client_http, HTTP)}/")
+            urls.append(f"http://{host}{port_suffix(listeners.client_http, HTTP_PORT)}/")
     return tuple(urls)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from portico.core.model.site import Folder
-from portico.core.render.directive import Directive, Raw, WithDollar, d, quote
+from portico.core.render.directive import Directive, Raw, WithDollar, directive, quote
 from portico.core.render.headers import sets_header
 from portico.core.render.mime import ASSET_ENDINGS
 from portico.core.render.scope import INTERNAL_PREFIX, Scope, digest
@@ -36,13 +36,13 @@ def hidden_map() -> Directive:
     """Names that begin with a dot (`.git`, `.env`) are not served, but for RFC 8615's. What stands
     before the path of a chosen folder is nginx's own.
     """
-    return d(
+    return directive(
         "map",
         Raw("$uri"),
         Raw(f"${HIDDEN_VARIABLE}"),
         block=(
-            d("default", ""),
-            d(
+            directive("default", ""),
+            directive(
                 rf'"~(?s)^(?>(?:{re.escape(MATCH_PREFIX)}/[0-9a-f]+(?=/))?).*/\.(?!well-known(?:/|$))"',
                 "1",
             ),
@@ -57,33 +57,38 @@ def static_maps(scopes: Iterable[Scope]) -> Iterator[Directive]:
     folders = [(scope, folder) for scope in scopes if (folder := folder_of(scope))]
     if any(_has_twins(scope) for scope, _ in folders):
         yield from _twin_maps()
-    if any(name_of(scope) for scope, _ in folders):
-        other = d("default", NO_FILE), d(r'"~^(GET|HEAD):$"', "")
+    if any(target_name(scope) for scope, _ in folders):
+        other = directive("default", NO_FILE), directive(r'"~^(GET|HEAD):$"', "")
         source = Raw(f'"$request_method:${HIDDEN_VARIABLE}"')
-        yield d("map", source, Raw(f"${_NO_FILE}"), block=other)
+        yield directive("map", source, Raw(f"${_NO_FILE}"), block=other)
     cached = (folder for _, folder in folders if _is_cached(folder))
     for folder in {_cache_variable(folder): folder for folder in cached}.values():
         yield _cache_map(folder)
     for scope, folder in folders:
         for first in (folder.index, f"/{folder.index}") if folder.spa else ():
-            lines = (d("default", first), d(_ASSET, NO_FILE))
-            yield d("map", Raw("$uri"), Raw(f"${_index_variable(scope, first)}"), block=lines)
+            lines = (directive("default", first), directive(_ASSET, NO_FILE))
+            yield directive(
+                "map", Raw("$uri"), Raw(f"${_index_variable(scope, first)}"), block=lines
+            )
 
 
 def directory_maps() -> tuple[Directive, ...]:
     """For `directory_redirect`; the path that is sent to begins with one slash."""
     return (
-        d(
+        directive(
             "map",
             Raw("$uri"),
             Raw(f"${_DIRECTORY}"),
-            block=(d("default", Raw("$request_filename")), d('"~/$"', "")),
+            block=(directive("default", Raw("$request_filename")), directive('"~/$"', "")),
         ),
-        d(
+        directive(
             "map",
             Raw("$request_uri"),
             Raw(f"${_SENT_PATH}"),
-            block=(d("default", "/"), d(quote(WithDollar(r"~^[/\\]+([^?#]*)")), Raw("/$1"))),
+            block=(
+                directive("default", "/"),
+                directive(quote(WithDollar(r"~^[/\\]+([^?#]*)")), Raw("/$1")),
+            ),
         ),
     )
 
@@ -91,7 +96,7 @@ def directory_maps() -> tuple[Directive, ...]:
 def directory_redirect() -> Directive:
     """Nginx's own has the path inside nginx."""
     to = Raw(f'"${_SENT_PATH}/$is_args$args"')
-    return d("if", Raw(f"(-d ${_DIRECTORY})"), block=(d("return", "301", to),))
+    return directive("if", Raw(f"(-d ${_DIRECTORY})"), block=(directive("return", "301", to),))
 
 
 def folder_of(scope: Scope) -> Folder | None:
@@ -100,7 +105,7 @@ def folder_of(scope: Scope) -> Folder | None:
     return Folder(path=folder) if isinstance(folder, str) else folder
 
 
-def name_of(scope: Scope) -> str | None:
+def target_name(scope: Scope) -> str | None:
     """The app or upstream that requests of a place are passed to."""
     return scope.target.app or scope.target.upstream
 
@@ -109,13 +114,13 @@ def cache_header(scope: Scope) -> Iterator[Directive]:
     """An operator's own Cache-Control goes before ours."""
     folder = folder_of(scope)
     if folder and _is_cached(folder) and not sets_header(scope, "cache-control"):
-        yield d("add_header", "Cache-Control", Raw(f"${_cache_variable(folder)}"))
+        yield directive("add_header", "Cache-Control", Raw(f"${_cache_variable(folder)}"))
 
 
 def vary_header(scope: Scope) -> Iterator[Directive]:
     """Caches keep the answers for clients that take a compressed file apart."""
     if folder_of(scope) and _has_twins(scope) and not sets_header(scope, "vary"):
-        yield d("add_header", "Vary", "Accept-Encoding")
+        yield directive("add_header", "Vary", "Accept-Encoding")
 
 
 def static_files(
@@ -130,23 +135,23 @@ def static_files(
     """
     path = scope.path(folder.path).rstrip("/")
     if not passed:
-        yield d("if", Raw(f"(${HIDDEN_VARIABLE})"), block=(d("return", "404"),))
-    yield d("alias", f"{path}/") if prefix else d("root", path or "/")
-    yield d("index", folder.index)
+        yield directive("if", Raw(f"(${HIDDEN_VARIABLE})"), block=(directive("return", "404"),))
+    yield directive("alias", f"{path}/") if prefix else directive("root", path or "/")
+    yield directive("index", folder.index)
     yield _charset(scope)
     if _has_twins(scope):
-        yield d("gzip_vary", "off")
+        yield directive("gzip_vary", "off")
         for ending, encoding in _ENCODED_SUFFIXES.items():
             lines = (
-                d("set", Raw(f"${_TWIN}"), Raw(f'"$request_filename.{ending}"')),
-                d("set", Raw(f"${_ENCODING}"), encoding),
-                d("rewrite", Raw("^"), Raw(f"{twins}$uri"), "last"),
+                directive("set", Raw(f"${_TWIN}"), Raw(f'"$request_filename.{ending}"')),
+                directive("set", Raw(f"${_ENCODING}"), encoding),
+                directive("rewrite", Raw("^"), Raw(f"{twins}$uri"), "last"),
             )
             is_file = Raw(f'(-f "$request_filename${_twin_variable(ending)}")')
-            yield d("if", is_file, block=lines)
+            yield directive("if", is_file, block=lines)
     yield from _try_files(scope, folder, prefix, passed)
     if folder.listing:
-        yield d("autoindex", "on")
+        yield directive("autoindex", "on")
 
 
 def twin_location(scope: Scope, path: str, settings: Iterable[Directive]) -> Iterator[Directive]:
@@ -155,14 +160,14 @@ def twin_location(scope: Scope, path: str, settings: Iterable[Directive]) -> Ite
     """
     if folder_of(scope) and _has_twins(scope):
         lines = (
-            d("internal"),
+            directive("internal"),
             *settings,
-            d("add_header", "Content-Encoding", Raw(f"${_ENCODING}_sent")),
+            directive("add_header", "Content-Encoding", Raw(f"${_ENCODING}_sent")),
             _charset(scope),
-            d("alias", Raw(f"${_TWIN}")),
+            directive("alias", Raw(f"${_TWIN}")),
         )
-        inner = d("location", Raw("~"), Raw("^"), block=lines)
-        yield d("location", Raw("^~"), f"{path}/", block=(inner,))
+        inner = directive("location", Raw("~"), Raw("^"), block=lines)
+        yield directive("location", Raw("^~"), f"{path}/", block=(inner,))
 
 
 def _twin_maps() -> Iterator[Directive]:
@@ -171,16 +176,20 @@ def _twin_maps() -> Iterator[Directive]:
     for ending, encoding in _ENCODED_SUFFIXES.items():
         taken = rf"{encoding}\s*(?!;\s*q\s*=\s*0(\.0*)?\s*(,|$))([;,]|$)"
         request = rf'"~*^\|.*[^/]\|(GET|HEAD)\|(.*,)?\s*{taken}"'
-        lines = d("volatile"), d("default", NO_FILE), d(request, f".{ending}")
-        yield d("map", source, Raw(f"${_twin_variable(ending)}"), block=lines)
-    sent = d("default", Raw(f"${_ENCODING}")), d("304", "")
-    yield d("map", Raw("$status"), Raw(f"${_ENCODING}_sent"), block=sent)
+        lines = (
+            directive("volatile"),
+            directive("default", NO_FILE),
+            directive(request, f".{ending}"),
+        )
+        yield directive("map", source, Raw(f"${_twin_variable(ending)}"), block=lines)
+    sent = directive("default", Raw(f"${_ENCODING}")), directive("304", "")
+    yield directive("map", Raw("$status"), Raw(f"${_ENCODING}_sent"), block=sent)
 
 
 def _charset(scope: Scope) -> Directive:
     """Where an app has sent a request to, the type is the app's."""
     is_internal = scope.route and scope.route.internal
-    return d("charset", "off" if is_internal else "utf-8")
+    return directive("charset", "off" if is_internal else "utf-8")
 
 
 def _has_twins(scope: Scope) -> bool:
@@ -195,15 +204,15 @@ def _try_files(scope: Scope, folder: Folder, prefix: str, passed: str) -> Iterat
     pages = ("$uri.html",) if folder.clean_urls else ()
     if passed:  # the index of a folder is at its path with a slash, where its links are right
         files = ("$uri", *pages, f"${{uri}}{folder.index}")
-        yield d("try_files", *(Raw(f"${_NO_FILE}{file}") for file in files), passed)
+        yield directive("try_files", *(Raw(f"${_NO_FILE}{file}") for file in files), passed)
     elif folder.spa:
         first = folder.index if prefix else f"/{folder.index}"
         index = Raw(f"${_index_variable(scope, first)}")
-        yield d(
+        yield directive(
             "try_files", Raw("$uri"), *map(Raw, pages), Raw(f"$uri/{folder.index}"), index, "=404"
         )
     elif pages:
-        yield d("try_files", Raw("$uri"), *map(Raw, pages), Raw("$uri/"), "=404")
+        yield directive("try_files", Raw("$uri"), *map(Raw, pages), Raw("$uri/"), "=404")
 
 
 def _is_cached(folder: Folder) -> bool:
@@ -215,14 +224,14 @@ def _cache_map(folder: Folder) -> Directive:
     a hash of its content never changes.
     """
     age = "" if folder.expires is None else f"max-age={math.ceil(folder.expires)}"
-    return d(
+    return directive(
         "map",
         Raw('"$sent_http_content_type|$uri"'),
         Raw(f"${_cache_variable(folder)}"),
         block=(
-            d("default", age),
-            d('"~^text/html"', "no-cache"),
-            d(_HASHED_NAME, "public, max-age=31536000, immutable"),
+            directive("default", age),
+            directive('"~^text/html"', "no-cache"),
+            directive(_HASHED_NAME, "public, max-age=31536000, immutable"),
         ),
     )
 

@@ -14,7 +14,7 @@ from portico.core.model.upstream import Upstream
 from portico.core.render.access_log import stream_log, stream_log_format
 from portico.core.render.alpn import BACKLOG, alpn_server
 from portico.core.render.basics import name_hash, server_name_hash
-from portico.core.render.directive import Directive, Raw, d, milliseconds
+from portico.core.render.directive import Directive, Raw, directive, milliseconds
 from portico.core.render.limits import access_lines
 from portico.core.render.listeners import server_names
 from portico.core.render.passing import tls_to_servers
@@ -42,7 +42,7 @@ def stream_block(desired: Desired, context: RenderContext) -> Iterator[Directive
         *_streams(desired, context),
     )
     if lines:
-        yield d("stream", block=lines)
+        yield directive("stream", block=lines)
 
 
 def _streams(desired: Desired, context: RenderContext) -> Iterator[Directive]:
@@ -56,12 +56,12 @@ def _streams(desired: Desired, context: RenderContext) -> Iterator[Directive]:
         yield from server_name_hash(names)
     for key, each in desired.streams.items():
         if each.stream.connection_limit:
-            yield d("limit_conn_zone", Raw("$binary_remote_addr"), f"zone={_zone(key)}:1m")
+            yield directive("limit_conn_zone", Raw("$binary_remote_addr"), f"zone={_zone(key)}:1m")
         for target in each.stream.targets:
             yield from _upstream(key, target, each.stream, desired, context)
         yield from _name_map(key, each.stream)
         for part in _parts(each.stream, context):
-            yield d("server", block=_server(key, each, part, desired, context))
+            yield directive("server", block=_server(key, each, part, desired, context))
 
 
 def _parts(stream: Stream, context: RenderContext) -> Iterator[NamesApart]:
@@ -81,7 +81,7 @@ def _server(
     stream = each.stream
     for address in each.addresses:
         words = _listen_words(each, is_first=not part.names)
-        yield d("listen", f"{address}:{each.port}", *words)
+        yield directive("listen", f"{address}:{each.port}", *words)
     if part.names:
         yield server_names(*part.names)
     yield from trusted_networks(stream.set_real_ip_from)
@@ -89,23 +89,23 @@ def _server(
         yield stream_log(key, context)
     yield from access_lines(stream.allow, stream.deny)
     if stream.connection_limit:
-        yield d("limit_conn", _zone(key), str(stream.connection_limit))
+        yield directive("limit_conn", _zone(key), str(stream.connection_limit))
     yield from _certificates(stream, part)
     yield from _timeouts(stream, udp=each.udp)
     yield from _next_upstream(stream)
     if not each.udp:
-        yield d("proxy_socket_keepalive", "on")
+        yield directive("proxy_socket_keepalive", "on")
     if stream.proxy_responses is not None:
-        yield d("proxy_responses", str(stream.proxy_responses))
+        yield directive("proxy_responses", str(stream.proxy_responses))
     if stream.proxy_protocol:
-        yield d("proxy_protocol", "on")
+        yield directive("proxy_protocol", "on")
     if stream.server_names:
-        yield d("ssl_preread", "on")
-        yield d("preread_timeout", _HANDSHAKE_TIMEOUT)
-        yield d("proxy_pass", Raw(f"${_name_variable(key)}"))
+        yield directive("ssl_preread", "on")
+        yield directive("preread_timeout", _HANDSHAKE_TIMEOUT)
+        yield directive("proxy_pass", Raw(f"${_name_variable(key)}"))
         return
     yield from _tls(desired.upstreams[stream.targets[0]], each, context)
-    yield d("proxy_pass", _upstream_name(key, stream.targets[0]))
+    yield directive("proxy_pass", _upstream_name(key, stream.targets[0]))
 
 
 def _listen_words(each: DesiredStream, *, is_first: bool) -> Iterator[str]:
@@ -128,9 +128,9 @@ def _certificates(stream: Stream, part: NamesApart) -> Iterator[Directive]:
         return
     for pair in part.certificates:  # one for each kind of key
         yield from certificate(pair)
-    yield d("ssl_handshake_timeout", _HANDSHAKE_TIMEOUT)
+    yield directive("ssl_handshake_timeout", _HANDSHAKE_TIMEOUT)
     if stream.ssl_alpn:
-        yield d("ssl_alpn", *stream.ssl_alpn)
+        yield directive("ssl_alpn", *stream.ssl_alpn)
 
 
 def _name_map(key: str, stream: Stream) -> Iterator[Directive]:
@@ -142,29 +142,33 @@ def _name_map(key: str, stream: Stream) -> Iterator[Directive]:
     other = stream.app or stream.upstream
     default = _upstream_name(key, other) if other else ""
     lines = (
-        d("hostnames"),
-        d("default", default),
+        directive("hostnames"),
+        directive("default", default),
         *(
-            d(f"\\{name}" if name in _MAP_WORDS else name, _upstream_name(key, target))
+            directive(f"\\{name}" if name in _MAP_WORDS else name, _upstream_name(key, target))
             for name, target in stream.server_names.items()
         ),
     )
-    yield d("map", Raw("$ssl_preread_server_name"), Raw(f"${_name_variable(key)}"), block=lines)
+    yield directive(
+        "map", Raw("$ssl_preread_server_name"), Raw(f"${_name_variable(key)}"), block=lines
+    )
 
 
 def _timeouts(stream: Stream, *, udp: bool) -> Iterator[Directive]:
     silence = UDP_SILENCE_TIMEOUT if udp else SILENCE_TIMEOUT
-    yield d("proxy_connect_timeout", milliseconds(stream.proxy_connect_timeout or CONNECT_TIMEOUT))
-    yield d("proxy_timeout", milliseconds(stream.proxy_timeout or silence))
+    yield directive(
+        "proxy_connect_timeout", milliseconds(stream.proxy_connect_timeout or CONNECT_TIMEOUT)
+    )
+    yield directive("proxy_timeout", milliseconds(stream.proxy_timeout or silence))
 
 
 def _next_upstream(stream: Stream) -> Iterator[Directive]:
     if not stream.proxy_next_upstream:
-        yield d("proxy_next_upstream", "off")
+        yield directive("proxy_next_upstream", "off")
         return
     tries, time = _TRIES
-    yield d("proxy_next_upstream_tries", tries)
-    yield d("proxy_next_upstream_timeout", time)
+    yield directive("proxy_next_upstream_tries", tries)
+    yield directive("proxy_next_upstream_timeout", time)
 
 
 def _upstream(
@@ -177,14 +181,14 @@ def _upstream(
         *_method(stream.balance or upstream.balance, upstream),
         *peer_lines(target, upstream, desired, context),
     )
-    yield d("upstream", name, block=lines)
+    yield directive("upstream", name, block=lines)
 
 
 def _method(balance: Balance, upstream: Upstream) -> Iterator[Directive]:
     """As of HTTP, in the words of nginx's stream, which has no ip_hash."""
     if balance.method is Method.IP_HASH:
         consistent = ("consistent",) if upstream.is_discovered else ()
-        yield d("hash", Raw("$portico_network"), *consistent)
+        yield directive("hash", Raw("$portico_network"), *consistent)
         return
     words = balance.words
     if balance.method is Method.LEAST_TIME:
@@ -194,7 +198,7 @@ def _method(balance: Balance, upstream: Upstream) -> Iterator[Directive]:
 
 def _tls(upstream: Upstream, each: DesiredStream, context: RenderContext) -> Iterator[Directive]:
     if upstream.tls:
-        yield d("proxy_ssl", "on")
+        yield directive("proxy_ssl", "on")
         yield from tls_to_servers(upstream, each.folder, context, "proxy")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from portico.core.model.place import Build, CertificateFiles
-from portico.core.render.directive import Directive, d
+from portico.core.render.directive import Directive, directive
 
 CIPHERS = (
     "ECDHE-ECDSA-AES128-GCM-SHA256",
@@ -30,15 +30,15 @@ def tls_basics(build: Build, cache: str = "portico") -> Iterator[Directive]:
     certificates would do nothing: it is for paths with variables in them.
     """
     curves = CURVES if POST_QUANTUM not in build.can else (POST_QUANTUM, *CURVES)
-    yield d("ssl_protocols", "TLSv1.2", "TLSv1.3")
-    yield d("ssl_ciphers", ":".join(CIPHERS))
-    yield d("ssl_ecdh_curve", ":".join(curves))
-    yield d("ssl_prefer_server_ciphers", "off")
-    yield d("ssl_session_cache", f"shared:{cache}:10m")  # about 40,000 sessions
-    yield d("ssl_session_timeout", "1d")
-    yield d("ssl_session_tickets", "on")
+    yield directive("ssl_protocols", "TLSv1.2", "TLSv1.3")
+    yield directive("ssl_ciphers", ":".join(CIPHERS))
+    yield directive("ssl_ecdh_curve", ":".join(curves))
+    yield directive("ssl_prefer_server_ciphers", "off")
+    yield directive("ssl_session_cache", f"shared:{cache}:10m")  # about 40,000 sessions
+    yield directive("ssl_session_timeout", "1d")
+    yield directive("ssl_session_tickets", "on")
 
 
 def certificate(files: CertificateFiles) -> Iterator[Directive]:
-    yield d("ssl_certificate", files.certificate)
-    yield d("ssl_certificate_key", files.key)
+    yield directive("ssl_certificate", files.certificate)
+    yield directive("ssl_certificate_key", files.key)

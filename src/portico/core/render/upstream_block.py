@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from portico.core.model.balancing import Balance, Method, Sticky
+from portico.core.model.balancing import Balance, Method
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.names import app_host, is_ip, label_of
 from portico.core.model.place import RenderContext
@@ -16,7 +16,7 @@ from portico.core.render.directive import (
     Directive,
     Raw,
     WithDollar,
-    d,
+    directive,
     milliseconds,
     size,
     whole_seconds,
@@ -44,9 +44,9 @@ def upstream_blocks(
     desired_for_retries = _without_failure_limits(desired)
     for name, upstream in desired.upstreams.items():
         label = label_of(name)
-        yield d("upstream", label, block=_block(label, name, upstream, desired, context))
+        yield directive("upstream", label, block=_block(label, name, upstream, desired, context))
         retry_name, by_turns = retry_upstream(label), upstream.model_copy(update=_RETRY_BALANCING)
-        yield d(
+        yield directive(
             "upstream",
             retry_name,
             block=_block(retry_name, name, by_turns, desired_for_retries, context),
@@ -64,7 +64,7 @@ def _relayed_block(
     first = upstream.model_copy(update={"balance": balance})
     label = relayed_upstream(name)
     lines = (*_block(label, name, first, desired, context), relay_peer(name, context))
-    return d("upstream", label, block=lines)
+    return directive("upstream", label, block=lines)
 
 
 def _without_failure_limits(desired: Desired) -> Desired:
@@ -79,13 +79,13 @@ def _without_failure_limits(desired: Desired) -> Desired:
 
 def network_map() -> Directive:
     """ip_hash's key: the first three octets of an IPv4 address, else the whole address."""
-    return d(
+    return directive(
         "map",
         Raw("$remote_addr"),
         Raw(f"${NETWORK}"),
         block=(
-            d("default", Raw("$remote_addr")),
-            d(r'"~^(\d+\.\d+\.\d+)\.\d+$"', Raw("$1")),
+            directive("default", Raw("$remote_addr")),
+            directive(r'"~^(\d+\.\d+\.\d+)\.\d+$"', Raw("$1")),
         ),
     )
 
@@ -96,7 +96,7 @@ def _block(
     yield zone_line(label, upstream, desired)
     # The order is not free: sticky written before the method silently does nothing.
     if key := crossing_key(upstream, desired, context):
-        yield d("hash", Raw(f"${key_variable(key)}"), "consistent")
+        yield directive("hash", Raw(f"${key_variable(key)}"), "consistent")
     else:
         yield from _method(upstream)
     names_machine = crossing_cookie(upstream, desired, context)
@@ -108,7 +108,7 @@ def _block(
 
 def zone_line(name: str, upstream: Upstream, desired: Desired) -> Directive:
     apps = [desired.apps[app] for app in upstream.apps]
-    return d("zone", name, _zone_size(apps, upstream.servers))
+    return directive("zone", name, _zone_size(apps, upstream.servers))
 
 
 def peer_lines(
@@ -144,7 +144,7 @@ def _zone_size(apps: list[DesiredApp], servers: tuple[Server, ...]) -> str:
 def _method(upstream: Upstream) -> Iterator[Directive]:
     match upstream.balance:
         case Balance(Method.IP_HASH) if upstream.is_discovered:
-            yield d("hash", Raw(f"${NETWORK}"), "consistent")
+            yield directive("hash", Raw(f"${NETWORK}"), "consistent")
         case balance:
             yield from method_line(balance, of_apps=upstream.is_discovered)
 
@@ -159,20 +159,20 @@ def method_line(balance: Balance, *, of_apps: bool) -> Iterator[Directive]:
             return
         case Balance(Method.HASH):
             consistent = ("consistent",) if of_apps or "consistent" in words else ()
-            yield d("hash", WithDollar(words[0]), *consistent)
+            yield directive("hash", WithDollar(words[0]), *consistent)
         case Balance(Method.LEAST_TIME) if of_apps and "inflight" not in words:
-            yield d("least_time", *words, "inflight")
+            yield directive("least_time", *words, "inflight")
         case Balance(method):
-            yield d(method, *words)
+            yield directive(method, *words)
 
 
 def _sticky(upstream: Upstream, machine: str) -> Iterator[Directive]:
     """The name of the machine is a part of the cookie's name for nginx, which writes `=` and the
     instance after it, and knows no instance in the cookie of another machine.
     """
-    if not upstream.sticky:
+    cookie = upstream.sticky_cookie
+    if cookie is None:
         return
-    cookie = upstream.sticky if isinstance(upstream.sticky, Sticky) else Sticky()
     words = [f"{cookie.cookie}={machine}" if machine else cookie.cookie]
     words += [f"expires={whole_seconds(cookie.expires)}"] if cookie.expires is not None else []
     words += [f"domain={cookie.domain}"] if cookie.domain else []
@@ -180,7 +180,7 @@ def _sticky(upstream: Upstream, machine: str) -> Iterator[Directive]:
     words += ["secure"] if cookie.secure else []
     words += [f"samesite={cookie.samesite}"] if cookie.samesite else []
     words += [f"path={cookie.path}"] if cookie.path else []
-    yield d("sticky", "cookie", *words)
+    yield directive("sticky", "cookie", *words)
 
 
 def _app_server(wanted: DesiredApp, *, is_shared: bool) -> Directive:
@@ -189,7 +189,7 @@ def _app_server(wanted: DesiredApp, *, is_shared: bool) -> Directive:
     An app that is alone cannot be its own backup, and its `down` too is discovery's matter.
     """
     app = wanted.app
-    return d(
+    return directive(
         "server",
         app_host(wanted.name),
         "service=http",
@@ -203,12 +203,12 @@ def _app_server(wanted: DesiredApp, *, is_shared: bool) -> Directive:
 def _checked_servers(upstream: str, first: Server) -> Directive:
     """Those that pass their check. Weights and backups are in discovery's answers."""
     limits = _limits(first.max_conns, first.max_fails, first.fail_timeout)
-    return d("server", app_host(upstream), "service=http", "resolve", *limits)
+    return directive("server", app_host(upstream), "service=http", "resolve", *limits)
 
 
 def _server(server: Server, *, is_resolved: bool, scale: int) -> Directive:
     weight = server.weight * scale
-    return d(
+    return directive(
         "server",
         server.address,
         *(("resolve",) if is_resolved else ()),
@@ -238,11 +238,11 @@ def _resolver(upstream: Upstream, context: RenderContext) -> Iterator[Directive]
     between two questions that were not answered.
     """
     if upstream.is_discovered:
-        yield d("resolver", context.resolver, *(() if upstream.check else ("ipv6=off",)))
-        yield d("resolver_timeout", "1s")
+        yield directive("resolver", context.resolver, *(() if upstream.check else ("ipv6=off",)))
+        yield directive("resolver_timeout", "1s")
     elif any(_is_resolved(server, context) for server in upstream.servers):
-        yield d("resolver", *context.nameservers)
-        yield d("resolver_timeout", "5s")
+        yield directive("resolver", *context.nameservers)
+        yield directive("resolver_timeout", "5s")
 
 
 def _is_resolved(server: Server, context: RenderContext) -> bool:
@@ -258,8 +258,8 @@ def _keepalive(upstream: Upstream, context: RenderContext, *, seconds: int) -> I
     """
     if not upstream.keepalive:
         if context.build.version >= KEEPALIVE_BY_DEFAULT:
-            yield d("keepalive", "0")
+            yield directive("keepalive", "0")
         return
-    yield d("keepalive", str(upstream.keepalive))
-    yield d("keepalive_timeout", milliseconds(seconds))
-    yield d("keepalive_requests", "10000")
+    yield directive("keepalive", str(upstream.keepalive))
+    yield directive("keepalive_timeout", milliseconds(seconds))
+    yield directive("keepalive_requests", "10000")

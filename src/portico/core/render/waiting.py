@@ -25,14 +25,21 @@ from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.model.wait import Wait
 from portico.core.render.access_log import error_log_path
-from portico.core.render.directive import Directive, Raw, d, milliseconds
+from portico.core.render.directive import Directive, Raw, directive, milliseconds
 from portico.core.render.identity import sign_in_page
 from portico.core.render.pages import error_pages, retry_after
-from portico.core.render.retries import CODES, LIVE, NO_PEER_AT_ALL, NOBODY, TIMED_OUT, ends
+from portico.core.render.retries import (
+    CODES,
+    LIVE_VARIABLE,
+    NO_PEER_AT_ALL,
+    NO_PEER_VARIABLE,
+    TIMED_OUT_VARIABLE,
+    end_lines,
+)
 from portico.core.render.scope import Scope
 
 ZONE: Final = "portico_wait"
-_PLACE, _WAY, _WAITED, _LATE, SECOND = (
+_PLACE_VARIABLE, _WAY_VARIABLE, _WAITED_VARIABLE, _LATE_VARIABLE, SECOND_VARIABLE = (
     f"portico_{name}" for name in ("place", "way", "waited", "late", "second")
 )
 _ROUNDS: Final = 2
@@ -62,7 +69,7 @@ def wait_maps(scopes: Iterable[Scope], *, is_held: bool) -> Iterator[Directive]:
     """What `holding` needs too. `$upstream_addr` has `, ` for a question to discovery that was
     followed by a try.
     """
-    if not is_held and not any(scope.own.wait for scope in scopes):
+    if not is_held and not any(scope.handling.wait for scope in scopes):
         return
     waits = (
         rf"(^| ){_NOWHERE_PEER}$",  # discovery has no peer
@@ -71,14 +78,16 @@ def wait_maps(scopes: Iterable[Scope], *, is_held: bool) -> Iterator[Directive]:
         r"(^| )[^:, ]+ : [^ ,]+$",  # all had failed, and one of them again
         r"^[^ ,]+ : [^ ,]+ : [^ ,]+$",  # three tries
     )
-    yield d("limit_conn_zone", Raw("$server_name"), f"zone={ZONE}:256k")
+    yield directive("limit_conn_zone", Raw("$server_name"), f"zone={ZONE}:256k")
     waited = f"~(, .*){{{_ROUNDS}}}"
     held = ((rf"~{each}", "wait") for each in waits)
-    yield _map("$upstream_addr", _PLACE, f"${_WAY}", (waited, "absent"), *held)
-    yield _map(f"${LIVE}", _WAY, "again", ("~1", "live"))
-    yield _map("$upstream_addr", _WAITED, "", (waited, "1"))
-    yield _map('"$upstream_bytes_sent|$upstream_addr"', _LATE, "", (r"~^[^|1-9]*\|.*, ", "1"))
-    yield _map("$msec", SECOND, "0", ("~^([0-9]+)", "$1"))
+    yield _map("$upstream_addr", _PLACE_VARIABLE, f"${_WAY_VARIABLE}", (waited, "absent"), *held)
+    yield _map(f"${LIVE_VARIABLE}", _WAY_VARIABLE, "again", ("~1", "live"))
+    yield _map("$upstream_addr", _WAITED_VARIABLE, "", (waited, "1"))
+    yield _map(
+        '"$upstream_bytes_sent|$upstream_addr"', _LATE_VARIABLE, "", (r"~^[^|1-9]*\|.*, ", "1")
+    )
+    yield _map("$msec", SECOND_VARIABLE, "0", ("~^([0-9]+)", "$1"))
 
 
 def next_try(name: str, wait: Wait | None, upstream: Upstream, desired: Desired) -> str:
@@ -90,7 +99,7 @@ def next_try(name: str, wait: Wait | None, upstream: Upstream, desired: Desired)
     number = name.rpartition("_")[2]
     instances = sum(desired.apps[app].instances for app in upstream.apps)
     is_single = instances + len(upstream.servers) == 1
-    return f"@wait_{number}" if is_single else Raw(f'"@${{{_PLACE}}}_{number}"')
+    return f"@wait_{number}" if is_single else Raw(f'"@${{{_PLACE_VARIABLE}}}_{number}"')
 
 
 def wait_location(  # noqa: PLR0913 - a location in all that it stands in
@@ -104,48 +113,52 @@ def wait_location(  # noqa: PLR0913 - a location in all that it stands in
     end: str,
 ) -> Directive:
     """`app` is the one whose endpoint is waited for."""
-    way = Raw(f'"@${{{_WAY}}}_{name.rpartition("_")[2]}"')
-    over = (d("error_page", *CODES, "=", end), d("return", "502"))
+    way = Raw(f'"@${{{_WAY_VARIABLE}}}_{name.rpartition("_")[2]}"')
+    over = (directive("error_page", *CODES, "=", end), directive("return", "502"))
     lines = (
         *settings,
-        d("error_page", *CODES, "=", way),
+        directive("error_page", *CODES, "=", way),
         *sign_in_page(scope),
         *error_pages(scope.site, without=CODES),
-        d("recursive_error_pages", "on"),
-        d("error_log", error_log_path(context.home), RESOLVER_LOG_LEVEL),
-        *ends(scope, end, also=NO_PEER_AT_ALL),
-        d("if", Raw(f"(${_WAITED})"), block=over),
-        d("limit_conn", ZONE, str(wait.requests)),
-        d("limit_conn_status", "503"),
-        d("resolver", context.resolver, "ipv6=off"),
-        d("resolver_timeout", milliseconds(max(0.001, wait.timeout / _ROUNDS))),
-        d("proxy_pass", Raw(f'"http://${{{SECOND}}}.{wait_host(app)}:1"')),
+        directive("recursive_error_pages", "on"),
+        directive("error_log", error_log_path(context.home), RESOLVER_LOG_LEVEL),
+        *end_lines(scope, end, also=NO_PEER_AT_ALL),
+        directive("if", Raw(f"(${_WAITED_VARIABLE})"), block=over),
+        directive("limit_conn", ZONE, str(wait.requests)),
+        directive("limit_conn_status", "503"),
+        directive("resolver", context.resolver, "ipv6=off"),
+        directive("resolver_timeout", milliseconds(max(0.001, wait.timeout / _ROUNDS))),
+        directive("proxy_pass", Raw(f'"http://${{{SECOND_VARIABLE}}}.{wait_host(app)}:1"')),
     )
-    return d("location", name, block=lines)
+    return directive("location", name, block=lines)
 
 
 def absent_location(
     name: str, wait: Wait, headers: tuple[Directive, ...], *, is_limited: bool
 ) -> Directive:
     """The end of a request: 503 if it was held in vain, else as elsewhere."""
-    answer = (*headers, retry_after(wait.timeout), d("return", "503"))
+    answer = (*headers, retry_after(wait.timeout), directive("return", "503"))
     lines = (
-        d("if", Raw(f"(${TIMED_OUT})"), block=(d("return", "504"),)),
-        d("if", Raw(f"(${_LATE})"), block=answer),
-        *((d("if", Raw(f"(${NOBODY})"), block=(d("return", "503"),)),) if is_limited else ()),
-        d("return", "502"),
+        directive("if", Raw(f"(${TIMED_OUT_VARIABLE})"), block=(directive("return", "504"),)),
+        directive("if", Raw(f"(${_LATE_VARIABLE})"), block=answer),
+        *(
+            (directive("if", Raw(f"(${NO_PEER_VARIABLE})"), block=(directive("return", "503"),)),)
+            if is_limited
+            else ()
+        ),
+        directive("return", "502"),
     )
-    return d("location", name, block=lines)
+    return directive("location", name, block=lines)
 
 
 def _map(source: str, name: str, default: str, *lines: tuple[str, str]) -> Directive:
-    return d(
+    return directive(
         "map",
         Raw(source),
         Raw(f"${name}"),
         block=(
-            d("volatile"),
-            d("default", Raw(default or '""')),
-            *(d(f'"{pattern}"', Raw(value)) for pattern, value in lines),
+            directive("volatile"),
+            directive("default", Raw(default or '""')),
+            *(directive(f'"{pattern}"', Raw(value)) for pattern, value in lines),
         ),
     )

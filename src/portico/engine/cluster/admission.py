@@ -42,7 +42,7 @@ from portico.core.model.shared import (
 )
 from portico.core.model.stored import ABSENT, MAX_WRITES, Compare, Delete, Put, Write
 from portico.core.planning.joining import digest_of, reason_not_to_join
-from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.cluster.authority import ClusterAuthority
 from portico.engine.cluster.machine_users import MachineUsers
 from portico.engine.engine import Engine
@@ -61,7 +61,7 @@ class Admission:
         self,
         engine: Engine,
         in_force: InForce,
-        shared: Shared,
+        shared: ClusterStore,
         authority: ClusterAuthority,
         signing: MachineSigning,
         users: MachineUsers,
@@ -71,7 +71,7 @@ class Admission:
         self._intent, self._events, self._clock = engine.intent, engine.events, engine.clock
         self._shared, self._signing, self._home = shared, signing, home
         self._authority, self._users = authority, users
-        self._one_at_a_time = asyncio.Lock()
+        self._join_lock = asyncio.Lock()
 
     # What operators ask
 
@@ -85,7 +85,7 @@ class Admission:
                 "changed. `portico cluster leave` removes its files"
             )
         if replaces:
-            self._machine(replaces)
+            self._machine_revision(replaces)
         await self._in_force.serve_members()
         now = self._clock.now()
         authority = await self._authority.certificate()
@@ -113,7 +113,7 @@ class Admission:
             raise Refused(
                 f"{machine} is this machine; nothing was changed. Run `portico cluster leave`"
             )
-        revision = self._machine(machine)
+        revision = self._machine_revision(machine)
         if self._shared.following.item(present_key(machine)) and not force:
             raise Refused(
                 f"the daemon of {machine} runs; nothing was changed. Run `portico cluster leave` "
@@ -135,7 +135,7 @@ class Admission:
                 "`portico cluster drain` and `portico down --all` first"
             )
         if machine in self._machines():
-            await self._delete(self._shared.store, machine, self._machine(machine))
+            await self._delete(self._shared.store, machine, self._machine_revision(machine))
             self._events.note("machine", machine, f"has left; {who} asked for it")
         _, access = await asyncio.to_thread(self._access)
         await self._users.remove(access.user)
@@ -154,10 +154,10 @@ class Admission:
 
     async def join(self, request: JoinRequest) -> JoinAnswer:
         """Raises StoreUnavailable, Refused, Failed."""
-        async with asyncio.timeout(JOIN_TIMEOUT), self._one_at_a_time:
-            return await self._joined(request)
+        async with asyncio.timeout(JOIN_TIMEOUT), self._join_lock:
+            return await self._admit(request)
 
-    async def _joined(self, request: JoinRequest) -> JoinAnswer:
+    async def _admit(self, request: JoinRequest) -> JoinAnswer:
         await self._assert_current()
         token, revision = self._token(request.id)
         machines = self._machines()
@@ -218,7 +218,7 @@ class Admission:
     def _machines(self) -> Mapping[str, SharedMachine]:
         return self._shared.following.values(SharedMachine, MACHINES)
 
-    def _machine(self, name: str) -> int:
+    def _machine_revision(self, name: str) -> int:
         """The revision of its record. Raises NotFound."""
         item = self._shared.following.item(machine_key(name))
         if item is None:

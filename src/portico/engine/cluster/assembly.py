@@ -38,13 +38,13 @@ MAX_TROUBLES, MAX_TROUBLE_LENGTH = 10, 200
 """Of what other machines are shown."""
 
 
-class Beat(Protocol):
+class RepeatedTask(Protocol):
     async def look(self) -> None: ...
 
     async def pause(self) -> None: ...
 
 
-class Shared:
+class ClusterStore:
     """Made where HOME/cluster has a store.json; a machine without one imports nothing of it."""
 
     def __init__(
@@ -76,9 +76,9 @@ class Shared:
         """Whether this machine may replace one version by another (`Standing`)."""
         self.is_waited_for = True
         """Whether the others count on the daemon; not after `down --all`, when it may exit."""
-        self.repeated: dict[str, Beat] = {}
+        self.repeated_tasks: dict[str, RepeatedTask] = {}
         """What is started with it, by what a problem of it is of."""
-        self.take: Callable[[], Awaitable[None]] | None = None
+        self.take_before_serving: Callable[[], Awaitable[None]] | None = None
         """What else a machine that has joined just now has to have before it serves."""
 
     async def begin(self) -> None:
@@ -87,17 +87,17 @@ class Shared:
         """
         if self.following.mirror is None and await self.following.read():
             await self._membership.look()
-            if self.take:
+            if self.take_before_serving:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(TAKE_TIMEOUT):
-                        await self.take()
+                        await self.take_before_serving()
 
     def start(self, tasks: Tasks) -> None:
         tasks.repeat("the cluster's store", self.following.look, self.following.pause)
         tasks.repeat("session in the cluster's store", self.session.look, self.session.pause)
         tasks.repeat("the machines of the cluster", self._membership.look, self._membership.pause)
-        for subject, beat in self.repeated.items():
-            tasks.repeat(subject, beat.look, beat.pause)
+        for subject, task in self.repeated_tasks.items():
+            tasks.repeat(subject, task.look, task.pause)
 
     async def end(self) -> None:
         """The daemon exits: the others see it at once, or when the session ends by itself."""

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from portico.core.model.stored import Put
-from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.assembly import ClusterStore
 from portico.errors import Failed
 from portico.ports.vault import Vault
 from portico.system.cluster_identity import AUTHORITY, AUTHORITY_KEY
@@ -17,7 +17,7 @@ SEALED_AUTHORITY_KEY: Final = "authority"
 
 
 class ClusterAuthority:
-    def __init__(self, shared: Shared, vault: Vault, home: Home) -> None:
+    def __init__(self, shared: ClusterStore, vault: Vault, home: Home) -> None:
         self._shared, self._vault, self._home = shared, vault, home
 
     async def certificate(self) -> str:

@@ -55,9 +55,9 @@ from portico.core.planning.issuer import (
 from portico.engine.batches import in_batches
 from portico.engine.certificates.account import ROLLOVER, THUMBPRINT, THUMBPRINT_OF
 from portico.engine.certificates.loop import YIELD_INTERVAL
-from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.cluster.failures import SharedFailures
-from portico.engine.cluster.following import SharedChanges
+from portico.engine.cluster.following import KeyChanges
 from portico.engine.cluster.issuer import IssuerRole
 from portico.engine.cluster.ledger import SharedLedger
 from portico.engine.engine import Engine
@@ -76,14 +76,14 @@ TAKEN_ACCOUNT: Final = "shared_account"
 """Setting: digest of the account's files as they were last taken or written here."""
 _NEW_KEY: Final = ".new"
 """End of the name of a key that is to replace the account's, and has not yet everywhere."""
-_WAKING: Final = (CURRENT, THUMBPRINT_KEY, ISSUER_KEY, ISSUER_CLAIM_KEY, PRESENT)
+_WAKING_KEYS: Final = (CURRENT, THUMBPRINT_KEY, ISSUER_KEY, ISSUER_CLAIM_KEY, PRESENT)
 
 
 class SharedCertificates:
     def __init__(
         self,
         engine: Engine,
-        shared: Shared,
+        shared: ClusterStore,
         *,
         authorities: Authorities,
         lineages: Lineages,
@@ -94,28 +94,30 @@ class SharedCertificates:
         self._authorities, self._lineages, self._vault = authorities, lineages, vault
         self._role = IssuerRole(shared, engine.clock)
         self._ledger = SharedLedger(shared, engine.state, engine.clock)
-        self._numbers: dict[str, int] = json.loads(self._state.setting(TAKEN_LINEAGES) or "{}")
+        self._taken_numbers: dict[str, int] = json.loads(
+            self._state.setting(TAKEN_LINEAGES) or "{}"
+        )
         self._failures = SharedFailures(shared, engine.state)
         self._account_written = 0
         """The revision at which this machine wrote the account last."""
-        self._viewed: tuple[object, IssuerView] | None = None
+        self._cached_view: tuple[object, IssuerView] | None = None
         """With what it is a view of."""
-        self._wanted: Mapping[str, Lineage] = {}
-        self._working = asyncio.Lock()
+        self._wanted_lineages: Mapping[str, Lineage] = {}
+        self._lock = asyncio.Lock()
         self.wake: Callable[[], None] = lambda: None
         """Called when there is something to take, or this machine's part may have changed."""
         self.is_busy: Callable[[], bool] = bool
         """Whether an order is under way here, or a change of the account."""
         self._following.subscribe(SUBJECT, self._changed)
-        shared.take = self._begin
+        shared.take_before_serving = self._take_all
 
-    def _changed(self, changes: SharedChanges) -> None:
-        if any(key.startswith(_WAKING) for key in changes):
+    def _changed(self, changes: KeyChanges) -> None:
+        if any(key.startswith(_WAKING_KEYS) for key in changes):
             self.wake()
 
-    async def _begin(self) -> None:
+    async def _take_all(self) -> None:
         """What a new machine is to have before its sites are served."""
-        async with self._working:
+        async with self._lock:
             await self._take_account()
             await self._take_lineages()
 
@@ -146,11 +148,11 @@ class SharedCertificates:
 
     def number(self, lineage: str) -> int:
         current = self._current(lineage)
-        return max(current.number if current else 0, self._numbers.get(lineage, 0))
+        return max(current.number if current else 0, self._taken_numbers.get(lineage, 0))
 
-    def answering(self) -> str:
+    def answering_thumbprint(self) -> str:
         """What others are to know: the thumbprint by which nginx answers authorities here."""
-        if not any(each.behind_nginx for each in self._wanted.values()):
+        if not any(each.behind_nginx for each in self._wanted_lineages.values()):
             return ""
         if self._state.setting(ROLLOVER) or not self._state.setting(THUMBPRINT_OF):
             return UNANSWERED
@@ -163,12 +165,12 @@ class SharedCertificates:
             trouble,
             self._following.revision,
             fence,
-            self._role.ready,
+            self._role.ready_revision,
             int(self._clock.now()),
         )
-        if self._viewed is None or self._viewed[0] != known:
-            self._viewed = known, self._new_view(fence)
-        return self._viewed[1]
+        if self._cached_view is None or self._cached_view[0] != known:
+            self._cached_view = known, self._new_view(fence)
+        return self._cached_view[1]
 
     def _new_view(self, fence: int) -> IssuerView:
         present = self._following.values(Presence, PRESENT)
@@ -176,7 +178,7 @@ class SharedCertificates:
             self._following.trouble,
             self._role.holder,
             "" if self._role.claimant == self._shared.machine else self._role.claimant,
-            is_left=self._role.is_left,
+            is_yielding=self._role.is_yielding,
             is_own=bool(fence),
             is_ready=self._role.is_ready,
             ledger_until=self._ledger.until,
@@ -187,13 +189,13 @@ class SharedCertificates:
     # the machine that obtains them
 
     async def take_role(self, say: Callable[[str], None]) -> None:
-        needed = any(each.behind_nginx for each in self._wanted.values())
+        needed = any(each.behind_nginx for each in self._wanted_lineages.values())
         if needed and not self._role.is_ready and not self._following.trouble:
             await self._role.obtain(say)
 
     def note_attempt(self, *, reached: bool) -> None:
         self._role.note_attempt(reached=reached)
-        if self._role.is_left:
+        if self._role.is_yielding:
             self.wake()
 
     # an order
@@ -219,15 +221,15 @@ class SharedCertificates:
             raise Failed("another machine obtains the certificates of the cluster now")
 
     async def share(self, lineage: Lineage) -> None:
-        async with self._working:
+        async with self._lock:
             with self._contained():
                 await self._share([lineage])
 
     # all that there is
 
     async def look(self, wanted: Mapping[str, Lineage]) -> None:
-        self._wanted = wanted
-        async with self._working:
+        self._wanted_lineages = wanted
+        async with self._lock:
             fence = self._role.fence
             self._ledger.take()
             if not self._role.is_ready:
@@ -235,7 +237,7 @@ class SharedCertificates:
             is_whole = await self._take_account() and await self._take_lineages()
             if self._following.trouble:
                 return
-            self._role.ready = fence if is_whole else 0
+            self._role.ready_revision = fence if is_whole else 0
             with self._contained():
                 await self._share(wanted.values())
                 needed = any(each.behind_nginx for each in wanted.values())
@@ -279,7 +281,7 @@ class SharedCertificates:
             self._state.put_setting(THUMBPRINT, known.thumbprint)
             self._state.put_setting(TAKEN_ACCOUNT, known.digest)
 
-        return await self._done("account of the cluster", take)
+        return await self._attempt("account of the cluster", take)
 
     async def _take_lineages(self) -> bool:
         """Whether all could be taken that were to be."""
@@ -287,9 +289,9 @@ class SharedCertificates:
         shared = {name: current for name, current in found if current}
         here = {name: held.not_before for name in shared if (held := self._lineages.held(name))}
         is_whole = True
-        for name, number in list(to_take(shared, self._numbers, here, self._clock.now())):
+        for name, number in list(to_take(shared, self._taken_numbers, here, self._clock.now())):
             take = partial(self._take, name, number)
-            is_whole &= await self._done(f"certificate {name} of the cluster", take)
+            is_whole &= await self._attempt(f"certificate {name} of the cluster", take)
         return is_whole
 
     async def _take(self, name: str, number: int) -> None:
@@ -299,14 +301,16 @@ class SharedCertificates:
         opened = await self._vault.open(self._following.prefix + key, item.value)
         if (shared := decoded(SharedLineage, opened)) is None:
             raise Failed(f"{key} cannot be read")
-        about = Provenance(shared.issuer, shared.profile, staging=shared.staging)
-        stored = await self._lineages.take(name, shared.names, shared.chain, shared.key, about)
+        provenance = Provenance(shared.issuer, shared.profile, staging=shared.staging)
+        stored = await self._lineages.take(
+            name, shared.names, shared.chain, shared.key, provenance
+        )
         if self._lineages.current(name) is None:  # nginx serves nothing better
             await self._lineages.switch(name, stored.generation)
         self._remember(name, number)
         log.info("certificate %s: taken from the cluster, serial %s", name, stored.serial)
 
-    async def _done(self, subject: str, work: Callable[[], Awaitable[None]]) -> bool:
+    async def _attempt(self, subject: str, work: Callable[[], Awaitable[None]]) -> bool:
         with self._troubles.fence(subject):
             await work()
             return True
@@ -341,8 +345,8 @@ class SharedCertificates:
         files = await self._authorities.account_files()
         digest = digest_of(files)
         value = await self._sealed(ACCOUNT_KEY, encoded(SharedAccount(files=files)))
-        about = AccountThumbprint(thumbprint=thumbprint, digest=digest)
-        writes = [Put(ACCOUNT_KEY, value), Put(THUMBPRINT_KEY, encoded(about))]
+        record = AccountThumbprint(thumbprint=thumbprint, digest=digest)
+        writes = [Put(ACCOUNT_KEY, value), Put(THUMBPRINT_KEY, encoded(record))]
         if revision := await self._shared.transaction(compares, writes):
             self._account_written = revision
             self._state.put_setting(TAKEN_ACCOUNT, digest)
@@ -350,12 +354,12 @@ class SharedCertificates:
     async def _share_lineage(self, name: str, compares: list[Compare]) -> None:
         held, current = self._lineages.held(name), self._current(name)
         if held is None or not is_to_share(
-            held, current, self._numbers.get(name, 0), self._clock.now()
+            held, current, self._taken_numbers.get(name, 0), self._clock.now()
         ):
             return
         number = self.number(name) + 1
         item, key = self._following.item(current_key(name)), lineage_key(name, number)
-        about = CurrentLineage(
+        record = CurrentLineage(
             number=number,
             serial=held.serial,
             not_before=held.not_before,
@@ -363,7 +367,7 @@ class SharedCertificates:
         )
         writes: list[Write] = [
             Put(key, await self._sealed(key, encoded(await _shared_lineage(held)))),
-            Put(current_key(name), encoded(about)),
+            Put(current_key(name), encoded(record)),
             Delete(order_key(name)),
         ]
         writes += [Delete(f"{LINEAGES}{each}") for each in self._older(name, number - 1)]
@@ -382,15 +386,19 @@ class SharedCertificates:
         """Remove what has expired and no site uses."""
         for name in self._following.under(CURRENT):
             current = self._current(name)
-            if name in self._wanted or not current or self._clock.now() < current.not_after:
+            if (
+                name in self._wanted_lineages
+                or not current
+                or self._clock.now() < current.not_after
+            ):
                 continue
             keys = [current_key(name), failures_key(name), order_key(name)]
             keys += [f"{LINEAGES}{each}" for each in self._older(name, current.number + 1)]
             await self._shared.transaction(compares, [Delete(key) for key in keys])
 
     def _remember(self, name: str, number: int) -> None:
-        self._numbers[name] = number
-        self._state.put_setting(TAKEN_LINEAGES, json.dumps(self._numbers))
+        self._taken_numbers[name] = number
+        self._state.put_setting(TAKEN_LINEAGES, json.dumps(self._taken_numbers))
 
     def _current(self, name: str) -> CurrentLineage | None:
         return self._following.value(CurrentLineage, current_key(name))

@@ -47,16 +47,16 @@ class ChangeReport:
         if trouble := self._standing.trouble:
             self._say(f"waiting for the cluster's store: {trouble}")
         for name in change.order:
-            if not (its := state.state_of(name)):
+            if not (machine_state := state.state_of(name)):
                 continue
             progress = state.progress[name]
             new = progress.count - self._counts.get(name, 0)
             for line in progress.lines[-new:] if new > 0 else ():
                 self._say(f"{name}: {line}")
             self._counts[name] = progress.count
-            if its != self._states.get(name) and its in _STATE_TEXTS:
-                self._say(f"{name}: {_STATE_TEXTS[its]}")
-            self._states[name] = its
+            if machine_state != self._states.get(name) and machine_state in _STATE_TEXTS:
+                self._say(f"{name}: {_STATE_TEXTS[machine_state]}")
+            self._states[name] = machine_state
         if self._going_back(change, state):
             self._say(f"taking it back: {change.why.splitlines()[0]}")
 
@@ -73,13 +73,13 @@ def _raise_end(change: SharedChange, state: TurnState, going_back: Sequence[str]
         raise Refused(f"{change.why}\nnothing was changed on any machine")
     if change.end == "failed":
         parts = {
-            "the file before is in force again on": _with(change, state, {"back"}),
+            "the file before is in force again on": _machines_in(change, state, {"back"}),
             "not yet on": going_back,
-            "nothing was changed on": _with(change, state, {"", "ready", "refused"}),
+            "nothing was changed on": _machines_in(change, state, {"", "ready", "refused"}),
         }
         said = "; ".join(f"{text} {', '.join(names)}" for text, names in parts.items() if names)
         raise Failed("\n".join(filter(None, (change.why, said))))
 
 
-def _with(change: SharedChange, state: TurnState, states: set[str]) -> list[str]:
+def _machines_in(change: SharedChange, state: TurnState, states: set[str]) -> list[str]:
     return [name for name in change.order if state.state_of(name) in states]

@@ -22,7 +22,7 @@ from portico.core.model.shared_change import NamedTarget, Progress, SharedChange
 from portico.core.model.stored import ABSENT, Compare, Delete, Put, Write
 from portico.core.model.views import ChangeView, StatusView
 from portico.engine.changes import Change, Changes
-from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.cluster.change_report import ChangeReport
 from portico.engine.cluster.following import NOT_ASKED
 from portico.engine.cluster.shared_changes import SharedChanges
@@ -51,7 +51,7 @@ class ClusterOperations:
         operations: Operations,
         changes: Changes,
         preparation: Preparation,
-        shared: Shared,
+        shared: ClusterStore,
         standing: Standing,
         vault: Vault,
     ) -> None:
@@ -143,7 +143,9 @@ class ClusterOperations:
         packed = zlib.compress(encoded(SharedFile.of(with_links(revision, candidate))))
         sealed = await self._vault.seal(self._following.prefix + key, packed)
         subject = file.subject or revision.source
-        target = NamedTarget(apps=_full(project, candidate.desired.of(revision.project).apps))
+        target = NamedTarget(
+            apps=_full_names(project, candidate.desired.of(revision.project).apps)
+        )
         change = replace(change, subject=subject, project=project, revision=number, target=target)
         return await self._begin(change, [Put(key, sealed)])
 
@@ -160,7 +162,7 @@ class ClusterOperations:
         if here:
             self._shared_changes.assert_none_under_way(f"start {app or 'all apps'} here")
             return await self._operations.start(app, who, folder)
-        return await self._of_apps("start", app, who, folder, without_absent)
+        return await self._share_for_apps("start", app, who, folder, without_absent)
 
     async def stop(
         self,
@@ -173,7 +175,7 @@ class ClusterOperations:
         if here:
             self._shared_changes.assert_none_under_way(f"stop {app or 'all apps'} here")
             return await self._operations.stop(app, who, folder)
-        return await self._of_apps("stop", app, who, folder, without_absent)
+        return await self._share_for_apps("stop", app, who, folder, without_absent)
 
     async def restart(
         self,
@@ -187,7 +189,7 @@ class ClusterOperations:
             self._shared_changes.assert_none_under_way(f"restart {app or 'all apps'} here")
         if here or (app is not None and "." in app):  # an instance of this machine
             return await self._operations.restart(app, who, folder)
-        return await self._of_apps("restart", app, who, folder, without_absent)
+        return await self._share_for_apps("restart", app, who, folder, without_absent)
 
     async def reload(
         self,
@@ -201,7 +203,7 @@ class ClusterOperations:
             self._shared_changes.assert_none_under_way(f"reload {app or 'all apps'} here")
         if here or (app is not None and "." in app):
             return await self._operations.reload(app, who, folder)
-        return await self._of_apps("reload", app, who, folder, without_absent)
+        return await self._share_for_apps("reload", app, who, folder, without_absent)
 
     async def pause(
         self,
@@ -241,8 +243,10 @@ class ClusterOperations:
         what is in force any more.
         """
         name = None if everything else self._shared_project(project, folder, file)
-        going = self._standing.change
-        is_second = going and not going.end and (going.verb, going.project) == ("down", name)
+        current = self._standing.change
+        is_second = (
+            current and not current.end and (current.verb, current.project) == ("down", name)
+        )
         if everything:
             await self._withdraw()
         if name is None or is_second:
@@ -253,12 +257,14 @@ class ClusterOperations:
         return await self._share_named("down", name, target, who, without_absent, project=name)
 
     async def drain(self, who: Requester, machine: str | None = None) -> ChangeView:
-        return await self._of_machine("drain", who, machine)
+        return await self._share_for_machine("drain", who, machine)
 
     async def undrain(self, who: Requester, machine: str | None = None) -> ChangeView:
-        return await self._of_machine("undrain", who, machine)
+        return await self._share_for_machine("undrain", who, machine)
 
-    async def _of_machine(self, verb: str, who: Requester, machine: str | None) -> ChangeView:
+    async def _share_for_machine(
+        self, verb: str, who: Requester, machine: str | None
+    ) -> ChangeView:
         if machine in {None, self._shared.machine}:
             begin = self._operations.drain if verb == "drain" else self._operations.undrain
             return await begin(who)
@@ -280,7 +286,7 @@ class ClusterOperations:
         name = names.projects[names.project(project)]
         return name if self._standing.state().heads.get(name) else None
 
-    async def _of_apps(
+    async def _share_for_apps(
         self,
         verb: str,
         text: str | None,
@@ -355,9 +361,9 @@ class ClusterOperations:
     async def status(self, app: str | None = None, folder: str | None = None) -> StatusView:
         """With what was switched on this machine alone."""
         view = await self._operations.status(app, folder)
-        return view.model_copy(update={"notes": (*view.notes, *self._differing())})
+        return view.model_copy(update={"notes": (*view.notes, *self._switch_notes())})
 
-    def _differing(self) -> Iterator[str]:
+    def _switch_notes(self) -> Iterator[str]:
         switched, names = self._standing.switches.stopped, self._projects.names()
         records = self._intent.versions.records
         for name, app in self._intent.desired.apps.items():
@@ -369,6 +375,6 @@ class ClusterOperations:
                 )
 
 
-def _full(project: str, apps: Iterable[str]) -> tuple[str, ...]:
+def _full_names(project: str, apps: Iterable[str]) -> tuple[str, ...]:
     """As in `NamedTarget.apps`."""
     return tuple(f"{project}/{split_name(name)[1]}" for name in apps)

@@ -47,19 +47,19 @@ class Draining:
                     change.say(f"{name} keeps running: no other machine has it ready")
             await self._convergence.apps(change, leaving)
 
-        return self._begun("drain", who, work)
+        return self._begin("drain", who, work)
 
     def undrain(self, who: Requester) -> ChangeView:
         self._changes.hold([EVERY_APP])
-        back = self._intent.left or frozenset()
+        back = self._intent.drained_apps or frozenset()
         self._intent.leave_to_others(None)
 
         async def work(change: Change) -> None:
             await self._convergence.apps(change, back & self._intent.desired.apps.keys())
 
-        return self._begun("undrain", who, work)
+        return self._begin("undrain", who, work)
 
-    def _begun(
+    def _begin(
         self, kind: str, who: Requester, work: Callable[[Change], Awaitable[None]]
     ) -> ChangeView:
         machine = self._neighbourhood.machine

@@ -16,7 +16,7 @@ from portico.core.model.shared import ENDPOINTS_KEY, StoreEndpoints, decoded, en
 from portico.core.model.stored import ABSENT, Compare, Put
 from portico.core.planning.etcd_members import act_on_member, member_to_drop
 from portico.core.render.etcd_member import client_url, peer_url
-from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.cluster.authority import ClusterAuthority
 from portico.engine.cluster.machine_users import MachineUsers
 from portico.engine.events import Events
@@ -31,7 +31,7 @@ _DONE_TEXTS: Final = {"add": "added", "promote": "promoted", "renew": "renewed"}
 class EtcdMembers:
     def __init__(
         self,
-        shared: Shared,
+        shared: ClusterStore,
         authority: ClusterAuthority,
         signing: MachineSigning,
         users: MachineUsers,

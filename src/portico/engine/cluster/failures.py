@@ -9,24 +9,24 @@ from portico.core.model.certificate import RenewalState
 from portico.core.model.shared import FAILURES, failures_key
 from portico.core.model.shared_certificates import failures_value, with_failures
 from portico.core.model.stored import Compare, Put
-from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.assembly import ClusterStore
 from portico.ports.state import State
 
 
 class SharedFailures:
-    def __init__(self, shared: Shared, state: State) -> None:
+    def __init__(self, shared: ClusterStore, state: State) -> None:
         self._shared, self._state = shared, state
-        self._seen: dict[str, int] = {}
+        self._revisions: dict[str, int] = {}
         """By lineage, the revision of what was taken or written last."""
 
     def take(self) -> None:
         for name, item in self._shared.following.under(FAILURES).items():
-            if self._seen.get(name) == item.revision:
+            if self._revisions.get(name) == item.revision:
                 continue
             known = self._state.renewal_state(name)
             if (renewal := with_failures(known, item.value)) != known:
                 self._state.put_renewal_state(renewal)
-            self._seen[name] = item.revision
+            self._revisions[name] = item.revision
 
     async def share(self, renewal: RenewalState, compares: list[Compare]) -> None:
         """Raises StoreUnavailable."""
@@ -34,4 +34,4 @@ class SharedFailures:
         item = self._shared.following.item(key)
         if item is None or item.value != value:
             revision = await self._shared.transaction(compares, [Put(key, value)])
-            self._seen[renewal.lineage] = revision or 0
+            self._revisions[renewal.lineage] = revision or 0

@@ -31,7 +31,7 @@ RETRY_PAUSE: Final = 2.0
 JITTER: Final = 2.0
 """Seconds: fifty machines whose store is back do not read it all at once."""
 NOT_ASKED: Final = "it was not asked yet"
-SharedChanges = Mapping[str, StoredItem | None]
+KeyChanges = Mapping[str, StoredItem | None]
 """By key without prefix; None is one that was deleted."""
 R = TypeVar("R", bound=Record)
 
@@ -49,9 +49,9 @@ class Following:
         self.prefix = prefix_of(cluster)
         self._cluster, self._store, self._state = cluster, store, state
         self._troubles, self._clock = troubles, clock
-        self._subscribers: dict[str, Callable[[SharedChanges], None]] = {}
+        self._subscribers: dict[str, Callable[[KeyChanges], None]] = {}
         self._mirror = state.mirror(cluster)
-        self._shared = self._mirror or Snapshot(0)
+        self._snapshot = self._mirror or Snapshot(0)
         self.trouble = NOT_ASKED
         """Why the copy is all there is; empty while the store is followed."""
 
@@ -63,7 +63,7 @@ class Following:
     @property
     def revision(self) -> int:
         """Of what this machine goes by."""
-        return self._shared.revision
+        return self._snapshot.revision
 
     @property
     def schema(self) -> int:
@@ -75,16 +75,16 @@ class Following:
     def items(self) -> Mapping[str, StoredItem]:
         """What is shared, by key without prefix, as far as this machine knows."""
         start = len(self.prefix)
-        return {key[start:]: item for key, item in self._shared.items.items()}
+        return {key[start:]: item for key, item in self._snapshot.items.items()}
 
     def under(self, start: str) -> Mapping[str, StoredItem]:
         """Those whose keys begin with it, by the rest of the key."""
         whole = self.prefix + start
-        items = self._shared.items.items()
+        items = self._snapshot.items.items()
         return {key[len(whole) :]: item for key, item in items if key.startswith(whole)}
 
     def item(self, key: str) -> StoredItem | None:
-        return self._shared.items.get(self.prefix + key)
+        return self._snapshot.items.get(self.prefix + key)
 
     def value(self, kind: type[R], key: str) -> R | None:
         """None where it is missing, or cannot be read as one."""
@@ -96,7 +96,7 @@ class Following:
         read = {name: decoded(kind, item.value) for name, item in self.under(start).items()}
         return {name: each for name, each in read.items() if each is not None}
 
-    def subscribe(self, name: str, changed: Callable[[SharedChanges], None]) -> None:
+    def subscribe(self, name: str, changed: Callable[[KeyChanges], None]) -> None:
         """Call it with every change from now on; not with what is known already. What it raises
         is a problem of that name, and keeps nothing else from being followed.
         """
@@ -118,7 +118,7 @@ class Following:
         try:
             return self._is_accepted(await self._store.snapshot(self.prefix))
         except Failed as error:
-            self._keep_copy(str(error))
+            self._use_copy(str(error))
             return False
 
     async def pause(self) -> None:
@@ -126,15 +126,15 @@ class Following:
         await self._clock.sleep(seconds + JITTER * self._clock.jitter())
 
     async def _watch(self) -> None:
-        async with aclosing(self._store.watch(self.prefix, self._shared.revision)) as watch:
+        async with aclosing(self._store.watch(self.prefix, self._snapshot.revision)) as watch:
             async for changes in watch:
-                if not self._is_accepted(self._shared.after(changes)):
+                if not self._is_accepted(self._snapshot.after(changes)):
                     return
 
     def _is_accepted(self, found: Snapshot) -> bool:
         """Whether the store is followed; then this machine goes by what was found."""
         if why := reason_not_to_follow(self._cluster, self._mirror, found):
-            self._keep_copy(f"it is not followed because {why}")
+            self._use_copy(f"it is not followed because {why}")
             return False
         self.accept(found)
         return True
@@ -142,14 +142,14 @@ class Following:
     def accept(self, found: Snapshot) -> None:
         """Go by what was found from now on, whatever this machine went by before."""
         self._record(lasting(found))
-        changes = difference(self._shared, found)
-        self._shared, self.trouble = found, ""
+        changes = difference(self._snapshot, found)
+        self._snapshot, self.trouble = found, ""
         self._troubles.resolve(SUBJECT)
         if changes:
             start = len(self.prefix)
             self._publish({key[start:]: item for key, item in changes.items()})
 
-    def _publish(self, changes: SharedChanges) -> None:
+    def _publish(self, changes: KeyChanges) -> None:
         for name, changed in self._subscribers.items():
             with self._troubles.fence(name):
                 changed(changes)
@@ -165,7 +165,7 @@ class Following:
             self._state.put_mirror(self._cluster, Changes(found.revision, changes))
             self._mirror = found
 
-    def _keep_copy(self, why: str) -> None:
+    def _use_copy(self, why: str) -> None:
         self.trouble = why
         kept = "the last known state" if self._mirror else "nothing that is shared"
         self._troubles.report(

@@ -30,7 +30,7 @@ from portico.ports.vault import Vault
 from portico.system.cluster_identity import AUTHORITY, CERTIFICATE, KEY
 from portico.system.cluster_store import KEY_FILE, STORE, StoreFile, read_store_of
 
-_RECORDS: Final = re.compile(r"/portico/([^/]+)/cluster")
+_CLUSTER_RECORD: Final = re.compile(r"/portico/([^/]+)/cluster")
 
 
 def _store_file(folder: Path) -> StoreFile:
@@ -82,7 +82,7 @@ class Founding:
             found = await store.snapshot("/portico/")
         except StoreUnavailable as error:
             raise StoreUnavailable(f"{error}; nothing was changed") from None
-        others = [match[1] for key in found.items if (match := _RECORDS.fullmatch(key))]
+        others = [match[1] for key in found.items if (match := _CLUSTER_RECORD.fullmatch(key))]
         if others and not request.another:
             raise Refused(
                 f"etcd has the data of cluster {', '.join(others)}; nothing was changed. To add "

@@ -15,7 +15,7 @@ from portico.core.model.shared import (
 )
 from portico.core.model.stored import ABSENT, Compare, Delete, Put
 from portico.core.planning.issuer import HANDOVER_TIME, MAX_UNREACHABLE, RoleView, role_act
-from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.assembly import ClusterStore
 from portico.errors import Failed, Refused
 from portico.ports.clock import Clock
 from portico.ports.store import SessionEnded, StoreUnavailable
@@ -29,13 +29,13 @@ NOT_CONNECTED: Final = "this machine is not connected to the store of the cluste
 class IssuerRole:
     """Bound to the session of a machine: it ends with it, or is given up."""
 
-    def __init__(self, shared: Shared, clock: Clock) -> None:
+    def __init__(self, shared: ClusterStore, clock: Clock) -> None:
         self._shared, self._following, self._clock = shared, shared.following, clock
-        self.ready = 0
+        self.ready_revision = 0
         """The revision of our key since which all that is shared was taken here."""
         self._unreachable = 0
         """Attempts in a row in which no authority was reached."""
-        self._left_until = 0.0
+        self._yields_until = 0.0
         """By the monotonic clock, until when others may have it."""
 
     @property
@@ -60,7 +60,7 @@ class IssuerRole:
     @property
     def is_ready(self) -> bool:
         """Whether this machine has it, and all that was shared before."""
-        return bool(self.fence) and self.ready == self.fence
+        return bool(self.fence) and self.ready_revision == self.fence
 
     def compares(self) -> list[Compare]:
         """True for as long as this machine has it. Raises Failed where it does not."""
@@ -73,13 +73,13 @@ class IssuerRole:
         self._unreachable = 0 if reached else self._unreachable + 1
         if self._unreachable >= MAX_UNREACHABLE:
             self._unreachable = 0
-            self._left_until = self._clock.monotonic() + HANDOVER_TIME
+            self._yields_until = self._clock.monotonic() + HANDOVER_TIME
 
     @property
-    def is_left(self) -> bool:
+    def is_yielding(self) -> bool:
         """Whether this machine has reached no authority, and another one is there to try."""
         others = self._following.under(PRESENT).keys() - {self._shared.machine}
-        return bool(others) and self._clock.monotonic() < self._left_until
+        return bool(others) and self._clock.monotonic() < self._yields_until
 
     async def obtain(self, say: Callable[[str], None]) -> None:
         """Have it next, and wait until it is handed over. Raises Refused, and Failed."""
@@ -100,7 +100,7 @@ class IssuerRole:
             )
 
     async def _claim(self) -> None:
-        self._left_until = 0.0
+        self._yields_until = 0.0
         if self._is_own_claim:  # of another command
             return
         if not (session := self._shared.session.number):
@@ -133,7 +133,7 @@ class IssuerRole:
             holder=self.holder,
             claimant=self.claimant,
             is_busy=is_busy,
-            is_left=self.is_left,
+            is_yielding=self.is_yielding,
         )
         match role_act(view):
             case "take":

@@ -14,19 +14,19 @@ from portico.core.model.shared import LEDGER, ledger_key
 from portico.core.model.shared_certificates import ledger_entry, ledger_item
 from portico.core.model.stored import MAX_WRITES, Compare, Delete, Put, Write
 from portico.core.planning.issuer import usable_entries
-from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.assembly import ClusterStore
 from portico.ports.clock import Clock
 from portico.ports.state import State
 
 
 class SharedLedger:
-    def __init__(self, shared: Shared, state: State, clock: Clock) -> None:
+    def __init__(self, shared: ClusterStore, state: State, clock: Clock) -> None:
         self._shared, self._state, self._clock = shared, state, clock
-        self._read: dict[str, Entry] = {}
+        self._entries: dict[str, Entry] = {}
         """Lines of the store, by key."""
-        self._own: dict[str, bytes] = {}
+        self._own_values: dict[str, bytes] = {}
         """Values of the lines here, by key, as of the newest one."""
-        self._last = -1
+        self._last_entry = -1
         self.until = 0.0
         """The latest moment in it."""
 
@@ -36,13 +36,13 @@ class SharedLedger:
         read = {}
         for rest, item in items.items():
             key = f"{LEDGER}{rest}"
-            if entry := self._read.get(key) or ledger_entry(item.value):
+            if entry := self._entries.get(key) or ledger_entry(item.value):
                 read[key] = entry
-        self._read = read
+        self._entries = read
         self.until = max((entry.at for entry in read.values()), default=0.0)
         own = frozenset(self._own_lines())
         oldest = self._clock.now() - ISSUE_COUNT_PERIOD
-        new = usable_entries(self._read, own, self._clock.now())
+        new = usable_entries(self._entries, own, self._clock.now())
         if new := [entry for entry in new if entry.at >= oldest]:
             self._state.add_ledger(new)
 
@@ -61,15 +61,15 @@ class SharedLedger:
     async def prune(self, compares: list[Compare]) -> None:
         """Remove lines that nothing counts any more. Raises StoreUnavailable."""
         oldest = ledger_key(self._clock.now() - ISSUE_COUNT_PERIOD, "")
-        old = [Delete(key) for key in self._read if key < oldest]
+        old = [Delete(key) for key in self._entries if key < oldest]
         if batch := old[:MAX_WRITES]:
             await self._shared.transaction(compares, batch)
 
     def _own_lines(self) -> dict[str, bytes]:
-        if self._last != (last := self._state.last_entry()):
+        if self._last_entry != (last := self._state.last_entry()):
             entries = self._state.ledger_since(self._clock.now() - ISSUE_COUNT_PERIOD)
-            self._own, self._last = dict(map(ledger_item, entries)), last
-        return self._own
+            self._own_values, self._last_entry = dict(map(ledger_item, entries)), last
+        return self._own_values
 
 
 def _batches(writes: list[Put]) -> Iterator[list[Write]]:

@@ -63,7 +63,7 @@ class OwnWork:
             self._operations.sites(change.target.site, None)
         elif change.target:
             for project in change.target.projects:
-                revision = self._in_force(project)
+                revision = self._revision_in_force(project)
                 if change.target.app:
                     self._app(revision, change.target.app)
                 if change.verb in STARTING_VERBS:
@@ -78,9 +78,9 @@ class OwnWork:
             await self._put_in_force(file, who, change.verb, change.subject, say)
         elif change.verb == "down" and change.target:
             for project in change.target.projects:
-                await self._end(project, who, say, now=change.target.now)
+                await self._end_project(project, who, say, now=change.target.now)
         elif change.target:
-            view = await self._named(change.verb, change.target, who)
+            view = await self._begin_named(change.verb, change.target, who)
             names = self._projects.names()
             meant = [app for app in names.apps if names.full_name(app) in change.target.apps]
             for app in self._intent.withdraw_runs(meant):
@@ -94,7 +94,7 @@ class OwnWork:
         if file:
             await self._put_in_force(file, _REQUESTER, "up", "", say, stopped)
         else:
-            await self._end(project, _REQUESTER, say)
+            await self._end_project(project, _REQUESTER, say)
 
     async def make_up(self, missed: MissedSwitches, say: Say) -> None:
         await self._wait_until_free()
@@ -126,7 +126,9 @@ class OwnWork:
         for begin in begun:
             await self._follow(await begin(), say)
 
-    async def _end(self, project: str, who: Requester, say: Say, *, now: bool = False) -> None:
+    async def _end_project(
+        self, project: str, who: Requester, say: Say, *, now: bool = False
+    ) -> None:
         """Nothing where it has ended already."""
         if any(name_of(each) == project for each in self._intent.revisions.values()):
             view = await self._operations.down(who, project=project, now=now)
@@ -166,7 +168,7 @@ class OwnWork:
         )
         return file.revision(self._clock.now(), self._projects.key_for(request))
 
-    async def _named(self, verb: str, target: NamedTarget, who: Requester) -> ChangeView:
+    async def _begin_named(self, verb: str, target: NamedTarget, who: Requester) -> ChangeView:
         operations = self._operations
         if verb == "pause":
             return await operations.pause(target.site, who, target.hold)
@@ -189,10 +191,10 @@ class OwnWork:
         """As operations take them: an app, or the folder of a project, or neither for all."""
         if len(target.projects) != 1:
             return None, None
-        revision = self._in_force(target.projects[0])
+        revision = self._revision_in_force(target.projects[0])
         return (self._app(revision, target.app) if target.app else None), revision.folder
 
-    def _in_force(self, project: str) -> Revision:
+    def _revision_in_force(self, project: str) -> Revision:
         return self._intent.revisions[self._projects.names().project(project)]
 
     def _app(self, revision: Revision, app: str) -> str:

@@ -18,7 +18,7 @@ from portico.core.planning.store_permissions import (
     machine_permissions,
     machine_user_name,
 )
-from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.assembly import ClusterStore
 from portico.errors import Failed
 from portico.ports.store import AdministeredStore
 from portico.ports.vault import Vault
@@ -27,7 +27,7 @@ from portico.ports.vault import Vault
 class MachineUsers:
     def __init__(
         self,
-        shared: Shared,
+        shared: ClusterStore,
         vault: Vault,
         open_as: Callable[[StoreUser], AdministeredStore],
         cluster_key: Callable[[], bytes],

@@ -56,12 +56,12 @@ class AnswersToMachines:
         self, operations: Reading, member: Member, monotonic: Callable[[], float]
     ) -> None:
         self._operations, self._member, self._now = operations, member, monotonic
-        self._making = asyncio.Lock()
+        self._status_lock = asyncio.Lock()
         self._status: tuple[float, StatusView] | None = None
 
     async def status(self) -> StatusView:
         """Made once for all that ask at about the same time."""
-        async with self._making:
+        async with self._status_lock:
             made, status = self._status or (0.0, None)
             if status is None or self._now() - made >= STATUS_TIME:
                 status = await self._operations.status()

@@ -9,7 +9,7 @@ from typing import Final
 from portico.core.model.cluster import MemberList
 from portico.core.model.shared import CLUSTER_KEY, MACHINES
 from portico.core.planning.members import member_list
-from portico.engine.cluster.following import Following, SharedChanges
+from portico.engine.cluster.following import Following, KeyChanges
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.errors import PorticoError
@@ -66,6 +66,6 @@ class Membership:
         for name in names - after.machines.keys():
             self._events.note("machine", name, "was removed from the cluster")
 
-    def _note(self, changes: SharedChanges) -> None:
+    def _note(self, changes: KeyChanges) -> None:
         if any(key == CLUSTER_KEY or key.startswith(MACHINES) for key in changes):
             self._woken.set()

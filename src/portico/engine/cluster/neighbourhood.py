@@ -40,14 +40,14 @@ class Neighbourhood:
         self.may_replace: Callable[[], bool] = lambda: True
         """As in `Cluster`."""
         self._neighbours: Mapping[str, Neighbour] = {}
-        self._read: dict[str, tuple[bytes, NearList]] = {}
+        self._answers: dict[str, tuple[bytes, NearList]] = {}
         """By machine, the last answer and what it says: most are the same as the one before."""
         self._announced: NearList | None = None
         self._withdrawn: dict[str, float] = {}
         self._silent_since: dict[str, float] = {}
         """By machine, wall time of the first question in a row that it did not answer."""
-        self._first = self._next_at = 0.0
-        self._wait = departure_wait(1)
+        self._first_announced = self._next_at = 0.0
+        self._departure_wait = departure_wait(1)
         """As long as the other machines are not known: an earlier daemon may have known them."""
 
     def cluster(self) -> Cluster:
@@ -56,8 +56,8 @@ class Neighbourhood:
             self._neighbours,
             self._announced,
             dict(self._withdrawn),
-            self._first,
-            self._wait,
+            self._first_announced,
+            self._departure_wait,
             may_replace=self.may_replace(),
         )
 
@@ -74,7 +74,7 @@ class Neighbourhood:
         now = self._clock.monotonic()
         before = self._announced
         if before is None:
-            self._first = now
+            self._first_announced = now
         elif gone := before.apps.keys() - near.apps.keys():
             self._withdrawn |= dict.fromkeys(gone, now)
         self._withdrawn = {n: at for n, at in self._withdrawn.items() if n not in near.apps}
@@ -84,10 +84,10 @@ class Neighbourhood:
         """Ask all of them once."""
         begun = self._clock.monotonic()
         desired = self._engine.intent.desired
-        others = desired.others
+        others = desired.other_machines
         self._next_at = begun + interval(len(others))
         if desired.machines:  # with no file in force, others may still send requests
-            self._wait = departure_wait(len(others))
+            self._departure_wait = departure_wait(len(others))
         before = neighbours_of(others, self._neighbours)
         answers = await asyncio.gather(*(self._ask(name, len(others)) for name in before))
         absent = self.absent()
@@ -96,7 +96,7 @@ class Neighbourhood:
         after = with_answers(before, dict(zip(before, answers, strict=True)), absent)
         self._note_verdicts(before, after)
         self._note_silence(after)
-        if after != self._neighbours or (not after and self._engine.intent.left):
+        if after != self._neighbours or (not after and self._engine.intent.drained_apps):
             self._neighbours = after
             self._leave_apps_to_others()
             self._engine.loop.wake()
@@ -115,10 +115,10 @@ class Neighbourhood:
             return str(error)
 
     def _parsed(self, name: str, text: bytes) -> NearList:
-        known = self._read.get(name)
+        known = self._answers.get(name)
         if known is None or known[0] != text:
             known = text, read_near(text, name) if text else NearList(name)
-            self._read[name] = known
+            self._answers[name] = known
         return known[1]
 
     def _note_verdicts(
@@ -150,7 +150,7 @@ class Neighbourhood:
     def _leave_apps_to_others(self) -> None:
         """While it is drained: what no other machine has ready any more runs here again."""
         intent = self._engine.intent
-        if intent.left is not None and (self.is_known() or not self._neighbours):
+        if intent.drained_apps is not None and (self.is_known() or not self._neighbours):
             intent.leave_to_others(self.apps_to_leave())
 
     # What operators see

@@ -39,7 +39,7 @@ class StoreRecovery:
         """Forget what this machine knew, and follow the store as it is. If not `act`, only say
         what would change here.
         """
-        found = await self._found()
+        found = await self._store_snapshot()
         if why := reason_not_to_accept(self._cluster, found):
             raise Refused(
                 f"cannot accept what the store has because {why}; nothing was changed. `portico "
@@ -55,7 +55,7 @@ class StoreRecovery:
         """Make the store have what this machine knew. If not `act`, only say what would change
         there.
         """
-        mirror, found = self._following.mirror, await self._found()
+        mirror, found = self._following.mirror, await self._store_snapshot()
         if mirror is None:
             raise Refused(
                 "cannot restore the store: this machine has no copy of it; nothing was changed. "
@@ -70,7 +70,7 @@ class StoreRecovery:
             self._following.accept(await self._store.snapshot(self._following.prefix))
         return StoreChangeView(lines=tuple(lines), done=act, guarded=is_guarded)
 
-    async def _found(self) -> Snapshot:
+    async def _store_snapshot(self) -> Snapshot:
         if not self._following.trouble:
             raise Refused("the store of the cluster is followed already; nothing was changed")
         return await self._store.snapshot(self._following.prefix)

@@ -37,7 +37,7 @@ from portico.ports.clock import Clock
 from portico.ports.neighbours import Neighbours
 
 if TYPE_CHECKING:
-    from portico.engine.cluster.assembly import Shared
+    from portico.engine.cluster.assembly import ClusterStore
 
 ANSWER_TIMEOUT: Final = 1.0
 """Seconds for the answer of a machine."""
@@ -52,7 +52,7 @@ class MachineReports:
         member: Member,
         port: Neighbours,
         clock: Clock,
-        shared: Shared | None,
+        shared: ClusterStore | None,
     ) -> None:
         """`shared` is None where the cluster has no store."""
         self._shared = shared
@@ -65,7 +65,7 @@ class MachineReports:
 
     async def views(self, only: str | None = None) -> list[MachineView]:
         """Of all others, or of one of them. Raises NotFound where none has that name."""
-        others = self._neighbourhood.views() if only is None else [self._known(only)]
+        others = self._neighbourhood.views() if only is None else [self._neighbour(only)]
         return await asyncio.gather(*map(self._view, others))
 
     async def _view(self, other: NeighbourView) -> MachineView:
@@ -79,14 +79,14 @@ class MachineReports:
 
     async def events(self, machine: str, query: Mapping[str, str | None]) -> list[EventView]:
         """Raises NotFound, or Failed without an answer, as the one below."""
-        raw = await self._asked(machine, EVENTS.path, query)
+        raw = await self._answer(machine, EVENTS.path, query)
         try:
             return [EventView.model_validate(each) for each in json.loads(raw)]
         except (ValueError, TypeError, RecursionError):
             raise _unreadable(machine) from None
 
     async def traffic(self, machine: str, query: Mapping[str, str | None]) -> TrafficSeriesView:
-        raw = await self._asked(machine, TRAFFIC.path, query)
+        raw = await self._answer(machine, TRAFFIC.path, query)
         try:
             return TrafficSeriesView.model_validate_json(raw)
         except ValidationError:
@@ -132,9 +132,9 @@ class MachineReports:
         seconds = self._clock.monotonic() - begun
         return MemberAnswer(other.name, member, asked=asked, round_trip=seconds)
 
-    async def _asked(self, machine: str, path: str, query: Mapping[str, str | None]) -> bytes:
+    async def _answer(self, machine: str, path: str, query: Mapping[str, str | None]) -> bytes:
         try:
-            return await self._ask(self._known(machine), path, query)
+            return await self._ask(self._neighbour(machine), path, query)
         except Failed as error:
             raise Failed(f"machine {machine} gives no answer: {error}") from None
 
@@ -143,14 +143,16 @@ class MachineReports:
     ) -> bytes:
         if other.since is not None and self._clock.now() - other.since > SILENCE_TIME:
             raise Failed(other.reason)
-        said = urlencode({key: value for key, value in query.items() if value is not None})
+        query_text = urlencode({key: value for key, value in query.items() if value is not None})
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
-                return await self._port.report(other.name, f"{path}?{said}" if said else path)
+                return await self._port.report(
+                    other.name, f"{path}?{query_text}" if query_text else path
+                )
         except TimeoutError:
             raise Failed("it does not answer in time") from None
 
-    def _known(self, machine: str) -> NeighbourView:
+    def _neighbour(self, machine: str) -> NeighbourView:
         for each in self._neighbourhood.views():
             if each.name == machine:
                 return each

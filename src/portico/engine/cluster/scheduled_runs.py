@@ -22,25 +22,27 @@ from portico.core.model.shared import (
 )
 from portico.core.model.shared_change import SharedChange
 from portico.core.model.stored import ABSENT, MAX_WRITES, Compare, Delete, Put
-from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.engine import Engine
 from portico.engine.projects import Projects
 from portico.ports.store import SessionEnded, StoreUnavailable
 
 MINUTES_KEPT: Final = 60
 """For which a machine whose clock is late cannot run again what ran."""
-LOST: Final = "it did not run on this machine, whose session in the cluster's store has ended"
+SESSION_ENDED: Final = (
+    "it did not run on this machine, whose session in the cluster's store has ended"
+)
 INTERVAL: Final = 2.0
 START_TIMEOUT: Final = 30.0
 """Seconds after which a run that has not been seen has ended: it was short, or did not start."""
 
 
 class ScheduledRuns:
-    def __init__(self, engine: Engine, shared: Shared) -> None:
+    def __init__(self, engine: Engine, shared: ClusterStore) -> None:
         self._engine, self._intent, self._shared = engine, engine.intent, shared
         self._clock = engine.clock
         self._projects = Projects(engine.intent)
-        self._claimed: dict[str, float] = {}
+        self._claim_times: dict[str, float] = {}
         """By shared name, when a run of it was claimed that has not been seen yet."""
 
     def claim(self, app: str, due: float) -> None:
@@ -48,7 +50,9 @@ class ScheduledRuns:
         wanted = self._intent.desired.apps[app]
         if wanted.instances and not wanted.stopped:
             name, minute = self._shared_name(app), int(due // 60)
-            claim = partial(self._claim, app, run_key(name, minute), self._old(name, minute))
+            claim = partial(
+                self._claim, app, run_key(name, minute), self._outdated_runs(name, minute)
+            )
             self._engine.tasks.start(f"run of {app}", claim, of=app)
 
     def request(self, app: str, change: str) -> None:
@@ -64,9 +68,9 @@ class ScheduledRuns:
         running = Put(running_key(name), self._holder(), session)
         is_new, is_free = Compare(key, ABSENT), Compare(running.key, ABSENT)
         transaction = self._shared.transaction
-        self._claimed[name] = self._clock.monotonic()
+        self._claim_times[name] = self._clock.monotonic()
         if not session:
-            self._skip(app, LOST)
+            self._skip(app, SESSION_ENDED)
             return
         try:
             is_mine = await transaction([is_new, is_free], [mine, running, *old])
@@ -75,7 +79,7 @@ class ScheduledRuns:
             self._skip(app, f"it did not run on this machine: {error}")
             return
         except SessionEnded:
-            self._skip(app, LOST)
+            self._skip(app, SESSION_ENDED)
             return
         if is_skipped:
             holder = self._shared.following.value(Holder, running.key)
@@ -99,7 +103,7 @@ class ScheduledRuns:
         held = self._shared.following.values(Holder, RUNNING)
         try:
             for name in under_way:
-                self._claimed.pop(name, None)
+                self._claim_times.pop(name, None)
                 if name not in held:
                     free = Compare(running_key(name), ABSENT)
                     taken = Put(running_key(name), self._holder(), session)
@@ -119,7 +123,7 @@ class ScheduledRuns:
             await self._shared.transaction([Compare(key, item.revision)], [Delete(key)])
 
     def _may_start(self, name: str) -> bool:
-        claimed = self._claimed.get(name, float("-inf"))
+        claimed = self._claim_times.get(name, float("-inf"))
         return self._clock.monotonic() - claimed < START_TIMEOUT
 
     def _under_way(self) -> set[str]:
@@ -140,7 +144,7 @@ class ScheduledRuns:
     def _holder(self) -> bytes:
         return encoded(Holder(machine=self._shared.machine))
 
-    def _old(self, name: str, minute: int) -> list[Delete]:
+    def _outdated_runs(self, name: str, minute: int) -> list[Delete]:
         known = self._shared.following.under(f"{RUNS}{name}/")
         change = self._shared.following.value(SharedChange, CHANGE_KEY)
         kept = requested_run_key(name, change.id if change else "")

@@ -17,13 +17,13 @@ from portico.core.model.shared import (
 )
 from portico.core.model.stored import Compare, Put
 from portico.core.planning.schema_gate import next_schema
-from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.events import Events
 from portico.errors import Refused
 
 
 class SchemaUpgrade:
-    def __init__(self, shared: Shared, events: Events) -> None:
+    def __init__(self, shared: ClusterStore, events: Events) -> None:
         self._shared, self._following, self._events = shared, shared.following, events
 
     async def upgrade(self, who: Requester) -> SchemaView:

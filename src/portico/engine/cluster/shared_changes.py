@@ -10,17 +10,17 @@ from portico.core.model.moments import moment
 from portico.core.model.shared import CHANGE_KEY, encoded
 from portico.core.model.shared_change import SharedChange
 from portico.core.model.stored import Compare, Put, Write
-from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.cluster.standing import Standing
 from portico.errors import Refused
 from portico.ports.clock import Clock
 
-HEARING_TIMEOUT: Final = 3.0
-HEARING_INTERVAL: Final = 0.05
+OTHER_CHANGE_TIMEOUT: Final = 3.0
+OTHER_CHANGE_INTERVAL: Final = 0.05
 
 
 class SharedChanges:
-    def __init__(self, shared: Shared, standing: Standing, clock: Clock) -> None:
+    def __init__(self, shared: ClusterStore, standing: Standing, clock: Clock) -> None:
         self._shared, self._standing, self._clock = shared, standing, clock
 
     def draft(
@@ -79,7 +79,7 @@ class SharedChanges:
             [none_since], [*writes, Put(CHANGE_KEY, encoded(change))]
         )
         if begun is None:
-            await self._hear_of_other(before)
+            await self._wait_for_other(before)
             self.assert_none_under_way(change.verb)
             raise Refused(
                 f"cannot {change.verb}: another change of the cluster was made at the same time; "
@@ -87,11 +87,11 @@ class SharedChanges:
             )
         return begun
 
-    async def _hear_of_other(self, before: int) -> None:
+    async def _wait_for_other(self, before: int) -> None:
         """Wait until this machine knows of another change than the one of that revision."""
-        end, following = self._clock.monotonic() + HEARING_TIMEOUT, self._shared.following
+        end, following = self._clock.monotonic() + OTHER_CHANGE_TIMEOUT, self._shared.following
         while self._clock.monotonic() < end:
             item = following.item(CHANGE_KEY)
             if item and item.revision != before:
                 return
-            await self._clock.sleep(HEARING_INTERVAL)
+            await self._clock.sleep(OTHER_CHANGE_INTERVAL)

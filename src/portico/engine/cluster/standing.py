@@ -32,31 +32,31 @@ from portico.core.model.stored import ABSENT
 from portico.core.planning.switches import switches_after
 from portico.core.planning.turns import (
     Applied,
-    Own,
+    OwnState,
     TakeFile,
     TakeSwitches,
     TurnState,
     participants,
     to_take,
 )
-from portico.engine.cluster.assembly import Shared
+from portico.engine.cluster.assembly import ClusterStore
 from portico.errors import Failed
 from portico.ports.clock import Clock
 from portico.ports.state import State
 
-APPLIED: Final = "shared_files"
+APPLIED_SETTING: Final = "shared_files"
 """Name of the setting that holds, by project, which shared revision this machine has, and whether
 all of it is served; null on a machine that does not keep to what is in force.
 """
-SWITCHED: Final = "shared_switches"
+SWITCHED_SETTING: Final = "shared_switches"
 """Name of the setting that holds the Switches that are done here."""
-SWITCHES: Final = "what was switched by hand"
-LOST_AFTER: Final = 20.0
+SWITCHES_SUBJECT: Final = "what was switched by hand"
+ABSENCE_TIMEOUT: Final = 20.0
 """Seconds after which a machine whose session has ended is not waited for any more."""
 
 
 class Standing:
-    def __init__(self, shared: Shared, state: State, clock: Clock) -> None:
+    def __init__(self, shared: ClusterStore, state: State, clock: Clock) -> None:
         self._shared, self._state, self._clock = shared, state, clock
         self._following = shared.following
         self.moved = asyncio.Event()
@@ -67,8 +67,8 @@ class Standing:
         """What is in force and failed here, with why."""
         self._absent: dict[str, float] = {}
         """Since when, by the own clock, machines of the change have been absent."""
-        self._following.subscribe("changes of the cluster", lambda _: self._move())
-        shared.revisions, shared.change_text = self._numbers, self.change_text
+        self._following.subscribe("changes of the cluster", lambda _: self._note_update())
+        shared.revisions, shared.change_text = self._applied_numbers, self.change_text
         shared.may_replace = self.may_replace
 
     def state(self) -> TurnState:
@@ -78,7 +78,7 @@ class Standing:
             self._following.values(Progress, PROGRESS),
             self._holder(),
             {name: head.number for name, head in self._following.values(Head, HEADS).items()},
-            self._lost(change),
+            self._lost_machines(change),
             self.switches,
             item.revision if (item := self._following.item(SWITCHES_KEY)) else ABSENT,
         )
@@ -120,9 +120,9 @@ class Standing:
             for each in to_take(self.state(), self.own())
         )
 
-    def own(self) -> Own:
+    def own(self) -> OwnState:
         applied = self._applied()
-        return Own(
+        return OwnState(
             self._shared.machine,
             bool(self.fence),
             applied is not None,
@@ -142,7 +142,7 @@ class Standing:
     def to_take(self) -> list[str]:
         """What is in force and not on this machine: projects, and what was switched by hand."""
         found = to_take(self.state(), self.own())
-        return [each.project if isinstance(each, TakeFile) else SWITCHES for each in found]
+        return [each.project if isinstance(each, TakeFile) else SWITCHES_SUBJECT for each in found]
 
     @property
     def switches(self) -> Switches:
@@ -152,7 +152,7 @@ class Standing:
     @property
     def own_switches(self) -> Switches:
         """Those that are done on this machine."""
-        recorded = self._state.setting(SWITCHED)
+        recorded = self._state.setting(SWITCHED_SETTING)
         return (decoded(Switches, recorded.encode()) if recorded else None) or NO_SWITCHES
 
     @property
@@ -190,7 +190,9 @@ class Standing:
     def begin(self, project: str, number: int) -> None:
         """From now on it may have parts of this revision. It keeps to what is in force."""
         applied = self._applied() or {}
-        self._keep(applied | {project: Applied(number, is_whole=False)} if project else applied)
+        self._put_applied(
+            applied | {project: Applied(number, is_whole=False)} if project else applied
+        )
 
     def finish(self, project: str, number: int) -> None:
         applied = self._applied() or {}
@@ -198,17 +200,17 @@ class Standing:
             applied[project] = Applied(number, is_whole=True)
         else:
             applied.pop(project, None)
-        self._keep(applied)
+        self._put_applied(applied)
 
     def follow(self) -> None:
         """Keep to what is in force from now on, and try again what failed."""
         self.unusable = {}
-        self._keep(self._applied() or {})
+        self._put_applied(self._applied() or {})
 
     def withdraw(self) -> None:
         """Keep to it no more. The sites that are paused here remain so."""
         self.take_switches(replace(NO_SWITCHES, paused=self.own_switches.paused))
-        self._keep(None)
+        self._put_applied(None)
 
     def count_switches(self, change: SharedChange) -> None:
         """All machines, and so this one, have made the change."""
@@ -216,8 +218,8 @@ class Standing:
 
     def take_switches(self, switches: Switches) -> None:
         """These are done here."""
-        self._state.put_setting(SWITCHED, encoded(switches).decode())
-        self._move()
+        self._state.put_setting(SWITCHED_SETTING, encoded(switches).decode())
+        self._note_update()
 
     def note_begun(self, project: str) -> None:
         """Its instances were started just now: no earlier reload is missed."""
@@ -231,24 +233,24 @@ class Standing:
         return frozenset(name.rpartition("/")[2] for name in names if _project(name) == project)
 
     def _applied(self) -> dict[str, Applied] | None:
-        recorded = json.loads(self._state.setting(APPLIED) or "null")
+        recorded = json.loads(self._state.setting(APPLIED_SETTING) or "null")
         if recorded is None:
             return None
         return {name: Applied(number, whole) for name, (number, whole) in recorded.items()}
 
-    def _keep(self, applied: Mapping[str, Applied] | None) -> None:
+    def _put_applied(self, applied: Mapping[str, Applied] | None) -> None:
         values = None
         if applied is not None:
             values = {name: (each.number, each.is_whole) for name, each in applied.items()}
-        self._state.put_setting(APPLIED, json.dumps(values))
-        self._move()
+        self._state.put_setting(APPLIED_SETTING, json.dumps(values))
+        self._note_update()
 
-    def _numbers(self) -> Mapping[str, int]:
+    def _applied_numbers(self) -> Mapping[str, int]:
         return {name: each.number for name, each in (self._applied() or {}).items()}
 
     # How
 
-    def _lost(self, change: SharedChange | None) -> frozenset[str]:
+    def _lost_machines(self, change: SharedChange | None) -> frozenset[str]:
         """Only what has been seen absent for as long as the store was followed."""
         if change is None or change.end or self._following.trouble:
             self._absent = {}
@@ -256,9 +258,9 @@ class Standing:
         now = self._clock.monotonic()
         there = {self._shared.machine, *self._following.under(PRESENT)}
         self._absent = {m: self._absent.get(m, now) for m in change.order if m not in there}
-        return frozenset(m for m, since in self._absent.items() if now - since >= LOST_AFTER)
+        return frozenset(m for m, since in self._absent.items() if now - since >= ABSENCE_TIMEOUT)
 
-    def _move(self) -> None:
+    def _note_update(self) -> None:
         self.moved.set()
         self.moved = asyncio.Event()
 

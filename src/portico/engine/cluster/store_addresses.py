@@ -9,8 +9,8 @@ from typing import Final
 
 from portico.core.model.shared import ENDPOINTS_KEY, StoreEndpoints
 from portico.core.model.stored import endpoint
-from portico.engine.cluster.assembly import Shared
-from portico.engine.cluster.following import SharedChanges
+from portico.engine.cluster.assembly import ClusterStore
+from portico.engine.cluster.following import KeyChanges
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, Refused
 from portico.system.cluster_store import read_store, write_store
@@ -21,7 +21,7 @@ RETRY_INTERVAL: Final = 30.0
 
 
 class StoreAddresses:
-    def __init__(self, shared: Shared, troubles: Troubles, home: Home) -> None:
+    def __init__(self, shared: ClusterStore, troubles: Troubles, home: Home) -> None:
         self._shared, self._troubles, self._home = shared, troubles, home
         self._woken = asyncio.Event()
         shared.following.subscribe(SUBJECT, self._note)
@@ -53,6 +53,6 @@ class StoreAddresses:
         write_store(self._home.cluster, replace(file, endpoints=urls))
         return True
 
-    def _note(self, changes: SharedChanges) -> None:
+    def _note(self, changes: KeyChanges) -> None:
         if ENDPOINTS_KEY in changes:
             self._woken.set()

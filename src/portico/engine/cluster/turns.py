@@ -44,8 +44,8 @@ from portico.core.planning.turns import (
     WriteBack,
     next_act,
 )
-from portico.engine.cluster.assembly import Shared
-from portico.engine.cluster.standing import SWITCHES, Standing
+from portico.engine.cluster.assembly import ClusterStore
+from portico.engine.cluster.standing import SWITCHES_SUBJECT, Standing
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, PorticoError
 from portico.ports.clock import Clock
@@ -91,7 +91,7 @@ class LocalWork(Protocol):
 class Turns:
     def __init__(
         self,
-        shared: Shared,
+        shared: ClusterStore,
         standing: Standing,
         vault: Vault,
         work: LocalWork,
@@ -101,22 +101,22 @@ class Turns:
         self._shared, self._standing, self._vault, self._work = shared, standing, vault, work
         self._clock, self._troubles = clock, troubles
         self._following = shared.following
-        self._awaited, self._interval = standing.moved, POLL_INTERVAL
+        self._next_update, self._interval = standing.moved, POLL_INTERVAL
         self._result: Progress | None = None
         """Of a change that was made here, until the others know."""
-        self._written = ABSENT
+        self._written_revision = ABSENT
         """The revision of what was written last: what is known must not be older."""
-        self._seen = ABSENT
+        self._seen_revision = ABSENT
 
     async def look(self) -> None:
         """Do all that there is to do."""
         is_known, self._interval = True, POLL_INTERVAL
         while is_known:
-            self._awaited = self._standing.moved
-            if self._following.revision < self._seen:
-                self._written = ABSENT  # it was in a store of which an older copy was accepted
-            self._seen = self._following.revision
-            if self._following.trouble or self._seen < self._written:
+            self._next_update = self._standing.moved
+            if self._following.revision < self._seen_revision:
+                self._written_revision = ABSENT  # in a store of which an older copy was accepted
+            self._seen_revision = self._following.revision
+            if self._following.trouble or self._seen_revision < self._written_revision:
                 return
             self._standing.is_changing = False
             self._troubles.resolve(TURN_SUBJECT)
@@ -133,7 +133,7 @@ class Turns:
     async def pause(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._interval):
-                await self._awaited.wait()
+                await self._next_update.wait()
 
     async def _perform(self, act: Act) -> bool:  # noqa: PLR0911 - one for each act
         """Whether it was done. If not, something has changed that is not known yet."""
@@ -155,7 +155,7 @@ class Turns:
                 return True
             case WriteBack(change):
                 back = Progress(change=change.id, state="back")
-                return await self._write([self._as_known(CHANGE_KEY)], [self._put(back)])
+                return await self._write([self._as_known(CHANGE_KEY)], [self._put_progress(back)])
             case EndChange():
                 return await self._end(act)
             case _:
@@ -167,7 +167,7 @@ class Turns:
             await self._work.check(change, await self._file_of(change))
         except PorticoError as error:
             progress = replace(progress, state="refused", why=str(error)[:MAX_REASON_LENGTH])
-        return await self._write([self._as_known(CHANGE_KEY)], [self._put(progress)])
+        return await self._write([self._as_known(CHANGE_KEY)], [self._put_progress(progress)])
 
     async def _take_turn(self) -> bool:
         if not (session := self._shared.session.number):
@@ -181,22 +181,24 @@ class Turns:
     async def _make(self, change: SharedChange) -> bool:
         if self._result is None or self._result.change != change.id:
             begun = Progress(change=change.id, state="changing")
-            if not await self._write(self._in_turn(), [self._put(begun)]):
+            if not await self._write(self._in_turn(), [self._put_progress(begun)]):
                 return False
-            self._result = await self._made(change, begun)
+            self._result = await self._make_in_turn(change, begun)
         if self._result is None:
             return False
-        return await self._write(self._in_turn(), [self._put(self._result), Delete(TURN_KEY)])
+        return await self._write(
+            self._in_turn(), [self._put_progress(self._result), Delete(TURN_KEY)]
+        )
 
-    async def _made(self, change: SharedChange, begun: Progress) -> Progress | None:
+    async def _make_in_turn(self, change: SharedChange, begun: Progress) -> Progress | None:
         """None where the turn has ended before it was done."""
         result = None
         with self._until_turn_ends(f"{change.verb} of {change.subject}"):
             async with self._in_own_turn(begun) as lines:
-                result = await self._worked(change, begun, lines)
+                result = await self._do_work(change, begun, lines)
         return result
 
-    async def _worked(self, change: SharedChange, begun: Progress, lines: list[str]) -> Progress:
+    async def _do_work(self, change: SharedChange, begun: Progress, lines: list[str]) -> Progress:
         try:
             file = await self._file_of(change)
             self._standing.begin(change.project, change.revision)
@@ -204,12 +206,12 @@ class Turns:
             await self._work.make(change, file, lines.append)
             self._standing.finish(change.project, change.revision)
         except PorticoError as error:
-            return _ended(begun, "failed", lines, str(error))
+            return _final_progress(begun, "failed", lines, str(error))
         except Exception:  # it must end for the others, too
             log.exception("internal error in %s of %s", change.verb, change.subject)
             why = "internal error (a bug in portico); details in porticod.log"
-            return _ended(begun, "failed", lines, why)
-        return _ended(begun, "done", lines)
+            return _final_progress(begun, "failed", lines, why)
+        return _final_progress(begun, "done", lines)
 
     @contextmanager
     def _until_turn_ends(self, subject: str) -> Iterator[None]:
@@ -240,7 +242,9 @@ class Turns:
                 if begun and len(lines) > shown:
                     shown = len(lines)
                     with suppress(StoreUnavailable, SessionEnded):
-                        await self._write(self._in_turn(), [self._put(_with_lines(begun, lines))])
+                        await self._write(
+                            self._in_turn(), [self._put_progress(_with_lines(begun, lines))]
+                        )
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LINES_INTERVAL):
                         await ended.wait()
@@ -293,10 +297,10 @@ class Turns:
         subject, is_taken = f"{act.project} of the cluster", False
         with self._until_turn_ends(subject):
             async with self._in_own_turn():
-                is_taken = await self._taken(act, subject)
+                is_taken = await self._take_file(act, subject)
         return is_taken
 
-    async def _taken(self, act: TakeFile, subject: str) -> bool:
+    async def _take_file(self, act: TakeFile, subject: str) -> bool:
         project, number = act.project, act.number
         is_new = project not in self._standing.own().applied
         try:
@@ -317,22 +321,24 @@ class Turns:
 
     async def _take_switches(self, act: TakeSwitches) -> bool:
         is_taken = False
-        with self._until_turn_ends(SWITCHES):
+        with self._until_turn_ends(SWITCHES_SUBJECT):
             async with self._in_own_turn():
-                is_taken = await self._switched(act)
+                is_taken = await self._make_up_switches(act)
         return is_taken
 
-    async def _switched(self, act: TakeSwitches) -> bool:
+    async def _make_up_switches(self, act: TakeSwitches) -> bool:
         own, shared = self._standing.own_switches, self._standing.switches
         try:
             await self._work.make_up(missed(own, shared), partial(log.info, "%s"))
         except PorticoError as error:
-            why = f"cannot make up for {SWITCHES} in the cluster: {error}"
+            why = f"cannot make up for {SWITCHES_SUBJECT} in the cluster: {error}"
             self._standing.unusable[act] = why
-            self._troubles.report(SWITCHES, f"{why}; `portico up` without a file tries again")
+            self._troubles.report(
+                SWITCHES_SUBJECT, f"{why}; `portico up` without a file tries again"
+            )
         else:
             self._standing.take_switches(shared)
-            self._troubles.resolve(SWITCHES)
+            self._troubles.resolve(SWITCHES_SUBJECT)
         return True
 
     # Writing
@@ -349,12 +355,12 @@ class Turns:
             raise SessionEnded
         return [Compare(TURN_KEY, created=fence), self._as_known(CHANGE_KEY)]
 
-    def _put(self, progress: Progress) -> Put:
+    def _put_progress(self, progress: Progress) -> Put:
         return Put(progress_key(self._shared.machine), encoded(progress))
 
     async def _write(self, compares: Sequence[Compare], writes: Sequence[Write]) -> bool:
         revision = await self._shared.transaction(compares, writes)
-        self._written = max(self._written, revision or ABSENT)
+        self._written_revision = max(self._written_revision, revision or ABSENT)
         return revision is not None
 
 
@@ -363,7 +369,7 @@ def _with_lines(progress: Progress, lines: Sequence[str]) -> Progress:
     return replace(progress, lines=last, count=len(lines))
 
 
-def _ended(
+def _final_progress(
     begun: Progress, state: Literal["done", "failed"], lines: Sequence[str], why: str = ""
 ) -> Progress:
     return replace(_with_lines(begun, lines), state=state, why=why[:MAX_REASON_LENGTH])
