@@ -26,7 +26,7 @@ EVERYWHERE = [(path, value) for path, value in places(full()) if path]
 
 
 @given(st.data())
-@examples(120)
+@examples(60)
 def test_whatever_is_wrong_with_a_file_is_named_by_its_key(data):
     table = full()
     path = _spoil(table, data)
@@ -36,7 +36,7 @@ def test_whatever_is_wrong_with_a_file_is_named_by_its_key(data):
 
 
 @given(st.data())
-@examples(40)
+@examples(25)
 def test_no_mistake_hides_another(data):
     table = full()
     parts = data.draw(st.lists(st.sampled_from(PARTS), min_size=2, max_size=4, unique=True))

@@ -409,7 +409,7 @@ replies = st.builds(
 @given(replies)
 def test_any_answer_of_a_resolver_is_read_or_told_in_words(name_server, to):
     name_server.answer = to
-    run = context(0.1)
+    run = context(0.03)
     lookup = Lookup(Lookups((f"127.0.0.1:{name_server.port}",), name_server.port), run)
     for ask in (lookup.target, lookup.addresses, lookup.caa, lookup.servers):
         in_words(lambda ask=ask: ask("a.test"))

@@ -24,7 +24,7 @@ def retired() -> re.Pattern[str]:
     table = (ROOT / "docs/ARCHITECTURE.md").read_text().split("| instead of | write |")[1]
     rows = re.findall(r"^\| (`.+`) \|[^|]*\|$", table.partition("\n\n")[0], re.MULTILINE)
     words = [word.replace(r"\|", "|") for row in rows for word in re.findall(r"`([^`]+)`", row)]
-    return re.compile("|".join(rf"(?<!\w)(?:{word})(?!\w)" for word in words), re.IGNORECASE)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)", re.IGNORECASE)
 
 
 def sentences(tree: ast.AST) -> Iterator[tuple[int, str]]:

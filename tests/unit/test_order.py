@@ -348,7 +348,7 @@ troubles = st.lists(
 )
 
 
-@examples(25)
+@examples(15)
 @given(files(), troubles, troubles, st.booleans())
 def test_all_that_can_begin_does_in_order_and_all_ends_in_the_other(file, first, last, stop):
     """That nothing begins or ends too early is asserted by the machine, at every step."""

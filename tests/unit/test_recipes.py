@@ -18,7 +18,7 @@ PAGE = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
 class Copy:
     def __init__(self, folder: Path, recipe: str) -> None:
         self._source = folder / "portico"
-        shutil.copytree(ROOT / "src/portico", self._source, ignore=shutil.ignore_patterns("__py*"))
+        shutil.copytree(ROOT / "src/portico", self._source)  # with what is compiled
         section = PAGE.split(f"### {recipe}\n")[1].split("\n##")[0]
         self._named = set(re.findall(r"`([a-z_/]+\.py|[a-z_0-9/]+/NAME\.py)`", section))
         self._edited: set[str] = set()

@@ -259,7 +259,7 @@ class Play:
         return found if live == machine.intent.fingerprint else [*found, f"nginx serves {live}"]
 
 
-@examples(120)
+@examples(80)
 @given(anything)
 def test_whatever_happens_requests_find_an_instance_and_in_the_end_all_is_as_wanted(script):
     with Machine() as machine:
@@ -269,7 +269,7 @@ def test_whatever_happens_requests_find_an_instance_and_in_the_end_all_is_as_wan
         play.calm()
 
 
-@examples(60)
+@examples(40)
 @given(st.integers(1, 5), st.integers(0, 1), st.integers(1, 3), rollouts)
 def test_a_rollout_keeps_as_many_as_before_or_with_pinned_ports_all_but_a_batch(
     count, port, batch, script

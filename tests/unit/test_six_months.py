@@ -120,7 +120,7 @@ weeks = st.lists(st.tuples(st.floats(0, 2), events), min_size=WEEKS, max_size=WE
 
 @pytest.mark.parametrize("has_ari", [True, False])
 @pytest.mark.parametrize("days", [SHORT, 45])
-@examples(4)
+@examples(2)
 @given(happening=weeks)
 def test_nothing_expires_and_no_limit_is_hit_whatever_happens(days, has_ari, happening):
     world = World.of(Authority(days, has_ari))
