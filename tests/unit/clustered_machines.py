@@ -112,10 +112,11 @@ class MemberDaemon(Daemon):
     def __init__(self, machine: Member, group: asyncio.TaskGroup) -> None:
         super().__init__(machine, group)
         engine, shared, preparation = self.engine, self.shared, self.preparation
-        changes, vault = Changes(self.tasks, engine.clock), FakeVault()
+        versions, vault = engine.intent.versions, FakeVault()
+        changes = Changes(self.tasks, engine.clock, versions=lambda: versions.targets)
         exposure = SimpleNamespace(look=nothing, notes_after=lambda _: [])
         report = SimpleNamespace(
-            exposure=exposure, last_lines=lambda _: [], waits_for=lambda _: ""
+            exposure=exposure, last_lines=lambda *_: [], waits_for=lambda _: ""
         )
         sites = SimpleNamespace(ask=nothing)
         convergence = Convergence(engine, report, nginx=self.nginx, sites=sites)

@@ -76,7 +76,7 @@ class Outside:
     def waits_for(self, _: object) -> str:
         return "web.1.1 does not answer"
 
-    def last_lines(self, _: str) -> list[str]:
+    def last_lines(self, _: str, __: float) -> list[str]:
         return ["the last lines"]
 
 
@@ -103,6 +103,23 @@ def test_a_program_that_runs_once_before_others_is_waited_for_as_long_as_it_need
 def test_what_never_becomes_ready_is_given_up_after_the_longest_wait():
     with pytest.raises(Failed, match="timed out after 900s; Portico continues"):
         Outside().ends_after(CHANGE_TIMEOUT + 1)
+
+
+def test_an_end_that_does_not_come_is_given_up_too():
+    outside = Outside()
+    engine = SimpleNamespace(intent=outside, observed=outside, loop=outside, clock=outside.clock)
+    stuck = SimpleNamespace(seen=lambda: SimpleNamespace(pid=None))
+    convergence = Convergence(engine, outside, nginx=stuck, sites=None)
+
+    async def wait() -> None:
+        ending = asyncio.create_task(convergence.end(outside.change))
+        await outside.clock.advance(CHANGE_TIMEOUT + 2)
+        assert ending.done()
+        await ending
+
+    with pytest.raises(Failed, match="timed out after 900s; Portico continues"):
+        asyncio.run(wait())
+    assert outside.change.lines == ["waiting for 1 instance to stop"]
 
 
 def test_a_change_is_done_when_nginx_sends_requests_to_no_previous_instance():

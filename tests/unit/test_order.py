@@ -61,6 +61,11 @@ def why(apps, *instances):
         ),
         (
             DB,
+            [BOTH[0], db(S.GONE, slot=2, crashes=1)],  # it was stopped, and is not what comes
+            ("waits for db (1 of 2 ready)", False),
+        ),
+        (
+            DB,
             [BOTH[0], db(S.UNREADY, slot=2, reason="fails its health check: 500")],
             ("waits for db: db.2.2 fails its health check: 500", True),
         ),

@@ -51,6 +51,11 @@ def test_a_few_crashes_in_a_row_are_enough_to_stop_waiting():
     assert not of(app(), replace(crashing, crashes=TOO_MANY_CRASHES - 1)).failed
 
 
+def test_what_leaves_is_no_failure_of_what_comes_after_it():
+    gone = one(S.GONE, crashes=TOO_MANY_CRASHES, reason="exited with code 1")
+    assert of(app(), gone).waiting == ("web: 0 of 1 ready",)
+
+
 def test_a_single_crash_ends_the_wait_only_when_its_time_is_up():
     crashed = one(S.STARTING, crashes=1, reason="exited with code 1")
     assert not of(app(ready_timeout=5), crashed, waited=4.9).failed

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from portico.api.app import json_of
 from portico.core.model.app import App
+from portico.core.model.instance import InstanceState
 from portico.core.model.views import DaemonView, StatusView, TrafficView
 from portico.core.planning.served_certificates import ServedCertificates
 from portico.engine.control.status import StatusReport
 from portico.engine.exposure import Exposure
+from portico.engine.instances.supervision import OutputTail
 from portico.ports.traffic import Rates
 from tests.unit.growth import steps_of
 from tests.unit.simulation import Machine
@@ -114,6 +117,21 @@ def test_a_status_says_of_each_instance_what_is_so_now():
         assert [i.state for i in after] == ["ready", "starting", "ready"]
         assert [i.restarts for i in after] == [0, 1, 0]
         assert after[1].pid != before[1].pid
+
+
+def test_the_last_lines_are_of_what_is_in_trouble_now_or_was_since_a_change_began():
+    with reported(1, Quiet()) as (machine, report):
+        [name] = machine.instances
+        tails = machine.daemon.instances.supervision.output_tails
+
+        def ends_badly() -> None:
+            tails["web"] = OutputTail(name, ("boom",), machine.now)
+
+        ends_badly()
+        assert report.last_lines("web", machine.now) == [f"the last lines of {name}:", "  | boom"]
+        assert report.last_lines("web", machine.now + 1) == []
+        machine.observed.put(replace(machine.instances[name], state=InstanceState.FAILED))
+        assert report.last_lines("web", machine.now + 1) != []
 
 
 def test_an_answer_is_the_json_of_the_view():

@@ -46,7 +46,7 @@ class Outside:
     @property
     def versions(self) -> SimpleNamespace:
         spec = Spec("v1", "web", self.app, "/srv", {})
-        return SimpleNamespace(spec=lambda _: spec)
+        return SimpleNamespace(spec=lambda _: spec, records={})
 
     def start(self, subject: str, work, *, of: str) -> None:
         """What would be probed is not."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from portico.core.model.app import App
@@ -15,6 +17,8 @@ from portico.core.planning.steps import (
     Stop,
     SwitchGeneration,
 )
+from portico.engine.changes import Changes
+from portico.engine.control.convergence import Convergence
 from tests.unit.outside import CRASHING, GOOD, HANGING, STUBBORN
 from tests.unit.simulation import Machine
 
@@ -95,6 +99,84 @@ def test_a_version_that_does_not_come_up_is_reverted_and_nobody_notices(machine,
     assert versions(machine) == ["v1"] * 3
     assert kinds(machine, Revert) == ["Revert"]
     assert len(machine.instances) == 3
+
+
+def until_reverted(machine: Machine) -> None:
+    """Its daemon does nothing more than that."""
+    for _ in range(1000):
+        if kinds(machine, Revert):
+            return
+        machine.tick(0.05)
+        machine.step()
+    raise AssertionError(machine.done)
+
+
+@pytest.mark.parametrize("by_reload", [False, True])
+def test_the_same_program_again_is_not_what_failed_before_though_that_is_still_there(
+    machine, by_reload
+):
+    running(machine)
+    web = machine.file["web"]
+    machine.up("web", web, "v2", CRASHING)
+    until_reverted(machine)
+    [failed] = [i for i in machine.of("web") if i.crashes]
+    machine.programs["v2:None"] = GOOD
+    if by_reload:
+        machine.reload("web")
+    else:
+        machine.up("web", web, "v2")
+    assert failed.id in machine.instances
+    assert machine.records["web"].target.id != failed.spec
+    machine.run(20)
+    assert versions(machine) == ["v2"]
+    assert kinds(machine, Revert) == ["Revert"]
+    machine.up("web", web, "v1")
+    machine.up("web", web, "v2")
+    assert machine.records["web"].target.id != failed.spec
+
+
+class Commands:
+    """What waits for the machine, and reports how a change of it has ended."""
+
+    def __init__(self, machine: Machine) -> None:
+        daemon, self.machine = machine.daemon, machine
+        known = daemon.intent.versions
+        self.changes = Changes(daemon.tasks, machine.loop, versions=lambda: known.targets)
+        report = SimpleNamespace(last_lines=lambda *_: [], waits_for=lambda _: "")
+        self.convergence = Convergence(
+            daemon.engine, report, nginx=machine.nginx_port, sites=SimpleNamespace()
+        )
+
+    def begin(self, *apps: str) -> str:
+        return self.changes.begin("up", "x", apps, lambda c: self.convergence.apps(c, apps)).id
+
+    def end(self, change: str) -> str | None:
+        self.machine.run(20)
+        view = self.changes.view(change)
+        assert view.state != "doing"
+        return view.error
+
+
+def test_a_command_reports_only_what_was_given_up_since_it_began(machine):
+    running(machine)
+    commands, web = Commands(machine), machine.file["web"]
+    machine.up("web", web, "v2", CRASHING)
+    first = commands.begin("web")
+    until_reverted(machine)
+    machine.tick(2)
+    assert "web was rolled back" in commands.changes.view(first).error
+    machine.set_stopped("web", stopped=True)
+    assert commands.end(commands.begin("web")) is None
+    machine.set_stopped("web", stopped=False)
+    assert commands.end(commands.begin("web")) is None
+    [process] = machine.processes.values()
+    machine.wear(process)
+    assert commands.end(commands.begin("web")) is None
+    assert "web" in machine.intent.reverted
+    machine.up("web", web, "v2", GOOD)
+    assert commands.end(commands.begin("web")) is None
+    machine.up("web", web, "v3", CRASHING)
+    assert "web was rolled back" in commands.end(commands.begin("web"))
 
 
 def test_open_connections_hold_a_rollout_up_for_drain_timeout_only(machine):

@@ -25,6 +25,11 @@ class AppVersions:
         return self._records
 
     @property
+    def targets(self) -> dict[str, str]:
+        """By app, the id of the version that is wanted."""
+        return {name: record.target.id for name, record in self._records.items()}
+
+    @property
     def reload_counts(self) -> dict[str, int]:
         """By app, as `Spec.asked`."""
         return {name: record.target.asked for name, record in self._records.items()}
@@ -56,13 +61,17 @@ class AppVersions:
         again = record.target.id == app.spec.id
         runs = again and record.good is not None and not (record.stopped or app.app.schedule)
         # What crashes is started as it was; a reload takes what the shell has by now.
-        target = replace(app.spec, environ=record.target.environ) if runs else app.spec
+        target = app.spec
+        if runs:
+            target = replace(target, environ=record.target.environ)
+        elif not again and target.asked < record.asked:
+            target = version_of(target, asked=record.asked, links=target.links)
         return replace(record, target=target, abrupt=record.abrupt and again, reverted="")
 
     def reloaded(self, file: Spec, links: Mapping[str, str] | None, *, abrupt: bool) -> AppRecord:
         """The same for a new version of the file's program, where `links` lead."""
         record = self._records[file.app_name]
-        asked = max(record.target.asked, file.asked) + 1
+        asked = max(record.target.asked + 1, file.asked + 1, record.asked)
         target = version_of(file, asked=asked, links=file.links if links is None else links)
         return replace(record, target=target, abrupt=abrupt, stopped=False, reverted="")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Literal
@@ -36,6 +36,9 @@ class Change:
     exit_code: int = 0
     updated: asyncio.Event = field(default_factory=asyncio.Event)
     task: Task | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """By app, the id of the version that was wanted when it began: a rollout that was given up
+    before is not of this change."""
 
     def say(self, line: str) -> None:
         """Tell whoever follows; the same line twice in a row is said once."""
@@ -45,6 +48,7 @@ class Change:
 
     def end(self, error: PorticoError | None) -> None:
         self.state = "failed" if error else "done"
+        self.versions = {}
         if error:
             self.error, self.exit_code = str(error), error.exit_code
         self._wake()
@@ -68,10 +72,17 @@ class Change:
 
 class Changes:
     def __init__(
-        self, tasks: Tasks, clock: Clock, note: Callable[[str, str, str], None] | None = None
+        self,
+        tasks: Tasks,
+        clock: Clock,
+        note: Callable[[str, str, str], None] | None = None,
+        versions: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        """`note` keeps an event: its kind, its subject, and a text."""
+        """`note` keeps an event: its kind, its subject, and a text. `versions` are those that are
+        wanted now, as in `Change`.
+        """
         self._tasks, self._clock, self._note = tasks, clock, note
+        self._versions = versions
         self._all: dict[str, Change] = {}
         self._begun = 0
         self.end_was_seen = asyncio.Event()
@@ -100,7 +111,14 @@ class Changes:
         self._forget()
         self._begun += 1
         number = f"c{self._begun}"
-        change = Change(number, kind, subject, frozenset(apps), self._clock.now())
+        change = Change(
+            number,
+            kind,
+            subject,
+            frozenset(apps),
+            self._clock.now(),
+            versions=self._versions(),
+        )
         self._all[number] = change
         change.task = self._tasks.start(f"{kind} of {subject}", partial(self._run, change, work))
         return change.view()

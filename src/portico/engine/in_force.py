@@ -28,7 +28,7 @@ SERVE_TIMEOUT: Final = 90.0
 FILES: Final = "nginx's files"
 """What a trouble is of that is over when they are rendered again."""
 
-Basis = tuple[int, Mapping[str, int]]
+Basis = tuple[int, Mapping[str, str]]
 Draft = TypeVar("Draft")
 
 
@@ -254,7 +254,7 @@ class InForce:
                 return made
 
     def _basis(self) -> Basis:
-        return self._changes, self._intent.versions.reload_counts
+        return self._changes, self._intent.versions.targets
 
     def _changed(self, candidate: Candidate) -> None:
         self._changes += 1

@@ -338,7 +338,9 @@ class Intent:
         record = self.versions.records[app]
         if record.good is None:
             raise Failed(f"cannot roll back {app}: no version of it was ever ready")
-        self._put([replace(record, target=record.good, abrupt=False, reverted=why)], must=False)
+        asked = max(record.asked, record.target.asked + 1)
+        before = replace(record, target=record.good, abrupt=False, reverted=why, asked=asked)
+        self._put([before], must=False)
 
     @property
     def reverted(self) -> Mapping[str, str]:

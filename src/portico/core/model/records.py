@@ -50,3 +50,6 @@ class AppRecord:
     abrupt: bool = False
     reverted: str = ""
     """Why the last rollout was given up: `target` is the version before the file's then."""
+    asked: int = 0
+    """`Spec.asked` that the next version has at least: none that was given up had as much, so that
+    no instance of those is taken for one of the next."""

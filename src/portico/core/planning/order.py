@@ -154,4 +154,5 @@ def _wait(awaited: Iterable[DesiredApp], instances: Instances, known: Mapping[st
 
 def _is_unwell(app: DesiredApp, i: Instance) -> bool:
     ended = i.state in _UNWELL_STATES and not is_up(app, i) and not ran_before_boot(i)
-    return i.spec == app.spec.id and (ended or i.crashes > 0)
+    staying = i.spec == app.spec.id and i.state not in LEAVING_STATES
+    return staying and (ended or i.crashes > 0)

@@ -96,8 +96,9 @@ def nginx_progress(nginx: NginxSeen, generation: str) -> Progress:
 def _failure(app: DesiredApp, mine: Sequence[Instance], waited: float) -> str:
     if app.app.schedule is not None:
         return ""
-    new = [i for i in mine if i.spec == app.spec.id and not is_up(app, i)]
-    for i in new:
+    for i in mine:
+        if i.spec != app.spec.id or i.state in LEAVING_STATES or is_up(app, i):
+            continue
         ended = i.state in {S.FAILED, S.STOPPED}
         if ended:
             return f"{i.id} {i.trouble}{_still_serving(i, mine)}"

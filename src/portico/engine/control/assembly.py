@@ -63,7 +63,8 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
         processes=processes,
         traffic=traffic,
     )
-    changes = Changes(engine.tasks, engine.clock, engine.events.note)
+    versions = engine.intent.versions
+    changes = Changes(engine.tasks, engine.clock, engine.events.note, lambda: versions.targets)
     convergence = Convergence(engine, report, nginx=nginx, sites=sites)
     operations = Operations(
         engine,

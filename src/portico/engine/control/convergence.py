@@ -57,7 +57,7 @@ class Convergence:
         begun, said, next_at = self._clock.monotonic(), tuple[str, ...](), REPORT_INTERVAL
         run_until = begun
         while (waited := self._clock.monotonic() - run_until) < CHANGE_TIMEOUT:
-            given_up = self._given_up(names)
+            given_up = self._given_up(change, names)
             desired, generation = self._intent.wanted()
             state = progress(
                 desired,
@@ -68,7 +68,7 @@ class Convergence:
                 replaced=replaced,
             )
             if failed := (*given_up, *state.failed):
-                raise Failed("\n".join((*_without_parts(failed), *self._last_lines(names))))
+                raise Failed("\n".join((*_without_parts(failed), *self._last_lines(names, begun))))
             if state.done:
                 for line in state.late:
                     change.say(line)
@@ -86,24 +86,22 @@ class Convergence:
                 what = "; ".join(filter(None, (*said, why)))
                 change.say(f"waiting for {now - begun:.0f}s: {what}")
             await self._loop.next_round()
-        raise Failed(
-            f"timed out after {CHANGE_TIMEOUT:g}s; Portico continues, and `portico status` "
-            "shows it"
-        )
+        raise _timeout()
 
-    def _given_up(self, names: Collection[str]) -> list[str]:
+    def _given_up(self, change: Change, names: Collection[str]) -> list[str]:
+        """The rollouts that were given up since the change began."""
         apps = self._intent.desired.apps
         return [
             f"{name} {_GIVEN_UP_TEXTS[apps[name].must_end]}: {why}"
             for name, why in self._intent.reverted.items()
-            if name in names
+            if name in names and apps[name].spec.id != change.versions.get(name)
         ]
 
-    def _last_lines(self, names: Iterable[str]) -> list[str]:
+    def _last_lines(self, names: Iterable[str], since: float) -> list[str]:
         """The end of the output of whatever is in trouble."""
         lines: list[str] = []
         for name in names:
-            lines += self._report.last_lines(name)
+            lines += self._report.last_lines(name, since)
         return lines
 
     async def sites(
@@ -187,7 +185,10 @@ class Convergence:
 
     async def end(self, change: Change) -> None:
         """Wait until nothing runs any more."""
+        end = self._clock.monotonic() + CHANGE_TIMEOUT
         while words := " and ".join(self._still_running()):
+            if self._clock.monotonic() > end:
+                raise _timeout()
             change.say(f"waiting for {words} to stop")
             await self._loop.next_round()
 
@@ -196,6 +197,12 @@ class Convergence:
             yield "nginx"
         if count := len(self._observed.instances):
             yield "1 instance" if count == 1 else f"{count} instances"
+
+
+def _timeout() -> Failed:
+    return Failed(
+        f"timed out after {CHANGE_TIMEOUT:g}s; Portico continues, and `portico status` shows it"
+    )
 
 
 def _served(site: Site, desired: Desired) -> set[str]:

@@ -192,13 +192,18 @@ class StatusReport:
             for key, each in self._intent.revisions.items()
         }
 
-    def last_lines(self, app: str) -> list[str]:
-        """The end of the output of the app's instance that ended badly last."""
-        words = self._instances.supervision.output_tails.get(app)
-        if words is None or not words.lines:
+    def last_lines(self, app: str, since: float) -> list[str]:
+        """The end of the output of the app's instance that ended badly last, unless that was
+        before `since`, on the monotonic clock, and it has gone or is ready again.
+        """
+        tail = self._instances.supervision.output_tails.get(app)
+        if tail is None or not tail.lines:
             return []
-        shown = words.lines[-SHOWN_LINES:]
-        return [f"the last lines of {words.instance}:", *(f"  | {line}" for line in shown)]
+        i = self._observed.instances.get(tail.instance)
+        if tail.read_at < since and (i is None or i.state is S.READY):
+            return []
+        shown = tail.lines[-SHOWN_LINES:]
+        return [f"the last lines of {tail.instance}:", *(f"  | {line}" for line in shown)]
 
     def _app(
         self,

@@ -46,6 +46,8 @@ OUTPUT_TAIL_LINES: Final = 20
 class OutputTail:
     instance: InstanceId
     lines: tuple[str, ...]
+    read_at: float
+    """On the monotonic clock."""
 
 
 class Supervision:
@@ -317,5 +319,8 @@ class Supervision:
         """The end of its output, kept for the status of its app and for failed changes."""
         spec = self._intent.versions.spec(i.spec)
         lines = await self._logs.last_lines(spec, i.slot, OUTPUT_TAIL_LINES)
-        self.output_tails[i.app] = OutputTail(i.id, tuple(lines))
+        known = self._intent.versions.records
+        tails = {app: tail for app, tail in self.output_tails.items() if app in known}
+        tail = OutputTail(i.id, tuple(lines), self._clock.monotonic())
+        self.output_tails = {**tails, i.app: tail}
         return lines
