@@ -119,3 +119,25 @@ def test_a_connection_comes_first_from_its_beginning_to_each_answer():
         await asyncio.gather(client_writer.wait_closed(), writer.wait_closed())
 
     run(story())
+
+
+def test_a_request_that_never_ends_ends_its_connection(monkeypatch):
+    """Anybody may send to a listener on TCP, and it has a few connections."""
+    monkeypatch.setattr("portico.api.connection.IDLE_TIMEOUT", 0.3)
+
+    async def story():
+        here, there = socket.socketpair()
+        _, client = await asyncio.open_connection(sock=here)
+        reader, writer = await asyncio.open_connection(sock=there)
+        serving = asyncio.create_task(
+            Connection(reader, writer, Requester("any"), None, OpenRequests()).serve()
+        )
+        client.write(b"GET / HTTP/1.1\r\nX: ")
+        while not serving.done():
+            client.write(b"x")
+            await asyncio.sleep(0.01)
+        writer.close()
+        client.close()
+        await asyncio.gather(writer.wait_closed(), client.wait_closed(), return_exceptions=True)
+
+    run(story())

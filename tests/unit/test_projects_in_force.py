@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
@@ -148,6 +149,36 @@ def test_a_second_down_hurries_the_first_and_never_ends_another_project():
         assert apps(portico) == {"web": "run+0"}
         portico.takes_over = True
         await portico.passes(30)
+
+    told(story)
+
+
+def test_a_down_that_is_refused_for_an_up_that_came_first_ends_nothing():
+    async def story(portico: SeveralProjects) -> None:
+        await up(portico, file("/srv/one"), file("/srv/two"))
+        portico.delays = itertools.chain([6], itertools.repeat(1))
+        portico.takes_over = False
+        deployment = asyncio.ensure_future(portico.asked("deploy"))
+        await portico.passes(1)
+        first = asyncio.ensure_future(portico.operations.up(file("/srv/two", "v2"), ME))
+        await portico.passes(3)
+        down = asyncio.ensure_future(portico.operations.down(ME, project="two"))
+        assert (await portico.ended(first)).state == "doing"
+        with pytest.raises(Refused, match="up of the sites is running"):
+            await portico.ended(down)
+        assert apps(portico) == {"web": "run+0", "two/web": "v2+0"}
+        portico.takes_over = True
+        assert await portico.ended(deployment) == "done"
+        await portico.passes(30)
+
+    told(story)
+
+
+def test_a_watched_app_that_was_removed_meanwhile_is_not_reloaded():
+    async def story(portico: SeveralProjects) -> None:
+        await up(portico, file("/srv/one"))
+        with pytest.raises(NotFound, match="there is no app 'two/web'"):
+            await portico.operations.reload_watched("two/web", ME)
 
     told(story)
 

@@ -18,7 +18,7 @@ from portico.core.model.event import Requester
 
 MAX_BODY_SIZE: Final = 32 << 20  # a file of 5,000 sites is below 5 MiB
 IDLE_TIMEOUT: Final = 60.0
-"""Seconds that a client may take to send something, or to take what it is sent."""
+"""Seconds until a client begins a request, or takes what it is sent; as long it may send one."""
 _READ_SIZE: Final = 1 << 16
 _BAD_REQUEST, _TOO_LARGE = 400, 413
 
@@ -41,6 +41,8 @@ class Connection:
         self._max_body_size = max_body_size
         self._http = h11.Connection(h11.SERVER)
         self._requests, self._end_request = requests, requests.begin()  # who connects asks at once
+        self._deadline = 0.0
+        """Of the next request, on the clock of the event loop."""
         self.is_idle = False
         """It has had an answer, and has asked nothing since."""
         self.is_last = False
@@ -76,6 +78,7 @@ class Connection:
     async def _request(self) -> Request | None:
         """None where the client has ended the connection."""
         head, body = None, bytearray()
+        self._restart_timeout()
         while True:
             match event := await self._event():
                 case h11.Request():
@@ -98,12 +101,16 @@ class Connection:
             if self._http.they_are_waiting_for_100_continue:
                 go_on = h11.InformationalResponse(status_code=100, headers=[])
                 await self._write(self._http.send(go_on))
-            async with asyncio.timeout(IDLE_TIMEOUT):
+            async with asyncio.timeout_at(self._deadline):
                 self._http.receive_data(await self._reader.read(_READ_SIZE))
             if self.is_idle:
                 self.is_idle, self._end_request = False, self._requests.begin()
+                self._restart_timeout()
         assert not isinstance(event, type)  # noqa: S101 - PAUSED: nobody sends on before an answer
         return event
+
+    def _restart_timeout(self) -> None:
+        self._deadline = asyncio.get_running_loop().time() + IDLE_TIMEOUT
 
     async def _send(self, answer: Answer) -> None:
         headers = [("Content-Type", answer.media), *answer.headers.items()]

@@ -97,6 +97,7 @@ class Down:
         self._changes.hold([*apps, SITES])
 
         def allow(candidate: Candidate) -> None:
+            self._changes.hold([*apps, SITES])  # others had their turn while it was rendered
             assert_ports_kept(before, candidate.desired, f"end {name}", project)
 
         candidate = await self._in_force.remove(project, allow)

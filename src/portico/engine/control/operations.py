@@ -171,8 +171,14 @@ class Operations(Reading, MemberOperations):
         return await self._begin_rollout("reload", app, lambda: self._free_apps(app, folder), who)
 
     async def reload_watched(self, app: str, who: Requester) -> ChangeView:
-        """Of an app by its name among those of all projects."""
-        return await self._begin_rollout("reload", app, lambda: self._assert_free([app]), who)
+        """Of an app by its name among those of all projects. NotFound where it was removed."""
+
+        def meant() -> list[str]:
+            if app not in self._intent.desired.apps:
+                raise NotFound(f"there is no app {app!r}")
+            return self._assert_free([app])
+
+        return await self._begin_rollout("reload", app, meant, who)
 
     async def _begin_rollout(
         self, kind: str, app: str | None, meant: Callable[[], list[str]], who: Requester
