@@ -74,6 +74,9 @@ class DryRun:
         self, lineages: Sequence[Lineage], change: Change
     ) -> tuple[list[Lineage], list[str]]:
         tried, troubles = [], []
+        await self._loop.prepare_to_obtain(
+            [each for each in lineages if _staging(each.issuers[0])], change
+        )
         for lineage in lineages:
             issuer = lineage.issuers[0]
             staging = _staging(issuer)
@@ -84,7 +87,7 @@ class DryRun:
                 )
                 continue
             try:
-                await self._loop.obtain_here(lineage, "try", change)
+                self._loop.assert_obtained_here(lineage, "try")
                 await self._try(lineage, staging)
             except PorticoError as error:
                 troubles.append(f"{lineage.name}: {error}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -219,21 +219,32 @@ class CertificateLoop:
 
     async def obtain_here(self, lineage: Lineage, act: str, change: Change) -> None:
         """Have this machine of the cluster be the one that does it; Refused where none can now."""
-        if self._sharing:
-            if lineage.behind_nginx:
-                await self.take_role(change)
-                await self._wait_for_answers(self._sharing, lineage, change)
-            if why := self._sharing.hindrance(lineage):
-                raise Refused(f"cannot {act} {lineage.name} on this machine: {why}")
+        await self.prepare_to_obtain([lineage], change)
+        self.assert_obtained_here(lineage, act)
+
+    async def prepare_to_obtain(self, lineages: Sequence[Lineage], change: Change) -> None:
+        """Have this machine of the cluster be the one that does it for all of them, as soon as the
+        others answer for it; some may not, after ANSWER_TIMEOUT in all.
+        """
+        shared = [each for each in lineages if each.behind_nginx]
+        if self._sharing and shared:
+            await self.take_role(change)
+            await self._wait_for_answers(self._sharing, shared, change)
+
+    def assert_obtained_here(self, lineage: Lineage, act: str) -> None:
+        """Raises Refused where this machine cannot now."""
+        if self._sharing and (why := self._sharing.hindrance(lineage)):
+            raise Refused(f"cannot {act} {lineage.name} on this machine: {why}")
 
     async def _wait_for_answers(
-        self, sharing: CertificateSharing, lineage: Lineage, change: Change
+        self, sharing: CertificateSharing, lineages: Sequence[Lineage], change: Change
     ) -> None:
         """Each machine has to take over the account's key first, and say so in the store."""
-        if why := sharing.unanswered(lineage):
-            change.say(f"waiting: {why}")
         deadline = self._clock.monotonic() + ANSWER_TIMEOUT
-        while sharing.unanswered(lineage) and self._clock.monotonic() < deadline:
+        while why := next(filter(None, map(sharing.unanswered, lineages)), ""):
+            if self._clock.monotonic() >= deadline:
+                return
+            change.say(f"waiting: {why}")
             await self._clock.sleep(0.2)
 
     async def take_role(self, change: Change) -> None:
