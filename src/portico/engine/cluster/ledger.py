@@ -22,8 +22,10 @@ from portico.ports.state import State
 class SharedLedger:
     def __init__(self, shared: ClusterStore, state: State, clock: Clock) -> None:
         self._shared, self._state, self._clock = shared, state, clock
-        self._entries: dict[str, Entry] = {}
-        """Lines of the store, by key."""
+        self._lines: dict[str, tuple[str, Entry]] = {}
+        """Lines of the store, by key, each with the key that it has here: another Portico, whose
+        lines have more fields, writes it under another one.
+        """
         self._own_values: dict[str, bytes] = {}
         """Values of the lines here, by key, as of the newest one."""
         self._last_entry = -1
@@ -34,15 +36,14 @@ class SharedLedger:
         """Add here what other machines have written."""
         items = self._shared.following.under(LEDGER)
         read = {}
-        for rest, item in items.items():
-            key = f"{LEDGER}{rest}"
-            if entry := self._entries.get(key) or ledger_entry(item.value):
-                read[key] = entry
-        self._entries = read
-        self.until = max((entry.at for entry in read.values()), default=0.0)
+        for key, item in items.items():
+            if line := self._lines.get(key) or _line(item.value):
+                read[key] = line
+        self._lines, lines = read, dict(read.values())
+        self.until = max((entry.at for entry in lines.values()), default=0.0)
         own = frozenset(self._own_lines())
         oldest = self._clock.now() - ISSUE_COUNT_PERIOD
-        new = usable_entries(self._entries, own, self._clock.now())
+        new = usable_entries(lines, own, self._clock.now())
         if new := [entry for entry in new if entry.at >= oldest]:
             self._state.add_ledger(new)
 
@@ -61,7 +62,8 @@ class SharedLedger:
     async def prune(self, compares: list[Compare]) -> None:
         """Remove lines that nothing counts any more. Raises StoreUnavailable."""
         oldest = ledger_key(self._clock.now() - ISSUE_COUNT_PERIOD, "")
-        old = [Delete(key) for key in self._entries if key < oldest]
+        keys = (f"{LEDGER}{rest}" for rest in self._shared.following.under(LEDGER))
+        old = [Delete(key) for key in keys if key < oldest]
         if batch := old[:MAX_WRITES]:
             await self._shared.transaction(compares, batch)
 
@@ -70,6 +72,11 @@ class SharedLedger:
             entries = self._state.ledger_since(self._clock.now() - ISSUE_COUNT_PERIOD)
             self._own_values, self._last_entry = dict(map(ledger_item, entries)), last
         return self._own_values
+
+
+def _line(value: bytes) -> tuple[str, Entry] | None:
+    entry = ledger_entry(value)
+    return (ledger_item(entry)[0], entry) if entry else None
 
 
 def _batches(writes: list[Put]) -> Iterator[list[Write]]:
