@@ -19,6 +19,7 @@ from portico.system.cluster_identity import MachineIdentity, read_identity
 from portico.system.home import Home
 from portico.system.x509 import names_of
 from tests.commands import run_here
+from tests.stack import free_port
 
 HOUR = 3600.0
 
@@ -295,6 +296,24 @@ def test_members_of_etcd_that_cannot_be_are_refused(
 )
 def test_a_store_that_cannot_be_used_is_refused(machines: Machines, words: str, why: str) -> None:
     assert why in machines.refused("m4", "init", "m4", *words.split())
+
+
+@pytest.mark.parametrize("word", ["check", "drain", "undrain", "accept", "restore"])
+def test_a_machine_that_is_alone_says_so_though_no_daemon_runs(
+    machines: Machines, word: str
+) -> None:
+    said = machines.refused("m4", word)
+    assert "this machine is in no cluster" in said
+    assert "`portico cluster init" in said
+
+
+def test_a_machine_that_cannot_be_reached_is_said_without_numbers(machines: Machines) -> None:
+    token, where = f"{'a' * 8}.{'b' * 32}.{'c' * 64}", f"127.0.0.1:{free_port()}"
+    said = machines.run("m4", "join", where, "--token", token).stderr
+    assert f"cannot join at {where}: Connection refused; nothing was changed" in said
+    said = machines.run("m4", "join", "no-such-host.invalid:1", "--token", token).stderr
+    assert "nothing was changed" in said
+    assert "Errno" not in said
 
 
 def test_what_cannot_be_joined_with_is_refused(machines: Machines) -> None:

@@ -154,6 +154,7 @@ def shared_of(
             shared = ClusterStore(engine, in_force, own.cluster, own.name, store, thumbprint)
             neighbourhood.absent, neighbourhood.has_store = shared.absent, True
             neighbourhood.may_replace = lambda: shared.may_replace()  # noqa: PLW0108 - set later
+            shared.drained = neighbourhood.drained
             return shared
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from portico.cli.cluster.members import client_of_cluster
 from portico.cli.formatting import several, size
 from portico.cli.terminal import Style
 from portico.core.model import machine_verbs
@@ -25,7 +26,7 @@ _EXIT_CODES: Final = {"error": 2, "warning": 1}
 
 def check(session: Session) -> int:
     """The exit code is as that of `portico doctor`: 2 with an error, 1 with a warning."""
-    view = session.client().ask(machine_verbs.CHECK_CLUSTER)
+    view = client_of_cluster(session).ask(machine_verbs.CHECK_CLUSTER)
     if session.json:
         session.show_json(view)
     else:

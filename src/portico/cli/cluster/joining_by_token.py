@@ -139,19 +139,30 @@ def _ask(member: Member, tls: ssl.SSLContext, method: str, body: bytes = b"") ->
     except (OSError, http.client.HTTPException) as error:
         if body:
             raise Failed(
-                f"{member} did not confirm that this machine has joined: {error}; it may be in "
-                "the list of machines there. Create another token with `portico cluster token "
+                f"{member} did not confirm that this machine has joined: {_why(error)}; it may be "
+                "in the list of machines there. Create another token with `portico cluster token "
                 "--replace NAME`"
             ) from error
         raise Failed(
-            f"cannot join at {member}: {error}; nothing was changed. `portico up` there makes "
-            "its nginx listen"
+            f"cannot join at {member}: {_why(error)}; nothing was changed. Use the command that "
+            "`portico cluster token` prints on a machine of the cluster whose nginx runs"
         ) from error
     finally:
         connection.close()
     if status != _OK:
         raise Refused(f"cannot join at {member}: {_reason(status, answer)}; nothing was changed")
     return answer
+
+
+def _why(error: Exception) -> str:
+    """Without numbers and places in the source, which errors of the system and of TLS have."""
+    if isinstance(error, TimeoutError):
+        return "it does not answer in time"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not valid: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return "it does not answer by TLS 1.3 as a machine of a cluster does"
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _reason(status: int, answer: bytes) -> str:

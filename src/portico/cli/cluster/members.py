@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from portico.core.model.member_verbs import CREATE_TOKEN, REMOVE_MACHINE
 from portico.core.model.moments import moment
 from portico.errors import Refused
+from portico.system.cluster_identity import read_identity
 from portico.system.cluster_store import has_store
 
 if TYPE_CHECKING:
@@ -33,6 +34,16 @@ def remove(session: Session, name: str, *, force: bool) -> None:
         session.show_json({"cluster": found.cluster, "name": found.name})
         return
     session.terminal.write(f"done: {name} is no longer a machine of cluster {found.cluster}")
+
+
+def client_of_cluster(session: Session) -> Client:
+    """Raises Refused where this machine is alone, whether or not its daemon runs."""
+    if read_identity(session.home) is None:
+        raise Refused(
+            "this machine is in no cluster; nothing was changed. `portico cluster init` creates "
+            "one, `portico cluster join` joins one"
+        )
+    return session.client()
 
 
 def client_of_store(session: Session) -> Client:

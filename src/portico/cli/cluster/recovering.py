@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from portico.cli.cluster.members import client_of_store
 from portico.core.model import member_verbs
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def restore(session: Session, *, act: bool) -> None:
 def _decide(
     session: Session, verb: Verb[StoreChangeView], command: str, what: str, *, act: bool
 ) -> None:
-    view = session.client().ask(verb, act=act)
+    view = client_of_store(session).ask(verb, act=act)
     if session.json:
         session.show_json({"lines": list(view.lines), "done": view.done})
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final, Protocol
@@ -29,7 +29,7 @@ from portico.engine.cluster.session import Session
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.engine.tasks import Tasks
-from portico.errors import Failed
+from portico.errors import Failed, NotFound
 from portico.ports.store import AdministeredStore, Store, StoreUnavailable
 
 END_TIMEOUT: Final = 1.0
@@ -74,6 +74,8 @@ class ClusterStore:
         """The change of all machines that is under way; empty for none."""
         self.may_replace: Callable[[], bool] = lambda: True
         """Whether this machine may replace one version by another (`Standing`)."""
+        self.drained: Callable[[], Collection[str]] = tuple
+        """The machines that say so, as far as this one hears of it."""
         self.is_waited_for = True
         """Whether the others count on the daemon; not after `down --all`, when it may exit."""
         self.repeated_tasks: dict[str, RepeatedTask] = {}
@@ -124,9 +126,17 @@ class ClusterStore:
         if self.following.item(machine_key(self.machine)) is None:
             raise StoreUnavailable(f"{self.machine}, this machine, was removed from its cluster")
 
+    def assert_known(self, machine: str) -> None:
+        """Raises NotFound."""
+        if machine not in (known := self.following.under(MACHINES)):
+            names = ", ".join(sorted(known))
+            raise NotFound(
+                f"there is no machine {machine} in the cluster; its machines are {names}"
+            )
+
     def view(self) -> ClusterView:
         following = self.following
-        present = following.under(PRESENT)
+        present, drained = following.under(PRESENT), self.drained()
         return ClusterView(
             machine=self.machine,
             cluster=self.cluster,
@@ -135,7 +145,7 @@ class ClusterStore:
             revision=following.revision,
             store_schema=following.schema,
             machines=tuple(
-                _member(name, item, present.get(name))
+                _member(name, item, present.get(name), is_drained=name in drained)
                 for name, item in sorted(following.under(MACHINES).items())
             ),
             change=self.change_text(),
@@ -170,7 +180,9 @@ class ClusterStore:
         )
 
 
-def _member(name: str, item: StoredItem, present: StoredItem | None) -> MemberView:
+def _member(
+    name: str, item: StoredItem, present: StoredItem | None, *, is_drained: bool
+) -> MemberView:
     machine = decoded(SharedMachine, item.value) or SharedMachine(address="", port=0)
     presence = decoded(Presence, present.value) if present else None
     return MemberView(
@@ -178,7 +190,7 @@ def _member(name: str, item: StoredItem, present: StoredItem | None) -> MemberVi
         address=machine.address,
         port=machine.port,
         labels=machine.labels,
-        state=machine.state,
+        state="drained" if is_drained else machine.state,
         present=present is not None,
         version=presence.version if presence else "",
     )

@@ -143,6 +143,11 @@ class Neighbourhood:
 
     # Drained
 
+    def drained(self) -> frozenset[str]:
+        """The machines that are; one that does not answer was so when it answered last."""
+        own = [self.machine] * (self._engine.intent.left is not None)
+        return frozenset([*own, *(n for n, each in self._neighbours.items() if each.leaving)])
+
     def apps_to_leave(self) -> frozenset[str]:
         """The apps of this machine that others are ready for."""
         return apps_elsewhere(self._neighbours) & self._engine.intent.desired.apps.keys()
