@@ -91,7 +91,7 @@ class Machine:
         self.link, self.state = Link(machines.store), MemoryState()
         self.version = ""
         """The file in force; `half` while it changes."""
-        self.refuses = self.fails = False
+        self.refuses = self.fails = self.breaks = False
         self.stopped = False
         self.reloads: list[str] = []
         """Whether its app is, and what had its instances replaced."""
@@ -125,6 +125,7 @@ class Machine:
 
     async def check(self, change: SharedChange, file: SharedFile | None) -> None:
         await asyncio.sleep(WORK_SECONDS)
+        self._break()
         if self.refuses:
             raise Refused("the folder does not exist")
         if file is None and not self.version:
@@ -162,11 +163,16 @@ class Machine:
         say("replacing instances")
         try:
             await asyncio.sleep(self.takes)
+            self._break()
             if self.fails:
                 raise Failed("web.1 exited with code 1")
             self.version = version
         finally:
             self.is_changing = False
+
+    def _break(self) -> None:
+        if self.breaks:
+            raise RuntimeError("a bug")
 
 
 class Machines:
@@ -214,7 +220,7 @@ class Machines:
         machine = self[name]
         who, absent = Requester("root"), "1" if without_absent else None
         change = machine.changes.draft("up", version, who, absent)
-        number = max([0, *machine.standing.revisions(PROJECT)]) + 1
+        number = machine.standing.next_revision(PROJECT)
         key = revision_key(PROJECT, number)
         file = SharedFile(who="root", source=version, folder="/", document={}, environ={})
         sealed = self.do(FakeVault().seal(prefix_of(CLUSTER) + key, zlib.compress(encoded(file))))

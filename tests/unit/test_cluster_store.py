@@ -164,6 +164,46 @@ def test_an_older_copy_of_the_store_is_no_order_and_the_store_itself_is_when_it_
     run(work)
 
 
+@pytest.mark.parametrize("error", [None, StoreUnavailable("connection refused")])
+def test_an_answer_that_is_older_than_what_the_watch_has_told_is_not_an_older_store(run, error):
+    async def work(daemon: Daemon) -> None:
+        store, answered = daemon.store, asyncio.Event()
+        at_once = store.snapshot
+
+        async def late(prefix: str) -> Snapshot:
+            found = await at_once(prefix)
+            await answered.wait()
+            if error:
+                raise error
+            return found
+
+        store.snapshot = late
+        asked = asyncio.ensure_future(daemon.following.read())
+        await settle()
+        store.snapshot = at_once
+        await put(store, a=b"2")
+        await settle()
+        answered.set()
+        assert await asked
+        assert (daemon.values["a"], daemon.following.trouble) == (b"2", "")
+
+    run(work)
+
+
+def test_what_the_watch_tells_of_after_it_was_read_is_not_an_older_store(run):
+    async def work(daemon: Daemon) -> None:
+        for value in (b"2", b"3"):
+            await put(daemon.store, a=value)
+        assert await daemon.following.read()
+        await settle()
+        assert (daemon.values["a"], daemon.following.trouble) == (b"3", "")
+        await put(daemon.store, a=b"4")
+        await settle()
+        assert daemon.values["a"] == b"4"
+
+    run(work)
+
+
 def test_a_newer_schema_is_not_followed_from_the_change_on_that_demands_it(run):
     async def work(daemon: Daemon) -> None:
         await put(daemon.store, cluster=encoded(ClusterRecord(least=SCHEMA + 1)), a=b"new")
@@ -229,12 +269,15 @@ def test_an_operator_decides_for_an_older_copy_of_the_store_on_each_machine(run)
         await settle()
         daemon.store.replace(old)
         await daemon.clock.advance(INTERVAL)
+        lost = daemon.following.position
         for act in (False, True):
             assert daemon.values["a"] == b"2"
             view = await daemon.recovery.accept(act=act, who=WHO)
             assert view.lines == ("a: changed", "b: removed")
             assert view.done is act
         await daemon.clock.advance(INTERVAL)
+        assert daemon.following.position > lost
+        assert daemon.following.revision < lost[1]
         assert daemon.kept["a"] == daemon.values["a"] == b"1"
         assert "b" not in daemon.values.keys() | daemon.kept.keys()
         assert not daemon.troubles.sentences()
@@ -274,6 +317,37 @@ def test_a_store_that_is_filled_from_one_machine_is_followed_by_all_with_the_sam
             for each in (daemon, other):
                 assert each.kept == before
                 assert not each.troubles.sentences()
+
+    run(work)
+
+
+def test_of_two_operators_who_fill_the_store_from_different_copies_one_does(run):
+    async def work(daemon: Daemon) -> None:
+        other = Daemon(daemon.store, daemon.clock)
+        with other.running():
+            await settle()
+        for part in range(2):
+            many = {f"key{part}{each}": b"1" for each in range(MAX_WRITES)}
+            await put(daemon.store, a=b"2", **many)
+        await settle()
+        copies = [other.kept, daemon.kept]
+        daemon.store.replace(Snapshot(1))
+        await daemon.clock.advance(INTERVAL)
+        await other.following.read()
+        at_once = daemon.store.transaction
+
+        async def transaction(*arguments: object) -> int | None:
+            await asyncio.sleep(0)
+            return await at_once(*arguments)
+
+        daemon.store.transaction = transaction
+        restores = [each.recovery.restore(act=True, who=WHO) for each in (other, daemon)]
+        ended = await asyncio.gather(*restores, return_exceptions=True)
+        [refused] = [each for each in ended if isinstance(each, Refused)]
+        assert "another machine has changed the store meanwhile" in str(refused)
+        items = (await daemon.store.snapshot(ROOT)).items.items()
+        found = {key.removeprefix(ROOT): item.value for key, item in items if not item.session}
+        assert found in copies
 
     run(work)
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.core.model.shared import SCHEMA, ClusterRecord, encoded
+from portico.core.model.shared import CLUSTER_KEY, SCHEMA, ClusterRecord, encoded
 from portico.core.model.stored import Changes, Put, Snapshot, StoredItem
 from portico.core.planning.mirroring import (
+    continues,
     difference,
     lasting,
     prefix_of,
@@ -94,6 +95,8 @@ def test_whatever_was_missed_the_store_of_later_is_followed_and_that_of_earlier_
     second = data.draw(st.integers(first, len(seen) - 1))
     older, newer = seen[first], seen[second]
     assert reason_not_to_follow(CLUSTER, lasting(older), newer) == ""
+    assert continues(older, newer)
+    assert continues(newer, older) is (older == newer)
     is_same = values_of(older) == values_of(newer)
     assert bool(reason_not_to_follow(CLUSTER, lasting(newer), older)) is not is_same
 
@@ -109,6 +112,7 @@ def test_the_difference_makes_one_of_the_other(seen, data):
 def test_a_store_that_is_restored_from_a_copy_is_followed_by_all_who_have_the_same(seen, data):
     mirror = lasting(data.draw(st.sampled_from(seen)))
     found = data.draw(st.sampled_from([Snapshot(1), *seen]))
+    found = found.after(Changes(found.revision + 1, {ROOT + CLUSTER_KEY: None}))
     for write in itertools.chain(*writes_to_restore(CLUSTER, mirror, found)):
         number = found.revision + 1
         value = item(number, write.value) if isinstance(write, Put) else None

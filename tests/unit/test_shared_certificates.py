@@ -11,11 +11,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from portico.core.model.certificate import Entry
+from portico.core.model.shared_certificates import ledger_item
 from portico.core.planning.mirroring import prefix_of
 from portico.engine.certificates.account import THUMBPRINT
+from portico.engine.certificates.loop import ANSWER_TIMEOUT
 from portico.engine.changes import Change
 from portico.errors import Refused
-from tests.fakes.certificates_shared import CLUSTER, STEPS, Cluster
+from tests.fakes.certificates_shared import CLUSTER, DIRECTORY, STEPS, Cluster
 from tests.unit.certificates import DAY, HOUR
 
 NAME = "a.example.com"
@@ -153,6 +156,12 @@ def renewed_by(machine, said=None):
     return machine.cluster.meanwhile(machine.loop.renew(NAME, change, force=True))
 
 
+async def key_replaced_by(machine):
+    """`certs rollover` there."""
+    await machine.loop.take_role(Change("c1", "rollover", "", frozenset(), 0.0))
+    await machine.loop.account.roll_over(await machine.loop.wanted())
+
+
 def test_a_command_on_another_machine_has_that_one_obtain_once_the_orders_before_have_ended(
     cluster,
 ):
@@ -195,6 +204,28 @@ def test_a_command_waits_until_all_machines_answer_for_the_account(cluster):
     assert [each.serial for each in cluster.machines] == [2, 2, 2]
 
 
+def test_many_certificates_wait_once_for_a_machine_that_never_answers(cluster):
+    first, _, third = cluster.machines
+    change = Change("c1", "renew", "", frozenset(), 0.0)
+
+    async def prepared():
+        begun = cluster.clock.monotonic()
+        await first.loop.prepare_to_obtain([first.lineage] * 5, change)
+        return cluster.clock.monotonic() - begun
+
+    async def run():
+        await cluster.look()
+        third.sharing.answering_thumbprint = lambda: "the account of before"
+        await cluster.look(2)
+        preparing = asyncio.ensure_future(prepared())
+        await cluster.meanwhile(preparing)
+        assert preparing.result() < 2 * ANSWER_TIMEOUT
+        with pytest.raises(Refused, match=r"cannot try .*: m3 cannot answer the authority yet"):
+            first.loop.assert_obtained_here(first.lineage, "try")
+
+    cluster.run(run())
+
+
 def test_where_it_is_not_handed_over_the_command_is_refused_and_nothing_is_left_of_it(cluster):
     first, second, _ = cluster.machines
 
@@ -211,15 +242,10 @@ def test_where_it_is_not_handed_over_the_command_is_refused_and_nothing_is_left_
 
 def test_the_key_of_the_account_is_replaced_by_whichever_machine_is_told_to(cluster):
     third = cluster.machines[2]
-    change = Change("c1", "rollover", "", frozenset(), 0.0)
-
-    async def replace_key():
-        await third.loop.take_role(change)
-        await third.loop.account.roll_over(await third.loop.wanted())
 
     async def run():
         await cluster.look()
-        await cluster.meanwhile(replace_key())
+        await cluster.meanwhile(key_replaced_by(third))
         await cluster.look()
         await renewed_by(cluster.machines[0])
 
@@ -228,6 +254,45 @@ def test_the_key_of_the_account_is_replaced_by_whichever_machine_is_told_to(clus
         "new account of m3"
     }
     assert [each.serial for each in cluster.machines] == [2, 2, 2]
+
+
+def test_after_a_restored_store_all_machines_have_the_account_that_it_has(cluster):
+    third = cluster.machines[2]
+
+    def accounts():
+        return {each.authorities.account["key.pem"] for each in cluster.machines}
+
+    async def run():
+        await cluster.look()
+        older = cluster.store.all
+        await cluster.meanwhile(key_replaced_by(third))
+        await cluster.look()
+        assert accounts() == {"new account of m3"}
+        await renewed_by(cluster.machines[0])
+        cluster.store.replace(older)
+        await cluster.wait(6)
+        for each in cluster.machines:
+            each.shared.following.accept(cluster.store.all)
+        await cluster.look()
+
+    cluster.run(run())
+    assert accounts() == {"account of m1"}
+
+
+def test_a_line_of_the_ledger_that_another_portico_wrote_counts_once(cluster):
+    at = cluster.clock.now()
+    entry = Entry(at, DIRECTORY, "order", (NAME,), "order of another")
+
+    async def run():
+        await cluster.look()
+        _, value = ledger_item(entry)
+        newer = value[:-1] + b',"field":1}'
+        cluster.store.write({f"{prefix_of(CLUSTER)}ledger/{at:.0f}-0123": newer})
+        await cluster.look()
+
+    cluster.run(run())
+    for each in cluster.machines:
+        assert [e.order for e in each.state.ledger_since(0.0)].count(entry.order) == 1
 
 
 def test_a_machine_that_reaches_no_authority_leaves_the_orders_to_another_one(cluster):

@@ -35,6 +35,7 @@ from portico.core.planning.turns import (
     next_act,
     participants,
 )
+from portico.engine.cluster import turns
 from portico.engine.cluster.session import DURATION
 from portico.engine.cluster.standing import ABSENCE_TIMEOUT
 from portico.errors import Failed, Refused
@@ -275,6 +276,73 @@ def test_a_change_after_a_restored_store_is_another_one_than_that_which_it_has_l
             each.shared.following.accept(older)
         machines.run(60.0)
     assert [len(each.reloads) for each in machines] == [2, 2, 2]
+
+
+def test_a_machine_that_is_drained_is_shown_as_such(machines):
+    one = machines["m1"].shared
+    one.drained = lambda: {"m2"}
+    states = {each.name: each.state for each in one.view().machines}
+    assert states == {"m1": "in", "m2": "drained", "m3": "in"}
+
+
+def test_a_file_after_a_restored_store_is_another_one_than_that_which_it_has_lost(machines):
+    machines.begin("m1", "v1")
+    machines.run(60.0)
+    older = machines.store.all
+    machines.begin("m1", "v2")
+    machines.run(60.0)
+    machines["m2"].kill()
+    machines.store.replace(older)
+    machines.run(20.0)
+    for name in ("m1", "m3"):
+        machines[name].shared.following.accept(machines.store.all)
+    machines.run(60.0)
+    machines.begin("m1", "v3", without_absent=True)
+    machines.run(60.0)
+    machines["m2"].start()
+    machines.run(10.0)
+    machines["m2"].shared.following.accept(machines.store.all)
+    machines.run(60.0)
+    assert machines.versions() == everywhere("v3")
+
+
+def test_an_internal_error_on_one_machine_holds_up_no_other(machines):
+    machines.begin("m1", "v1")
+    machines.run(60.0)
+    three = machines["m3"]
+    three.breaks = True
+    machines.begin("m1", "v2")
+    machines.run(60.0)
+    bug = "internal error (a bug in portico); details in porticod.log"
+    assert machines.end() == ("refused", f"m3: {bug}")
+    three.kill()
+    machines.run(30.0)
+    machines.begin("m1", "v2", without_absent=True)
+    machines.run(60.0)
+    three.start()
+    machines.run(60.0)
+    assert [why.endswith(bug) for why in three.standing.unusable.values()] == [True]
+    assert machines.store.peek(three.shared.following.prefix + TURN_KEY) is None
+
+
+def test_whether_instances_may_be_replaced_is_known_without_reading_all_that_is_shared(machines):
+    machines.begin("m1", "v1")
+    machines.run(60.0)
+    one = machines["m1"]
+
+    def fail(_: str) -> None:
+        raise AssertionError
+
+    one.shared.following.under = fail
+    assert one.standing.may_replace()
+
+
+def test_a_file_that_becomes_large_once_it_is_decompressed_is_not_read(machines, monkeypatch):
+    monkeypatch.setattr(turns, "MAX_FILE_SIZE", 10)
+    machines.begin("m1", "v1")
+    machines.run(60.0)
+    ended, why = machines.end()
+    assert (ended, why.endswith("another Portico wrote it")) == ("refused", True)
 
 
 def test_a_change_ends_also_after_many_that_failed(machines):

@@ -46,6 +46,10 @@ RUNNING: Final = "running/"
 SWITCHES_KEY: Final = "switches"
 KEEPER_KEY: Final = "keeper"
 """Sealed: the user of the store that creates and removes those of the machines."""
+RESTORE_KEY: Final = "restore"
+"""Of the `portico cluster restore` that writes: of two at a time the later one goes on alone. Not
+there once the store is whole.
+"""
 _NUMBER: Final = re.compile("[0-9]{1,15}")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from portico.core.model.shared import CLUSTER_KEY, SCHEMA, ClusterRecord, decoded
+from portico.core.model.shared import CLUSTER_KEY, RESTORE_KEY, SCHEMA, ClusterRecord, decoded
 from portico.core.model.stored import Delete, Put, Snapshot, StoredItem, Write
 
 
@@ -36,6 +36,11 @@ def reason_not_to_accept(cluster: str, found: Snapshot) -> str:
             "Portico here"
         )
     return ""
+
+
+def continues(before: Snapshot, found: Snapshot) -> bool:
+    """Whether it came after what was followed before, as far as that can be seen."""
+    return found.revision >= before.revision and not _other_history(before, found)
 
 
 def lasting(found: Snapshot) -> Snapshot:
@@ -82,12 +87,12 @@ def _other_history(mirror: Snapshot, found: Snapshot) -> str:
 def writes_to_restore(
     cluster: str, mirror: Snapshot, found: Snapshot
 ) -> tuple[Sequence[Write], Sequence[Write]]:
-    """What makes the store have the values of the copy: the writes that take its record away, so
-    that no machine follows it until it is whole, and then all others, with the record at the end.
+    """What makes a store without a record have the values of the copy: all writes but one of the
+    record, and those that end it, because no machine follows a store without its record.
     """
-    record = prefix_of(cluster) + CLUSTER_KEY
+    record, own = (prefix_of(cluster) + key for key in (CLUSTER_KEY, RESTORE_KEY))
     wanted, there = values_of(mirror), values_of(found)
     deletes: list[Write] = [Delete(key) for key in sorted(there.keys() - wanted.keys())]
     puts: list[Write] = [Put(key, each) for key, each in wanted.items() if there.get(key) != each]
-    others = [each for each in (*deletes, *puts) if each.key != record]
-    return [Delete(record)], [*others, Put(record, wanted[record])]
+    others = [each for each in (*deletes, *puts) if each.key not in {record, own}]
+    return others, [Put(record, wanted[record]), Delete(own)]

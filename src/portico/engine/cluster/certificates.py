@@ -57,7 +57,7 @@ from portico.engine.certificates.account import ROLLOVER, THUMBPRINT, THUMBPRINT
 from portico.engine.certificates.loop import YIELD_INTERVAL
 from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.cluster.failures import SharedFailures
-from portico.engine.cluster.following import KeyChanges
+from portico.engine.cluster.following import KeyChanges, Position
 from portico.engine.cluster.issuer import IssuerRole
 from portico.engine.cluster.ledger import SharedLedger
 from portico.engine.engine import Engine
@@ -98,8 +98,8 @@ class SharedCertificates:
             self._state.setting(TAKEN_LINEAGES) or "{}"
         )
         self._failures = SharedFailures(shared, engine.state)
-        self._account_written = 0
-        """The revision at which this machine wrote the account last."""
+        self._account_written: Position = (0, ABSENT)
+        """Where in the store this machine wrote the account last."""
         self._cached_view: tuple[object, IssuerView] | None = None
         """With what it is a view of."""
         self._wanted_lineages: Mapping[str, Lineage] = {}
@@ -143,7 +143,8 @@ class SharedCertificates:
         )
         if known is None or item is None:
             return False
-        is_own = item.revision < self._account_written  # which is not followed yet
+        at = self._following.history, item.revision
+        is_own = at < self._account_written  # which is not followed yet
         return is_own or known.digest == self._state.setting(TAKEN_ACCOUNT)
 
     def number(self, lineage: str) -> int:
@@ -347,8 +348,9 @@ class SharedCertificates:
         value = await self._sealed(ACCOUNT_KEY, encoded(SharedAccount(files=files)))
         record = AccountThumbprint(thumbprint=thumbprint, digest=digest)
         writes = [Put(ACCOUNT_KEY, value), Put(THUMBPRINT_KEY, encoded(record))]
+        history = self._following.history
         if revision := await self._shared.transaction(compares, writes):
-            self._account_written = revision
+            self._account_written = history, revision
             self._state.put_setting(TAKEN_ACCOUNT, digest)
 
     async def _share_lineage(self, name: str, compares: list[Compare]) -> None:

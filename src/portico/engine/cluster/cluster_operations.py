@@ -137,8 +137,7 @@ class ClusterOperations:
         revision = file.edit()
         candidate = await self._preparation.check(self._intent.inputs(revision))
         project = name_of(revision)
-        head = self._standing.state().heads.get(project, 0)
-        number = max([head, *self._standing.revisions(project)]) + 1
+        number = self._standing.next_revision(project)
         key = revision_key(project, number)
         packed = zlib.compress(encoded(SharedFile.of(with_links(revision, candidate))))
         sealed = await self._vault.seal(self._following.prefix + key, packed)
@@ -269,6 +268,8 @@ class ClusterOperations:
             begin = self._operations.drain if verb == "drain" else self._operations.undrain
             return await begin(who)
         await self._wait_for_first_answer()
+        self._following.assert_current()
+        self._shared.assert_known(machine)
         change = self._shared_changes.draft(verb, machine, who, only=machine)
         return await self._begin(replace(change, target=NamedTarget()), [])
 
@@ -336,10 +337,10 @@ class ClusterOperations:
 
     async def _begin(self, shared: SharedChange, writes: Sequence[Write]) -> ChangeView:
         """Returns at once what shows how far all machines are."""
-        revision = await self._shared_changes.begin(shared, writes)
+        begun = await self._shared_changes.begin(shared, writes)
 
         async def work(change: Change) -> None:
-            while self._following.revision < revision:
+            while self._following.position < begun:
                 await self._pause(self._standing.moved)
             await ChangeReport(self._standing, shared.id, change.say).follow(self._pause)
 

@@ -8,30 +8,33 @@ from __future__ import annotations
 from portico.core.model.certificate import RenewalState
 from portico.core.model.shared import FAILURES, failures_key
 from portico.core.model.shared_certificates import failures_value, with_failures
-from portico.core.model.stored import Compare, Put
+from portico.core.model.stored import ABSENT, Compare, Put
 from portico.engine.cluster.assembly import ClusterStore
+from portico.engine.cluster.following import Position
 from portico.ports.state import State
 
 
 class SharedFailures:
     def __init__(self, shared: ClusterStore, state: State) -> None:
         self._shared, self._state = shared, state
-        self._revisions: dict[str, int] = {}
-        """By lineage, the revision of what was taken or written last."""
+        self._positions: dict[str, Position] = {}
+        """By lineage, where in the store what was taken or written last is."""
 
     def take(self) -> None:
+        history = self._shared.following.history
         for name, item in self._shared.following.under(FAILURES).items():
-            if self._revisions.get(name) == item.revision:
+            if self._positions.get(name) == (history, item.revision):
                 continue
             known = self._state.renewal_state(name)
             if (renewal := with_failures(known, item.value)) != known:
                 self._state.put_renewal_state(renewal)
-            self._revisions[name] = item.revision
+            self._positions[name] = history, item.revision
 
     async def share(self, renewal: RenewalState, compares: list[Compare]) -> None:
         """Raises StoreUnavailable."""
         value, key = failures_value(renewal), failures_key(renewal.lineage)
         item = self._shared.following.item(key)
         if item is None or item.value != value:
+            history = self._shared.following.history
             revision = await self._shared.transaction(compares, [Put(key, value)])
-            self._revisions[renewal.lineage] = revision or 0
+            self._positions[renewal.lineage] = history, revision or ABSENT

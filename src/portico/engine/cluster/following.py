@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 from portico.core.model.shared import CLUSTER_KEY, ClusterRecord, Record, decoded
 from portico.core.model.stored import Changes, Snapshot, StoredItem
 from portico.core.planning.mirroring import (
+    continues,
     difference,
     lasting,
     prefix_of,
@@ -33,6 +34,10 @@ JITTER: Final = 2.0
 NOT_ASKED: Final = "it was not asked yet"
 KeyChanges = Mapping[str, StoredItem | None]
 """By key without prefix; None is one that was deleted."""
+Position = tuple[int, int]
+"""A history of the store, and a revision in it: revisions come again in a store that was restored
+from an older copy, and positions only rise.
+"""
 R = TypeVar("R", bound=Record)
 
 
@@ -52,6 +57,8 @@ class Following:
         self._subscribers: dict[str, Callable[[KeyChanges], None]] = {}
         self._mirror = state.mirror(cluster)
         self._snapshot = self._mirror or Snapshot(0)
+        self.history = 0
+        """How often what is followed did not come after what was followed before."""
         self.trouble = NOT_ASKED
         """Why the copy is all there is; empty while the store is followed."""
 
@@ -64,6 +71,11 @@ class Following:
     def revision(self) -> int:
         """Of what this machine goes by."""
         return self._snapshot.revision
+
+    @property
+    def position(self) -> Position:
+        """Of it, among all that this daemon has gone by."""
+        return self.history, self.revision
 
     @property
     def schema(self) -> int:
@@ -114,12 +126,20 @@ class Following:
                 await self._watch()
 
     async def read(self) -> bool:
-        """Whether the store is followed now. Ends within 3 s."""
+        """Whether the store is followed now. Ends within 3 s.
+
+        Where another call has read it meanwhile, an answer that is older is not an older store.
+        """
+        before = self._snapshot
         try:
-            return self._is_accepted(await self._store.snapshot(self.prefix))
+            found = await self._store.snapshot(self.prefix)
         except Failed as error:
-            self._use_copy(str(error))
-            return False
+            if self._snapshot is before:
+                self._use_copy(str(error))
+            return not self.trouble
+        if self._snapshot is not before and found.revision <= self.revision:
+            return not self.trouble
+        return self._is_accepted(found)
 
     async def pause(self) -> None:
         seconds = RETRY_PAUSE if self.trouble else FIRST_PAUSE
@@ -128,6 +148,8 @@ class Following:
     async def _watch(self) -> None:
         async with aclosing(self._store.watch(self.prefix, self._snapshot.revision)) as watch:
             async for changes in watch:
+                if changes.revision <= self.revision:
+                    continue  # another call has read it meanwhile
                 if not self._is_accepted(self._snapshot.after(changes)):
                     return
 
@@ -142,6 +164,7 @@ class Following:
     def accept(self, found: Snapshot) -> None:
         """Go by what was found from now on, whatever this machine went by before."""
         self._record(lasting(found))
+        self.history += not continues(self._snapshot, found)
         changes = difference(self._snapshot, found)
         self._snapshot, self.trouble = found, ""
         self._troubles.resolve(SUBJECT)

@@ -145,7 +145,7 @@ class Neighbourhood:
 
     def drained(self) -> frozenset[str]:
         """The machines that are; one that does not answer was so when it answered last."""
-        own = [self.machine] * (self._engine.intent.left is not None)
+        own = [self.machine] * (self._engine.intent.drained_apps is not None)
         return frozenset([*own, *(n for n, each in self._neighbours.items() if each.leaving)])
 
     def apps_to_leave(self) -> frozenset[str]:

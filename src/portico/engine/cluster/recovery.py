@@ -10,8 +10,8 @@ from typing import Final
 
 from portico.core.model.cluster_views import StoreChangeView
 from portico.core.model.event import Requester
-from portico.core.model.shared import CLUSTER_KEY
-from portico.core.model.stored import ABSENT, MAX_WRITES, Compare, Put, Snapshot, Write
+from portico.core.model.shared import CLUSTER_KEY, RESTORE_KEY
+from portico.core.model.stored import ABSENT, MAX_WRITES, Compare, Delete, Put, Snapshot, Write
 from portico.core.planning.mirroring import (
     reason_not_to_accept,
     values_of,
@@ -77,21 +77,17 @@ class StoreRecovery:
 
     async def _write(self, store: Store, found: Snapshot, mirror: Snapshot) -> None:
         """While the record of the cluster is missing no machine follows the store: what is written
-        by parts counts when all of it is there.
+        by parts counts when all of it is there. Another `restore` that begins ends this one.
         """
-        before, writes = writes_to_restore(self._cluster, mirror, found)
-        key = self._following.prefix + CLUSTER_KEY
-        record = found.items.get(key)
-        compare = Compare(key, record.revision if record else ABSENT)
-        if record:
-            await store.transaction([compare], before)
-        absent = Compare(key, ABSENT)
-        for part in _parts(writes):
-            if await store.transaction([absent], part) is None:
-                raise Refused(
-                    "another machine has changed the store meanwhile; look at `portico cluster "
-                    "show`"
-                )
+        prefix = self._following.prefix
+        record, own = prefix + CLUSTER_KEY, prefix + RESTORE_KEY
+        item = found.items.get(record)
+        as_found = Compare(record, item.revision if item else ABSENT)
+        begun = await _written(store, [as_found], [Put(own, b""), Delete(record)])
+        now = await store.snapshot(prefix)
+        writes, last = writes_to_restore(self._cluster, mirror, now)
+        for part in (*_parts(writes), last):
+            await _written(store, [Compare(record, ABSENT), Compare(own, begun)], part)
 
     def _differences(self, before: Snapshot, after: Snapshot) -> Iterator[str]:
         old, new, start = values_of(before), values_of(after), len(self._following.prefix)
@@ -99,6 +95,15 @@ class StoreRecovery:
             if old.get(key) != new.get(key):
                 what = "added" if key not in old else "changed" if key in new else "removed"
                 yield f"{key[start:]}: {what}"
+
+
+async def _written(store: Store, compares: Sequence[Compare], writes: Sequence[Write]) -> int:
+    """The revision. Raises Refused where a comparison is not true."""
+    if (revision := await store.transaction(compares, writes)) is None:
+        raise Refused(
+            "another machine has changed the store meanwhile; look at `portico cluster show`"
+        )
+    return revision
 
 
 async def _no_users() -> bool:
@@ -114,4 +119,5 @@ def _parts(writes: Sequence[Write]) -> Iterator[list[Write]]:
             part, size = [], 0
         part.append(each)
         size += length
-    yield part
+    if part:
+        yield part

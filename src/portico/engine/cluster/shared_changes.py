@@ -11,6 +11,7 @@ from portico.core.model.shared import CHANGE_KEY, encoded
 from portico.core.model.shared_change import SharedChange
 from portico.core.model.stored import Compare, Put, Write
 from portico.engine.cluster.assembly import ClusterStore
+from portico.engine.cluster.following import Position
 from portico.engine.cluster.standing import Standing
 from portico.errors import Refused
 from portico.ports.clock import Clock
@@ -69,10 +70,11 @@ class SharedChanges:
                 f"{last.by} at {moment(last.began)}, is under way; nothing was changed"
             )
 
-    async def begin(self, change: SharedChange, writes: Sequence[Write] = ()) -> int:
-        """Returns the revision of the store from which on it is under way. Raises Refused where
-        another one has begun since the draft was made.
+    async def begin(self, change: SharedChange, writes: Sequence[Write] = ()) -> Position:
+        """Returns from where in the store on it is under way. Raises Refused where another one has
+        begun since the draft was made.
         """
+        history = self._shared.following.history
         before = int(change.id.partition("-")[0])
         none_since = Compare(CHANGE_KEY, before)
         begun = await self._shared.transaction(
@@ -85,7 +87,7 @@ class SharedChanges:
                 f"cannot {change.verb}: another change of the cluster was made at the same time; "
                 "nothing was changed"
             )
-        return begun
+        return history, begun
 
     async def _wait_for_other(self, before: int) -> None:
         """Wait until this machine knows of another change than the one of that revision."""

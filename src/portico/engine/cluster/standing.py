@@ -24,6 +24,7 @@ from portico.core.model.shared import (
     SharedMachine,
     decoded,
     encoded,
+    head_key,
     is_number,
     progress_key,
 )
@@ -67,7 +68,8 @@ class Standing:
         """What is in force and failed here, with why."""
         self._absent: dict[str, float] = {}
         """Since when, by the own clock, machines of the change have been absent."""
-        self._following.subscribe("changes of the cluster", lambda _: self._note_update())
+        self._history = self._following.history
+        self._following.subscribe("changes of the cluster", lambda _: self._note_change())
         shared.revisions, shared.change_text = self._applied_numbers, self.change_text
         shared.may_replace = self.may_replace
 
@@ -115,7 +117,9 @@ class Standing:
         else:
             is_changing = False
         parts = {n for n, each in (self._applied() or {}).items() if not each.is_whole}
-        return is_changing or any(
+        if is_changing or not parts:  # asked in each round of the loop, of which most end here
+            return is_changing
+        return any(
             isinstance(each, TakeFile) and each.project in parts and each not in self.unusable
             for each in to_take(self.state(), self.own())
         )
@@ -184,6 +188,14 @@ class Standing:
         """The numbers of those in the store, the lowest first."""
         names = self._following.under(f"{REVISIONS}{project}/")
         return sorted(int(name) for name in names if is_number(name))
+
+    def next_revision(self, project: str) -> int:
+        """The number for a file that is to come into force: Unix time, because a store that was
+        restored from an older copy does not have the last ones, which machines still have.
+        """
+        head = self._following.value(Head, head_key(project))
+        numbers = [head.number if head else 0, *self.revisions(project)]
+        return max(*numbers, int(self._clock.now())) + 1
 
     # What this machine has
 
@@ -259,6 +271,11 @@ class Standing:
         there = {self._shared.machine, *self._following.under(PRESENT)}
         self._absent = {m: self._absent.get(m, now) for m in change.order if m not in there}
         return frozenset(m for m, since in self._absent.items() if now - since >= ABSENCE_TIMEOUT)
+
+    def _note_change(self) -> None:
+        if self._history != self._following.history:  # what failed is of another store
+            self._history, self.unusable = self._following.history, {}
+        self._note_update()
 
     def _note_update(self) -> None:
         self.moved.set()

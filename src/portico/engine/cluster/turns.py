@@ -45,6 +45,7 @@ from portico.core.planning.turns import (
     next_act,
 )
 from portico.engine.cluster.assembly import ClusterStore
+from portico.engine.cluster.following import Position
 from portico.engine.cluster.standing import SWITCHES_SUBJECT, Standing
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, PorticoError
@@ -59,6 +60,8 @@ REST_INTERVAL: Final = 30.0
 """Where nothing is under way: what changes is known at once."""
 LINES_INTERVAL: Final = 0.5
 MAX_LINES: Final = 40
+MAX_FILE_SIZE: Final = 1 << 25
+"""Bytes, once it is decompressed; 1.5 MiB of zeros would be 1.5 GiB."""
 MAX_LINE_LENGTH, MAX_REASON_LENGTH = 300, 4000
 TURN_SUBJECT: Final = "turn of this machine"
 Say = Callable[[str], None]
@@ -104,19 +107,15 @@ class Turns:
         self._next_update, self._interval = standing.moved, POLL_INTERVAL
         self._result: Progress | None = None
         """Of a change that was made here, until the others know."""
-        self._written_revision = ABSENT
-        """The revision of what was written last: what is known must not be older."""
-        self._seen_revision = ABSENT
+        self._written_position: Position = (0, ABSENT)
+        """Of what was written last: what is known must not be older."""
 
     async def look(self) -> None:
         """Do all that there is to do."""
         is_known, self._interval = True, POLL_INTERVAL
         while is_known:
             self._next_update = self._standing.moved
-            if self._following.revision < self._seen_revision:
-                self._written_revision = ABSENT  # in a store of which an older copy was accepted
-            self._seen_revision = self._following.revision
-            if self._following.trouble or self._seen_revision < self._written_revision:
+            if self._following.trouble or self._following.position < self._written_position:
                 return
             self._standing.is_changing = False
             self._troubles.resolve(TURN_SUBJECT)
@@ -165,8 +164,9 @@ class Turns:
         progress = Progress(change=change.id, state="ready")
         try:
             await self._work.check(change, await self._file_of(change))
-        except PorticoError as error:
-            progress = replace(progress, state="refused", why=str(error)[:MAX_REASON_LENGTH])
+        except Exception as error:  # noqa: BLE001 - it must end for the others, too
+            why = _reason(error, f"check of {change.verb} of {change.subject}")
+            progress = replace(progress, state="refused", why=why[:MAX_REASON_LENGTH])
         return await self._write([self._as_known(CHANGE_KEY)], [self._put_progress(progress)])
 
     async def _take_turn(self) -> bool:
@@ -205,11 +205,8 @@ class Turns:
             self._shared.is_waited_for = True
             await self._work.make(change, file, lines.append)
             self._standing.finish(change.project, change.revision)
-        except PorticoError as error:
-            return _final_progress(begun, "failed", lines, str(error))
-        except Exception:  # it must end for the others, too
-            log.exception("internal error in %s of %s", change.verb, change.subject)
-            why = "internal error (a bug in portico); details in porticod.log"
+        except Exception as error:  # noqa: BLE001 - as above
+            why = _reason(error, f"{change.verb} of {change.subject}")
             return _final_progress(begun, "failed", lines, why)
         return _final_progress(begun, "done", lines)
 
@@ -287,7 +284,8 @@ class Turns:
             raise Failed(f"the cluster's store has no {key}; apply the file again: `portico up`")
         packed = await self._vault.open(self._following.prefix + key, item.value)
         with suppress(zlib.error):
-            if file := decoded(SharedFile, zlib.decompress(packed)):
+            text = zlib.decompressobj().decompress(packed, MAX_FILE_SIZE)
+            if file := decoded(SharedFile, text):
                 return file
         raise Failed(f"cannot read {key} of the cluster's store: another Portico wrote it")
 
@@ -308,14 +306,14 @@ class Turns:
             self._standing.begin(project, number)
             stopped = self._standing.stopped(project)
             await self._work.take(project, file, stopped, partial(log.info, "%s: %s", project))
-        except PorticoError as error:
-            why = f"cannot put {project} in force as in the cluster: {error}"
-            self._standing.unusable[act] = why
-            self._troubles.report(subject, f"{why}; `portico up` without a file tries again")
-        else:
             if is_new:
                 self._standing.note_begun(project)
             self._standing.finish(project, number)
+        except Exception as error:  # noqa: BLE001 - others wait for the turn
+            why = f"cannot put {project} in force as in the cluster: {_reason(error, subject)}"
+            self._standing.unusable[act] = why
+            self._troubles.report(subject, f"{why}; `portico up` without a file tries again")
+        else:
             self._troubles.resolve(subject)
         return True
 
@@ -330,14 +328,15 @@ class Turns:
         own, shared = self._standing.own_switches, self._standing.switches
         try:
             await self._work.make_up(missed(own, shared), partial(log.info, "%s"))
-        except PorticoError as error:
-            why = f"cannot make up for {SWITCHES_SUBJECT} in the cluster: {error}"
+            self._standing.take_switches(shared)
+        except Exception as error:  # noqa: BLE001 - as above
+            reason = _reason(error, SWITCHES_SUBJECT)
+            why = f"cannot make up for {SWITCHES_SUBJECT} in the cluster: {reason}"
             self._standing.unusable[act] = why
             self._troubles.report(
                 SWITCHES_SUBJECT, f"{why}; `portico up` without a file tries again"
             )
         else:
-            self._standing.take_switches(shared)
             self._troubles.resolve(SWITCHES_SUBJECT)
         return True
 
@@ -359,14 +358,23 @@ class Turns:
         return Put(progress_key(self._shared.machine), encoded(progress))
 
     async def _write(self, compares: Sequence[Compare], writes: Sequence[Write]) -> bool:
+        history = self._following.history
         revision = await self._shared.transaction(compares, writes)
-        self._written_revision = max(self._written_revision, revision or ABSENT)
+        self._written_position = max(self._written_position, (history, revision or ABSENT))
         return revision is not None
 
 
 def _with_lines(progress: Progress, lines: Sequence[str]) -> Progress:
     last = tuple(line[:MAX_LINE_LENGTH] for line in lines[-MAX_LINES:])
     return replace(progress, lines=last, count=len(lines))
+
+
+def _reason(error: Exception, subject: str) -> str:
+    """For operators; the details of one that was not foreseen are in the log."""
+    if isinstance(error, PorticoError):
+        return str(error)
+    log.error("internal error in %s", subject, exc_info=error)
+    return "internal error (a bug in portico); details in porticod.log"
 
 
 def _final_progress(
