@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,29 @@ def test_every_link_of_a_page_leads_to_a_file(page):
     text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL)
     links = re.findall(r"\]\((?!https?:)([^)#\s]+)", text)
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_anchor_of_a_link_is_a_heading():
+    links = [
+        (page, *link)
+        for page in PAGES
+        for link in re.findall(r"\]\((?!https?:)([^)#\s]*\.md|)#([^)\s]+)\)", page.read_text())
+    ]
+    assert links
+    missing = [
+        f"{name(page)}: {file}#{anchor}"
+        for page, file, anchor in links
+        if anchor not in _anchors(page.parent / file if file else page)
+    ]
+    assert missing == []
+
+
+@cache
+def _anchors(page: Path) -> set[str]:
+    """As GitHub makes them of headings."""
+    text = re.sub(r"```.*?```", "", page.resolve().read_text(), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
