@@ -31,7 +31,12 @@ _OWN_COMMANDS: Final = (
     Command("init", "Write the first portico.toml of a folder.", group=_RUN),
     Command("up", "Apply a file and wait until every site answers.", group=_RUN),
     Command("run", "Run in the foreground, for systemd and containers.", group=_RUN),
-    Command("down", "Stop everything, including nginx and the daemon.", ("kill",), _RUN),
+    Command(
+        "down",
+        "Stop a project; with the last one, or --all, also nginx and the daemon.",
+        ("kill",),
+        _RUN,
+    ),
     Command("check", "Validate a file.", ("validate",), _RUN),
     Command("doctor", "Find what is wrong with a stack.", group=_RUN),
     Command("plan", "Show what `up` would do, step by step.", group=_RUN),

@@ -30,7 +30,8 @@ def options(parser: Parser) -> None:
         metavar="NAME",
         nargs="?",
         help="init: name of this machine; join: address of a machine of the cluster, such as "
-        "10.0.0.1:8445, or the file of an invitation; remove, drain, undrain: name of a machine; "
+        "10.0.0.1:8445, or the file of an invitation; remove: name of another machine; "
+        "drain, undrain: name of a machine, default: this one; "
         "token: with --replace the name of the machine to replace; "
         "invite: name of the machine that is to join; etcd: the first member, such as "
         "m1=10.0.0.1; keepalived: the address that moves, such as 10.0.0.100/24",
