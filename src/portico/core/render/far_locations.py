@@ -16,11 +16,10 @@ from portico.core.render.machines import (
     FAR_VARIABLE,
     FAR_WAY,
     QUIET_LOG,
-    can_cross,
+    Crossing,
     far_name,
     far_settings,
     far_upstream,
-    is_away,
     machine_name,
     machine_upstream,
     passing_to,
@@ -30,7 +29,7 @@ from portico.core.render.machines import (
 from portico.core.render.mirror import mirror_lines
 from portico.core.render.pages import app_errors
 from portico.core.render.passing import strip_lines
-from portico.core.render.retries import retry_location, stream_location
+from portico.core.render.retries import has_stream, retry_location, stream_location
 from portico.core.render.route_locations import Location
 from portico.core.render.scope import Scope
 from portico.core.render.settings import (
@@ -54,8 +53,7 @@ class Place:
     number: int
     own: Settings
     above: Settings
-    is_kept: bool = False
-    """As in `retry_location`."""
+    crossing: Crossing
 
     @property
     def scope(self) -> Scope:
@@ -69,9 +67,16 @@ class Place:
     def is_grpc(self) -> bool:
         return bool(self.scope.value(lambda handling: handling.grpc))
 
+    @property
+    def keeps_bodies(self) -> bool:
+        """Whether bodies are kept that the place would pass on while they arrive: a machine is
+        chosen by a try, and that of a PUT would be the only one. Those of POST have their own way.
+        """
+        return bool(self.crossing.choice) and has_stream(self.scope) and not self.is_grpc
+
     def crossing_settings(self, way: str) -> Settings:
         """`own` is that already where the app is on other machines alone."""
-        if is_away(self.upstream, self.desired, self.context):
+        if self.crossing.is_away:
             return self.own
         return far_settings(self.scope, self.own, self.name, self.upstream, self.number, way)
 
@@ -89,12 +94,10 @@ class Place:
         return tuple(cache_lines(self.scope, self.context.user(self.desired.edge.user)))
 
 
-def crossing_locations(place: Place, end: str, *, chooses: bool) -> Iterator[Directive]:
-    """`chooses`: whether a machine is chosen before an instance."""
-    upstream, desired, context = place.upstream, place.desired, place.context
-    if can_cross(upstream, desired, context) and not is_away(upstream, desired, context):
+def crossing_locations(place: Place, end: str) -> Iterator[Directive]:
+    if place.crossing.can_cross and not place.crossing.is_away:
         yield from _far_locations(place, end)
-    if chooses:
+    if place.crossing.choice:
         yield from _machine_locations(place)
 
 
@@ -106,7 +109,7 @@ def _far_locations(place: Place, end: str) -> Iterator[Directive]:
     is_intercepting = bool(app_errors(scope))
     entered = without_access_limits(crossing, above) if is_intercepting else crossing
     lines = (*difference(entered, above), *place.cache_lines)
-    kept = place.is_kept
+    kept = place.keeps_bodies
     yield from retry_location(
         scope,
         again,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from portico.core.model.desired import Desired
@@ -24,12 +25,10 @@ from portico.core.render.machines import (
     AWAY_WAY,
     FAR_VARIABLE,
     NEAR_VARIABLE,
-    can_cross,
+    crossing_of,
     far_name,
     far_passing,
     far_settings,
-    is_away,
-    machine_choice,
     machine_choice_page,
     stream_settings,
     stream_way,
@@ -98,24 +97,23 @@ def locations(
         own = cache_settings(location.scope, own, location.stripped_prefix)
         if location.is_internal:
             own = _internal_settings(location.scope, own, above)
-        own = _cluster_settings(location, own, desired, context, number)
+        place = _target(location, desired, context, number, own, above)
+        own = place.own if place else own
         gate = (*maintenance_gate(location.scope), *certificate_gate(location.scope))
         lines = (*gate, *difference(own, above))
         redirect = redirect_of(location.scope)
         passed = ""
-        if location.name is not None:
+        if place is not None:
             user, scope = context.user(desired.edge.user), location.scope
             kept = () if app_errors(scope) else cache_lines(scope, user)
-            to_app = _proxy_lines(location, location.name, desired, context, number)
+            to_app = _proxy_lines(place)
             proxied = (*lines, *kept, *to_app)
             if location.has_files:
                 passed = _location_name("passed", number)
                 yield directive("location", passed, block=proxied)
             else:
                 yield from location.directives(proxied)
-            yield from _retry_lines(
-                location, location.name, desired, context, number, own=own, above=above
-            )
+            yield from _retry_lines(place)
         elif redirect is not None:
             answer = tuple(redirect_lines(location.scope, redirect))
             yield from _redirected(location, answer, lines, own, number)
@@ -130,6 +128,22 @@ def locations(
             yield from _file_locations(location, local, above, gate, number, passed)
 
 
+def _target(
+    location: Location,
+    desired: Desired,
+    context: RenderContext,
+    number: int,
+    own: Settings,
+    above: Settings,
+) -> Place | None:
+    """None where it passes nothing on."""
+    if location.name is None:
+        return None
+    crossing = crossing_of(desired.upstreams[location.name], desired, context)
+    place = Place(location, location.name, desired, context, number, own, above, crossing)
+    return replace(place, own=_cluster_settings(place))
+
+
 def _settings(location: Location) -> Settings:
     """What nginx answers by itself does without what is for proxying, and gRPC has its own."""
     if location.name is None or location.scope.value(lambda handling: handling.grpc):
@@ -138,17 +152,14 @@ def _settings(location: Location) -> Settings:
     return {**settings(location.scope), "request headers": headers}
 
 
-def _proxy_lines(
-    location: Location, name: str, desired: Desired, context: RenderContext, number: int
-) -> Iterator[Directive]:
+def _proxy_lines(place: Place) -> Iterator[Directive]:
+    location, desired, number = place.location, place.desired, place.number
     if (seconds := desired.holds.get(location.scope.name)) is not None:
         yield from hold_gate(location.scope, number, seconds)
         return
-    upstream = desired.upstreams[name]
+    upstream, choice = place.upstream, place.crossing.choice
     again, stream, live = (_location_name(kind, number) for kind in ("again", "stream", "live"))
-    wait = _wait_of(location.scope, upstream, desired, context)
-    after_failure = next_try(again, wait, upstream, desired)
-    choice = _machine_choice(location, desired, context)
+    after_failure = next_try(again, _wait_of(place), upstream, desired)
     if choice:
         stream = stream_way(upstream, number)
         yield machine_choice_page(number)
@@ -158,22 +169,20 @@ def _proxy_lines(
         return
     yield from mirror_lines(location.scope, number)
     yield from _strip_lines(location)
-    way = _way(upstream, desired, context)
-    yield from way(location.scope, name, upstream, context, location.stripped_prefix)
+    yield from _passed(place, place.name)
 
 
-def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
-    location: Location,
-    name: str,
-    desired: Desired,
-    context: RenderContext,
-    number: int,
-    *,
-    own: Settings,
-    above: Settings,
-) -> Iterator[Directive]:
+def _passed(place: Place, target: str) -> Iterator[Directive]:
+    """To an upstream here, or to other machines where the app is on those alone."""
+    way: Way = far_passing if place.crossing.is_away else passing
+    return way(place.scope, target, place.upstream, place.context, place.location.stripped_prefix)
+
+
+def _retry_lines(place: Place) -> Iterator[Directive]:
     """The path is taken off already where a request comes again."""
-    scope, upstream = location.scope, desired.upstreams[name]
+    location, name, desired, context = place.location, place.name, place.desired, place.context
+    number, own, above = place.number, place.own, place.above
+    scope, upstream = location.scope, place.upstream
     # Where all peers have as many connections as they may, others would be counted anew.
     is_limited = desired.has_max_conns(upstream)
     target, end = (
@@ -190,7 +199,7 @@ def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
             settings=(*held, *strip),
             headers=own["headers"],
         )
-    wait = _wait_of(scope, upstream, desired, context)
+    wait = _wait_of(place)
     if wait:
         end = _location_name("absent", number)
         headers = own["headers"]
@@ -204,27 +213,23 @@ def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
             end=end,
         )
         yield absent_location(end, wait, headers, is_limited=is_limited)
-    way, sent = _way(upstream, desired, context), SENT_VARIABLE
-    choice = _machine_choice(location, desired, context)
-    is_kept = _keeps_bodies(location, desired, context)
-    place = Place(location, name, desired, context, number, own, above, is_kept)
+    sent, is_kept = SENT_VARIABLE, place.keeps_bodies
     ends = {"again": end, "live": end}
-    if is_away(upstream, desired, context):
+    if place.crossing.is_away:
         target, sent = name, FAR_VARIABLE
-    elif can_cross(upstream, desired, context):
+    elif place.crossing.can_cross:
         ends = {"again": far_name(number), "live": far_name(number, live=True)}
         sent = NEAR_VARIABLE
     if not scope.value(lambda handling: handling.grpc):
         again, live = _location_name("again", number), _location_name("live", number)
-        tried = tuple(way(scope, target, upstream, context, location.stripped_prefix))
+        tried = tuple(_passed(place, target))
         kept = tuple(cache_lines(scope, context.user(desired.edge.user)))
         after = next_try(again, wait, upstream, desired)
         entered = (*repeated, *kept)
         if intercepts := app_errors(scope):
             first = _location_name("first", number)
             entered = (*difference(without_access_limits(own, above), above), *kept)
-            once = way(scope, name, upstream, context, location.stripped_prefix)
-            passed = (*mirror_lines(scope, number), *strip, *once)
+            passed = (*mirror_lines(scope, number), *strip, *_passed(place, name))
             yield intercepting_location(scope, first, after, entered, passed)
         yield from retry_location(
             scope,
@@ -249,72 +254,43 @@ def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
             sent=sent,
             is_kept=is_kept,
         )
-        yield from crossing_locations(place, end, chooses=bool(choice))
-    yield from _stream_lines(place, chooses=bool(choice))
+        yield from crossing_locations(place, end)
+    yield from _stream_lines(place)
     yield from mirror_location(scope, number, desired, context, location.stripped_prefix)
 
 
-def _stream_lines(place: Place, *, chooses: bool) -> Iterator[Directive]:
+def _stream_lines(place: Place) -> Iterator[Directive]:
     """Where bodies go that cannot be sent twice."""
     if not has_stream(place.scope):
         return
-    if chooses:
+    if place.crossing.choice:
         yield from machine_streams(place)
-    if chooses and place.upstream.is_placed_by_key:
-        return
-    scope, upstream, own = place.scope, place.upstream, place.own
-    desired, context, number = place.desired, place.context, place.number
+        if place.upstream.is_placed_by_key:
+            return
+    scope, own, number = place.scope, place.own, place.number
     if not place.is_grpc:
         own = {**own, "request buffering": request_buffer(scope)}
-        own = stream_settings(own) if is_away(upstream, desired, context) else own
-    way, relayed = _way(upstream, desired, context), is_relayed(upstream, desired, context)
-    name = relayed_upstream(place.name) if relayed else place.name
-    once = way(scope, name, upstream, context, place.location.stripped_prefix)
+        own = stream_settings(own) if place.crossing.is_away else own
+    relayed = is_relayed(place.upstream, place.desired, place.context)
+    once = _passed(place, relayed_upstream(place.name) if relayed else place.name)
     lines = (*mirror_lines(scope, number), *_strip_lines(place.location), *once)
     repeated, tries = tuple(difference(own, place.above)), 0 if relayed else 3
     yield from stream_location(scope, _location_name("stream", number), repeated, lines, tries)
 
 
-def _machine_choice(
-    location: Location, desired: Desired, context: RenderContext
-) -> tuple[Directive, ...]:
-    if not desired.machine or location.name is None:
-        return ()
-    return machine_choice(desired.upstreams[location.name], desired, context)
-
-
-def _keeps_bodies(location: Location, desired: Desired, context: RenderContext) -> bool:
-    """Whether bodies are kept that the place would pass on while they arrive: a machine is chosen
-    by a try, and that of a PUT would be the only one. Those of POST have their own way.
-    """
-    if not _machine_choice(location, desired, context):
-        return False
-    return has_stream(location.scope) and not location.scope.value(lambda handling: handling.grpc)
-
-
-def _cluster_settings(
-    location: Location, own: Settings, desired: Desired, context: RenderContext, number: int
-) -> Settings:
+def _cluster_settings(place: Place) -> Settings:
     """With the headers of a crossing, where the app is on other machines alone."""
-    if not desired.machine:
-        return own
-    if _keeps_bodies(location, desired, context):
+    own = place.own
+    if place.keeps_bodies:
         own = {**own, "request buffering": (directive("proxy_request_buffering", "on"),)}
-    name, grpc = location.name, location.scope.value(lambda handling: handling.grpc)
-    if name is None or grpc or not is_away(desired.upstreams[name], desired, context):
+    if place.is_grpc or not place.crossing.is_away:
         return own
-    return far_settings(location.scope, own, name, desired.upstreams[name], number, AWAY_WAY)
+    return far_settings(place.scope, own, place.name, place.upstream, place.number, AWAY_WAY)
 
 
-def _way(upstream: Upstream, desired: Desired, context: RenderContext) -> Way:
-    return far_passing if is_away(upstream, desired, context) else passing
-
-
-def _wait_of(
-    scope: Scope, upstream: Upstream, desired: Desired, context: RenderContext
-) -> Wait | None:
+def _wait_of(place: Place) -> Wait | None:
     """What another machine may take is not held."""
-    return None if can_cross(upstream, desired, context) else wait_of(scope, upstream)
+    return None if place.crossing.can_cross else wait_of(place.scope, place.upstream)
 
 
 def _strip_lines(location: Location) -> Iterator[Directive]:

@@ -21,7 +21,7 @@ from portico.core.model.neighbour import (
 )
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
-from portico.core.render.affinity import KEY, cookie_maps, key_maps
+from portico.core.render.affinity import cookie_maps, key_maps
 from portico.core.render.alpn import BACKLOG
 from portico.core.render.directive import (
     Directive,
@@ -48,6 +48,7 @@ from portico.core.render.machines import (
     UNSENT_STATUS,
     WAY,
     crossing_cookie,
+    crossing_headers,
     crossing_key,
     is_clustered,
     tls_to_machines,
@@ -60,6 +61,7 @@ from portico.core.render.retries import (
     SENT_VARIABLE,
     TIMED_OUT_VARIABLE,
     sent_map,
+    tries_of_stream,
 )
 from portico.core.render.scope import INTERNAL_PREFIX
 
@@ -284,14 +286,7 @@ def _crossed_locations() -> Iterator[Directive]:
         *crossed_passing(),
         directive("proxy_pass", Raw(f"http://${_RETRY_TARGET}")),
     )
-    stream = (
-        *crossed_passing(),
-        directive("proxy_request_buffering", "off"),
-        directive("proxy_next_upstream", "error", "timeout"),
-        directive("proxy_next_upstream_tries", "3"),
-        directive("proxy_next_upstream_timeout", "10s"),
-        directive("proxy_pass", Raw(f"http://${_TARGET}")),
-    )
+    stream = (*crossed_stream(), directive("proxy_pass", Raw(f"http://${_TARGET}")))
     yield directive("location", "/", block=first)
     yield directive("location", _AGAIN, block=again)
     yield directive("location", _STREAM, block=stream)
@@ -308,7 +303,7 @@ def crossed_passing(app: str = "", kind: str = "") -> Iterator[Directive]:
     yield directive("proxy_set_header", "Host", Raw("$http_host"))
     yield directive("proxy_set_header", "Upgrade", Raw(f"${UPGRADE}"))
     yield directive("proxy_set_header", "Connection", Raw(f"${CONNECTION}"))
-    yield from _crossing_headers("proxy", app, kind)
+    yield from crossing_headers("proxy", app=app, kind=kind)
     yield directive("proxy_ignore_headers", *_FORWARDED_HEADERS)
     for header in _FORWARDED_HEADERS:
         yield directive("proxy_pass_header", header)
@@ -318,24 +313,23 @@ def crossed_passing(app: str = "", kind: str = "") -> Iterator[Directive]:
     yield directive("proxy_buffering", "off")
 
 
+def crossed_stream(app: str = "", kind: str = "") -> Iterator[Directive]:
+    """The same for a body that is passed on while it arrives."""
+    yield from crossed_passing(app, kind)
+    yield directive("proxy_request_buffering", "off")
+    yield from tries_of_stream("proxy")
+
+
 def crossed_call(app: str = "", kind: str = "") -> Iterator[Directive]:
     """The same for gRPC."""
     yield directive("client_body_timeout", MAX_SILENCE)
     yield directive("grpc_set_header", "Host", Raw("$http_host"))
-    yield from _crossing_headers("grpc", app, kind)
+    yield from crossing_headers("grpc", app=app, kind=kind)
     yield directive("grpc_connect_timeout", milliseconds(CONNECT_TIMEOUT))
     yield directive("grpc_read_timeout", MAX_SILENCE)
     yield directive("grpc_send_timeout", MAX_SILENCE)
     yield directive("grpc_buffer_size", "16k")
-    yield directive("grpc_next_upstream", "error", "timeout")
-    yield directive("grpc_next_upstream_tries", "3")
-    yield directive("grpc_next_upstream_timeout", "10s")
-
-
-def _crossing_headers(protocol: str, app: str, kind: str) -> Iterator[Directive]:
-    values = {APP: app, WAY: "", REPEATED: "", KEY: "", KIND: kind}
-    for header, value in values.items():
-        yield directive(f"{protocol}_set_header", header, value or Raw('""'))
+    yield from tries_of_stream("grpc")
 
 
 def _end() -> Iterator[Directive]:

@@ -20,6 +20,7 @@ The front keeps bodies, answers and times as its site says; the other machine pa
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from portico.core.model.cluster import OwnMachine, machine_host
@@ -123,13 +124,25 @@ def crossing_cookie(upstream: Upstream, desired: Desired, context: RenderContext
     return cookie_name(upstream) if can_cross(upstream, desired, context) else ""
 
 
-def machine_choice(
-    upstream: Upstream, desired: Desired, context: RenderContext
-) -> tuple[Directive, ...]:
-    """What a location has that chooses the machine first; nothing where that is no choice."""
-    choice = directive("return", _CHOICE_CODE)
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """Where the requests of a location are answered, apart from this machine."""
+
+    can_cross: bool = False
+    is_away: bool = False
+    """As the functions of these names."""
+    choice: tuple[Directive, ...] = ()
+    """What the location has that chooses the machine first; nothing where that is no choice."""
+
+
+def crossing_of(upstream: Upstream, desired: Desired, context: RenderContext) -> Crossing:
     if not can_cross(upstream, desired, context):
-        return ()
+        return Crossing()
+    return Crossing(True, is_away(upstream, desired, context), _machine_choice(upstream))
+
+
+def _machine_choice(upstream: Upstream) -> tuple[Directive, ...]:
+    choice = directive("return", _CHOICE_CODE)
     if cookie := cookie_name(upstream):
         return (directive("if", Raw(f"(${bound_variable(cookie)})"), block=(choice,)),)
     return (choice,) if upstream.is_placed_by_key else ()
@@ -227,20 +240,35 @@ def far_settings(
         "connect": (directive("proxy_connect_timeout", milliseconds(CONNECT_TIMEOUT)),),
         "request headers": (
             *own["request headers"],
-            directive("proxy_set_header", APP, label_of(name)),
-            directive("proxy_set_header", WAY, Raw(f'"@${{{way}}}_{number}"')),
-            directive(
-                "proxy_set_header", REPEATED, Raw(f"${FAR_VARIABLE}" if may_repeat(scope) else "1")
+            *crossing_headers(
+                "proxy",
+                app=label_of(name),
+                way=Raw(f'"@${{{way}}}_{number}"'),
+                repeated=Raw(f"${FAR_VARIABLE}" if may_repeat(scope) else "1"),
+                key=_key_header(upstream),
             ),
-            directive("proxy_set_header", KEY, _key_header(upstream)),
-            directive("proxy_set_header", KIND, Raw('""')),
         ),
     }
 
 
-def _key_header(upstream: Upstream) -> Raw:
+def _key_header(upstream: Upstream) -> str:
     key = key_of(upstream.balance)
-    return Raw(f"${crossing_key_variable(key)}" if key else '""')
+    return Raw(f"${crossing_key_variable(key)}") if key else ""
+
+
+def crossing_headers(
+    protocol: str,
+    *,
+    app: str = "",
+    way: str = "",
+    repeated: str = "",
+    key: str = "",
+    kind: str = "",
+) -> Iterator[Directive]:
+    """All of them, each time: what a client sends under their names goes nowhere."""
+    values = {APP: app, WAY: way, REPEATED: repeated, KEY: key, KIND: kind}
+    for header, value in values.items():
+        yield directive(f"{protocol}_set_header", header, value or Raw('""'))
 
 
 def stream_settings(own: Settings) -> Settings:
@@ -269,11 +297,8 @@ def passing_to(
         return
     if scope.value(lambda handling: handling.grpc):
         yield from grpc_settings(scope, prefix, connect_timeout=CONNECT_TIMEOUT)
-        yield directive("grpc_set_header", APP, label_of(name))
-        yield directive("grpc_set_header", WAY, Raw('""'))
-        yield directive("grpc_set_header", REPEATED, Raw('""'))
-        yield directive("grpc_set_header", KEY, _key_header(upstream))
-        yield directive("grpc_set_header", KIND, "grpc")
+        key = _key_header(upstream)
+        yield from crossing_headers("grpc", app=label_of(name), key=key, kind="grpc")
         yield from tls_to_machines(machine, "grpc")
         yield directive("grpc_pass", f"grpcs://{far}")
         return
@@ -284,9 +309,7 @@ def passing_to(
 def far_question(name: str, context: RenderContext) -> Iterator[Directive]:
     """For a request of nginx's own, which needs no way back."""
     if context.machine:
-        yield directive("proxy_set_header", APP, label_of(name))
-        for header in (WAY, REPEATED, KEY, KIND):
-            yield directive("proxy_set_header", header, Raw('""'))
+        yield from crossing_headers("proxy", app=label_of(name))
         yield from tls_to_machines(context.machine, "proxy")
 
 

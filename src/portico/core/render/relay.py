@@ -18,7 +18,7 @@ from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.render.alpn import FOLDER
 from portico.core.render.directive import Directive, Raw, directive
-from portico.core.render.machine_server import MAX_SILENCE, crossed_call, crossed_passing
+from portico.core.render.machine_server import MAX_SILENCE, crossed_call, crossed_stream
 from portico.core.render.machines import (
     RECEIVER_KEEPALIVE,
     can_cross,
@@ -79,11 +79,7 @@ def _relay(name: str, context: RenderContext) -> Iterator[Directive]:
         directive("error_page", _CALL_CODE, "=", _CALL),
         directive("recursive_error_pages", "on"),
         directive("if", is_call, block=(directive("return", _CALL_CODE),)),
-        *crossed_passing(app=app, kind="stream"),
-        directive("proxy_request_buffering", "off"),
-        directive("proxy_next_upstream", "error", "timeout"),
-        directive("proxy_next_upstream_tries", "3"),
-        directive("proxy_next_upstream_timeout", "10s"),
+        *crossed_stream(app=app, kind="stream"),
         *tls_to_machines(machine, "proxy"),
         directive("proxy_pass", f"https://{far}"),
     )

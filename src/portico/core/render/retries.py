@@ -257,19 +257,26 @@ def stream_location(
     passing: Iterable[Directive],
     tries: int = 3,
 ) -> Iterator[Directive]:
-    """Of a place that `has_stream`. `tries` of one request; 0: as many as there are peers."""
+    """Of a place that `has_stream`; `tries` as in `tries_of_stream`."""
     protocol = "grpc" if _is_grpc(scope) else "proxy"
     # A 401 of the program that decides about the request is not told from one of the app.
     intercepts = app_errors(scope) and not auth_of(scope)
     lines = (
         *settings,
         *(app_error_pages(scope, also=CODES) if intercepts else own_pages(scope)),
-        directive(f"{protocol}_next_upstream", "error", "timeout"),
-        directive(f"{protocol}_next_upstream_tries", str(tries)),
-        directive(f"{protocol}_next_upstream_timeout", "10s"),
+        *tries_of_stream(protocol, tries),
         *passing,
     )
     yield directive("location", stream_name, block=lines)
+
+
+def tries_of_stream(protocol: str, tries: int = 3) -> Iterator[Directive]:
+    """By nginx itself, as long as nothing was sent: `tries` of one request; 0: as many as there
+    are peers.
+    """
+    yield directive(f"{protocol}_next_upstream", "error", "timeout")
+    yield directive(f"{protocol}_next_upstream_tries", str(tries))
+    yield directive(f"{protocol}_next_upstream_timeout", "10s")
 
 
 @cache
