@@ -74,6 +74,20 @@ def test_before_anything_is_announced_nginx_keeps_the_machines_it_has():
     assert not [each for each in steps if isinstance(each, PublishFar)]
 
 
+def test_where_no_other_machine_answers_a_new_daemon_keys_are_placed_here():
+    """Until then the streams of these apps have no peer at all."""
+    keyed = desired(ALL, upstreams={"web": Upstream(apps=("web",), balance="ip_hash")})
+    silent = replace(M2, apps={}, has_answered=False, failures=2)
+    alone = cluster(neighbours={"m2": silent})
+    [step] = (e for e in plan(keyed, seen(alone, far={})) if isinstance(e, PublishFar))
+    assert [each.machine for each in step.machines] == ["m1"]
+    for state in (
+        seen(alone),  # what was published before is left as it is
+        seen(cluster(neighbours={"m2": replace(silent, failures=1)}), far={}),
+    ):
+        assert not [e for e in plan(keyed, state) if isinstance(e, PublishFar)]
+
+
 def test_until_others_are_known_nothing_is_published():
     asked_once = {"m2": replace(M2, has_answered=False, failures=1)}
     steps = plan(desired(ALL), seen(cluster(neighbours=asked_once), far={}), generation="g1")

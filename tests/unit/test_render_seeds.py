@@ -4,7 +4,7 @@ from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.names import InstanceId
 from portico.core.model.upstream import Upstream
-from portico.core.model.world import Endpoint
+from portico.core.model.world import Endpoint, FarEndpoint
 from portico.core.render.bootstrap_peers import bootstrap_files, bootstrap_includes
 from portico.core.render.directive import to_text
 from tests.rendered import place_for
@@ -29,6 +29,16 @@ def test_each_app_begins_with_its_endpoints_and_their_weights():
     assert files == {
         "web.conf": "server 127.0.0.1:41001 weight=1;\nserver 127.0.0.1:41002 weight=3;\n",
         "api.conf": "server 127.0.0.1:41001 weight=1;\n",
+    }
+
+
+def test_where_keys_are_placed_streams_begin_with_this_machine_too():
+    own = FarEndpoint("m1", "10.0.0.1", 8445, 2, is_own=True)
+    other = FarEndpoint("m2", "10.0.0.2", 8445)
+    assert bootstrap_files({}, {"web": (own, other), "api": (other,)}) == {
+        "web++far.conf": "server 10.0.0.2:8445 weight=1;\n",
+        "web++streams.conf": "server 10.0.0.1:8445 weight=2;\nserver 10.0.0.2:8445 weight=1;\n",
+        "api++far.conf": "server 10.0.0.2:8445 weight=1;\n",
     }
 
 

@@ -161,6 +161,11 @@ def far_label(app: str) -> str:
     return f"{label_of(app)}++{FAR_LABEL}"
 
 
+def streams_label(app: str) -> str:
+    """As `far_label`, of those that take streams."""
+    return f"{label_of(app)}++{STREAMS_LABEL}"
+
+
 def wait_host(app: str) -> str:
     """A name below it, `1795904395.wait.web.portico.internal`, is answered when the app has an
     endpoint.

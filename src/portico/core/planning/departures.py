@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import InstanceState
-from portico.core.model.neighbour import NearList
+from portico.core.model.neighbour import Cluster, NearList
 from portico.core.model.world import FarEndpoint, World
-from portico.core.planning.neighbours import are_known, far_endpoints
+from portico.core.planning.neighbours import are_known, are_silent, far_endpoints
 from portico.core.planning.steps import (
     Announce,
     Drain,
@@ -29,20 +29,29 @@ def neighbour_steps(desired: Desired, world: World) -> Iterator[Step]:
     """What is to be known here of other machines, and there of this one."""
     if world.cluster is None:
         return
-    if are_known(world.cluster.neighbours):
-        far, placed = far_endpoints(world.cluster.neighbours), desired.placed_by_key
-        for name, app in desired.apps.items():
-            wanted = far.get(name, ())
-            if name in placed:
-                if world.cluster.announced is None:
-                    continue  # nginx has the machines that an earlier daemon published
-                wanted = (*_own_endpoint(name, desired, world.cluster.announced), *wanted)
-            if app.app.listens and wanted != world.far.get(name):
-                yield PublishFar(name, wanted, f"{len(wanted)} ready")
+    yield from _publishing(desired, world, world.cluster)
     is_settled = all(name in world.endpoints for name in desired.apps)
     near = near_list(world.cluster.machine, desired, world)
     if is_settled and near != world.cluster.announced:
         yield Announce(near, "what is ready here has changed")
+
+
+def _publishing(desired: Desired, world: World, cluster: Cluster) -> Iterator[Step]:
+    """Until others are known nginx keeps the machines it has. Where none answers a new daemon, and
+    keys are placed, it gets this one, which would otherwise take no streams.
+    """
+    far, placed = far_endpoints(cluster.neighbours), desired.placed_by_key
+    is_known, is_alone = are_known(cluster.neighbours), are_silent(cluster.neighbours)
+    for name, app in desired.apps.items():
+        wanted = far.get(name, ())
+        if name in placed:
+            if cluster.announced is None:
+                continue  # nginx has the machines that an earlier daemon published
+            wanted = (*_own_endpoint(name, desired, cluster.announced), *wanted)
+        if not app.app.listens or wanted == world.far.get(name):
+            continue
+        if is_known or (is_alone and wanted and name not in world.far):
+            yield PublishFar(name, wanted, f"{len(wanted)} ready")
 
 
 def _own_endpoint(app: str, desired: Desired, announced: NearList) -> Iterator[FarEndpoint]:

@@ -132,6 +132,12 @@ def are_known(neighbours: Mapping[str, Neighbour]) -> bool:
     )
 
 
+def are_silent(neighbours: Mapping[str, Neighbour]) -> bool:
+    """Whether none has ever answered this daemon, and each had the time to."""
+    every = neighbours.values()
+    return bool(every) and not any(n.has_answered or n.failures < FAILURES_TO_LEAVE for n in every)
+
+
 def far_endpoints(neighbours: Mapping[str, Neighbour]) -> dict[str, tuple[FarEndpoint, ...]]:
     """By app, where its requests may cross to."""
     found: dict[str, tuple[FarEndpoint, ...]] = {}

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from portico.core.model.desired import Desired
-from portico.core.model.names import bracketed, far_label, label_of
+from portico.core.model.names import bracketed, far_label, label_of, streams_label
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.model.world import Endpoint, FarEndpoint
@@ -41,6 +41,11 @@ def far_include(app: str, context: RenderContext) -> Directive:
     return directive("include", f"{context.home}/nginx/{FOLDER}/{far_label(app)}.*")
 
 
+def streams_include(app: str, context: RenderContext) -> Directive:
+    """The same for those that take streams by a key: other machines, and this one."""
+    return directive("include", f"{context.home}/nginx/{FOLDER}/{streams_label(app)}.*")
+
+
 def bootstrap_files(
     endpoints: Mapping[str, tuple[Endpoint, ...]],
     far: Mapping[str, tuple[FarEndpoint, ...]] = {},
@@ -49,6 +54,11 @@ def bootstrap_files(
     texts = {
         **{f"{label_of(app)}.conf": to_text(_servers(peers)) for app, peers in endpoints.items()},
         **{f"{far_label(app)}.conf": to_text(_far_servers(peers)) for app, peers in far.items()},
+        **{
+            f"{streams_label(app)}.conf": to_text(map(_server, peers))
+            for app, peers in far.items()
+            if any(peer.is_own for peer in peers)
+        },
     }
     return {name: text for name, text in texts.items() if text}
 

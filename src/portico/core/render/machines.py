@@ -43,7 +43,7 @@ from portico.core.render.affinity import (
     key_variable,
     stream_way_variable,
 )
-from portico.core.render.bootstrap_peers import far_include
+from portico.core.render.bootstrap_peers import far_include, streams_include
 from portico.core.render.directive import Directive, Raw, directive, milliseconds, size
 from portico.core.render.passing import grpc_settings, proxy_target
 from portico.core.render.retries import MACHINE_SUFFIX, has_stream, may_repeat
@@ -197,7 +197,9 @@ def far_blocks(
         yield _block(machine_upstream(name), (by_key, *placed), context)
         if streams:
             taking = (_server(streams_host(app)) for app in upstream.apps)
-            yield _block(streams_upstream(name), (by_key, *taking), context)
+            include = far_include if is_away(upstream, desired, context) else streams_include
+            bootstrap = (include(app, context) for app in upstream.apps)
+            yield _block(streams_upstream(name), (by_key, *taking, *bootstrap), context)
 
 
 def _block(name: str, peers: Iterable[Directive], context: RenderContext) -> Directive:
