@@ -59,6 +59,9 @@ balance = "hash $arg_key"
 [apps.lost]
 command = "run"
 sticky = true
+[apps.awaited]
+command = "run"
+on = ["m2"]
 
 [sites."app.test"]
 app = "web"
@@ -69,6 +72,7 @@ default = true
 "/upload" = { app = "away", request_buffering = false, client_max_body_size = "100m" }
 "/echo.Echo/" = { app = "calls", grpc = true }
 "/rogue" = "rogue"
+"/awaited" = { app = "awaited", wait = "100s" }
 "/asked" = { app = "web", auth = { app = "away", path = "/question" } }
 "/copied" = { app = "web", mirror = { app = "away" } }
 "/here" = { app = "web", request_buffering = false, client_max_body_size = "100m" }
@@ -135,6 +139,7 @@ class Machines:
             if name == "m1":
                 peers["talks"] = [CLOSED] * 4
             peers |= {"lost": [CLOSED] * 2, "far.lost": [CLOSED] * 8}
+            peers |= {"awaited": [port], "far.awaited": [self.ports["m2"]]}
             peers["alone"] = [port, self.seconds[name].port]
             for app in PLACED:
                 peers[app] = [port, self.seconds[name].port]
@@ -273,6 +278,30 @@ def test_a_request_that_kills_what_it_reaches_reaches_no_more_than_at_home(
     assert machines.front.ask(method, "app.test", path).status == 502
     asked = [one for each in machines.programs.values() for one in each.asked if path in one]
     assert len(asked) == times
+
+
+def test_what_has_crossed_waits_at_the_one_machine_that_runs_the_app(machines):
+    m2, port = machines.discovery["m2"], machines.programs["m2"].port
+
+    def nginx_has(peers: list[int]) -> None:
+        m2.peers["awaited"], begin = peers, len(m2.asked)
+        question = ("_http._tcp.awaited.portico.internal.", "SRV")
+        eventually(lambda: m2.asked[begin:].count(question) > 2)
+
+    machines.serves("m1", "/awaited")
+    nginx_has([CLOSED])
+    with ThreadPoolExecutor(2) as threads:
+        held = [
+            threads.submit(machines.front.ask, method, "app.test", "/awaited", b"body")
+            for method in ("GET", "POST")
+        ]
+        eventually(lambda: m2.waiting)
+        assert not any(each.done() for each in held)
+        nginx_has([port])
+        m2.release()
+        answers = [each.result(60) for each in held]
+    assert {(each.status, machines.name_of(each)) for each in answers} == {(200, "m2")}
+    assert {each.json["body"] for each in answers} == {4}
 
 
 def test_what_is_full_overflows(machines):

@@ -12,6 +12,7 @@ from portico.core.model.neighbour import Cluster, NearList, Neighbour
 from portico.core.model.site import Site
 from portico.core.model.upstream import Upstream
 from portico.core.model.world import NginxSeen
+from portico.core.planning.departures import near_list
 from portico.core.planning.preview import preview
 from portico.core.planning.reconcile import plan, wake_at
 from portico.core.planning.steps import Announce, PublishFar, Stop, StopNginx, SwitchGeneration
@@ -86,6 +87,13 @@ def test_where_no_other_machine_answers_a_new_daemon_keys_are_placed_here():
         seen(cluster(neighbours={"m2": replace(silent, failures=1)}), far={}),
     ):
         assert not [e for e in plan(keyed, state) if isinstance(e, PublishFar)]
+
+
+@pytest.mark.parametrize(("on", "found"), [(("m1",), {"web": 1}), ((), {})])
+def test_an_app_that_requests_wait_for_here_alone_is_always_in_the_list(on, found):
+    wanted = desired(replace(app(on=on), wait=5.0))
+    none = world(cluster=cluster(NONE), knows=[ALL], endpoints={"web": ()})
+    assert near_list("m1", wanted, none).apps == found
 
 
 def test_until_others_are_known_nothing_is_published():

@@ -283,6 +283,13 @@ class Desired:
         """Whether it runs on this machine, as all do in no cluster."""
         return not self.machine or self.machine in self.placed(app)
 
+    def held_here(self, app: DesiredApp) -> float:
+        """For how many seconds requests for it wait on this machine, as the only one that ever has
+        it; 0: they do not, or others may have it too.
+        """
+        is_alone = self.placed(app.app) == (self.machine,) and not app.app.total
+        return app.wait if is_alone else 0.0
+
     @property
     def placed_by_key(self) -> frozenset[str]:
         """The apps whose requests are placed over the machines by a key."""

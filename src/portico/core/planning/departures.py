@@ -62,8 +62,9 @@ def _own_endpoint(app: str, desired: Desired, announced: NearList) -> Iterator[F
 
 
 def near_list(machine: str, desired: Desired, world: World) -> NearList:
+    """With what is ready; and with one instance of an app whose requests wait for it here."""
     wanted = [app for name, app in desired.apps.items() if _is_wanted(desired, name)]
-    counts = {app.name: _ready(app, world) for app in wanted}
+    counts = {app.name: _ready(app, world) or int(desired.held_here(app) > 0) for app in wanted}
     ready = {name: count for name, count in counts.items() if count}
     is_leaving = desired.drained or not (desired.apps or desired.needs_nginx)
     return NearList(machine, ready, is_leaving)

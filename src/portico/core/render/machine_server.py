@@ -23,6 +23,12 @@ from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.render.affinity import cookie_maps, key_maps
 from portico.core.render.alpn import BACKLOG
+from portico.core.render.crossed_waiting import (
+    NEXT_VARIABLE,
+    crossed_wait_locations,
+    crossed_wait_map,
+    crossed_waits,
+)
 from portico.core.render.directive import (
     Directive,
     Raw,
@@ -57,6 +63,7 @@ from portico.core.render.retries import (
     CODES,
     LIVE_VARIABLE,
     NO_OWN_PEER,
+    NO_PEER_AT_ALL,
     NO_PEER_VARIABLE,
     SENT_VARIABLE,
     TIMED_OUT_VARIABLE,
@@ -130,14 +137,13 @@ def crossing_maps(desired: Desired, context: RenderContext) -> Iterator[Directiv
         Raw(f"${_RETRY_TARGET}"),
         block=(directive("volatile"), directive("default", ""), *retries),
     )
-    once, sent = r'"~:$"', '"~^:1$"'
+    once, sent, none = r'"~:$"', '"~^:1$"', f'"~:{NO_PEER_AT_ALL}$"'
+    cases = (once, ""), (sent, ""), (none, NO_PEER_AT_ALL)
     yield _volatile_map(
-        f'"$http_{_header_variable(REPEATED)}:${SENT_VARIABLE}"',
-        _OVER,
-        "1",
-        (once, ""),
-        (sent, ""),
+        f'"$http_{_header_variable(REPEATED)}:${SENT_VARIABLE}"', _OVER, "1", *cases
     )
+    if waits := crossed_waits(desired):
+        yield crossed_wait_map(f"$http_{_header_variable(APP)}", _AGAIN, waits, desired)
     yield _volatile_map(
         f'"$http_{_header_variable(WAY)}|$upstream_bytes_sent|$upstream_bytes_received"',
         _UNSENT,
@@ -239,7 +245,9 @@ def _crossing_server(
     yield directive("location", f"{report}/", block=_report(context.home))
     if machine.has_store:
         yield directive("location", "=", _JOIN, block=_joining(context))
-    yield from _crossed_locations()
+    waits = crossed_waits(desired)
+    yield from _crossed_locations(Raw(f"${NEXT_VARIABLE}") if waits else _AGAIN)
+    yield from crossed_wait_locations(waits, desired, context, again=_AGAIN, end=_END, over=_OVER)
 
 
 def _joining(context: RenderContext) -> Iterator[Directive]:
@@ -264,12 +272,14 @@ def _report(home: str) -> Iterator[Directive]:
     yield directive("proxy_pass", f"http://unix:{reports_socket(home)}:/")
 
 
-def _crossed_locations() -> Iterator[Directive]:
-    """As in front of a site's own instances; the two codes are of nginx's own making only here."""
+def _crossed_locations(next_try: str) -> Iterator[Directive]:
+    """As in front of a site's own instances; the two codes are of nginx's own making only here.
+    `next_try` is where what failed goes.
+    """
     over = (directive("error_page", *CODES, "=", _END), directive("return", "502"))
     kind = f"$http_{_header_variable(KIND)}"
     first = (
-        directive("error_page", *CODES, "=", _AGAIN),
+        directive("error_page", *CODES, "=", next_try),
         directive("error_page", _STREAM_CODE, "=", _STREAM),
         directive("error_page", _CALL_CODE, "=", _CALL),
         directive("recursive_error_pages", "on"),
@@ -280,7 +290,7 @@ def _crossed_locations() -> Iterator[Directive]:
         directive("proxy_pass", Raw(f"http://${_TARGET}")),
     )
     again = (
-        directive("error_page", *CODES, "=", _AGAIN),
+        directive("error_page", *CODES, "=", next_try),
         directive("recursive_error_pages", "on"),
         directive("if", Raw(f"(${_OVER})"), block=over),
         *crossed_passing(),

@@ -39,7 +39,7 @@ from portico.core.render.retries import (
 from portico.core.render.scope import Scope
 
 ZONE: Final = "portico_wait"
-_PLACE_VARIABLE, _WAY_VARIABLE, _WAITED_VARIABLE, _LATE_VARIABLE, SECOND_VARIABLE = (
+PLACE_VARIABLE, _WAY_VARIABLE, WAITED_VARIABLE, _LATE_VARIABLE, SECOND_VARIABLE = (
     f"portico_{name}" for name in ("place", "way", "waited", "late", "second")
 )
 _ROUNDS: Final = 2
@@ -81,9 +81,9 @@ def wait_maps(scopes: Iterable[Scope], *, is_held: bool) -> Iterator[Directive]:
     yield directive("limit_conn_zone", Raw("$server_name"), f"zone={ZONE}:256k")
     waited = f"~(, .*){{{_ROUNDS}}}"
     held = ((rf"~{each}", "wait") for each in waits)
-    yield _map("$upstream_addr", _PLACE_VARIABLE, f"${_WAY_VARIABLE}", (waited, "absent"), *held)
+    yield _map("$upstream_addr", PLACE_VARIABLE, f"${_WAY_VARIABLE}", (waited, "absent"), *held)
     yield _map(f"${LIVE_VARIABLE}", _WAY_VARIABLE, "again", ("~1", "live"))
-    yield _map("$upstream_addr", _WAITED_VARIABLE, "", (waited, "1"))
+    yield _map("$upstream_addr", WAITED_VARIABLE, "", (waited, "1"))
     yield _map(
         '"$upstream_bytes_sent|$upstream_addr"', _LATE_VARIABLE, "", (r"~^[^|1-9]*\|.*, ", "1")
     )
@@ -97,9 +97,16 @@ def next_try(name: str, wait: Wait | None, upstream: Upstream, desired: Desired)
     if wait is None:
         return name
     number = name.rpartition("_")[2]
+    return (
+        f"@wait_{number}"
+        if is_single(upstream, desired)
+        else Raw(f'"@${{{PLACE_VARIABLE}}}_{number}"')
+    )
+
+
+def is_single(upstream: Upstream, desired: Desired) -> bool:
     instances = sum(desired.apps[app].instances for app in upstream.apps)
-    is_single = instances + len(upstream.servers) == 1
-    return f"@wait_{number}" if is_single else Raw(f'"@${{{_PLACE_VARIABLE}}}_{number}"')
+    return instances + len(upstream.servers) == 1
 
 
 def wait_location(  # noqa: PLR0913 - a location in all that it stands in
@@ -123,14 +130,19 @@ def wait_location(  # noqa: PLR0913 - a location in all that it stands in
         directive("recursive_error_pages", "on"),
         directive("error_log", error_log_path(context.home), RESOLVER_LOG_LEVEL),
         *end_lines(scope, end, also=NO_PEER_AT_ALL),
-        directive("if", Raw(f"(${_WAITED_VARIABLE})"), block=over),
-        directive("limit_conn", ZONE, str(wait.requests)),
-        directive("limit_conn_status", "503"),
-        directive("resolver", context.resolver, "ipv6=off"),
-        directive("resolver_timeout", milliseconds(max(0.001, wait.timeout / _ROUNDS))),
-        directive("proxy_pass", Raw(f'"http://${{{SECOND_VARIABLE}}}.{wait_host(app)}:1"')),
+        directive("if", Raw(f"(${WAITED_VARIABLE})"), block=over),
+        *question(wait, app, context),
     )
     return directive("location", name, block=lines)
+
+
+def question(wait: Wait, app: str, context: RenderContext) -> Iterator[Directive]:
+    """What holds a request until discovery answers."""
+    yield directive("limit_conn", ZONE, str(wait.requests))
+    yield directive("limit_conn_status", "503")
+    yield directive("resolver", context.resolver, "ipv6=off")
+    yield directive("resolver_timeout", milliseconds(max(0.001, wait.timeout / _ROUNDS)))
+    yield directive("proxy_pass", Raw(f'"http://${{{SECOND_VARIABLE}}}.{wait_host(app)}:1"'))
 
 
 def absent_location(
