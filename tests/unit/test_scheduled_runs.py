@@ -32,7 +32,7 @@ class Scheduler:
         intent = SimpleNamespace(
             desired=SimpleNamespace(apps={APP: self.app}),
             revisions={"jobs": revision},
-            request_run=self.runs.append,
+            runs=SimpleNamespace(request=self.runs.extend),
         )
         engine = SimpleNamespace(
             clock=machines.loop,

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.engine.instances.timetable import Timetable
+from portico.engine.requested_runs import RequestedRuns
 
 START = 1_790_000_040.0  # 14 minutes after a full hour
 
@@ -22,14 +23,10 @@ class Wall:
 
 class Wanted:
     def __init__(self, **apps: App) -> None:
-        self.runs: set[str] = set()
+        self.runs = RequestedRuns()
         self.desired = Desired(
             apps={n: DesiredApp(n, 1, Spec("v1", n, a, "/", {})) for n, a in apps.items()}
         )
-
-    def take_runs(self) -> frozenset[str]:
-        runs, self.runs = frozenset(self.runs), set()
-        return runs
 
 
 def timetable(**apps: App):
@@ -69,7 +66,7 @@ def test_a_changed_schedule_begins_anew():
 
 def test_a_run_that_was_asked_for_is_due_once():
     case = timetable(a=task("0 0 * * *"))
-    case.wanted.runs.add("a")
+    case.wanted.runs.request({"a"})
     assert case.table.due() == {"a"}
     assert case.table.due() == frozenset()
 

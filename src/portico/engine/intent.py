@@ -30,6 +30,7 @@ from portico.engine.app_versions import AppVersions
 from portico.engine.inputs import Inputs, request_of
 from portico.engine.pending_writes import PendingWrites
 from portico.engine.prepare import NO_BUILD, Candidate
+from portico.engine.requested_runs import RequestedRuns
 from portico.errors import Failed
 from portico.ports.nginx import Nginx
 from portico.ports.state import State
@@ -59,7 +60,7 @@ class Intent:
         self.revisions: Mapping[str, Revision] = {}
         """By project."""
         self._replace: frozenset[InstanceId] = frozenset()
-        self._runs: set[str] = set()
+        self.runs = RequestedRuns()
         self.upgrade: Build | None = None
         """The nginx that is to take the place of the one that runs."""
         self.upgrade_trouble = ""
@@ -277,27 +278,12 @@ class Intent:
         self.writes.store({**adding, **self.versions.writes(records)})
         self.versions.remember(records)
         self.revisions = {**self.revisions, **{each.project: each for each in added}}
-        self._runs |= {name for name in names if self._is_scheduled(name)}
+        self.runs.request(filter(self._is_scheduled, names))
         self._resolve()
         return added
 
     def _is_scheduled(self, app: str) -> bool:
         return self._file.desired.apps[app].app.schedule is not None
-
-    def request_run(self, app: str) -> None:
-        """Of an app with a schedule, now."""
-        self._runs.add(app)
-
-    def withdraw_runs(self, apps: Iterable[str]) -> frozenset[str]:
-        """Those of these apps that were asked for and not taken yet."""
-        runs = self._runs & set(apps)
-        self._runs -= runs
-        return frozenset(runs)
-
-    def take_runs(self) -> frozenset[str]:
-        """The runs asked for since this was called last."""
-        runs, self._runs = frozenset(self._runs), set()
-        return runs
 
     def set_stopped(self, apps: Iterable[str], *, stopped: bool) -> None:
         records = self.versions.records

@@ -7,49 +7,37 @@ database and folders, so that everything else goes by these, with the store or w
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
-from pathlib import Path
 from typing import Final
 
-from portico.core.model.certificate import Certificate, Lineage, Provenance
+from portico.core.model.certificate import Lineage
 from portico.core.model.shared import (
     ACCOUNT_KEY,
     CURRENT,
     ISSUER_CLAIM_KEY,
     ISSUER_KEY,
-    LINEAGES,
     PRESENT,
     THUMBPRINT_KEY,
     Presence,
-    current_key,
     decoded,
     encoded,
-    failures_key,
-    is_number,
-    lineage_key,
     order_key,
 )
 from portico.core.model.shared_certificates import (
     AccountThumbprint,
-    CurrentLineage,
     SharedAccount,
-    SharedLineage,
     SharedOrder,
     digest_of,
 )
-from portico.core.model.stored import ABSENT, MAX_WRITES, Compare, Delete, Put, Write
+from portico.core.model.stored import ABSENT, Compare, Put
 from portico.core.planning.issuer import (
     UNANSWERED,
     IssuerView,
     hindrance,
-    is_to_share,
     problem,
-    to_take,
     unanswered,
 )
 from portico.engine.batches import in_batches
@@ -60,18 +48,16 @@ from portico.engine.cluster.failures import SharedFailures
 from portico.engine.cluster.following import KeyChanges, Position
 from portico.engine.cluster.issuer import IssuerRole
 from portico.engine.cluster.ledger import SharedLedger
+from portico.engine.cluster.lineages import SharedLineages
 from portico.engine.engine import Engine
 from portico.errors import Failed
 from portico.ports.certificates import Authorities, KeepOrder, Lineages
 from portico.ports.store import SessionEnded, StoreUnavailable
 from portico.ports.vault import Vault
-from portico.system.text import read_text
 
 log = logging.getLogger(__name__)
 
 SUBJECT: Final = "certificates of the cluster"
-TAKEN_LINEAGES: Final = "shared_lineages"
-"""Setting: by lineage, the number of the newest certificate taken or written here, as JSON."""
 TAKEN_ACCOUNT: Final = "shared_account"
 """Setting: digest of the account's files as they were last taken or written here."""
 _NEW_KEY: Final = ".new"
@@ -91,12 +77,10 @@ class SharedCertificates:
     ) -> None:
         self._clock, self._state, self._troubles = engine.clock, engine.state, engine.troubles
         self._shared, self._following = shared, shared.following
-        self._authorities, self._lineages, self._vault = authorities, lineages, vault
+        self._authorities, self._vault = authorities, vault
         self._role = IssuerRole(shared, engine.clock)
         self._ledger = SharedLedger(shared, engine.state, engine.clock)
-        self._taken_numbers: dict[str, int] = json.loads(
-            self._state.setting(TAKEN_LINEAGES) or "{}"
-        )
+        self._lineages = SharedLineages(shared, engine, lineages, vault)
         self._failures = SharedFailures(shared, engine.state)
         self._account_written: Position = (0, ABSENT)
         """Where in the store this machine wrote the account last."""
@@ -119,7 +103,7 @@ class SharedCertificates:
         """What a new machine is to have before its sites are served."""
         async with self._lock:
             await self._take_account()
-            await self._take_lineages()
+            await self._lineages.take()
 
     # what may be done here
 
@@ -148,8 +132,7 @@ class SharedCertificates:
         return is_own or known.digest == self._state.setting(TAKEN_ACCOUNT)
 
     def number(self, lineage: str) -> int:
-        current = self._current(lineage)
-        return max(current.number if current else 0, self._taken_numbers.get(lineage, 0))
+        return self._lineages.number(lineage)
 
     def answering_thumbprint(self) -> str:
         """What others are to know: the thumbprint by which nginx answers authorities here."""
@@ -235,7 +218,7 @@ class SharedCertificates:
             self._ledger.take()
             if not self._role.is_ready:
                 self._failures.take()
-            is_whole = await self._take_account() and await self._take_lineages()
+            is_whole = await self._take_account() and await self._lineages.take()
             if self._following.trouble:
                 return
             self._role.ready_revision = fence if is_whole else 0
@@ -284,33 +267,6 @@ class SharedCertificates:
 
         return await self._attempt("account of the cluster", take)
 
-    async def _take_lineages(self) -> bool:
-        """Whether all could be taken that were to be."""
-        found = ((name, self._current(name)) for name in self._following.under(CURRENT))
-        shared = {name: current for name, current in found if current}
-        here = {name: held.not_before for name in shared if (held := self._lineages.held(name))}
-        is_whole = True
-        for name, number in list(to_take(shared, self._taken_numbers, here, self._clock.now())):
-            take = partial(self._take, name, number)
-            is_whole &= await self._attempt(f"certificate {name} of the cluster", take)
-        return is_whole
-
-    async def _take(self, name: str, number: int) -> None:
-        key = lineage_key(name, number)
-        if (item := self._following.item(key)) is None:
-            raise Failed(f"{key} is missing in the store of the cluster")
-        opened = await self._vault.open(self._following.prefix + key, item.value)
-        if (shared := decoded(SharedLineage, opened)) is None:
-            raise Failed(f"{key} cannot be read")
-        provenance = Provenance(shared.issuer, shared.profile, staging=shared.staging)
-        stored = await self._lineages.take(
-            name, shared.names, shared.chain, shared.key, provenance
-        )
-        if self._lineages.current(name) is None:  # nginx serves nothing better
-            await self._lineages.switch(name, stored.generation)
-        self._remember(name, number)
-        log.info("certificate %s: taken from the cluster, serial %s", name, stored.serial)
-
     async def _attempt(self, subject: str, work: Callable[[], Awaitable[None]]) -> bool:
         with self._troubles.fence(subject):
             await work()
@@ -328,12 +284,12 @@ class SharedCertificates:
         known = self._state.renewal_states()
         async for lineage in in_batches(lineages, YIELD_INTERVAL):
             if lineage.behind_nginx:
-                await self._share_lineage(lineage.name, compares)
+                await self._lineages.share(lineage.name, compares)
                 if renewal := known.get(lineage.name):
                     await self._failures.share(renewal, compares)
         await self._share_account(compares)
         await self._ledger.prune(compares)
-        await self._prune(compares)
+        await self._lineages.prune(self._wanted_lineages, compares)
 
     async def _share_account(self, compares: list[Compare]) -> None:
         files = await self._authorities.account_files()
@@ -353,70 +309,5 @@ class SharedCertificates:
             self._account_written = history, revision
             self._state.put_setting(TAKEN_ACCOUNT, digest)
 
-    async def _share_lineage(self, name: str, compares: list[Compare]) -> None:
-        held, current = self._lineages.held(name), self._current(name)
-        if held is None or not is_to_share(
-            held, current, self._taken_numbers.get(name, 0), self._clock.now()
-        ):
-            return
-        number = self.number(name) + 1
-        item, key = self._following.item(current_key(name)), lineage_key(name, number)
-        record = CurrentLineage(
-            number=number,
-            serial=held.serial,
-            not_before=held.not_before,
-            not_after=held.not_after,
-        )
-        writes: list[Write] = [
-            Put(key, await self._sealed(key, encoded(await _shared_lineage(held)))),
-            Put(current_key(name), encoded(record)),
-            Delete(order_key(name)),
-        ]
-        writes += [Delete(f"{LINEAGES}{each}") for each in self._older(name, number - 1)]
-        seen = Compare(current_key(name), item.revision if item else ABSENT)
-        if await self._shared.transaction([*compares, seen], writes) is not None:
-            self._remember(name, number)
-            log.info("certificate %s: given to the cluster, serial %s", name, held.serial)
-
-    def _older(self, name: str, number: int) -> list[str]:
-        """Those before a number: one is kept for machines that are about to read it."""
-        numbers = self._following.under(f"{LINEAGES}{name}/")
-        older = (each for each in numbers if is_number(each) and int(each) < number)
-        return [f"{name}/{each}" for each in islice(older, MAX_WRITES)]
-
-    async def _prune(self, compares: list[Compare]) -> None:
-        """Remove what has expired and no site uses."""
-        for name in self._following.under(CURRENT):
-            current = self._current(name)
-            if (
-                name in self._wanted_lineages
-                or not current
-                or self._clock.now() < current.not_after
-            ):
-                continue
-            keys = [current_key(name), failures_key(name), order_key(name)]
-            keys += [f"{LINEAGES}{each}" for each in self._older(name, current.number + 1)]
-            await self._shared.transaction(compares, [Delete(key) for key in keys])
-
-    def _remember(self, name: str, number: int) -> None:
-        self._taken_numbers[name] = number
-        self._state.put_setting(TAKEN_LINEAGES, json.dumps(self._taken_numbers))
-
-    def _current(self, name: str) -> CurrentLineage | None:
-        return self._following.value(CurrentLineage, current_key(name))
-
     async def _sealed(self, key: str, plain: bytes) -> bytes:
         return await self._vault.seal(self._following.prefix + key, plain)
-
-
-async def _shared_lineage(held: Certificate) -> SharedLineage:
-    chain = await asyncio.to_thread(read_text, Path(held.files.certificate))
-    key = await asyncio.to_thread(read_text, Path(held.files.key))
-    return SharedLineage(
-        names=held.names,
-        chain=chain,
-        key=key,
-        issuer=held.issuer,
-        profile=held.profile,
-        staging=held.staging,
-    )

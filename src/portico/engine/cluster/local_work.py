@@ -83,7 +83,7 @@ class OwnWork:
             view = await self._begin_named(change.verb, change.target, who)
             names = self._projects.names()
             meant = [app for app in names.apps if names.full_name(app) in change.target.apps]
-            for app in self._intent.withdraw_runs(meant):
+            for app in self._intent.runs.withdraw(meant):
                 self._request_run(app, change.id)  # one machine runs it
             await self._follow(view, say)
 

@@ -86,7 +86,7 @@ class ScheduledRuns:
             at = f" on {holder.machine}" if holder else ""
             self._skip(app, f"the previous run{at} has not finished")
         if is_mine and app in self._intent.desired.apps:
-            self._intent.request_run(app)
+            self._intent.runs.request([app])
             self._engine.loop.wake()
 
     def _skip(self, app: str, why: str) -> None:

@@ -43,7 +43,7 @@ class Timetable:
             else:
                 timers[key] = set_timer(expression, now, zone)
         self._timers = timers
-        return frozenset(struck | self._intent.take_runs())
+        return frozenset(struck | self._intent.runs.take())
 
     def next(self, app: str) -> float | None:
         """When it is time next; None if it has no schedule, or one that never comes."""
