@@ -122,17 +122,16 @@ class Authority:
     async def key_digest(self):
         return "digest"
 
-    async def preflight(self, lineage, issuer, order, folders):
+    async def preflight(self, order, folders):
         self.looked += 1
         if self.down:
             raise AuthorityError("no answer")
         return self.seen
 
-    async def issue(
-        self, lineage, issuer, order, replaces, *, no_account, made_account, keep=None
-    ):
+    async def issue(self, order, *, no_account, made_account, keep=None):
+        lineage = order.lineage
         self.orders.append((self.clock.now(), lineage.name))
-        self.replaced.append(replaces)
+        self.replaced.append(order.replaces)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         await asyncio.sleep(0)

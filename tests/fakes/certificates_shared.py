@@ -150,7 +150,7 @@ class Authorities:
     async def take_account(self, files):
         self.account = dict(files)
 
-    async def preflight(self, lineage, issuer, order, folders):
+    async def preflight(self, order, folders):
         if self.is_cut:
             raise AuthorityError("cannot reach the authority", unreachable=True)
         return PreflightFacts()
@@ -160,9 +160,8 @@ class Authorities:
         if own.get("key") != files["key"] or "url" not in own:
             self.folders[order] = dict(files)
 
-    async def issue(
-        self, lineage, issuer, order, replaces, *, no_account, made_account, keep=None
-    ):
+    async def issue(self, order, *, no_account, made_account, keep=None):
+        lineage, order = order.lineage, order.name
         self._machine.reached("begun")
         files = self.folders.setdefault(order, {"key": f"{self._machine.name}-{order}"})
         await keep(files)

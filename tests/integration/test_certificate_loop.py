@@ -207,9 +207,10 @@ def test_a_name_that_cannot_be_validated_keeps_no_other_from_its_certificate(kee
     keeping.authority.unproven = {"old.example.net"}
 
     class LooksAtWhatIsAsked(type(keeping.authority)):
-        async def preflight(self, lineage, *asked):
-            seen = await super().preflight(lineage, *asked)
-            return PreflightFacts(tuple(n for n in seen.names if n.name in lineage.names))
+        async def preflight(self, order, folders):
+            seen = await super().preflight(order, folders)
+            names = order.lineage.names
+            return PreflightFacts(tuple(n for n in seen.names if n.name in names))
 
     keeping.authority.__class__ = LooksAtWhatIsAsked
     keeping.look()

@@ -187,9 +187,8 @@ class World:
 
     def _deploy(self, kept: Keeping, machine: float) -> None:
         if self.broken_deploy:
-            kept.memory = renewal_state.not_deployed(
-                kept.memory, "nginx -t", held=kept.held, now=machine, draw=self._draw()
-            )
+            attempt = renewal_state.Attempt(kept.held, machine, self._draw())
+            kept.memory = renewal_state.not_deployed(kept.memory, "nginx -t", attempt)
             return
         kept.served = kept.held
         kept.memory = renewal_state.deployed(kept.memory, kept.held.serial, machine)
@@ -221,9 +220,8 @@ class World:
         kept.memory = renewal_state.issued(kept.memory)
 
     def _failed(self, kept: Keeping, why: str, machine: float) -> None:
-        kept.memory = renewal_state.failed(
-            kept.memory, ISSUER.directory, why, held=kept.held, now=machine, draw=self._draw()
-        )
+        attempt = renewal_state.Attempt(kept.held, machine, self._draw())
+        kept.memory = renewal_state.failed(kept.memory, ISSUER.directory, why, attempt)
 
     def _draw(self) -> float:
         self.draws += 1

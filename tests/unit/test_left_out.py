@@ -18,15 +18,8 @@ LOST = {"b.test": "no such name"}
 
 
 def leave_out(memory=NEW, wrong=LOST, *, wanted=BOTH, now=NOW, foreseen=False):
-    return renewal_state.left_out(
-        memory,
-        wrong,
-        held=None,
-        now=now,
-        draw=0.0,
-        settings=wanted.settings,
-        foreseen=foreseen,
-    )
+    attempt = renewal_state.Attempt(None, now, 0.0, wanted.settings, foreseen)
+    return renewal_state.left_out(memory, wrong, attempt)
 
 
 def act(held, memory, *, wanted=BOTH, now=NOW):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from portico.core.model.certificate import RenewalState, Window
 from portico.core.planning import renewal_state
-from portico.core.planning.renewal_state import MAX_WAIT, RenewalAnswer
+from portico.core.planning.renewal_state import MAX_WAIT, Attempt, RenewalAnswer
 from tests.unit.certificates import ARI_ID, DAY, FIRST, HOUR, MINUTE, NOW, certificate, lineage
 
 URL = FIRST.directory
@@ -16,8 +16,9 @@ EMPTY = RenewalState("a.test")
 HELD = certificate()
 
 
-def fail(memory, now=NOW, draw=0.0, held=HELD, **more):
-    return renewal_state.failed(memory, URL, "no answer", held=held, now=now, draw=draw, **more)
+def fail(memory, now=NOW, draw=0.0, held=HELD, retry_at=None, **more):
+    attempt = Attempt(held, now, draw, **more)
+    return renewal_state.failed(memory, URL, "no answer", attempt, retry_at)
 
 
 def tell(answer, memory=EMPTY, *, now=NOW, draw=0.5, held=HELD):
@@ -72,7 +73,7 @@ def test_the_own_wait_counts_where_it_is_longer_than_the_authoritys():
 
 
 def test_each_issuer_has_failures_of_its_own_and_a_success_ends_them_all():
-    memory = renewal_state.failed(fail(EMPTY), "other", "no", held=None, now=NOW, draw=0.0)
+    memory = renewal_state.failed(fail(EMPTY), "other", "no", Attempt(None, NOW, 0.0))
     assert {url: trouble.failures for url, trouble in memory.troubles.items()} == {
         URL: 1,
         "other": 1,
@@ -98,7 +99,7 @@ def test_names_that_staging_has_signed_are_known_whatever_their_order():
 def test_a_deploy_that_fails_is_retried_like_an_order_and_forgotten_when_it_works():
     memory = EMPTY
     for wait in (MINUTE, 10 * MINUTE, 100 * MINUTE, DAY):
-        memory = renewal_state.not_deployed(memory, "nginx -t", held=HELD, now=NOW, draw=0.0)
+        memory = renewal_state.not_deployed(memory, "nginx -t", Attempt(HELD, NOW, 0.0))
         assert memory.deploy_trouble.retry_at == NOW + wait
     memory = renewal_state.deployed(memory, HELD.serial, NOW)
     assert (memory.served, memory.deploy_trouble) == (HELD.serial, None)
@@ -153,7 +154,7 @@ def test_an_authority_is_asked_again_when_it_says_between_a_minute_and_a_day(sai
 def test_a_clock_that_was_ahead_makes_nobody_wait_until_that_moment():
     year = NOW + 365 * DAY
     memory = fail(EMPTY, now=year)
-    memory = renewal_state.not_deployed(memory, "no", held=HELD, now=year, draw=0.0)
+    memory = renewal_state.not_deployed(memory, "no", Attempt(HELD, year, 0.0))
     memory = renewal_state.forced(
         tell(RenewalAnswer(year + HOUR, NOW, NOW + DAY), memory, now=year), year
     )
@@ -186,7 +187,7 @@ def test_no_step_of_the_clock_makes_anything_wait_for_much_more_than_a_day(steps
             case 1:
                 memory = tell(RenewalAnswer(None, now, now + DAY), memory, now=now, draw=draw)
             case 2:
-                memory = renewal_state.not_deployed(memory, "no", held=HELD, now=now, draw=draw)
+                memory = renewal_state.not_deployed(memory, "no", Attempt(HELD, now, draw))
         troubles = [*memory.troubles.values(), memory.deploy_trouble]
         waits = [trouble.retry_at for trouble in troubles if trouble]
         waits += [memory.ask_ari_at] if memory.ask_ari_at else []

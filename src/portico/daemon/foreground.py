@@ -11,28 +11,16 @@ from pathlib import Path
 from portico.core.model.event import Requester
 from portico.core.model.requests import DocumentRequest
 from portico.core.model.views import ChangeView
-from portico.daemon.deaths import Deaths
-from portico.daemon.life import run_daemon
+from portico.daemon.life import DaemonProcess, run_daemon
 from portico.daemon.wiring import Portico
 from portico.engine.control.operations import Operations
 from portico.errors import PorticoError
-from portico.ports.clock import Clock
-from portico.system.home import Home
-from portico.system.notify import Notify
 
 log = logging.getLogger(__name__)
 
 
-async def run_in_foreground(  # noqa: PLR0913 - what main has made
-    home: Home,
-    clock: Clock,
-    stop: asyncio.Event,
-    uids: frozenset[int],
-    notify: Notify,
-    *,
-    file: Path | None,
-    environ: Mapping[str, str],
-    deaths: Deaths,
+async def run_in_foreground(
+    process: DaemonProcess, file: Path | None, environ: Mapping[str, str]
 ) -> int:
     """Serve until SIGTERM, then end everything: open requests first, a second signal at once.
 
@@ -54,9 +42,9 @@ async def run_in_foreground(  # noqa: PLR0913 - what main has made
                 await stop_task
                 await _down(portico.operations, signals)
             stop_task.cancel()
-        stop.set()
+        process.stop.set()
 
-    await run_daemon(home, clock, stop, uids, notify, companion, mode="foreground", deaths=deaths)
+    await run_daemon(process, companion, "foreground")
     return code
 
 

@@ -7,6 +7,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -37,18 +38,27 @@ class Shutdown(Exception):
     """Ends the group of tasks, and with it everything the daemon does."""
 
 
-async def run_daemon(  # noqa: PLR0913 - what main has made
-    home: Home,
-    clock: Clock,
-    stop: asyncio.Event,
-    uids: frozenset[int],
-    notify: Notify,
+@dataclass(frozen=True, slots=True)
+class DaemonProcess:
+    """What a daemon has of its own process, however it was started."""
+
+    home: Home
+    clock: Clock
+    stop: asyncio.Event
+    """Set when it is to exit."""
+    uids: frozenset[int]
+    """Users that may ask it for anything."""
+    notify: Notify
+    deaths: Deaths
+
+
+async def run_daemon(
+    process: DaemonProcess,
     companion: Callable[[Portico], Coroutine[None, None, None]],
-    *,
     mode: Mode,
-    deaths: Deaths,
 ) -> None:
     """Run until `stop` is set. nginx and the instances keep running."""
+    home, clock, notify, deaths = process.home, process.clock, process.notify, process.deaths
     inherit_orphans()
     async with AsyncExitStack() as stack, _task_group() as group:
         state = stack.enter_context(closing(SqliteState(home.database)))
@@ -79,7 +89,14 @@ async def run_daemon(  # noqa: PLR0913 - what main has made
         reap = partial(_reap_orphans, Orphans(), portico)
         repeat("orphans", reap, partial(clock.sleep, REAP_INTERVAL))
         portico.nginx.watch(portico.loop.wake)
-        await serve(portico.api, home.socket, stop, uids, notify.ready, portico.events.close)
+        await serve(
+            portico.api,
+            home.socket,
+            process.stop,
+            process.uids,
+            notify.ready,
+            portico.events.close,
+        )
         await portico.observed.record()
     notify.stopping()
     log.info("exiting; instances and nginx keep running")

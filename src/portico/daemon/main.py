@@ -19,7 +19,7 @@ from portico import __version__
 from portico.adapters.state.database import assert_usable
 from portico.daemon.deaths import Deaths
 from portico.daemon.foreground import run_in_foreground
-from portico.daemon.life import run_daemon, stop_when_idle
+from portico.daemon.life import DaemonProcess, run_daemon, stop_when_idle
 from portico.daemon.machine import Mode
 from portico.daemon.wiring import Portico
 from portico.errors import PorticoError
@@ -191,10 +191,9 @@ def _lock(home: Home) -> IO[str] | None:
 async def _run(home: Home, clock: SystemClock, options: Options, deaths: Deaths) -> int:
     stop, notify = asyncio.Event(), Notify(os.environ)
     uids = frozenset({0, os.geteuid()})
+    process = DaemonProcess(home, clock, stop, uids, notify, deaths)
     if options.foreground:
-        return await run_in_foreground(
-            home, clock, stop, uids, notify, file=options.up, environ=os.environ, deaths=deaths
-        )
+        return await run_in_foreground(process, options.up, os.environ)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
@@ -203,7 +202,7 @@ async def _run(home: Home, clock: SystemClock, options: Options, deaths: Deaths)
             await stop_when_idle(portico, stop)
 
     mode: Mode = "unit" if notify.is_supervised else "command"
-    await run_daemon(home, clock, stop, uids, notify, companion, mode=mode, deaths=deaths)
+    await run_daemon(process, companion, mode)
     return 0
 
 

@@ -9,10 +9,9 @@ from typing import Protocol
 from portico.core.model.certificate import (
     Certificate,
     Issuer,
-    Lineage,
     Provenance,
 )
-from portico.core.model.order import Accounts, NewCertificate
+from portico.core.model.order import Accounts, NewCertificate, Order
 from portico.core.model.pair import Facts, Findings, OwnCopy, OwnPair, Trust
 from portico.core.model.pem_file import PemFile
 from portico.core.model.place import CertificateFiles
@@ -107,12 +106,9 @@ class Authorities(Protocol):
     async def deactivate(self, issuer: Issuer) -> Accounts:
         """For ever (RFC 8555 7.3.6). Also where that was done already and is not known here."""
 
-    async def issue(  # noqa: PLR0913 - an order has as many parts
+    async def issue(
         self,
-        lineage: Lineage,
-        issuer: Issuer,
-        order: str,
-        replaces: str | None,
+        order: Order,
         *,
         no_account: Refusal | None,
         made_account: Callable[[], None],
@@ -136,9 +132,7 @@ class Authorities(Protocol):
     async def take_account(self, files: Mapping[str, str]) -> None:
         """Use this key from now on, and its accounts. Starts no child process. Raises Failed."""
 
-    async def preflight(
-        self, lineage: Lineage, issuer: Issuer, order: str, folders: Sequence[str]
-    ) -> PreflightFacts:
+    async def preflight(self, order: Order, folders: Sequence[str]) -> PreflightFacts:
         """What can be seen from here that decides whether the order would end well. `folders` are
         those that its certificate will be written to.
         """

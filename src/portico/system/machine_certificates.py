@@ -7,6 +7,7 @@ because etcd's gateway refuses clients with one; the receiving nginx knows a mac
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
@@ -24,7 +25,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from portico.errors import Failed
 from portico.system.cluster_identity import AUTHORITY, AUTHORITY_KEY
-from portico.system.signing import certificate_of_key, key_pem, new_certificate, new_root
+from portico.system.signing import (
+    KeyPair,
+    Leaf,
+    certificate_of_key,
+    key_pem,
+    new_certificate,
+    new_root,
+)
 from portico.system.x509 import PARSE_ERRORS
 
 AUTHORITY_LIFE: Final = timedelta(days=7305)
@@ -94,15 +102,7 @@ class MachineAuthority:
 
     def sign(self, name: str, host: str, now: float) -> MachinePair:
         """A new key of a machine, with its certificate; `host` is its DNS name there."""
-        pair = new_certificate(
-            self.root,
-            self.key,
-            _subject(self.cluster, NameOID.ORGANIZATIONAL_UNIT_NAME, name),
-            [x509.DNSName(host)],
-            now=now,
-            life=MACHINE_LIFE,
-            usages=_USAGES,
-        )
+        pair = new_certificate(self._pair, self._leaf(name, [x509.DNSName(host)]), now)
         serial = f"{pair.certificate.serial_number:x}"
         return MachinePair(pair.certificate_pem, pair.key_pem, serial)
 
@@ -114,33 +114,27 @@ class MachineAuthority:
         Raises ValueError.
         """
         unit = member_unit(name) if address else name
-        leaf = certificate_of_key(
-            self.root,
-            self.key,
-            _requested_key(request),
-            _subject(self.cluster, NameOID.ORGANIZATIONAL_UNIT_NAME, unit),
-            _addresses(address) if address else [x509.DNSName(host)],
-            now=now,
-            life=MACHINE_LIFE,
-            usages=_USAGES,
+        names = _addresses(address) if address else [x509.DNSName(host)]
+        signed = certificate_of_key(
+            self._pair, _requested_key(request), self._leaf(unit, names), now
         )
-        return leaf.public_bytes(Encoding.PEM), f"{leaf.serial_number:x}"
+        return signed.public_bytes(Encoding.PEM), f"{signed.serial_number:x}"
 
     def sign_member(self, name: str, address: str, now: float) -> MachinePair:
         """A key and certificate of a member of etcd, which is client and server of the others. It
         is reached at its address, and on loopback.
         """
-        pair = new_certificate(
-            self.root,
-            self.key,
-            _subject(self.cluster, NameOID.ORGANIZATIONAL_UNIT_NAME, member_unit(name)),
-            _addresses(address),
-            now=now,
-            life=MACHINE_LIFE,
-            usages=_USAGES,
-        )
+        pair = new_certificate(self._pair, self._leaf(member_unit(name), _addresses(address)), now)
         serial = f"{pair.certificate.serial_number:x}"
         return MachinePair(pair.certificate_pem, pair.key_pem, serial)
+
+    @property
+    def _pair(self) -> KeyPair:
+        return KeyPair(self.root, self.key)
+
+    def _leaf(self, unit: str, names: Sequence[x509.GeneralName]) -> Leaf:
+        subject = _subject(self.cluster, NameOID.ORGANIZATIONAL_UNIT_NAME, unit)
+        return Leaf(subject, names, _USAGES, MACHINE_LIFE)
 
 
 def member_unit(name: str) -> str:

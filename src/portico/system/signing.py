@@ -44,54 +44,37 @@ def new_root(subject: x509.Name, now: float, life: timedelta) -> KeyPair:
     return KeyPair(root, key)
 
 
-def new_certificate(  # noqa: PLR0913 - what a certificate consists of
-    root: x509.Certificate,
-    key_of_root: ec.EllipticCurvePrivateKey,
-    subject: x509.Name,
-    names: Iterable[x509.GeneralName],
-    *,
-    now: float,
-    life: timedelta,
-    usages: Iterable[x509.ObjectIdentifier],
-) -> KeyPair:
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """What a certificate that signs no others has, whoever signs it."""
+
+    subject: x509.Name
+    names: Iterable[x509.GeneralName]
+    usages: Iterable[x509.ObjectIdentifier]
+    life: timedelta
+
+
+def new_certificate(root: KeyPair, leaf: Leaf, now: float) -> KeyPair:
     """One with a key of its own."""
     key = ec.generate_private_key(ec.SECP256R1())
-    leaf = certificate_of_key(
-        root,
-        key_of_root,
-        key.public_key(),
-        subject,
-        names,
-        now=now,
-        life=life,
-        usages=usages,
-    )
-    return KeyPair(leaf, key)
+    return KeyPair(certificate_of_key(root, key.public_key(), leaf, now), key)
 
 
-def certificate_of_key(  # noqa: PLR0913 - what a certificate consists of
-    root: x509.Certificate,
-    key_of_root: ec.EllipticCurvePrivateKey,
-    key: ec.EllipticCurvePublicKey,
-    subject: x509.Name,
-    names: Iterable[x509.GeneralName],
-    *,
-    now: float,
-    life: timedelta,
-    usages: Iterable[x509.ObjectIdentifier],
+def certificate_of_key(
+    root: KeyPair, key: ec.EllipticCurvePublicKey, leaf: Leaf, now: float
 ) -> x509.Certificate:
     """One that is valid no longer than the root."""
     moment = datetime.fromtimestamp(now, UTC)
-    end = min(moment + life, root.not_valid_after_utc)
-    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(key_of_root.public_key())
+    end = min(moment + leaf.life, root.certificate.not_valid_after_utc)
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(root.key.public_key())
     return (
-        _builder(subject, root.subject, key, moment, end)
+        _builder(leaf.subject, root.certificate.subject, key, moment, end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(leaf.usages), critical=False)
+        .add_extension(x509.SubjectAlternativeName(leaf.names), critical=False)
         .add_extension(issuer, critical=False)
-        .sign(key_of_root, hashes.SHA256())
+        .sign(root.key, hashes.SHA256())
     )
 
 

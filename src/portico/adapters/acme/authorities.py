@@ -14,8 +14,8 @@ from msgspec import structs
 
 from portico.adapters.acme import methods, portable, wire
 from portico.adapters.acme.child_client import AcmeChild
-from portico.core.model.certificate import Certificate, Challenge, Issuer, Lineage
-from portico.core.model.order import Accounts, NewCertificate
+from portico.core.model.certificate import Certificate, Challenge, Issuer
+from portico.core.model.order import Accounts, NewCertificate, Order
 from portico.core.planning.ledger import Refusal
 from portico.core.planning.preflight import PreflightFacts
 from portico.ports.certificates import AuthorityError, KeepOrder
@@ -80,12 +80,9 @@ class Authorities:
         answer = await self._child.account(request)
         return Accounts(answer.thumbprint, answer.accounts, answer.deactivated, answer.halfway)
 
-    async def issue(  # noqa: PLR0913 - as in ports
+    async def issue(
         self,
-        lineage: Lineage,
-        issuer: Issuer,
-        order: str,
-        replaces: str | None,
+        order: Order,
         *,
         no_account: Refusal | None,
         made_account: Callable[[], None],
@@ -95,21 +92,21 @@ class Authorities:
             if progress.step == "account":
                 made_account()
             level = logging.WARNING if progress.step == "note" else logging.INFO
-            log.log(level, "certificate %s: %s", lineage.name, progress.text)
+            log.log(level, "certificate %s: %s", order.lineage.name, progress.text)
 
-        request = self._request(lineage, issuer, order, replaces)
+        request = self._request(order)
         if no_account:
             none_now = wire.NoAccount(no_account.why, no_account.until)
             account = replace(request.account, none_now=none_now)
             request = structs.replace(request, account=account)
         if keep:
-            folder = Path(self._orders, order)
+            folder = Path(self._orders, order.name)
             for step in _STEPS:
                 await self._child.issue(structs.replace(request, until=step), report)
                 await keep(await asyncio.to_thread(portable.files_of, folder))
         answer = await self._child.issue(request, report)
         if isinstance(answer, wire.ManualSteps):
-            raise AuthorityError(_by_hand(lineage.name, answer))
+            raise AuthorityError(_by_hand(order.lineage.name, answer))
         assert isinstance(answer, wire.IssuedCertificate)  # noqa: S101 - it was not to stop before
         return NewCertificate(answer.chain, answer.key, answer.replaced)
 
@@ -123,12 +120,11 @@ class Authorities:
     async def take_account(self, files: Mapping[str, str]) -> None:
         await asyncio.to_thread(portable.take_account, Path(self._key).parent, files)
 
-    async def preflight(
-        self, lineage: Lineage, issuer: Issuer, order: str, folders: Sequence[str]
-    ) -> PreflightFacts:
-        resolvers = next((each.resolvers for each in lineage.challenges if each.resolvers), ())
+    async def preflight(self, order: Order, folders: Sequence[str]) -> PreflightFacts:
+        challenges = order.lineage.challenges
+        resolvers = next((each.resolvers for each in challenges if each.resolvers), ())
         request = wire.PreflightRequest(
-            self._request(lineage, issuer, order, None),
+            self._request(order),
             (*folders, self._orders, str(Path(self._key).parent)),
             methods.Lookups(resolvers),
         )
@@ -150,19 +146,18 @@ class Authorities:
         request = wire.RevokeRequest(self._account(issuer), certificate.cert, reason)
         await self._child.revoke(request)
 
-    def _request(
-        self, lineage: Lineage, issuer: Issuer, order: str, replaces: str | None
-    ) -> wire.IssueRequest:
+    def _request(self, order: Order) -> wire.IssueRequest:
+        lineage = order.lineage
         return wire.IssueRequest(
-            self._account(issuer),
-            order,
+            self._account(order.issuer),
+            order.name,
             self._orders,
             lineage.names,
             tuple(self._method(challenge) for challenge in lineage.challenges),
             key_type=lineage.key_type,
-            profile=lineage.profile_at(issuer),
+            profile=lineage.profile_at(order.issuer),
             preferred_chain=lineage.preferred_chain,
-            replaces=replaces,
+            replaces=order.replaces,
         )
 
     def _account(self, issuer: Issuer) -> wire.Account:

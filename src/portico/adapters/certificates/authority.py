@@ -22,7 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from portico.adapters.certificates.index import AUTHORITY, ROOT
 from portico.adapters.certificates.lineage import write_folder
 from portico.errors import Failed
-from portico.system.signing import new_certificate, new_root
+from portico.system.signing import KeyPair, Leaf, new_certificate, new_root
 from portico.system.x509 import PARSE_ERRORS
 
 ROOT_LIFE: Final = timedelta(days=3652)
@@ -39,15 +39,9 @@ class Authority:
     def sign(self, names: Sequence[str], now: float) -> tuple[bytes, bytes]:
         """A new certificate for the names with its key, both PEM."""
         subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Portico local")])
-        pair = new_certificate(
-            self.root,
-            self.key,
-            subject,
-            map(_general, names),
-            now=now,
-            life=LEAF_LIFE,
-            usages=[ExtendedKeyUsageOID.SERVER_AUTH],
-        )
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH]
+        leaf = Leaf(subject, map(_general, names), usages, LEAF_LIFE)
+        pair = new_certificate(KeyPair(self.root, self.key), leaf, now)
         return pair.certificate_pem, pair.key_pem
 
     def signed(self, leaf: x509.Certificate) -> bool:

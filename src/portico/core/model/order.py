@@ -1,9 +1,25 @@
-"""What an order for a certificate gives, and whose accounts it was sent from."""
+"""An order for a certificate, what it gives, and whose accounts it is sent from."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from portico.core.model.certificate import Issuer, Lineage
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """For one certificate (RFC 8555 7.4)."""
+
+    lineage: Lineage
+    """With the names that are ordered."""
+    issuer: Issuer
+    """Whom it is sent to: of a trial, with its staging directory."""
+    name: str
+    """By which it is continued after an interruption, here or on another machine."""
+    replaces: str | None = None
+    """The renewal id of the certificate that it replaces (RFC 9773 5)."""
 
 
 @dataclass(frozen=True, slots=True)

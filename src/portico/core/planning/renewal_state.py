@@ -44,29 +44,41 @@ class RenewalAnswer:
     why: str = ""
 
 
-def failed(  # noqa: PLR0913
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One that has failed: what decides when the next one is."""
+
+    held: Certificate | None
+    """The certificate that is served meanwhile."""
+    now: float
+    draw: float
+    settings: str = ""
+    """Those of the lineage."""
+    is_foreseen: bool = False
+    """Nothing was ordered, because it would have failed."""
+
+    @property
+    def pauses(self) -> Sequence[float]:
+        return PREFLIGHT_PAUSES if self.is_foreseen else FAILURE_PAUSES
+
+
+def failed(
     renewal: RenewalState,
     issuer: str,
     error: str,
-    *,
-    held: Certificate | None,
-    now: float,
-    draw: float,
+    attempt: Attempt,
     retry_at: float | None = None,
-    settings: str = "",
-    foreseen: bool = False,
 ) -> RenewalState:
     """After an attempt at an issuer (its directory) that has led to no certificate; `retry_at` is
-    when the authority said to come back, and `settings` are those of the lineage. What was
-    `foreseen` was not ordered.
+    when the authority said to come back.
     """
     before = renewal.troubles.get(issuer)
-    if before and before.settings and before.settings != settings:
+    if before and before.settings and before.settings != attempt.settings:
         before = None
-    pauses = PREFLIGHT_PAUSES if foreseen else FAILURE_PAUSES
-    trouble = replace(_after(before, error, held, now, draw, pauses), settings=settings)
+    trouble = replace(_after(before, error, attempt), settings=attempt.settings)
     if retry_at is not None:
-        retry_allowed_at = now + min(max(retry_at - now, MIN_WAIT), MAX_INTERVAL)
+        wait = min(max(retry_at - attempt.now, MIN_WAIT), MAX_INTERVAL)
+        retry_allowed_at = attempt.now + wait
         trouble = replace(trouble, retry_at=max(trouble.retry_at, retry_allowed_at))
     return replace(renewal, troubles={**renewal.troubles, issuer: trouble})
 
@@ -76,24 +88,13 @@ def after_staging(renewal: RenewalState, lineage: Lineage) -> RenewalState:
     return replace(renewal, staged=tuple(sorted(set(lineage.names))))
 
 
-def left_out(  # noqa: PLR0913
-    renewal: RenewalState,
-    wrong: Mapping[str, str],
-    *,
-    held: Certificate | None,
-    now: float,
-    draw: float,
-    settings: str,
-    foreseen: bool,
-) -> RenewalState:
+def left_out(renewal: RenewalState, wrong: Mapping[str, str], attempt: Attempt) -> RenewalState:
     """After an attempt that failed because of these names alone, with why."""
-    pauses = PREFLIGHT_PAUSES if foreseen else FAILURE_PAUSES
     left = dict(renewal.left_out)
     for name, why in wrong.items():
         before = left.get(name)
-        before = before if before and before.settings == settings else None
-        trouble = _after(before, why, held, now, draw, pauses)
-        left[name] = replace(trouble, settings=settings)
+        before = before if before and before.settings == attempt.settings else None
+        left[name] = replace(_after(before, why, attempt), settings=attempt.settings)
     return replace(renewal, left_out=left)
 
 
@@ -122,25 +123,20 @@ def deployed(renewal: RenewalState, serial: str, now: float) -> RenewalState:
     return replace(renewal, served=serial, served_at=now, deploy_trouble=None)
 
 
-def not_deployed(
-    renewal: RenewalState, error: str, *, held: Certificate, now: float, draw: float
-) -> RenewalState:
-    return replace(renewal, deploy_trouble=_after(renewal.deploy_trouble, error, held, now, draw))
+def not_deployed(renewal: RenewalState, error: str, attempt: Attempt) -> RenewalState:
+    return replace(renewal, deploy_trouble=_after(renewal.deploy_trouble, error, attempt))
 
 
 def after_hooks(
     renewal: RenewalState,
     left: tuple[tuple[str, ...], ...],
     error: str,
-    *,
-    held: Certificate,
-    now: float,
-    draw: float,
+    attempt: Attempt,
 ) -> RenewalState:
     """After files were written and hooks have run. `left` are the hooks to run again; `error` is
     what was wrong, empty if nothing was.
     """
-    trouble = _after(renewal.hook_trouble, error, held, now, draw) if error else None
+    trouble = _after(renewal.hook_trouble, error, attempt) if error else None
     return replace(renewal, hook_trouble=trouble, hooks_left=left if error else ())
 
 
@@ -216,18 +212,12 @@ def _back(trouble: Trouble, now: float) -> Trouble:
     return replace(trouble, at=now, retry_at=now + wait)
 
 
-def _after(
-    before: Trouble | None,
-    error: str,
-    held: Certificate | None,
-    now: float,
-    draw: float,
-    pauses: Sequence[float] = FAILURE_PAUSES,
-) -> Trouble:
+def _after(before: Trouble | None, error: str, attempt: Attempt) -> Trouble:
     """The jitter is late, so that those that failed together do not return together."""
+    now, held, pauses = attempt.now, attempt.held, attempt.pauses
     failures = before.failures + 1 if before else 1
     wait = pauses[min(failures, len(pauses)) - 1]
     if held is not None:
         left = max(held.not_after - now, _ATTEMPTS * HOUR)
         wait = min(wait, max(held.lifetime / _ATTEMPTS, MIN_WAIT), left / _ATTEMPTS)
-    return Trouble(failures, error, now, now + wait * (1 + draw / 10))
+    return Trouble(failures, error, now, now + wait * (1 + attempt.draw / 10))

@@ -9,6 +9,7 @@ from typing import Final
 from portico.core.model.certificate import Certificate, Lineage, RenewalState
 from portico.core.planning import renewal_state
 from portico.core.planning.hooks import hook_sentence
+from portico.core.planning.renewal_state import Attempt
 from portico.engine.engine import Engine
 from portico.ports.certificates import Hooks, Lineages, PemFiles
 
@@ -72,14 +73,9 @@ class DeployHooks:
             left = tuple(hooks)
             if not wrong:  # else programs would be told of files that are the old ones
                 left, wrong = await self._run_each(lineage, hooks)
-        renewal = renewal_state.after_hooks(
-            self._state.renewal_state(lineage.name),
-            left,
-            "; ".join(wrong),
-            held=current,
-            now=self._clock.now(),
-            draw=self._clock.jitter(),
-        )
+        attempt = Attempt(current, self._clock.now(), self._clock.jitter())
+        before = self._state.renewal_state(lineage.name)
+        renewal = renewal_state.after_hooks(before, left, "; ".join(wrong), attempt)
         self._state.put_renewal_state(renewal)
         self.report(lineage, renewal)
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from portico.core.model.certificate import Certificate, Lineage, is_rsa
 from portico.core.planning import renewal_state
+from portico.core.planning.renewal_state import Attempt
 from portico.core.planning.served_certificates import covers
 from portico.engine.certificates.deploy_hooks import DeployHooks
 from portico.engine.engine import Engine
@@ -99,10 +100,8 @@ class Deployment:
         # First of all they wait their time: putting back may fail too.
         for new, error in failed.items():
             renewal = self._state.renewal_state(new.lineage.name)
-            now, draw = self._clock.now(), self._clock.jitter()
-            self._state.put_renewal_state(
-                renewal_state.not_deployed(renewal, str(error), held=new.held, now=now, draw=draw)
-            )
+            attempt = Attempt(new.held, self._clock.now(), self._clock.jitter())
+            self._state.put_renewal_state(renewal_state.not_deployed(renewal, str(error), attempt))
         worse = await self._put_back(tuple(failed), refused=refused)
         return {new.lineage.name: worse or _explained(new, error) for new, error in failed.items()}
 

@@ -18,13 +18,13 @@ from portico.core.model.certificate import (
 )
 from portico.core.model.moments import moment
 from portico.core.model.names import folder_name
-from portico.core.model.order import NewCertificate
+from portico.core.model.order import NewCertificate, Order
 from portico.core.planning import renewal_state
 from portico.core.planning.ledger import Ledger, Refusal
 from portico.core.planning.left_out import names_to_leave_out
 from portico.core.planning.preflight import Finding, findings, name_findings
 from portico.core.planning.renewal import Action, end_of_wait, is_urgent, next_action
-from portico.core.planning.renewal_state import RenewalAnswer
+from portico.core.planning.renewal_state import Attempt, RenewalAnswer
 from portico.engine.certificates.sharing import CertificateSharing
 from portico.errors import Failed, Refused
 from portico.ports.certificates import Authorities, AuthorityError, Lineages
@@ -97,11 +97,12 @@ class Issuance:
         issuer = action.issuer
         if issuer is None:
             return
-        asked, order = issuer, self._order_name(lineage, 1)
+        asked, name = issuer, self._order_name(lineage, 1)
         if action.staging and issuer.staging:
-            asked, order = replace(issuer, directory=issuer.staging), f"{order}.staging"
+            asked, name = replace(issuer, directory=issuer.staging), f"{name}.staging"
         whole, lineage = lineage, replace(lineage, names=action.names or lineage.names)
-        if lineage.preflight and not await self._look_ahead(whole, lineage, issuer, asked, order):
+        order = Order(lineage, asked, name, action.replaces or None)
+        if lineage.preflight and not await self._look_ahead(whole, issuer, order):
             return
         async with AsyncExitStack() as stack:
             try:
@@ -111,7 +112,7 @@ class Issuance:
                 raise
             if not self._is_another(action, whole):
                 try:
-                    await self._order(whole, action, issuer, asked, order)
+                    await self._order(whole, action, issuer, order)
                 except Failed:
                     await self._share(whole)
                     raise
@@ -131,19 +132,11 @@ class Issuance:
         held = self._lineages.held(lineage.name)
         return f"{name}.{(held.generation if held else 0) + later}"
 
-    async def _order(
-        self, whole: Lineage, action: Action, issuer: Issuer, asked: Issuer, order: str
-    ) -> None:
-        lineage = replace(whole, names=action.names or whole.names)
+    async def _order(self, whole: Lineage, action: Action, issuer: Issuer, order: Order) -> None:
+        lineage, asked = order.lineage, order.issuer
+        shared = "" if action.staging else order.name
         try:
-            obtained = await self._obtain(
-                lineage,
-                asked,
-                order,
-                action.replaces,
-                exempt=action.exempt,
-                shared="" if action.staging else order,
-            )
+            obtained = await self._obtain(order, exempt=action.exempt, shared=shared)
         except AuthorityError as error:
             if self._leave_out(whole, lineage, error.wrong):
                 return
@@ -165,7 +158,7 @@ class Issuance:
                 self._remember_trouble(whole, issuer, error)
                 raise
             self._state.put_renewal_state(renewal_state.issued(renewal, lineage.names))
-        await self._authorities.forget(order)
+        await self._authorities.forget(order.name)
 
     async def clear(self, lineage: Lineage) -> None:
         """Remove what a daemon that died has left of the order for the certificate held: its key
@@ -180,47 +173,34 @@ class Issuance:
         self, lineage: Lineage, staging: Issuer, order: str
     ) -> NewCertificate:
         """Order on staging and book it there; nothing is remembered of it with the lineage."""
-        if lineage.preflight and (
-            found := await self._preflight_findings(lineage, staging, order)
-        ):
+        trial = Order(lineage, staging, order)
+        if lineage.preflight and (found := await self._preflight_findings(trial)):
             raise Failed("; ".join(map(str, found)))
         if refusal := self.ledger().refusal(staging, lineage.names):
             raise Refused(f"{refusal.why}; not before {moment(refusal.until)}")
         async with self._challenge_route(lineage):
-            return await self._obtain(lineage, staging, order, "", exempt=False)
+            return await self._obtain(trial, exempt=False)
 
     async def forget_trial(self, order: str) -> None:
         await self._authorities.forget(order)
 
-    async def _obtain(
-        self,
-        lineage: Lineage,
-        asked: Issuer,
-        order: str,
-        replaces: str,
-        *,
-        exempt: bool,
-        shared: str = "",
-    ) -> NewCertificate:
+    async def _obtain(self, order: Order, *, exempt: bool, shared: str = "") -> NewCertificate:
         """What the authority counts is booked, before it is sent and when it has ended. `shared`
-        is the order where another machine may continue it.
+        is its name where another machine may continue it.
         """
-        self._add_entry("order", lineage, asked, order, exempt=exempt)
-        keep = await self._sharing.begin(lineage, shared) if self._sharing else None
+        self._add_entry("order", order, exempt=exempt)
+        keep = await self._sharing.begin(order.lineage, shared) if self._sharing else None
         try:
             obtained = await self._authorities.issue(
-                lineage,
-                asked,
                 order,
-                replaces or None,
-                no_account=self._account_refusal(lineage, asked),
-                made_account=partial(self._add_entry, "account", lineage, asked, order),
+                no_account=self._account_refusal(order.lineage, order.issuer),
+                made_account=partial(self._add_entry, "account", order),
                 keep=keep,
             )
         except AuthorityError as error:
-            self._book_failure(lineage, asked, order, error)
+            self._book_failure(order, error)
             raise
-        self._add_entry("certificate", lineage, asked, order, exempt=obtained.replaced)
+        self._add_entry("certificate", order, exempt=obtained.replaced)
         return obtained
 
     def _account_refusal(self, lineage: Lineage, asked: Issuer) -> Refusal | None:
@@ -241,19 +221,17 @@ class Issuance:
         )
         return not same or not now.due(self._clock.now())
 
-    async def _look_ahead(
-        self, whole: Lineage, lineage: Lineage, issuer: Issuer, asked: Issuer, order: str
-    ) -> bool:
+    async def _look_ahead(self, whole: Lineage, issuer: Issuer, order: Order) -> bool:
         """Whether the order may be sent. Raises Failed with all that would make it fail, unless it
         is single names, which are left out: then none is sent or counted.
         """
         try:
-            found = await self._preflight_findings(lineage, asked, order)
+            found = await self._preflight_findings(order)
         except AuthorityError as error:
             self._remember_trouble(whole, issuer, error, error.retry_at)
             raise
         if found:
-            if self._leave_out(whole, lineage, _by_name(found), foreseen=True):
+            if self._leave_out(whole, order.lineage, _by_name(found), foreseen=True):
                 return False
             why = "; ".join(map(str, found))
             refusal = Failed(f"order not placed because it would fail: {why}")
@@ -270,35 +248,23 @@ class Issuance:
         urgent = held is None or is_urgent(held, renewal, now)
         left = names_to_leave_out(lineage, wrong, held, urgent=urgent)
         if left:
-            renewal = renewal_state.left_out(
-                renewal,
-                left,
-                held=held,
-                now=now,
-                draw=self._clock.jitter(),
-                settings=whole.settings,
-                foreseen=foreseen,
-            )
-            self._state.put_renewal_state(renewal)
+            attempt = Attempt(held, now, self._clock.jitter(), whole.settings, foreseen)
+            self._state.put_renewal_state(renewal_state.left_out(renewal, left, attempt))
         return bool(left)
 
-    async def _preflight_findings(
-        self, lineage: Lineage, asked: Issuer, order: str
-    ) -> list[Finding]:
-        if found := list(name_findings(lineage, asked)):
+    async def _preflight_findings(self, order: Order) -> list[Finding]:
+        if found := list(name_findings(order.lineage, order.issuer)):
             return found  # the others are looked at when these are left out
-        folders = self._lineages.folders(lineage.name)
-        seen = await self._authorities.preflight(lineage, asked, order, folders)
-        return list(findings(lineage, asked, seen))
+        folders = self._lineages.folders(order.lineage.name)
+        seen = await self._authorities.preflight(order, folders)
+        return list(findings(order.lineage, order.issuer, seen))
 
-    def _book_failure(
-        self, lineage: Lineage, asked: Issuer, order: str, error: AuthorityError
-    ) -> None:
+    def _book_failure(self, order: Order, error: AuthorityError) -> None:
         if error.unproven:
-            self._add_entry("failed_validation", lineage, asked, order, names=error.unproven)
-        self._add_entry("abandoned", lineage, asked, order)
+            self._add_entry("failed_validation", order, names=error.unproven)
+        self._add_entry("abandoned", order)
         if error.limited and error.retry_at:
-            self._add_entry("limited", lineage, asked, order, until=error.retry_at)
+            self._add_entry("limited", order, until=error.retry_at)
 
     def _remember_trouble(
         self,
@@ -311,30 +277,21 @@ class Issuance:
     ) -> None:
         if isinstance(error, AuthorityError):
             self._note_attempt(reached=not error.unreachable)
+        held, before = self._lineages.held(lineage.name), self._state.renewal_state(lineage.name)
+        now, draw = self._clock.now(), self._clock.jitter()
+        attempt = Attempt(held, now, draw, lineage.settings, foreseen)
         self._state.put_renewal_state(
-            renewal_state.failed(
-                self._state.renewal_state(lineage.name),
-                issuer.directory,
-                str(error),
-                held=self._lineages.held(lineage.name),
-                now=self._clock.now(),
-                draw=self._clock.jitter(),
-                retry_at=retry_at,
-                settings=lineage.settings,
-                foreseen=foreseen,
-            )
+            renewal_state.failed(before, issuer.directory, str(error), attempt, retry_at)
         )
 
     def _note_attempt(self, *, reached: bool) -> None:
         if self._sharing:
             self._sharing.note_attempt(reached=reached)
 
-    def _add_entry(  # noqa: PLR0913 - an entry of the ledger has as many parts
+    def _add_entry(
         self,
         kind: EntryKind,
-        lineage: Lineage,
-        issuer: Issuer,
-        order: str,
+        order: Order,
         *,
         names: tuple[str, ...] | None = None,
         exempt: bool = False,
@@ -342,10 +299,10 @@ class Issuance:
     ) -> None:
         entry = Entry(
             self._clock.now(),
-            issuer.directory,
+            order.issuer.directory,
             kind,
-            lineage.names if names is None else names,
-            order,
+            order.lineage.names if names is None else names,
+            order.name,
             exempt=exempt,
             until=until,
         )

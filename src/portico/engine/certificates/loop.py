@@ -90,15 +90,7 @@ class CertificateLoop:
             in_force, authorities=authorities, sharing=sharing, state=state
         )
         self._read: tuple[Desired, Mapping[str, str], Mapping[str, Lineage]] | None = None
-        self._queue = WorkQueue(
-            self.wanted,
-            self.issuance,
-            self.account,
-            deployment,
-            engine.troubles,
-            engine.tasks,
-            clock=clock,
-        )
+        self._queue = WorkQueue(engine, self.wanted, self.issuance, self.account, deployment)
         self._deploy_hooks = deployment.hooks
         self._known: frozenset[str] = frozenset()
         self._woken = asyncio.Event()

@@ -14,10 +14,8 @@ from portico.engine.certificates.account import AccountKeeper
 from portico.engine.certificates.deployment import Deployment
 from portico.engine.certificates.issuance import Issuance
 from portico.engine.certificates.stored_files import files_of
-from portico.engine.tasks import Tasks
-from portico.engine.troubles import Troubles
+from portico.engine.engine import Engine
 from portico.errors import PorticoError
-from portico.ports.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -30,20 +28,17 @@ PAUSE_AFTER_TOO_MANY: Final = 3600.0
 class WorkQueue:
     """Whatever goes wrong with one lineage is remembered with it alone."""
 
-    def __init__(  # noqa: PLR0913 - all that work on a certificate passes through
+    def __init__(
         self,
+        engine: Engine,
         wanted: Callable[[], Awaitable[Mapping[str, Lineage]]],
         issuance: Issuance,
         account: AccountKeeper,
         deployment: Deployment,
-        troubles: Troubles,
-        tasks: Tasks,
-        *,
-        clock: Clock,
     ) -> None:
         self._wanted, self._issuance, self._account = wanted, issuance, account
-        self._deployment, self._troubles, self._tasks = deployment, troubles, tasks
-        self._clock = clock
+        self._deployment, self._clock = deployment, engine.clock
+        self._troubles, self._tasks = engine.troubles, engine.tasks
         self._due: dict[str, Lineage] = {}
         """The last one is the next."""
         self._to_deploy: set[str] = set()

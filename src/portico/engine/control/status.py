@@ -103,14 +103,13 @@ class StatusReport:
             sites=tuple(
                 _site(
                     name,
-                    site,
                     desired,
                     project=names.get(desired.origin(name).project, ""),
                     paused=name in paused,
                     served=served,
                     traffic=rates.sites.get(name),
                 )
-                for name, site in desired.sites.items()
+                for name in desired.sites
             ),
             streams=tuple(
                 StreamView(
@@ -305,9 +304,8 @@ def _drained(desired: Desired) -> Iterator[str]:
         yield "this machine is drained; `portico cluster undrain` starts its apps again"
 
 
-def _site(  # noqa: PLR0913 - all that is seen of it
+def _site(
     name: str,
-    site: Site,
     desired: Desired,
     *,
     project: str,
@@ -315,7 +313,7 @@ def _site(  # noqa: PLR0913 - all that is seen of it
     served: ServedCertificates,
     traffic: TrafficView | None,
 ) -> SiteView:
-    certificate = ""
+    site, certificate = desired.sites[name], ""
     if site.https and desired.own_certificate(name):
         certificate = "own"
     elif site.https:
