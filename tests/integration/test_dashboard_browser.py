@@ -10,7 +10,6 @@ import pytest
 from tests.dashboard import APPS, CHROMIUM, OPTIONS, SLOTS, ClusterFeed, Feed, served
 from tests.stack import PROGRAMS, Stack, eventually
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 AXE = Path(".venv/frameworks/node_modules/axe-core/axe.min.js")
 WITHIN = 60_000  # milliseconds
 SCRIPT = "<img src=x onerror='document.title=1'><script>document.title=2</script>"
@@ -38,6 +37,8 @@ def stack():
 
 @pytest.fixture(scope="module")
 def chromium():
+    # Here, because each process that runs tests imports this module, and one has its tests.
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         yield browser
@@ -89,7 +90,7 @@ def test_a_change_is_confirmed_and_shows_in_the_table(page, stack):
 
 def test_a_rollout_is_watched_under_load_and_loses_nothing(page, stack):
     show(page, stack, PAGES[1])
-    with stack.load("app.localhost") as load:
+    with stack.load("app.localhost", rate=50) as load:
         before = {each["id"] for each in stack.instances("web")}
         page.get_by_role("button", name="reload").click()
         page.get_by_role("button", name="Yes").click()

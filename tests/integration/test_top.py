@@ -11,8 +11,6 @@ import subprocess
 import termios
 import time
 
-import pyte
-
 from tests.stack import BIN, PROGRAMS, Stack
 
 COLUMNS, LINES = 150, 30
@@ -28,6 +26,8 @@ class Terminal:
     """A terminal of this size with a program in it."""
 
     def __init__(self, words, environ):
+        import pyte  # noqa: PLC0415 - all processes that run tests import this module
+
         self._screen = pyte.Screen(COLUMNS, LINES)
         self._stream = pyte.ByteStream(self._screen)
         self._here, there = pty.openpty()
