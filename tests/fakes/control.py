@@ -68,7 +68,12 @@ class FakeControl:
             ),
             nginx=NginxView(pid=81, version="1.31.3", generation=2, program="/usr/sbin/nginx"),
             daemon=DaemonView(
-                pid=os.getpid(), version="0.1.0", memory_bytes=41 << 20, home=self.home, uptime_s=7
+                pid=os.getpid(),
+                version="0.1.0",
+                memory_bytes=41 << 20,
+                home=self.home,
+                uptime_s=7,
+                mode="foreground",  # `down` does not wait for its end
             ),
             source=self.source,
             revision=3,
