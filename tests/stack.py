@@ -54,6 +54,8 @@ T = TypeVar("T")
 
 CLOCK_ERROR = 10.0
 """Seconds: psutil reckons when a process was created from when the machine was started."""
+MIN_PAUSE, MAX_PAUSE = 0.05, 0.2
+"""Seconds between two questions of `eventually`."""
 MARKS_KEPT = 200
 """Ports that `free_port` keeps from other runs; no test needs as many."""
 _marks: deque[socket.socket] = deque()
@@ -499,15 +501,18 @@ def is_listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def eventually(check: Callable[[], T], within: float = 60.0, every: float = 0.05) -> T:
-    """Ask again until the answer is true; fail with the last answer at the deadline."""
-    deadline = time.monotonic() + within
+def eventually(check: Callable[[], T], within: float = 60.0, every: float | None = None) -> T:
+    """Ask again until the answer is true; fail with the last answer at the deadline. By itself it
+    asks less often the longer it lasts, since what is asked has work to do.
+    """
+    begun = time.monotonic()
     while True:
         answer = check()
         if answer:
             return answer
-        assert time.monotonic() < deadline, f"not within {within} s; the last answer: {answer!r}"
-        time.sleep(every)
+        waited = time.monotonic() - begun
+        assert waited < within, f"not within {within} s; the last answer: {answer!r}"
+        time.sleep(every or min(max(MIN_PAUSE, waited / 10), MAX_PAUSE))
 
 
 def processor_seconds() -> float:

@@ -10,11 +10,11 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
-from tests.stack import PROGRAMS, Stack, eventually, free_port, is_listening
+from tests.stack import PROGRAMS, Client, Stack, eventually, free_port, is_listening
 
 
 class Refuser:
@@ -83,13 +83,23 @@ def at(port: int, **parameters: object) -> dict[str, object]:
 
 
 def spread(stack: Stack, number: int, path: str = "/") -> Counter[int]:
-    seen: Counter[int] = Counter()
+    with clients_of(stack, min(number, 16)) as clients:
+        return asked(clients, number, path)
+
+
+@contextmanager
+def clients_of(stack: Stack, number: int) -> Iterator[list[Client]]:
     with ExitStack() as exits:
-        clients = [exits.enter_context(stack.client("old.localhost")) for _ in range(16)]
-        for turn in range(number):
-            answer = clients[turn % 16].ask("GET", path)
-            assert answer.status == 200
-            seen[answer.json["instance"]] += 1
+        yield [exits.enter_context(stack.client("old.localhost")) for _ in range(number)]
+
+
+def asked(clients: list[Client], number: int, path: str = "/") -> Counter[int]:
+    """Who answers so many requests, one after the other."""
+    seen: Counter[int] = Counter()
+    for turn in range(number):
+        answer = clients[turn % len(clients)].ask("GET", path)
+        assert answer.status == 200
+        seen[answer.json["instance"]] += 1
     return seen
 
 
@@ -136,7 +146,8 @@ def test_max_conns_sends_the_rest_elsewhere(stack, servers):
 )  # fmt: skip
 def test_every_method_takes_plain_servers(stack, servers, balance):
     stack.up(upstream(*map(at, servers), balance=balance), workers=2)
-    keyed = [set(spread(stack, 4, f"/?key={n}")) for n in range(40)]
+    with clients_of(stack, 8) as clients:  # of both workers
+        keyed = [set(asked(clients[n % 5 :][:4], 4, f"/?key={n}")) for n in range(40)]
     if "hash" in balance:
         assert all(len(places) == 1 for places in keyed), keyed
     # Every client here has one address, and least_time keeps to a server that was quicker once.

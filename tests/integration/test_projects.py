@@ -39,13 +39,13 @@ def test_two_projects_live_through_whatever_is_done_to_one_of_them(stack: Stack)
     stack.done("up", one)
     before = running(stack, "one")
     reports = {}
-    with stack.load("one.localhost", rate=100, connections=4) as of_one:
+    with stack.load("one.localhost", rate=50, connections=4) as of_one:
         two = write(stack, "two")
         up = stack.done("up", two)
         assert "two.localhost" in up.stdout
         assert "one.localhost" not in up.stdout
         assert "apps: web, two/web" not in up.stderr  # the notes are of this file alone
-        with stack.load("two.localhost", rate=100, connections=4) as of_two:
+        with stack.load("two.localhost", rate=50, connections=4) as of_two:
             write(stack, "two", version=2)
             stack.done("up", two)
             stack.done("rollback", "--project", "two")

@@ -89,7 +89,7 @@ def test_at_its_time_a_task_runs_and_instances_are_replaced_one_after_the_other(
         assert sum(i["state"] == "ready" for i in now) >= 2
         return len(now) == 2 and before.isdisjoint(i["id"] for i in now)
 
-    with stack.load("app.localhost", rate=50) as load:
+    with stack.load("app.localhost", rate=20) as load:
         eventually(replaced, within=100, every=0.3)
         report = load.stop()
     assert report.failed == {}, report.first_failures

@@ -181,13 +181,13 @@ def write(stack, old, title, afterwards=""):
     return stack.write(text, bind=["*", "[::]"])
 
 
-def load(stack, old, rate=100, connections=8):
-    return stack.load("app.localhost", rate=rate, ca=old.pair.certificate, connections=connections)
+def load(stack, old):
+    return stack.load("app.localhost", rate=100, ca=old.pair.certificate, connections=16)
 
 
 @pytest.mark.skipif(not DEBIAN.exists(), reason="scripts/setup could not unpack Debian's nginx")
 def test_ports_of_the_distributions_nginx_are_taken_over_and_given_back_without_a_lost_request():
-    with by_hand(debian=True) as (stack, old), load(stack, old, 300, 32) as running:
+    with by_hand(debian=True) as (stack, old), load(stack, old) as running:
         write(stack, old, "one")
         first = old.pid
         steps = stack.done("switch", "--dry-run").stdout

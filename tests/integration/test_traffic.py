@@ -20,7 +20,7 @@ from portico.api.metrics_listener import MAX_CONNECTIONS
 from tests.stack import PROGRAMS, Stack, eventually, free_port, kill
 
 SITE = "app.localhost"
-REQUESTS = 12_000
+ROTATED = {"log_max_size": 1 << 17, "log_keep": 50}
 CHILD = "portico.adapters.traffic.child.main"
 
 
@@ -38,10 +38,13 @@ app = "web"
 """
 
 
+def logs_of(stack: Stack) -> list[Path]:
+    """The access log: all files that rotations have left."""
+    return [*(stack.home / "logs/sites").glob(f"{SITE}.access.log*")]
+
+
 def lines_of(stack: Stack) -> list[dict]:
-    """The access log, of all files that rotations have left."""
-    logs = (stack.home / "logs/sites").glob(f"{SITE}.access.log*")
-    return [json.loads(line) for log in logs for line in log.read_text().splitlines()]
+    return [json.loads(line) for log in logs_of(stack) for line in log.read_text().splitlines()]
 
 
 def day(stack: Stack, **of: str) -> dict:
@@ -74,7 +77,7 @@ def metrics() -> str:
 @pytest.fixture(scope="module")
 def stack(metrics: str):
     with Stack() as stack:
-        stack.up(file_of(), metrics=metrics, log_max_size=1 << 20, log_keep=50)
+        stack.up(file_of(), metrics=metrics, **ROTATED)
         yield stack
 
 
@@ -82,30 +85,31 @@ def stack(metrics: str):
 def test_the_counts_are_those_of_the_clients_over_rotations_reloads_rollouts_and_kills(
     stack: Stack, metrics: str
 ):
-    edge = {"metrics": metrics, "log_max_size": 1 << 20, "log_keep": 50}
-    with stack.load(SITE, "/api/x", requests=REQUESTS, connections=8) as load:
+    with stack.load(SITE, "/api/x", rate=200, connections=8) as load:
         stack.kill_daemon()
-        stack.up(file_of("/more"), **edge)
+        stack.up(file_of("/more"), metrics=metrics, **ROTATED)
         kill(child_of(stack))
         stack.done("reload", "web")
-        report = load.report()
+        eventually(lambda: len(logs_of(stack)) > 1, every=0.5)
+        report = load.stop()
     assert report.lost == 0
+    sent = report.requests
     for kept in ("", "?x", "?status=500"):
         for _ in range(10):
             stack.get(SITE, f"/api{kept}")
-    eventually(lambda: day(stack, route="/api")["requests"] >= REQUESTS + 30)
+    eventually(lambda: day(stack, route="/api")["requests"] >= sent + 30)
     found = day(stack, route="/api")
     assert found["codes"]["5xx"] == 10
-    assert found["codes"]["2xx"] == REQUESTS + 20
+    assert found["codes"]["2xx"] == sent + 20
     assert found == day(stack, route="/api", app="web", site=SITE)
     shown = stack.api(f"/v1/traffic?site={SITE}")
     (route,) = [each for each in shown["routes"] if each["route"] == "/api"]
-    assert (route["requests"], route["app"]) == (REQUESTS + 30, "web")
-    assert sum(sum(each["bands"]) for each in shown["minutes"]) >= REQUESTS + 30
+    assert (route["requests"], route["app"]) == (sent + 30, "web")
+    assert sum(sum(each["bands"]) for each in shown["minutes"]) >= sent + 30
     assert {"/api/x", "/api"} & {each["path"] for each in shown["slowest"]}
     # A rotation between the look at the folder and that at a file hides one file.
     eventually(
-        lambda: sum(line["route"] == "/api" for line in lines_of(stack)) == REQUESTS + 30,
+        lambda: sum(line["route"] == "/api" for line in lines_of(stack)) == sent + 30,
         every=0.5,
     )
     assert eventually(lambda: stack.status()["troubles"] == [])

@@ -11,7 +11,7 @@ import pytest
 from tests import newer
 from tests.stack import PROGRAMS, Stack, eventually, is_gone
 
-RATE = 200
+RATE = 100
 
 
 @pytest.fixture

@@ -147,7 +147,7 @@ class Program:
             number = self._answers
         if number > int(switch("HANG_AFTER", str(sys.maxsize))):
             threading.Event().wait()
-        self._kept.append(bytes(int(switch("LEAK", "0"))))
+        self._kept.append(b"." * int(switch("LEAK", "0")))  # written to, unlike zeros
         status = wait_and_choose_status(request)
         body = self._facts(request)
         head = (
