@@ -33,7 +33,8 @@ class TxtRecords:
 
     def check(self, names: Iterable[str]) -> None:
         """Whether they could be published. Raises AcmeFailure, before anything was ordered."""
-        for entry in self._entries([(name.removeprefix("*."), "") for name in names]):
+        domains = dict.fromkeys(name.removeprefix("*.") for name in names)
+        for entry in self._entries([(domain, "") for domain in domains]):
             self._publisher.check(entry, self._context)
 
     @contextmanager
