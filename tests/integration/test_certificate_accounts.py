@@ -45,7 +45,7 @@ def start(stack, authority):
 
 
 def certificate(stack):
-    (view,) = json.loads(stack.done("certs", "--json").stdout)
+    (view,) = stack.api("/v1/certificates")
     return view
 
 

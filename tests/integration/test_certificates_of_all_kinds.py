@@ -6,7 +6,6 @@ another site loses meanwhile is counted; some certificates are renewed at once.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
@@ -127,8 +126,7 @@ class Machine:
     reports: list[Report] = field(default_factory=list)
 
     def certificates(self) -> dict[str, dict]:
-        views = json.loads(self.stack.done("certs", "--json").stdout)
-        return {view["name"]: view for view in views}
+        return {view["name"]: view for view in self.stack.api("/v1/certificates")}
 
     def unserved(self) -> set[str]:
         return {name for name, view in self.certificates().items() if not view["served"]}
@@ -204,9 +202,9 @@ def _start(machine: Machine) -> None:
         python=sys.executable,
     ).replace('"update"', f'"{update}"')
     stack.up(VISITED, bind=["127.0.0.1"], workers=2)
-    with stack.load("app.localhost", "/?sleep=0.02", rate=100, posts=0.2) as load:
+    with stack.load("app.localhost", "/?sleep=0.02", rate=30, posts=0.2) as load:
         stack.up(VISITED + text, bind=["127.0.0.1"], workers=2)
-        eventually(lambda: machine.unserved() == {BY_HAND}, within=90)
+        eventually(lambda: machine.unserved() == {BY_HAND}, within=90, every=0.2)
         machine.first.update({name: machine.leaf(name) for name in _others(machine)})
         for name in RENEWED:
             stack.done("certs", "renew", name, "--force")

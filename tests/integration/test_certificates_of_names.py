@@ -45,7 +45,7 @@ class Shop:
         return served_serial(self.stack.https, name)
 
     def certificate(self, name):
-        views = json.loads(self.stack.done("certs", "--json").stdout)
+        views = self.stack.api("/v1/certificates")
         return next(view for view in views if view["name"] == name)
 
     def troubles(self):

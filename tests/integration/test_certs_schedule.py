@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from portico.client.schedule import Schedule
 from portico.errors import Failed, Refused
 from portico.system.home import Home
+from tests.commands import run_here
 
 CRONTAB = """#!/bin/sh
 case $1 in
@@ -217,16 +217,7 @@ def test_a_machine_without_the_one_is_told_of_the_other(machine):
 
 def test_the_command_shows_what_is_scheduled(tmp_path):
     def portico(*words):
-        command = [
-            sys.executable,
-            "-m",
-            "portico.cli.main",
-            "--home",
-            str(tmp_path),
-            "certs",
-            *words,
-        ]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return run_here(["--home", str(tmp_path), "certs", *words], os.environ, tmp_path, 60)
 
     shown = portico("schedule", "--json")
     assert json.loads(shown.stdout) == {"kind": "none", "where": "", "what": ""}

@@ -1,7 +1,8 @@
 """Runs requests to an authority in forked children, each killed before its n-th act.
 
-An act is what others can see: a request sent, a connection made, a file created or renamed. Lines
-on standard input: `{"request": …, "before": n}`; answers: `{"killed": bool, "line": last line}`.
+An act is what others can see: a signed request, a connection made, a file renamed or removed.
+Lines on standard input: `{"request": …, "before": n}`; answers: `{"killed": bool, "line": last
+line}`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,7 @@ import tempfile
 
 from portico.adapters.acme.child import main as child
 
-ACTS = {"http.client.send", "socket.connect", "os.rename", "os.remove", "subprocess.Popen"}
-
-
+ACTS = {"socket.connect", "os.rename", "subprocess.Popen"}
 PUBLISHING = "portico.adapters.acme.child.challenges.dns.publishing"
 """What the child imports when it needs it; here once for all."""
 
@@ -54,14 +53,25 @@ def run(given: int, out: int, before: int) -> int:
 def kill_before(number: int) -> None:
     seen = 0
 
-    def look(event: str, _: tuple[object, ...]) -> None:
+    def look(event: str, args: tuple[object, ...]) -> None:
         nonlocal seen
-        if event in ACTS:
+        if is_act(event, args):
             seen += 1
             if seen == number:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(look)
+
+
+def is_act(event: str, args: tuple[object, ...]) -> bool:
+    """Neither the head of a request, as long as its body does not follow, nor a file that is
+    not yet in its place is seen by anybody.
+    """
+    if event == "http.client.send":
+        return bytes(args[1]).startswith(b"{")
+    if event == "os.remove":
+        return not str(args[0]).endswith(".new")
+    return event in ACTS
 
 
 if __name__ == "__main__":
