@@ -43,7 +43,7 @@ def test_one_machine_orders_and_all_serve_what_came(cluster):
 
 @pytest.mark.parametrize("step", STEPS)
 def test_where_the_machine_dies_in_the_middle_another_one_ends_the_same_order(cluster, step):
-    async def run():
+    async def die_in_the_middle():
         for each in cluster.machines:
             each.dies_at = step
         await cluster.look()
@@ -52,12 +52,20 @@ def test_where_the_machine_dies_in_the_middle_another_one_ends_the_same_order(cl
         await cluster.wait(20)
         await cluster.look()
 
-    cluster.run(run())
+    async def come_back():
+        [dead] = set(cluster.machines) - {*alive}
+        dead.start()
+        await cluster.wait(6)
+        await cluster.look()
+
+    cluster.run(die_in_the_middle())
     alive = [each for each in cluster.machines if each.runs]
     assert len(alive) == 2
     assert len(cluster.authority.orders) == 1
     assert [each.serial for each in alive] == [1, 1]
     assert list(cluster.authority.signed.values()) == ["1"]
+    cluster.run(come_back())
+    assert [(each.serial, each.counted) for each in cluster.machines] == [(1, 1)] * 3
 
 
 def test_without_a_store_nothing_is_ordered_and_what_is_served_stays(cluster):

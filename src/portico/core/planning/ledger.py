@@ -50,6 +50,8 @@ class Ledger:
         self._times: defaultdict[tuple[str, Counted, str], list[float]] = defaultdict(list)
         self._limited: defaultdict[str, list[Entry]] = defaultdict(list)
         opened: dict[tuple[str, str], Entry] = {}
+        self._signed = set[tuple[str, str]]()
+        """Issuer and name of the orders that led to a certificate."""
         for entry in entries:
             if entry.kind == "order":  # a second time by a run that goes on with it
                 opened.setdefault((entry.issuer, entry.order), entry)
@@ -57,6 +59,7 @@ class Ledger:
                 self._count(entry, opened)
         for order in opened.values():
             self._count_order(order, None)
+        self._begun = self._signed | opened.keys()
         for times in self._times.values():
             times.sort()
 
@@ -65,6 +68,10 @@ class Ledger:
         later = copy(self)
         later.now = now
         return later
+
+    def is_counted(self, directory: str, order: str) -> bool:
+        """Whether the order of that name was begun, and is open or has led to a certificate."""
+        return (directory, order) in self._begun
 
     def refusal(
         self, issuer: Issuer, names: Sequence[str], *, exempt: bool = False, staging: bool = False
@@ -102,12 +109,18 @@ class Ledger:
         yield from self._use(directory, "orders", "", limits.orders)
 
     def _count(self, entry: Entry, opened: dict[tuple[str, str], Entry]) -> None:
+        name = entry.issuer, entry.order
         match entry.kind:
-            case "certificate" | "abandoned":
-                self._count_order(opened.pop((entry.issuer, entry.order), None), entry)
+            case "certificate":
+                if name in opened or name not in self._signed:  # else another machine's line of it
+                    self._count_order(opened.pop(name, None), entry)
+                self._signed.add(name)
+            case "abandoned":
+                self._count_order(opened.pop(name, None), entry)
+                self._signed.discard(name)
             case "failed_validation":
-                for name in set(map(_validated, entry.names)):
-                    self._add(entry, "failed validations", name)
+                for each in set(map(_validated, entry.names)):
+                    self._add(entry, "failed validations", each)
             case "account":
                 self._add(entry, "accounts", "")
             case "limited":

@@ -188,7 +188,9 @@ class Issuance:
         """What the authority counts is booked, before it is sent and when it has ended. `shared`
         is its name where another machine may continue it.
         """
-        self._add_entry("order", order, exempt=exempt)
+        is_continued = bool(shared and self._sharing and self._sharing.has_order(order.lineage))
+        if not (is_continued and self.ledger().is_counted(order.issuer.directory, order.name)):
+            self._add_entry("order", order, exempt=exempt)
         keep = await self._sharing.begin(order.lineage, shared) if self._sharing else None
         try:
             obtained = await self._authorities.issue(

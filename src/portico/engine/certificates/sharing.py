@@ -47,6 +47,9 @@ class CertificateSharing(Protocol):
     def number(self, lineage: str) -> int:
         """Of the newest certificate that machines share; 0 for none."""
 
+    def has_order(self, lineage: Lineage) -> bool:
+        """Whether one for it was begun on any machine, of which no certificate is shared yet."""
+
     async def begin(self, lineage: Lineage, order: str) -> KeepOrder | None:
         """What is in the ledger is known to all machines after it, and an order of this name that
         another machine has begun goes on here. None where it is this machine's own.

@@ -184,6 +184,9 @@ class SharedCertificates:
 
     # an order
 
+    def has_order(self, lineage: Lineage) -> bool:
+        return self._following.item(order_key(lineage.name)) is not None
+
     async def begin(self, lineage: Lineage, order: str) -> KeepOrder | None:
         compares = self._role.compares() if lineage.behind_nginx else []
         if not await self._ledger.share(compares):
