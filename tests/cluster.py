@@ -19,8 +19,8 @@ import shutil
 import subprocess
 import time
 import uuid
-from collections.abc import Container, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Container, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -92,6 +92,11 @@ class Machine(Stack):
     def portico(self, *args: str, seconds: float = 180) -> subprocess.CompletedProcess[str]:
         with self.network.entered():
             return super().portico(*args, seconds=seconds)
+
+    def running(
+        self, *args: str, under: Sequence[str] = ()
+    ) -> AbstractContextManager[subprocess.Popen[str]]:
+        return super().running(*args, under=(*self.network.words, *under))
 
     def begin(self) -> None:
         """Its daemon, before any file is in force; with its own [edge]."""

@@ -11,6 +11,7 @@ import gc
 import importlib
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -36,6 +37,8 @@ LATE = (
     "portico.system.x509",
 )
 """What only some daemons import: a fifth of a second for one in a cluster with an authority."""
+FORK_TIMEOUT = 120.0
+"""Seconds, with the start of the Python that is forked."""
 _OWN_NETWORK = Path("/proc/self/ns/net").open()  # noqa: SIM115 - as long as this process
 """That of the tests, before one of them has entered another."""
 
@@ -57,6 +60,7 @@ def start_daemon(
     assert parent.stdout
     parent.stdin.write(json.dumps([dict(environ), str(folder), str(log), network, program]) + "\n")
     parent.stdin.flush()
+    assert select.select([parent.stdout], [], [], FORK_TIMEOUT)[0], "no daemon was forked in time"
     return int(parent.stdout.readline())
 
 

@@ -151,9 +151,9 @@ class Etcd:
     def put(self, key: str, value: str, member: int = 0) -> None:
         self.ask("kv/put", _key(key) | {"value": _encoded(value)}, member)
 
-    def get(self, key: str) -> bytes:
-        """Its value; empty where there is none."""
-        return base64.b64decode(self._range(key).get("value", ""))
+    def get(self, key: str, revision: int = 0) -> bytes:
+        """Its value, now or at a revision; empty where there is none."""
+        return base64.b64decode(self._range(key, revision).get("value", ""))
 
     def version(self, key: str) -> int:
         """How often it was written since it came to exist; 0 if it does not."""
@@ -162,18 +162,23 @@ class Etcd:
     def revision(self) -> int:
         return int(self.ask("kv/range", _key("x"))["header"]["revision"])
 
-    def _range(self, key: str) -> dict:
-        return self.ask("kv/range", _key(key)).get("kvs", [{}])[0]
+    def end_session(self, key: str) -> None:
+        """Of the machine that wrote the key: as if its time were up."""
+        self.ask("lease/revoke", {"ID": self._range(key)["lease"]})
+
+    def _range(self, key: str, revision: int = 0) -> dict:
+        body = _key(key) | {"revision": revision}
+        return self.ask("kv/range", body).get("kvs", [{}])[0]
 
     def ctl(self, *command: str, member: int = 0) -> str:
         return self._run(self.members[member], *command).stdout
 
     def leader(self) -> Member:
-        for each in self.members:
-            about = each.ask("maintenance/status", {})
-            if about["header"]["member_id"] == about["leader"]:
-                return each
-        raise AssertionError("no member leads")
+        return eventually(lambda: next(filter(self._leads, self.members), None))
+
+    def _leads(self, member: Member) -> bool:
+        about = member.ask("maintenance/status", {})
+        return about["header"]["member_id"] == about["leader"]
 
     def save(self, file: Path) -> None:
         self.ctl("snapshot", "save", str(file))

@@ -7,8 +7,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -92,9 +93,9 @@ class Cluster:
         return ""
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory) -> Iterator[Cluster]:
-    folder = tmp_path_factory.mktemp("cluster")
+@contextmanager
+def running_cluster(folder: Path) -> Iterator[Cluster]:
+    """Three machines with an etcd, and an authority in the network of clients."""
     with Machines(*NAMES) as machines:
         place = {"address": CLIENT, "network": machines.client, "httpPort": 80, "tlsPort": 443}
         with (
@@ -102,6 +103,12 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
             pebble.running(folder / "pebble", **place) as authority,
         ):
             yield Cluster(machines, store, authority)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory) -> Iterator[Cluster]:
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
 
 
 def test_one_machine_orders_another_one_answers_the_authority_and_all_serve_what_came(cluster):
