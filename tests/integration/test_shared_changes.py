@@ -7,11 +7,12 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
-from portico.core.model.shared import decoded, progress_key
+from portico.core.model.shared import TURN_KEY, Holder, decoded, present_key, progress_key
 from portico.core.model.shared_change import Progress
 from tests import etcd as harness
 from tests.cluster import SITE, Machine, Machines, needs_root
@@ -53,10 +54,17 @@ class Shared:
         progress = decoded(Progress, self.store.get(key))
         return progress.state if progress else ""
 
+    def holders(self, since: int) -> list[str]:
+        """The machines that have had the turn since a revision of the store, in order."""
+        key, last = self.machines.key(TURN_KEY), self.store.revision()
+        values = (self.store.get(key, revision) for revision in range(since, last + 1))
+        found = (holder.machine for each in values if (holder := decoded(Holder, each)))
+        return [name for name, _ in groupby(found)]
+
     @contextmanager
-    def load(self) -> Iterator[None]:
+    def load(self, name: str = "m1") -> Iterator[None]:
         """Nothing of it is lost."""
-        with self.machines.load("m1", **STEADY) as load:
+        with self.machines.load(name, **STEADY) as load:
             yield
             report = load.stop()
         assert (report.lost, report.answers) == (0, report.answers)
@@ -161,6 +169,27 @@ def test_a_change_with_here_is_of_one_machine_and_one_that_was_absent_makes_up_f
 def _is_paused(machine: Machine) -> bool:
     [site] = machine.status()["sites"]
     return site["paused"]
+
+
+def test_of_two_operators_in_a_divided_network_one_changes_his_side_and_the_other_side_follows(
+    shared,
+):
+    one, _, three = machines = shared.machines
+    before, since = shared.pids(), shared.store.revision()
+    with shared.load(), shared.load("m3"), ThreadPoolExecutor() as pool:
+        machines.divide("m3")
+        other = pool.submit(three.portico, "scale", "web", "1", "--without-absent")
+        shared.store.end_session(machines.key(present_key("m3")))
+        eventually(lambda: one.sees(2))
+        one.done("scale", "web", "3", "--without-absent")
+        assert other.result().returncode == 1
+        assert "cannot reach the store of the cluster" in other.result().stderr
+        assert shared.pids_of("m3") == before["m3"]
+        assert shared.holders(since) == ["m1", "m2"]
+        machines.reunite("m3")
+        eventually(lambda: [len(each) for each in shared.pids().values()] == [3, 3, 3])
+    assert all(shared.pids()[name] > before[name] for name in before)
+    assert shared.holders(since) == ["m1", "m2", "m3"]
 
 
 def test_every_command_is_of_all_machines_and_down_ends_the_project_on_each(shared):
