@@ -19,7 +19,7 @@ SITES = f"""
 [sites."{SITE}"]
 app = "web"
 """
-EVERYWHERE = APP + SITES
+EVERYWHERE = APP.replace("instances = 1", "total = 3") + SITES
 NOT_ON_M1 = f'{APP}on = ["m2", "m3"]\n{SITES}'
 STEADY = {"rate": 60.0, "connections": 8, "seconds": 60.0, "timeout": 8.0}
 
@@ -49,18 +49,20 @@ def test_a_machine_that_dies_or_is_drained_costs_nothing_where_others_have_the_a
         machines.up(EVERYWHERE)
         all_reach_all(machines)
         with machines.load("m1", posts=0.5, **STEADY) as load:
-            machines.die("m2")
-            eventually(lambda: not reached(machines, "m1")["m2"][0])
-            assert reached(machines, "m1")["m3"][0]
+            machines.die("m3")
+            eventually(lambda: not reached(machines, "m1")["m3"][0])
+            assert reached(machines, "m1")["m2"][0]
             assert load.stop().lost == 0
 
         with machines.load("m1", posts=0.5, **STEADY) as load:
             machines["m1"].done("cluster", "drain")
             [app] = machines["m1"].status()["apps"]
             assert (app["state"], app["instances"]) == ("stopped", [])
-            assert machines["m1"].answers(SITE)  # by m3
-            eventually(lambda: reached(machines, "m3")["m1"] == (True, {}))
+            assert machines["m1"].answers(SITE)  # by m2
+            assert len(machines["m2"].instances("web")) == 2  # its part of the total, and of m1
+            eventually(lambda: reached(machines, "m2")["m1"] == (True, {}))
             machines["m1"].done("cluster", "undrain")
+            eventually(lambda: len(machines["m2"].instances("web")) == 1)
             report = load.stop()
         assert report.lost == 0
         assert len(report.answers) > 1

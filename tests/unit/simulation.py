@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Self
 
+from portico.core.config.placement import placed
 from portico.core.model.app import App
 from portico.core.model.cluster import Machine as ClusterMachine
 from portico.core.model.desired import Desired, DesiredApp, Spec
@@ -26,6 +27,7 @@ from portico.core.planning.teardown import drain_limit
 from portico.daemon.life import take_over
 from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.cluster.neighbourhood import Neighbourhood
+from portico.engine.cluster.totals import Totals
 from portico.engine.engine import Engine
 from portico.engine.execute import Executor
 from portico.engine.in_force import InForce
@@ -104,12 +106,14 @@ class Preparation:
         for name, (app, _) in table.items():
             if not table.keys() >= set(app.after):
                 raise ConfigError("portico.toml", [Problem(name, "comes after nobody")])
-        return Desired(
+        desired = Desired(
             apps={name: wanted_app(name, *its, asked.get(name, 0)) for name, its in table.items()},
             machines=inputs.members.machines if inputs.members else self._machine.machines,
-            machine=self._machine.name if self._machine.machines else "",
             sites={name: Site(app=name) for name, (app, _) in table.items() if app.listens},
         )
+        if self._machine.machines:
+            return placed(desired, self._machine.name, 2, inputs.drained_machines)
+        return desired
 
 
 def wanted_app(name: str, app: App, version: str, asked: int) -> DesiredApp:
@@ -187,6 +191,8 @@ class Daemon:
         self.group.create_task(self.loop.run())
         if others := self.neighbourhood:
             self.tasks.repeat("lists of other machines", others.look, others.pause)
+            totals = Totals(self.engine, self.in_force, others)
+            self.tasks.repeat("parts of drained machines", totals.look, totals.pause)
         if self.shared:
             self.shared.start(self.tasks)
         self.tasks.repeat(

@@ -6,8 +6,9 @@ import tomllib
 
 import pytest
 
+from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
-from portico.core.config.placement import document_on, parts
+from portico.core.config.placement import document_on, parts, placed
 from portico.core.model.cluster import Machine
 from portico.core.model.document import Document
 from portico.errors import ConfigError
@@ -58,6 +59,48 @@ def problems(*keys: str) -> list[str]:
 )
 def test_how_many_instances_run_on_each_machine(keys, found):
     assert parts("web", read(*keys).apps["web"], MACHINES) == found
+
+
+@pytest.mark.parametrize(
+    ("keys", "drained", "found"),
+    [
+        (["total = 6"], ["m2"], {"m1": 3, "m3": 3}),
+        (["total = 6"], ["m1", "m2"], {"m3": 6}),
+        (["total = 6"], ["m1", "m2", "m3"], {"m1": 2, "m2": 2, "m3": 2}),
+        (["total = 6", "machines.m2.instances = 4"], ["m2"], {"m1": 3, "m3": 3}),
+        (["total = 6", "machines.m2.instances = 4"], ["m1"], {"m2": 4, "m3": 2}),
+        (["total = 4", 'on = ["large"]'], ["m2"], {"m3": 4}),
+        (["instances = 2"], ["m2"], {"m1": 2, "m2": 2, "m3": 2}),
+    ],
+)
+def test_of_a_total_others_run_the_part_of_a_drained_machine(keys, drained, found):
+    app = read(*keys).apps["web"]
+    assert parts("web", app, MACHINES, drained) == found
+    usual = parts("web", app, MACHINES)
+    assert all(found[m] >= usual.get(m, 0) for m in found)  # none ends anything for it
+
+
+@pytest.mark.parametrize(
+    ("machine", "drained", "instances", "on", "elsewhere", "returning"),
+    [
+        ("m3", [], 0, ("m2",), {"m2": 1}, {}),
+        ("m2", [], 1, ("m2",), {"m3": 1}, {}),
+        ("m1", ["m2"], 0, ("m2", "m3"), {"m3": 1}, {"m2": {"web": 1}}),
+        ("m3", ["m2"], 1, ("m2", "m3"), {"m1": 1}, {"m2": {"web": 1}}),
+        ("m2", ["m2"], 1, ("m2", "m3"), {"m3": 1}, {"m2": {"web": 1}}),  # until it leaves it
+        ("m1", ["m2", "m3"], 1, ("m1", "m2"), {"m2": 1}, {"m2": {"web": 1}, "m3": {"web": 1}}),
+    ],
+)
+def test_where_one_instance_runs_while_its_machine_is_drained(
+    machine, drained, instances, on, elsewhere, returning
+):
+    """Both places take requests, and each waits for the other one."""
+    document = read("total = 1")
+    desired = desired_from(document, folder="/srv", environ={}, cores=2, root=False)
+    found = placed(desired, machine, 2, drained)
+    app = found.apps["web"]
+    assert (app.instances, app.app.on, app.elsewhere) == (instances, on, elsewhere)
+    assert found.returning == returning
 
 
 def test_environment_and_limit_are_those_of_the_most_precise_table():

@@ -124,6 +124,51 @@ def test_a_drained_machine_leaves_workers_and_schedules_to_those_that_have_them(
     assert len(machine.in_state(InstanceState.READY, "jobs")) == 1
 
 
+def test_of_a_total_others_run_the_part_of_a_drained_machine_until_it_has_it_again():
+    with LinkedMachine() as machine:
+        lists = machine.others.lists
+        lists |= {name: NearList(name, WEB) for name in ("m2", "m3")}
+        machine.up("web", App(command="run", total=6), "v1")
+        machine.run(5.0)
+        assert ready(machine) == 2
+        lists["m2"] = NearList("m2", WEB, leaving=True)
+        machine.run(5.0)
+        assert ready(machine) == 3
+
+        machine.lose_daemon()
+        machine.others.cut = {"m2"}
+        machine.begin()
+        machine.run(5.0)
+        assert ready(machine) == 3
+        machine.others.cut = set()
+        lists["m2"] = NearList("m2", {"web": 1})
+        machine.run(5.0)
+        assert ready(machine) == 3
+        lists["m2"] = NearList("m2", WEB)
+        machine.run(5.0)
+        assert ready(machine) == 2
+
+
+def test_a_drained_machine_keeps_its_part_of_a_total_until_others_run_it():
+    with LinkedMachine() as machine:
+        lists = machine.others.lists
+        lists |= {name: NearList(name, WEB) for name in ("m2", "m3")}
+        machine.up("web", App(command="run", total=6), "v1")
+        machine.run(5.0)
+        machine.drain(drained=True)
+        machine.run(10.0)
+        assert ready(machine) == 2
+        lists |= {name: NearList(name, {"web": 3}) for name in ("m2", "m3")}
+        machine.run(10.0)
+        assert machine.instances == {}
+        lists["m3"] = NearList("m3", WEB)  # one has crashed there: that is no reason to come back
+        machine.run(5.0)
+        assert machine.instances == {}
+        machine.drain(drained=False)
+        machine.run(5.0)
+        assert ready(machine) == 2
+
+
 def test_the_end_of_all_is_the_end_of_a_drain(machine):
     drain(machine)
     machine.down(at_once=False)

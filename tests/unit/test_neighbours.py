@@ -13,6 +13,7 @@ from portico.core.planning.neighbours import (
     apps_elsewhere,
     are_known,
     departure_wait,
+    drained_machines,
     far_endpoints,
     interval,
     near_text,
@@ -169,3 +170,23 @@ def test_what_is_no_list_is_a_failure(text):
 def test_what_leaves_waits_longer_where_others_ask_less_often():
     assert (interval(10), interval(11)) == (0.5, 1.0)
     assert (departure_wait(0), departure_wait(10), departure_wait(11)) == (0.0, 3.5, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("list_", "before", "found"),
+    [
+        (NearList("m2", {"web": 2}), [], []),
+        (NearList("m2", {"web": 2}, leaving=True), [], ["m2"]),
+        (NearList("m2", leaving=True), ["m2"], ["m2"]),
+        (NearList("m2", {"web": 1}), ["m2"], ["m2"]),  # it has not all of its part ready yet
+        (NearList("m2", {"web": 2}), ["m2"], []),
+        ("it does not answer in time", ["m2"], ["m2"]),
+        ("it does not answer in time", [], []),
+    ],
+)
+def test_the_part_of_a_drained_machine_is_run_elsewhere_until_it_is_ready_there(
+    list_, before, found
+):
+    machines = {"m2": Machine(address="10.0.0.2")}
+    known = with_answers(neighbours_of(machines, {}), {"m2": list_})
+    assert drained_machines(before, known, {"m2": {"web": 2}}) == frozenset(found)

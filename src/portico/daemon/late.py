@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from portico.engine.cluster.assembly import ClusterStore
     from portico.engine.cluster.certificates import SharedCertificates
     from portico.engine.cluster.neighbourhood import Neighbourhood
+    from portico.engine.cluster.totals import Totals
     from portico.importers.certbot_bridge import CertbotBridge
 
 DASHBOARD_PORT: Final = "dashboard_port"
@@ -201,6 +202,16 @@ def sharing_of(
     return SharedCertificates(
         engine, shared, authorities=authorities, lineages=lineages, vault=vault_of(home)
     )
+
+
+def totals_of(
+    engine: Engine, in_force: InForce, neighbourhood: Neighbourhood | None
+) -> Totals | None:
+    if neighbourhood is None:
+        return None
+    from portico.engine.cluster.totals import Totals  # noqa: PLC0415 - few are in a cluster
+
+    return Totals(engine, in_force, neighbourhood)
 
 
 def draining_of(

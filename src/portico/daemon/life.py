@@ -74,6 +74,8 @@ async def run_daemon(
             start("dashboard", portico.dashboard.resume)
         if others := portico.neighbourhood:
             repeat("lists of other machines", others.look, others.pause)
+        if totals := portico.totals:
+            repeat("parts of drained machines", totals.look, totals.pause)
         if listener := portico.machines:
             stack.callback(listener.close)
             start("answers to other machines", listener.open)

@@ -54,6 +54,7 @@ from portico.daemon.late import (
     own_machine,
     shared_of,
     sharing_of,
+    totals_of,
 )
 from portico.daemon.machine import (
     Mode,
@@ -105,6 +106,7 @@ if TYPE_CHECKING:
     from portico.api.machines_listener import MachinesListener
     from portico.engine.cluster.assembly import ClusterStore
     from portico.engine.cluster.neighbourhood import Neighbourhood
+    from portico.engine.cluster.totals import Totals
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +143,8 @@ class Portico:
     shared: ClusterStore | None
     """None where the cluster has no store."""
     tasks: Tasks
+    totals: Totals | None
+    """As `neighbourhood`."""
     traffic: TrafficCounting
     troubles: Troubles
     watched: Callable[[], Collection[int]]
@@ -346,6 +350,7 @@ async def assemble(
         safe_mode,
         shared,
         tasks,
+        totals_of(engine, in_force, neighbourhood),
         TrafficCounting(engine, traffic, str(home.path)),
         troubles,
         processes.watched,

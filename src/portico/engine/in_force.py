@@ -123,6 +123,23 @@ class InForce:
             if candidate:
                 self._changed(candidate)
 
+    async def set_drained_machines(self, machines: frozenset[str]) -> None:
+        """Run the part of each `total` that these machines have, being drained, elsewhere. Raises
+        as `set_members`.
+        """
+
+        async def draft() -> Candidate | None:
+            if not self._intent.revisions:
+                return None
+            inputs = replace(self._intent.inputs(), drained_machines=machines)
+            return await _within_deadline(self._preparation.tested_again(inputs))
+
+        async with self._turn:
+            candidate = await self._current_draft(draft)
+            self._intent.set_drained_machines(machines, candidate)
+            if candidate:
+                self._changed(candidate)
+
     async def serve_members(self) -> None:
         """Have nginx listen for other machines where no file is in force yet, and wait until it
         does. Raises Failed where it cannot.

@@ -74,6 +74,8 @@ class Inputs:
     """The machines of the cluster's store; None where it has none."""
     holds: Mapping[str, float] = field(default_factory=dict)
     """The sites whose requests are held, and each for how many seconds."""
+    drained_machines: frozenset[str] = frozenset()
+    """Those whose part of each `total` others run."""
     known: Mapping[str, Desired] = field(default_factory=dict)
     """By project what is in force, for a file that cannot be read any more."""
 
@@ -162,7 +164,7 @@ def read_files(inputs: Inputs, machine: Machine, identity: OwnMachine | None = N
     if inputs.project is not None and wrong:
         raise ConfigError(inputs.source, wrong)
     if here:
-        desired = placed(desired, here.name, machine.cores)
+        desired = placed(desired, here.name, machine.cores, inputs.drained_machines)
     return ReadFiles(desired, documents, tuple(unreadable), here)
 
 

@@ -52,6 +52,8 @@ class Intent:
         self._edge = settings.edge(state)
         self.members = settings.members(state)
         """The machines of the cluster's store that are in force; None where it has none."""
+        self.drained_machines = settings.drained_machines(state)
+        """Those whose part of each `total` others run, as what is in force has it."""
         self.writes = PendingWrites(state)
         self._file = Candidate(Desired(), {}, "", NO_BUILD, ())
         """The files in force, rendered: every app of it in the version of its file."""
@@ -119,6 +121,7 @@ class Intent:
             edge=self._edge,
             members=self.members,
             holds=self._holds,
+            drained_machines=self.drained_machines,
             known={each: self._file.desired.of(each) for each in self.revisions},
         )
 
@@ -182,6 +185,14 @@ class Intent:
             {settings.MEMBERS: partial(self._state.put_setting, settings.MEMBERS, text)}
         )
         self.members = members
+        if candidate:
+            self.render_again(candidate)
+
+    def set_drained_machines(self, machines: frozenset[str], candidate: Candidate | None) -> None:
+        """The candidate is of the files in force with these; None if there are none."""
+        values = {settings.DRAINED_MACHINES: sorted(machines)}
+        self.writes.store(settings.writes(self._state, values), must=False)
+        self.drained_machines = machines
         if candidate:
             self.render_again(candidate)
 

@@ -32,6 +32,9 @@ EDGE: Final = "edge"
 DRAINED: Final = "drained"
 """Name of the setting that holds which apps a drained machine has left to others, a JSON array;
 null if it is not drained."""
+DRAINED_MACHINES: Final = "drained_machines"
+"""Name of the setting that lists the drained machines whose parts of a `total` others run, a JSON
+array."""
 MEMBERS: Final = "members"
 """Name of the setting that holds the machines of the cluster's store in force, a MemberList."""
 NGINX: Final = "nginx"
@@ -41,7 +44,7 @@ VERSION: Final = "version"
 _EDGE: Final[TypeAdapter[DocumentRequest | None]] = TypeAdapter(DocumentRequest | None)
 _DRAINED: Final[TypeAdapter[frozenset[str] | None]] = TypeAdapter(frozenset[str] | None)
 _MEMBERS: Final[TypeAdapter[MemberList | None]] = TypeAdapter(MemberList | None)
-_PAUSED: Final = TypeAdapter(frozenset[str])
+_NAMES: Final = TypeAdapter(frozenset[str])
 _HELD: Final = TypeAdapter(dict[str, float])
 _NUMBERS: Final[TypeAdapter[int | dict[str, int]]] = TypeAdapter(int | dict[str, int])
 
@@ -99,7 +102,7 @@ def selected_nginx(state: State) -> str:
 
 def paused(state: State) -> frozenset[str]:
     try:
-        return _PAUSED.validate_json(state.setting(PAUSED) or "[]")
+        return _NAMES.validate_json(state.setting(PAUSED) or "[]")
     except ValidationError as error:
         log.warning("cannot read which sites are paused, using none: %s", error)
         return frozenset()
@@ -111,6 +114,14 @@ def drained_apps(state: State) -> frozenset[str] | None:
     except ValidationError as error:
         log.warning("cannot read whether this machine is drained; it is not: %s", error)
         return None
+
+
+def drained_machines(state: State) -> frozenset[str]:
+    try:
+        return _NAMES.validate_json(state.setting(DRAINED_MACHINES) or "[]")
+    except ValidationError as error:
+        log.warning("cannot read which machines are drained, using none: %s", error)
+        return frozenset()
 
 
 def members(state: State) -> MemberList | None:

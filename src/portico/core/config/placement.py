@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -18,20 +18,28 @@ def document_on(document: Document, machine: str, machines: Mapping[str, Machine
     return document.model_copy(update={"apps": apps})
 
 
-def placed(desired: Desired, machine: str, cores: int) -> Desired:
+def placed(desired: Desired, machine: str, cores: int, drained: Collection[str] = ()) -> Desired:
     """What all machines want, as it is wanted on this one, which has so many cores: no instance of
-    what other machines run, and its part of what all run together.
+    what other machines run, and its part of what all run together, with that of the machines
+    that are `drained`.
     """
-    apps = {name: _part_of(app, desired, machine, cores) for name, app in desired.apps.items()}
-    return replace(desired, machine=machine, apps=apps)
+    every = desired.apps.items()
+    apps = {n: _part_of(app, desired, machine, cores, frozenset(drained)) for n, app in every}
+    returning = {m: _ready_parts(desired, m, {*drained} - {m}) for m in drained}
+    return replace(desired, machine=machine, apps=apps, returning=returning)
 
 
-def parts(name: str, app: App, machines: Mapping[str, Machine]) -> dict[str, int | Literal["max"]]:
+def parts(
+    name: str, app: App, machines: Mapping[str, Machine], drained: Collection[str] = ()
+) -> dict[str, int | Literal["max"]]:
     """By machine, how many instances of an app it runs, of those that run any.
 
-    A machine that has a number of its own runs so many. Of a `total` the others share the rest.
+    A machine that has a number of its own runs so many. Of a `total` the others share the rest;
+    those that are `drained` run none of it as long as one is left that is not.
     """
     names = placed_on(app.on, machines)
+    if app.total:
+        names = tuple(m for m in names if m not in drained) or names
     found = {m: n for m in names if (n := _own_number(app, m, machines)) is not None}
     others = [m for m in names if m not in found]
     if app.total:
@@ -42,13 +50,47 @@ def parts(name: str, app: App, machines: Mapping[str, Machine]) -> dict[str, int
     return {m: found[m] for m in names if found.get(m)}
 
 
-def _part_of(app: DesiredApp, desired: Desired, machine: str, cores: int) -> DesiredApp:
-    found = parts(app.name, app.app, desired.machines)
-    number = found.get(machine, 0)
-    if found and len(found) < len(desired.placed(app.app)):
-        on_those = app.app.model_copy(update={"on": tuple(found)})
+def _part_of(
+    app: DesiredApp, desired: Desired, machine: str, cores: int, drained: frozenset[str]
+) -> DesiredApp:
+    """A drained machine runs its part until it has left it to others. Requests may cross to
+    both, so that nothing changes for nginx where the part of another machine moves.
+    """
+    usual = parts(app.name, app.app, desired.machines)
+    now = parts(app.name, app.app, desired.machines, drained)
+    number = (usual if machine in drained else now).get(machine, 0)
+    elsewhere = _parts_elsewhere(app, desired, machine, drained | {machine})
+    names = desired.placed(app.app)
+    on = tuple(m for m in names if m in usual or m in now)
+    if on and len(on) < len(names):
+        on_those = app.app.model_copy(update={"on": on})
         app = replace(app, spec=replace(app.spec, app=on_those))
-    return replace(app, instances=cores if number == "max" else number)
+    return replace(app, instances=cores if number == "max" else number, elsewhere=elsewhere)
+
+
+def _parts_elsewhere(
+    app: DesiredApp, desired: Desired, machine: str, drained: frozenset[str]
+) -> dict[str, int]:
+    if not app.app.total:
+        return {}
+    found = parts(app.name, app.app, desired.machines, drained)
+    return {m: _ready_of(app.app, n) for m, n in found.items() if m != machine}
+
+
+def _ready_parts(desired: Desired, machine: str, drained: Collection[str]) -> dict[str, int]:
+    """By app that has a `total`, how many instances a machine has ready of its part of it."""
+    return {
+        name: _ready_of(app.app, parts(name, app.app, desired.machines, drained).get(machine, 0))
+        for name, app in desired.apps.items()
+        if app.app.total
+    }
+
+
+def _ready_of(app: App, count: int | Literal["max"]) -> int:
+    """Of so many instances, those that take requests; what runs once is never ready."""
+    if app.runs_once or app.down or count == "max":
+        return 0
+    return sum(not app.slot(number).down for number in range(1, count + 1))
 
 
 def _app_on(app: App, machine: str, machines: Mapping[str, Machine]) -> App:

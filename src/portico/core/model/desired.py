@@ -111,6 +111,8 @@ class DesiredApp:
     """What all its weights are multiplied by, so that a slow start has something to divide."""
     is_left: bool = False
     """It is stopped, but not by hand: the machine is drained, and others have it ready."""
+    elsewhere: Mapping[str, int] = field(default_factory=dict)
+    """Of a `total`, how many instances each other machine has ready when this one is drained."""
 
     @property
     def app(self) -> App:
@@ -213,6 +215,9 @@ class Desired:
     """The own name among them; empty in no cluster."""
     drained: bool = False
     """Whether this machine is (`portico cluster drain`)."""
+    returning: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By drained machine whose part of each `total` others run: of how many instances of which
+    app it gets its part back when they are ready there."""
     removed_apps: Mapping[str, DesiredApp] = field(default_factory=dict)
     """Apps that are in no file any more, as they were last: what is left of them lives and ends
     by that."""

@@ -151,5 +151,37 @@ def apps_elsewhere(neighbours: Mapping[str, Neighbour]) -> frozenset[str]:
     """The apps that a machine is ready for which is not drained itself: two that are drained at
     once do not leave an app to each other.
     """
-    serving = (n for n in neighbours.values() if not n.is_out and not n.leaving)
-    return frozenset(app for n in serving for app in n.apps)
+    return frozenset(app for n in _serving(neighbours) for app in n.apps)
+
+
+def missing_elsewhere(
+    app: str, parts: Mapping[str, int], neighbours: Mapping[str, Neighbour]
+) -> int:
+    """How many instances of an app the machines that are not drained have less than their `parts`
+    of it, which are by machine.
+    """
+    return sum(parts.get(n.name, 0) - n.apps.get(app, 0) for n in _serving(neighbours))
+
+
+def _serving(neighbours: Mapping[str, Neighbour]) -> list[Neighbour]:
+    return [n for n in neighbours.values() if not n.is_out and not n.leaving]
+
+
+def drained_machines(
+    before: Collection[str],
+    neighbours: Mapping[str, Neighbour],
+    returning: Mapping[str, Mapping[str, int]],
+) -> frozenset[str]:
+    """The other machines whose part of each `total` is run elsewhere, by those `before`: each that
+    says that it is drained, until it says that it is not and has its part ready (`returning`).
+    What is not known of a machine, or not any more, changes nothing.
+    """
+
+    def is_drained(name: str, known: Neighbour) -> bool:
+        if not known.has_answered or known.is_out:
+            return name in before
+        awaited = returning.get(name, {}).items()
+        is_ready = all(known.apps.get(app, 0) >= count for app, count in awaited)
+        return known.leaving or (name in before and not is_ready)
+
+    return frozenset(name for name, known in neighbours.items() if is_drained(name, known))

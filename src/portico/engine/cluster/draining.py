@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from portico.core.model.event import Requester
 from portico.core.model.views import ChangeView
@@ -11,6 +12,8 @@ from portico.engine.cluster.neighbourhood import Neighbourhood
 from portico.engine.control.convergence import Convergence
 from portico.engine.engine import Engine
 from portico.errors import Refused
+
+TAKE_OVER_TIMEOUT: Final = 120.0
 
 
 class Draining:
@@ -22,6 +25,7 @@ class Draining:
         convergence: Convergence,
     ) -> None:
         self._intent, self._events, self._loop = engine.intent, engine.events, engine.loop
+        self._clock = engine.clock
         self._neighbourhood = neighbourhood
         self._changes, self._convergence = changes, convergence
 
@@ -38,16 +42,35 @@ class Draining:
                 f"cannot drain {machine}: no other machine of the cluster answers; nothing was "
                 "changed. `portico status` shows why"
             )
-        leaving = self._neighbourhood.apps_to_leave()
-        self._intent.leave_to_others(leaving)
+        self._intent.leave_to_others(self._neighbourhood.apps_to_leave())
 
         async def work(change: Change) -> None:
+            await self._wait_for_others(change)
+            leaving = self._intent.drained_apps or frozenset()
             for name, app in self._intent.desired.apps.items():
                 if name not in leaving and app.instances and not app.stopped:
                     change.say(f"{name} keeps running: no other machine has it ready")
             await self._convergence.apps(change, leaving)
 
         return self._begin("drain", who, work)
+
+    async def _wait_for_others(self, change: Change) -> None:
+        """Until they run this machine's part of each `total`; what they have not ready by the end
+        is left to those that have the app at all.
+        """
+        end, said = self._clock.monotonic() + TAKE_OVER_TIMEOUT, frozenset[str]()
+        while waiting := self._neighbourhood.apps_not_taken():
+            if self._clock.monotonic() > end:
+                left = self._intent.drained_apps or frozenset()
+                self._intent.leave_to_others(
+                    left | (waiting & self._neighbourhood.apps_elsewhere())
+                )
+                return
+            if waiting - said:
+                names = ", ".join(sorted(waiting - said))
+                change.say(f"waiting until other machines run the part of {names} of this one")
+            said |= waiting
+            await self._loop.next_round()
 
     def undrain(self, who: Requester) -> ChangeView:
         self._changes.hold([EVERY_APP])

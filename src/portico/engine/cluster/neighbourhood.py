@@ -16,6 +16,7 @@ from portico.core.planning.neighbours import (
     are_known,
     departure_wait,
     interval,
+    missing_elsewhere,
     near_text,
     neighbours_of,
     read_near,
@@ -96,9 +97,10 @@ class Neighbourhood:
         after = with_answers(before, dict(zip(before, answers, strict=True)), absent)
         self._note_verdicts(before, after)
         self._note_silence(after)
-        if after != self._neighbours or (not after and self._engine.intent.drained_apps):
-            self._neighbours = after
-            self._leave_apps_to_others()
+        left, is_other = self._engine.intent.drained_apps, after != self._neighbours
+        self._neighbours = after
+        self._leave_apps_to_others()
+        if is_other or left != self._engine.intent.drained_apps:
             self._engine.loop.wake()
 
     async def pause(self) -> None:
@@ -149,8 +151,27 @@ class Neighbourhood:
         return frozenset([*own, *(n for n, each in self._neighbours.items() if each.leaving)])
 
     def apps_to_leave(self) -> frozenset[str]:
-        """The apps of this machine that others are ready for."""
-        return apps_elsewhere(self._neighbours) & self._engine.intent.desired.apps.keys()
+        """The apps of this machine that others are ready for; with the part of this machine where
+        they have a `total`, until it has left them once.
+        """
+        apps = self._engine.intent.desired.apps.keys()
+        return (apps_elsewhere(self._neighbours) & apps) - self.apps_not_taken()
+
+    def apps_not_taken(self) -> frozenset[str]:
+        """The apps that run here and of whose `total` others do not run the part of this machine
+        yet.
+        """
+        return frozenset(
+            name
+            for name, app in self._engine.intent.desired.apps.items()
+            if app.instances
+            and not app.stopped
+            and missing_elsewhere(name, app.elsewhere, self._neighbours) > 0
+        )
+
+    def apps_elsewhere(self) -> frozenset[str]:
+        """The apps that any machine has ready that is not drained."""
+        return apps_elsewhere(self._neighbours)
 
     def _leave_apps_to_others(self) -> None:
         """While it is drained: what no other machine has ready any more runs here again."""

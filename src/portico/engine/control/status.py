@@ -227,7 +227,12 @@ class StatusReport:
             ),
             instances=tuple(self._instance(i, app, now, rates.instances.get(i.id)) for i in mine),
             wanted=0 if app.stopped else app.instances,
-            machines=parts(app.name, app.app, self._intent.desired.machines),
+            machines=parts(
+                app.name,
+                app.app,
+                self._intent.desired.machines,
+                self._intent.drained_machines,
+            ),
             balance=str(app.app.balance),
             command=command if isinstance(command, str) else " ".join(command),
             cwd=app.spec.working_folder,
