@@ -8,6 +8,7 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from portico.system.cluster_store import read_store
 from portico.system.home import Home
 from tests import etcd as harness
 from tests.cluster import SITE, Machine, Machines, needs_root
+from tests.commands import run_here
 from tests.etcd import configured_member
 from tests.stack import PROGRAMS, eventually
 
@@ -39,7 +41,7 @@ ETCD = "https://10.0.0.1:2379"
 def started() -> Iterator[tuple[Machines, subprocess.Popen[bytes]]]:
     """m1 has created the cluster; its etcd is on the same machine, with TLS."""
     with ExitStack() as stack:
-        machines = stack.enter_context(Machines("m1", "m2", "m3", joined=False))
+        machines = stack.enter_context(Machines("m1", "m2", "m3", "m4", "m5", joined=False))
         one = machines["m1"]
         for machine in machines:
             machine.write_edge()
@@ -147,7 +149,7 @@ def answer_to(its: MachineIdentity | None, machine: Machine, path: str = "/near.
 
 
 def test_machines_join_by_a_token_are_replaced_removed_and_leave(machines: Machines) -> None:
-    one, two, three = machines
+    one, two, three, *_ = machines
     at_one, at_two = "10.0.0.1:8445", "10.0.0.2:8445"
     first = token(one)  # from now on nginx of m1 takes questions
     assert answer_to(None, one) == answer_to(None, one, "/") == 403
@@ -192,7 +194,7 @@ def test_machines_join_by_a_token_are_replaced_removed_and_leave(machines: Machi
 def test_etcd_gets_another_member_continues_without_it_and_is_wiped(started) -> None:
     """What docs/cluster-operations.md says to do, by m1 alone; etcd has users."""
     machines, first = started
-    one, two, _ = machines
+    one, two, *_ = machines
     adds = ("cluster", "etcd", "m2=10.0.0.2")
     folder, words = one.folder / "etcd", one.network.words
     with ExitStack() as stack:
@@ -224,6 +226,29 @@ def test_etcd_gets_another_member_continues_without_it_and_is_wiped(started) -> 
         assert ctl(one, "auth", "enable")
         assert users(one) == {user_of(one)}
         eventually(lambda: one.portico("cluster", "token").returncode == 0)
+
+
+def test_all_who_join_use_an_etcd_of_another_authority(machines: Machines, tmp_path: Path) -> None:
+    *_, four, five = machines
+    folder, wrong = tmp_path / "etcd/e1", machines["m1"].folder / "etcd/m1/authority.pem"
+    environ = {"PORTICO_HOME": str(tmp_path / "another")}
+    assert run_here(("cluster", "etcd", "e1=10.0.0.4"), environ, tmp_path, 60).returncode == 0
+    place = ("--address", four.address, "--etcd", "https://10.0.0.4:2379")
+    init = ("cluster", "init", "m4", *place, "--etcd-ca")
+    any_client = {"ETCD_CLIENT_CERT_AUTH": "false", "ETCD_TRUSTED_CA_FILE": ""}
+    with configured_member(folder, tmp_path / "data", four.network.words, **any_client):
+        said = eventually(lambda: of_certificate(four.portico(*init, str(wrong)).stderr))
+        assert "unable to get local issuer certificate (--etcd-ca of" in said
+        assert "nothing was changed" in said
+        assert not Home(four.home).cluster.exists()
+        four.done(*init, str(folder / "authority.pem"))
+        five.done("cluster", "join", "10.0.0.4:8445", "m5", "--token", token(four))
+        eventually(lambda: four.sees(2) and five.sees(2))
+
+
+def of_certificate(said: str) -> str:
+    """What was said, if etcd has answered."""
+    return said if "its certificate is not valid" in said else ""
 
 
 def endpoints(machine: Machine) -> list[str]:

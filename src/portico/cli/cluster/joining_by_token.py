@@ -30,6 +30,7 @@ from portico.errors import Failed, Refused
 from portico.system.clock import SystemClock
 from portico.system.cluster_identity import AUTHORITY, new_cluster_folder, read_identity
 from portico.system.cluster_store import StoreFile, write_cluster_key, write_store
+from portico.system.connection_errors import connection_error
 from portico.system.files import write_new
 from portico.system.machine_certificates import new_request
 from portico.system.x509 import PARSE_ERRORS
@@ -155,14 +156,7 @@ def _ask(member: Member, tls: ssl.SSLContext, method: str, body: bytes = b"") ->
 
 
 def _why(error: Exception) -> str:
-    """Without numbers and places in the source, which errors of the system and of TLS have."""
-    if isinstance(error, TimeoutError):
-        return "it does not answer in time"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not valid: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return "it does not answer by TLS 1.3 as a machine of a cluster does"
-    return getattr(error, "strerror", None) or str(error)
+    return connection_error(error) if isinstance(error, OSError) else "it does not speak HTTP/1.1"
 
 
 def _reason(status: int, answer: bytes) -> str:

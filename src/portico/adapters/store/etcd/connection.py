@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import h11
 
+from portico.system.connection_errors import connection_error
+
 READ_SIZE: Final = 1 << 16
 
 
@@ -51,7 +53,7 @@ class Connection:
             while not isinstance(event := await self._event(), h11.Response):
                 pass  # an informational one (RFC 9110 15.2)
         except OSError as error:
-            raise ConnectionLost(error.strerror or str(error)) from error
+            raise ConnectionLost(connection_error(error)) from error
         except h11.ProtocolError as error:
             raise ConnectionLost(f"it does not speak HTTP/1.1: {error}") from error
         return event.status_code
@@ -70,7 +72,7 @@ class Connection:
                     case _:
                         return b""
         except OSError as error:
-            raise ConnectionLost(error.strerror or str(error)) from error
+            raise ConnectionLost(connection_error(error)) from error
         except h11.ProtocolError as error:
             raise ConnectionLost(f"it does not speak HTTP/1.1: {error}") from error
 
@@ -94,8 +96,8 @@ async def connected(url: str, tls: ssl.SSLContext | None) -> Connection:
             address.hostname, address.port, ssl=tls if address.scheme == "https" else None
         )
     except ssl.SSLCertVerificationError as error:
-        why = f"its certificate is not valid: {error.verify_message}"
+        why = f"{connection_error(error)} (--etcd-ca of `portico cluster init` sets its authority)"
         raise ConnectionLost(why) from error
     except OSError as error:
-        raise ConnectionLost(error.strerror or str(error)) from error
+        raise ConnectionLost(connection_error(error)) from error
     return Connection(url, reader, writer)
