@@ -115,8 +115,10 @@ def test_a_daemon_that_starts_without_the_store_goes_by_its_copy_and_refuses_cha
         assert later.values["a"] == b"1"
         with later.running():
             await settle()
-            with pytest.raises(StoreUnavailable, match="connection refused"):
+            with pytest.raises(StoreUnavailable, match=r"refused; nothing was changed$"):
                 later.following.assert_current()
+            with pytest.raises(StoreUnavailable, match=r"refused; nothing was changed$"):
+                await later.recovery.accept(act=True, who=WHO)
             [sentence] = later.troubles.sentences()
             assert sentence.endswith("uses the last known state, and refuses shared changes")
             daemon.store.fail("")

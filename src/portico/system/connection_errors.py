@@ -23,5 +23,6 @@ def connection_error(error: OSError) -> str:
             return error.strerror or str(error)
         case TimeoutError():
             return "it does not answer in time"
-    found = _NUMBER.search(str(error))
-    return os.strerror(int(found[1])) if found else error.strerror or str(error)
+        case _:
+            found = _NUMBER.search(str(error))
+            return os.strerror(int(found[1])) if found else error.strerror or str(error)

@@ -13,7 +13,13 @@ import msgspec
 from portico import __version__
 from portico.cli.cluster.invitation import Invitation, assert_consistent
 from portico.cli.cluster.joining import assert_same_machine, write_machine
-from portico.cli.cluster.naming import Member, SharedPlace, assert_name, parse_member
+from portico.cli.cluster.naming import (
+    Member,
+    SharedPlace,
+    assert_name,
+    parse_member,
+    with_unchanged,
+)
 from portico.cli.cluster.restarting import restart_daemon
 from portico.core.model.joining import (
     JOIN_PATH,
@@ -151,7 +157,7 @@ def _ask(member: Member, tls: ssl.SSLContext, method: str, body: bytes = b"") ->
     finally:
         connection.close()
     if status != _OK:
-        raise Refused(f"cannot join at {member}: {_reason(status, answer)}; nothing was changed")
+        raise Refused(f"cannot join at {member}: {with_unchanged(_reason(status, answer))}")
     return answer
 
 

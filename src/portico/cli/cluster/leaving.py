@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from portico.cli.cluster.naming import with_unchanged
 from portico.cli.cluster.restarting import restart_daemon
 from portico.client.wire import reachable
 from portico.core.model import verbs
@@ -62,7 +63,7 @@ def _leave_store(session: Session, one: MachineIdentity, *, force: bool) -> None
     except Failed as error:
         if not force:
             raise Refused(
-                f"{error}; nothing was changed. Add --force to leave all the same, and run "
+                f"{with_unchanged(str(error))}. Add --force to leave all the same, and run "
                 f"`portico cluster remove {one.name}` on another machine later"
             ) from error
     wait_for(lambda: not _is_used(session), RENDER_TIMEOUT)

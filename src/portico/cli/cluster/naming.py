@@ -13,6 +13,7 @@ from portico.core.model.names import bracketed
 from portico.errors import Refused
 
 MAX_PORT: Final = 65535
+_UNCHANGED: Final = "; nothing was changed"
 _NAME: Final = TypeAdapter(MachineName)
 
 
@@ -35,6 +36,11 @@ class SharedPlace:
     """Empty for the one by which it reaches the machine that it joins at."""
     port: int
     labels: tuple[str, ...]
+
+
+def with_unchanged(problem: str) -> str:
+    """What a daemon has answered, which may say already that nothing was changed."""
+    return f"{problem.removesuffix(_UNCHANGED)}{_UNCHANGED}"
 
 
 def parse_member(text: str) -> Member:

@@ -22,7 +22,7 @@ from portico.core.model.shared import (
     machine_key,
 )
 from portico.core.model.stored import Compare, StoredItem, Write
-from portico.engine.cluster.following import Following
+from portico.engine.cluster.following import SUBJECT, Following
 from portico.engine.cluster.membership import Membership
 from portico.engine.cluster.recovery import StoreRecovery
 from portico.engine.cluster.session import Session
@@ -158,7 +158,8 @@ class ClusterStore:
         user, if given. Raises StoreUnavailable too where the store is not followed, or this
         machine was removed from the cluster.
         """
-        self.following.assert_current()
+        if trouble := self.following.trouble:
+            raise StoreUnavailable(f"{SUBJECT} is not available: {trouble}")
         self.assert_member()
         prefix = self.following.prefix
         return await (store or self.store).transaction(

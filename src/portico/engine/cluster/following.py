@@ -115,9 +115,13 @@ class Following:
         self._subscribers[name] = changed
 
     def assert_current(self) -> None:
-        """Raises StoreUnavailable where nothing that is shared can be changed from here."""
+        """Raises StoreUnavailable where nothing that is shared can be changed from here, before
+        anything was.
+        """
         if self.trouble:
-            raise StoreUnavailable(f"{SUBJECT} is not available: {self.trouble}")
+            raise StoreUnavailable(
+                f"{SUBJECT} is not available: {self.trouble}; nothing was changed"
+            )
 
     async def look(self) -> None:
         """Read all of it and follow its changes, for as long as that works."""

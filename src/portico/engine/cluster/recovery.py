@@ -20,7 +20,7 @@ from portico.core.planning.mirroring import (
 from portico.engine.cluster.following import Following
 from portico.engine.events import Events
 from portico.errors import Refused
-from portico.ports.store import Store
+from portico.ports.store import Store, StoreUnavailable
 
 MAX_SIZE: Final = 1 << 19
 """Bytes; etcd takes 1.5 MiB."""
@@ -73,7 +73,10 @@ class StoreRecovery:
     async def _store_snapshot(self) -> Snapshot:
         if not self._following.trouble:
             raise Refused("the store of the cluster is followed already; nothing was changed")
-        return await self._store.snapshot(self._following.prefix)
+        try:
+            return await self._store.snapshot(self._following.prefix)
+        except StoreUnavailable as error:
+            raise StoreUnavailable(f"{error}; nothing was changed") from None
 
     async def _write(self, store: Store, found: Snapshot, mirror: Snapshot) -> None:
         """While the record of the cluster is missing no machine follows the store: what is written
