@@ -154,7 +154,7 @@ def test_machines_join_by_a_token_are_replaced_removed_and_leave(machines: Machi
     first = token(one)  # from now on nginx of m1 takes questions
     assert answer_to(None, one) == answer_to(None, one, "/") == 403
     other = first[:-4] + ("0000" if first[-4:] != "0000" else "1111")
-    assert "the authority there is another one" in refused(two, at_one, "--token", other)
+    assert "is not the one that the token is of" in refused(two, at_one, "--token", other)
     one.kill_daemon()
     assert "daemon of that machine does not run" in refused(two, at_one, "--token", first)
     one.status()
