@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import pytest
 
 from portico.adapters.files.watcher import NotifiedFiles
+from portico.adapters.logs import rotation
 from portico.adapters.logs.files import FileLogs
 from portico.adapters.nginx.processes import group_of, processes_in
 from portico.adapters.processes.start import links_of
@@ -31,13 +32,14 @@ from tests.stack import eventually
 
 SECRET = "ANSWER=42\n"
 SWAPS = """
-import ctypes, os, sys
+import ctypes, os, sys, time
 os.chdir(sys.argv[1])
 print("begun", flush=True)
-exchange, here = 2, -100
-while not ctypes.CDLL(None).renameat2(here, b"log", here, b"trap", exchange):
-    pass
+swap, exchange, here = ctypes.CDLL(None).renameat2, 2, -100
+while not any(swap(here, b"log", here, b"trap", exchange) for _ in range(201)):
+    time.sleep(0.0005)
 """
+"""Exchanges two names as fast as it can; in each second pause they are where they should be."""
 
 
 @pytest.fixture
@@ -146,12 +148,12 @@ def test_no_moment_lets_a_link_in_while_files_are_opened_and_rotated(ground, nei
             with folder_of(path, account, make=True) as (folder, name):
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
                 file = os.open(name, flags, 0o640, dir_fd=folder)
-            os.write(file, b"x" * 10)
+            os.write(file, b"x" * 9 + b"\n")
             os.close(file)
             done += 1
         except OSError:
             pass
-        rotate(ground, path)
+        rotation.rotate(path, 4, 3, account)
     assert swapper.poll() is None
     swapper.kill()
     swapper.wait(60)

@@ -81,7 +81,7 @@ def test_a_program_that_pauses_loses_nothing(tmp_path, logs):
 def test_rotated_files_are_numbered_and_take_no_more_than_they_may(tmp_path, logs, keep):
     path = tmp_path / "web.log"
     for letter in "abcdef":
-        path.write_text(letter * 5000)
+        path.write_text(letter * 4999 + "\n")
         assert asyncio.run(logs.rotate(SPEC, str(path), 4096, keep)) is None
         assert path.read_text() == ""
     assert [each.read_text()[0] for each in rotated(path)] == list("abcdef"[6 - keep :])
@@ -91,15 +91,15 @@ def test_rotated_files_are_numbered_and_take_no_more_than_they_may(tmp_path, log
 def test_older_files_are_compressed_and_the_newest_stays_plain(tmp_path, logs):
     path = tmp_path / "web.log"
     for letter in "abcdef":
-        path.write_text(letter * 5000)
+        path.write_text(letter * 4999 + "\n")
         path.chmod(0o640)
         assert asyncio.run(logs.rotate(SPEC, str(path), 4096, 3, compresses=True)) is None
     found = sorted(each.name for each in tmp_path.iterdir())
     assert found == ["web.log", "web.log.1", "web.log.2.gz", "web.log.3.gz"]
-    assert path.with_name("web.log.1").read_text() == "f" * 5000
+    assert path.with_name("web.log.1").read_text() == "f" * 4999 + "\n"
     for name, letter in (("web.log.2.gz", "e"), ("web.log.3.gz", "d")):
         packed = path.with_name(name)
-        assert gzip.decompress(packed.read_bytes()) == letter.encode() * 5000
+        assert gzip.decompress(packed.read_bytes()) == letter.encode() * 4999 + b"\n"
         assert packed.stat().st_size < 200
         assert packed.stat().st_mode & 0o777 == 0o640
 
@@ -116,7 +116,7 @@ def test_what_is_not_a_rotated_file_is_not_compressed(tmp_path, logs, planted):
     else:
         other.write_bytes(b"")
         os.truncate(other, 1 << 30)
-    path.write_text("y" * 5000)
+    path.write_text("y" * 4999 + "\n")
     asyncio.run(logs.rotate(SPEC, str(path), 4096, 3, compresses=True))
     assert not [each for each in tmp_path.iterdir() if each.name.endswith((".gz", ".part"))]
     assert secret.read_text() == "x" * 5000

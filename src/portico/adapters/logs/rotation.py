@@ -93,10 +93,10 @@ class _Rotation:
         try:
             copy = os.open(part, _CREATE, 0o600, dir_fd=self._folder)
             try:
-                _copy(file, copy, begin, seen)
+                is_whole = _copy(file, copy, begin, seen)
                 self._shift(rotated)
                 self._rename(part, f"{self._name}.1")
-                _copy_rest_and_empty(file, copy)
+                _copy_rest_and_empty(file, copy, is_whole=is_whole)
                 self.is_done = True
             finally:
                 os.close(copy)
@@ -188,22 +188,26 @@ def _take_over_rights(copy: int, seen: os.stat_result) -> None:
             os.fchown(copy, seen.st_uid, seen.st_gid)
 
 
-def _copy(file: int, copy: int, begin: int, seen: os.stat_result) -> None:
+def _copy(file: int, copy: int, begin: int, seen: os.stat_result) -> bool:
+    """Whether the copy ends with the end of a line."""
     _take_over_rights(copy, seen)
     os.lseek(file, begin, os.SEEK_SET)
+    is_whole = False
     while data := os.read(file, CHUNK):
         _write(copy, data)
+        is_whole = data.endswith(b"\n")
     os.fsync(copy)
+    return is_whole
 
 
-def _copy_rest_and_empty(file: int, copy: int) -> None:
+def _copy_rest_and_empty(file: int, copy: int, *, is_whole: bool) -> None:
     """What was written since, and nothing between the last look and the truncation.
 
     A write that crosses a page is seen in parts, so the end of a line is waited for: but not
     long, for a program may also write half a line and pause.
     """
-    is_whole, tries = False, 0
-    while not is_whole and tries < MAX_ATTEMPTS:
+    tries = 0
+    while tries == 0 or (not is_whole and tries < MAX_ATTEMPTS):
         tries += 1
         os.sched_yield()
         while data := os.read(file, CHUNK):
