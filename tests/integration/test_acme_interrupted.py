@@ -68,14 +68,16 @@ def run(tmp_path):
         program.stdin.close()
 
 
-def walk(run, proxy, folder, request_of):
-    """Every way in which a run can be killed, and what the next run made of it."""
+def walk(run, proxy, folder, request_of, is_over=lambda _: False):
+    """Every way in which a run can be killed, and what the next run made of it; until nothing is
+    left to do but what another walk has.
+    """
     for number in range(1, MOST_ACTS):
         acme = Acme(folder / str(number), proxy.server)
         request = request_of(acme)
         proxy.orders.clear()
         proxy.asked.clear()
-        if not run(request, number)["killed"]:
+        if not run(request, number)["killed"] or is_over(acme):
             return
         key, asked, was_sent = _key(acme), proxy.asked[-1:], bool(proxy.orders)
         ended = run(request)
@@ -123,10 +125,18 @@ def test_killed_at_any_moment_no_txt_record_stays_behind(run, proxy, names, tmp_
     theirs = ('"of somebody else"',)
     names.records[f"_acme-challenge.{domain}", "TXT"] = list(theirs)
 
+    def request_of(acme):
+        names.updates.clear()
+        return acme.request(domain, f"*.{domain}", **by(method))
+
+    def is_cleaned(acme):
+        removed = any(update.startswith("-") for update in names.updates)
+        return (
+            removed and not json.loads((acme.orders / "one/order.json").read_text())["published"]
+        )
+
     walked = 0
-    for _ in walk(
-        run, proxy, tmp_path, lambda acme: acme.request(domain, f"*.{domain}", **by(method))
-    ):
+    for _ in walk(run, proxy, tmp_path, request_of, is_cleaned):
         assert names.records[f"_acme-challenge.{domain}", "TXT"] == list(theirs)
         walked += 1
 
