@@ -94,10 +94,9 @@ class Member:
             return store
 
         self.users = MachineUsers(self, vault, open_as, lambda: bytes(32))
-        authority = ClusterAuthority(self, vault, home)
-        signing = Signing()
-        self.admission = Admission(engine, self, self, authority, signing, self.users, home)
-        self.etcd = EtcdMembers(self, authority, signing, self.users, engine.events, home)
+        authority = ClusterAuthority(self, vault, Signing(), home)
+        self.admission = Admission(engine, self, self, authority, self.users, home)
+        self.etcd = EtcdMembers(self, authority, self.users, engine.events, home)
 
     async def serve_members(self) -> None: ...
 

@@ -72,9 +72,9 @@ def connect_members(
     users = MachineUsers(shared, vault, open_as, (home.cluster / KEY_FILE).read_bytes)
     shared.recovery.writer = users.writer
     shared.recovery.restore_users = users.restore
-    authority = ClusterAuthority(shared, vault, home)
-    admission = Admission(engine, in_force, shared, authority, signing, users, home)
-    operations.etcd = EtcdMembers(shared, authority, signing, users, engine.events, home)
+    authority = ClusterAuthority(shared, vault, signing, home)
+    admission = Admission(engine, in_force, shared, authority, users, home)
+    operations.etcd = EtcdMembers(shared, authority, users, engine.events, home)
     shared.repeated_tasks[ADDRESSES] = StoreAddresses(shared, engine.troubles, home)
     operations.membership = admission
     return JoinListener(admission, join_socket(str(home.path)))

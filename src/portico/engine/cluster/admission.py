@@ -48,7 +48,6 @@ from portico.engine.cluster.machine_users import MachineUsers
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.errors import Failed, NotFound, Refused
-from portico.ports.machine_signing import MachineSigning
 from portico.ports.store import Store
 from portico.system.cluster_store import KEY_FILE, read_store
 from portico.system.home import Home
@@ -57,19 +56,18 @@ JOIN_TIMEOUT: Final = 25.0
 
 
 class Admission:
-    def __init__(  # noqa: PLR0913, PLR0917 - what it stands on
+    def __init__(
         self,
         engine: Engine,
         in_force: InForce,
         shared: ClusterStore,
         authority: ClusterAuthority,
-        signing: MachineSigning,
         users: MachineUsers,
         home: Home,
     ) -> None:
         self._in_force = in_force
         self._intent, self._events, self._clock = engine.intent, engine.events, engine.clock
-        self._shared, self._signing, self._home = shared, signing, home
+        self._shared, self._home = shared, home
         self._authority, self._users = authority, users
         self._join_lock = asyncio.Lock()
 
@@ -166,9 +164,7 @@ class Admission:
         if why := reason_not_to_join(request, token, machines, now, schema):
             raise Refused(why)
         assert token is not None  # noqa: S101 - else there was a reason
-        key = await self._authority.key()
-        authority = await self._authority.certificate()
-        signed = await self._signing.sign_machine(authority, key, request.request, request.name)
+        signed = await self._authority.sign(request.request, request.name)
         name, outdated = request.name, self._user_names(request.name)
         cluster_key, access = await asyncio.to_thread(self._access)
         if self._users.are_needed():

@@ -8,6 +8,7 @@ from typing import Final
 from portico.core.model.stored import Put
 from portico.engine.cluster.assembly import ClusterStore
 from portico.errors import Failed
+from portico.ports.machine_signing import MachineSigning, SignedMachine
 from portico.ports.vault import Vault
 from portico.system.cluster_identity import AUTHORITY, AUTHORITY_KEY
 from portico.system.home import Home
@@ -17,14 +18,22 @@ SEALED_AUTHORITY_KEY: Final = "authority"
 
 
 class ClusterAuthority:
-    def __init__(self, shared: ClusterStore, vault: Vault, home: Home) -> None:
-        self._shared, self._vault, self._home = shared, vault, home
+    def __init__(
+        self, shared: ClusterStore, vault: Vault, signing: MachineSigning, home: Home
+    ) -> None:
+        self._shared, self._vault, self._signing = shared, vault, signing
+        self._home = home
+
+    async def sign(self, request: str, name: str, address: str = "") -> SignedMachine:
+        """As `MachineSigning.sign_machine`. Raises Failed."""
+        certificate, key = await self.certificate(), await self._key()
+        return await self._signing.sign_machine(certificate, key, request, name, address)
 
     async def certificate(self) -> str:
         """PEM."""
         return await asyncio.to_thread((self._home.cluster / AUTHORITY).read_text, "ascii")
 
-    async def key(self) -> str:
+    async def _key(self) -> str:
         """PEM. Raises Failed."""
         if item := self._shared.following.item(SEALED_AUTHORITY_KEY):
             return (await self._vault.open(SEALED_AUTHORITY_KEY, item.value)).decode()
@@ -41,5 +50,5 @@ class ClusterAuthority:
         """The key for the store, where it is not there yet."""
         if self._shared.following.item(SEALED_AUTHORITY_KEY):
             return []
-        sealed = await self._vault.seal(SEALED_AUTHORITY_KEY, (await self.key()).encode())
+        sealed = await self._vault.seal(SEALED_AUTHORITY_KEY, (await self._key()).encode())
         return [Put(SEALED_AUTHORITY_KEY, sealed)]

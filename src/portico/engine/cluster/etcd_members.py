@@ -21,7 +21,6 @@ from portico.engine.cluster.authority import ClusterAuthority
 from portico.engine.cluster.machine_users import MachineUsers
 from portico.engine.events import Events
 from portico.errors import Refused
-from portico.ports.machine_signing import MachineSigning
 from portico.system.cluster_store import read_store
 from portico.system.home import Home
 
@@ -33,12 +32,11 @@ class EtcdMembers:
         self,
         shared: ClusterStore,
         authority: ClusterAuthority,
-        signing: MachineSigning,
         users: MachineUsers,
         events: Events,
         home: Home,
     ) -> None:
-        self._shared, self._authority, self._signing = shared, authority, signing
+        self._shared, self._authority = shared, authority
         self._users, self._events, self._home = users, events, home
 
     async def set_member(self, request: EtcdMemberRequest, who: Requester) -> EtcdMemberView:
@@ -57,10 +55,7 @@ class EtcdMembers:
                 endpoints = await self._share([*endpoints, url], known)
             if act == "promote":
                 return self._view("promoted", endpoints, who, name)
-            authority = await self._authority.certificate()
-            signed = await self._signing.sign_machine(
-                authority, await self._authority.key(), request.request, name, request.address
-            )
+            signed = await self._authority.sign(request.request, name, request.address)
             if act == "add":
                 await store.add_member(peer)
         return self._view(
@@ -68,7 +63,7 @@ class EtcdMembers:
             endpoints,
             who,
             name,
-            authority=authority,
+            authority=await self._authority.certificate(),
             certificate=signed.certificate,
             peers={each.name: each.peers[0] for each in members if each.name} | {name: peer},
         )
