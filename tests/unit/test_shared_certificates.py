@@ -68,6 +68,27 @@ def test_where_the_machine_dies_in_the_middle_another_one_ends_the_same_order(cl
     assert [(each.serial, each.counted) for each in cluster.machines] == [(1, 1)] * 3
 
 
+def test_where_only_its_daemon_dies_and_another_machine_ends_the_order_it_counts_once(cluster):
+    first = cluster.machines[0]
+    first.dies_at = "stored"
+
+    async def run():
+        for _ in range(6):
+            if first.runs:
+                await cluster.look(1)
+        assert not first.runs
+        first.start()
+        await cluster.wait(2)
+        await first.look()  # it has no role yet, and shares what it has counted
+        await cluster.wait(20)
+        await cluster.machines[1].look()
+        await cluster.look()
+
+    cluster.run(run())
+    assert len(cluster.authority.orders) == 1
+    assert [(each.serial, each.counted) for each in cluster.machines] == [(1, 1)] * 3
+
+
 def test_without_a_store_nothing_is_ordered_and_what_is_served_stays(cluster):
     async def run():
         await cluster.look()
