@@ -25,7 +25,7 @@ PARSE_ERRORS: Final = (
 
 
 def read_chain(pem: bytes) -> Chain:
-    """Certificates of which all that is looked at can be read. Raises UNREADABLE."""
+    """Certificates of which all that is looked at can be read. Raises PARSE_ERRORS."""
     chain = x509.load_pem_x509_certificates(pem)
     for each in chain:
         # None of it is read before it is asked for.
