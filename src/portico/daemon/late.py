@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from portico.engine.cluster.certificates import SharedCertificates
     from portico.engine.cluster.neighbourhood import Neighbourhood
     from portico.engine.cluster.totals import Totals
+    from portico.engine.cluster.unshared import UnsharedCertificates
     from portico.importers.certbot_bridge import CertbotBridge
 
 DASHBOARD_PORT: Final = "dashboard_port"
@@ -143,21 +144,41 @@ def shared_of(
     home: Home,
     thumbprint: Callable[[], str],
 ) -> ClusterStore | None:
-    """What the machines of the cluster share, where it has a store."""
+    """What the machines of the cluster share, where it has a store. None also where `is_sharing`
+    and the store cannot be used.
+    """
     with engine.troubles.fence("the cluster's store"):
-        if neighbourhood is None or not (own := own_machine(home)) or not own.has_store:
+        if not is_sharing(home):
             return None
+        if neighbourhood is None or not (own := own_machine(home)):
+            raise Failed(
+                f"it cannot be used without the identity of this machine in {home.cluster}; "
+                "restore the folder, or remove it and join the cluster again"
+            )
+        neighbourhood.has_store = True
         from portico.adapters.store.etcd.store import EtcdStore  # noqa: PLC0415 - few have one
         from portico.engine.cluster.assembly import ClusterStore  # noqa: PLC0415
 
         if address := store_address(home):
             store = EtcdStore(address, engine.clock)
             shared = ClusterStore(engine, in_force, own.cluster, own.name, store, thumbprint)
-            neighbourhood.absent, neighbourhood.has_store = shared.absent, True
+            neighbourhood.absent = shared.absent
             neighbourhood.may_replace = lambda: shared.may_replace()  # noqa: PLW0108 - set later
             shared.drained = neighbourhood.drained
             return shared
     return None
+
+
+def is_sharing(home: Home) -> bool:
+    """Whether the machines of its cluster have a store, also where this one cannot use it."""
+    if not home.cluster.exists():
+        return False
+    from portico.system.cluster_store import has_store  # noqa: PLC0415 - few are in a cluster
+
+    try:
+        return has_store(home)
+    except OSError:  # the folder of another user
+        return True
 
 
 def store_address(home: Home) -> StoreAddress | None:
@@ -193,10 +214,14 @@ def sharing_of(
     authorities: Authorities,
     lineages: Lineages,
     issued: IssuedFiles,
-) -> SharedCertificates | None:
-    if shared is None:
+) -> SharedCertificates | UnsharedCertificates | None:
+    if not is_sharing(home):
         return None
     issued.any_token = True
+    if shared is None:
+        from portico.engine.cluster.unshared import UnsharedCertificates  # noqa: PLC0415
+
+        return UnsharedCertificates()
     from portico.engine.cluster.certificates import SharedCertificates  # noqa: PLC0415 - few have one
 
     return SharedCertificates(
@@ -237,8 +262,13 @@ def for_all_machines(  # noqa: PLR0913, PLR0917 - it stands before all that can 
     timetable: Timetable,
 ) -> Operations:
     """The same operations; where the cluster has a store, changes are of all its machines."""
-    if shared is None:
+    if not is_sharing(home):
         return operations
+    if shared is None:
+        from portico.engine.cluster.unshared import UnsharedOperations, skip_run  # noqa: PLC0415
+
+        timetable.claim = lambda app, _: skip_run(engine, app)
+        return cast("Operations", UnsharedOperations(operations))
     from portico.engine.cluster.cluster_operations import (  # noqa: PLC0415 - few have a store
         ClusterOperations,
     )
