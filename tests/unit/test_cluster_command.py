@@ -6,20 +6,33 @@ import http.client
 import json
 import re
 import socket
+import ssl
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
+import msgspec
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from portico import __version__
 from portico.cli.cluster.invitation import read_invitation
-from portico.errors import Refused
+from portico.cli.cluster.leaving import _leave_store
+from portico.core.model.joining import JoinOffer
+from portico.errors import Failed, Refused
 from portico.system.cluster_identity import MachineIdentity, read_identity
 from portico.system.connection_errors import connection_error
 from portico.system.home import Home
+from portico.system.machine_certificates import MachineAuthority
 from portico.system.x509 import names_of
 from tests.commands import run_here
 from tests.stack import free_port
@@ -314,6 +327,91 @@ def test_a_machine_that_cannot_be_reached_is_said_without_numbers(machines: Mach
     token, where = f"{'a' * 8}.{'b' * 32}.{'c' * 64}", f"127.0.0.1:{free_port()}"
     said = machines.run("m4", "join", where, "--token", token).stderr
     assert f"cannot join at {where}: Connection refused; nothing was changed" in said
+
+
+@dataclass
+class JoiningMember:
+    """A machine of a cluster that offers to join, and answers so when it is asked to."""
+
+    status: int
+    error: str
+
+    def __post_init__(self) -> None:
+        self.authority = MachineAuthority.create("6a1c", time.time())
+
+    @property
+    def token(self) -> str:
+        fingerprint = self.authority.root.fingerprint(hashes.SHA256()).hex()
+        return f"{'a' * 8}.{'b' * 32}.{fingerprint}"
+
+    @contextmanager
+    def serving(self, folder: Path) -> Iterator[str]:
+        """Where it can be asked."""
+        offer = JoinOffer(
+            cluster="6a1c",
+            authority=self.authority.root.public_bytes(Encoding.DER),
+            version=__version__,
+            now=time.time(),
+        )
+        answers = {
+            "GET": (200, msgspec.json.encode(offer)),
+            "POST": (self.status, msgspec.json.encode({"error": self.error})),
+        }
+
+        class Handler(BaseHTTPRequestHandler):
+            def handle_one_request(self) -> None:
+                self.raw_requestline = self.rfile.readline()
+                if self.parse_request():
+                    self.rfile.read(int(self.headers["Content-Length"] or 0))
+                    status, body = answers[self.command]
+                    self.send_response(status)
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None: ...
+
+        pair, file = self.authority.sign("m1", "m1.test", time.time()), folder / "member.pem"
+        file.write_bytes(pair.certificate + pair.key)
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(file)
+        with HTTPServer(("127.0.0.1", 0), Handler) as server:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+            thread.start()
+            yield f"127.0.0.1:{server.server_port}"
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (409, "cannot join at {}: as it says; nothing was changed"),
+        (500, "{} did not confirm that this machine has joined: as it says; it may be in the"),
+        (502, "{} did not confirm that this machine has joined: as it says; it may be in the"),
+        (504, "{} did not confirm that this machine has joined: as it says; it may be in the"),
+    ],
+)
+def test_a_machine_that_may_have_joined_is_not_said_to_be_unchanged(
+    tmp_path: Path, status: int, said: str
+) -> None:
+    member, environ = JoiningMember(status, "as it says"), {"PORTICO_HOME": str(tmp_path / "m3")}
+    with member.serving(tmp_path) as where:
+        words = ("cluster", "join", where, "m3", "--token", member.token)
+        result = run_here(words, environ, tmp_path, 60)
+    assert said.format(where) in result.stderr
+    assert ("nothing was changed" in result.stderr) is (status == 409)
+    assert not (tmp_path / "m3" / "cluster").exists()
+
+
+def test_a_machine_whose_store_did_not_confirm_that_it_left_is_changed_nowhere_else() -> None:
+    def ask(_: object) -> None:
+        raise Failed("the store of the cluster did not confirm the change")
+
+    session = SimpleNamespace(client=lambda: SimpleNamespace(ask=ask))
+    with pytest.raises(Refused, match=r"did not confirm .*; nothing was changed on this machine"):
+        _leave_store(session, SimpleNamespace(name="m2"), force=False)
 
 
 @pytest.mark.parametrize(

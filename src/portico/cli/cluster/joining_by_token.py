@@ -49,6 +49,10 @@ if TYPE_CHECKING:
 TIMEOUT: Final = 30.0
 """Seconds for one question: another machine starts a Python to sign."""
 _OK: Final = 200
+_UNKNOWN: Final = frozenset({500, 502, 504})
+"""Answers to a POST that do not say whether it was done: of nginx, or where the store did not
+confirm it.
+"""
 _NO_STORE: Final = "machines cannot join there by a token, because its cluster has no store"
 _REASONS: Final = {
     400: _NO_STORE,
@@ -145,20 +149,25 @@ def _ask(member: Member, tls: ssl.SSLContext, method: str, body: bytes = b"") ->
         status, answer = response.status, response.read(MAX_JOIN_SIZE)
     except (OSError, http.client.HTTPException) as error:
         if body:
-            raise Failed(
-                f"{member} did not confirm that this machine has joined: {_why(error)}; it may be "
-                "in the list of machines there. Create another token with `portico cluster token "
-                "--replace NAME`"
-            ) from error
+            raise _unconfirmed(member, _why(error)) from error
         raise Failed(
             f"cannot join at {member}: {_why(error)}; nothing was changed. Use the command that "
             "`portico cluster token` prints on a machine of the cluster whose nginx runs"
         ) from error
     finally:
         connection.close()
+    if body and status in _UNKNOWN:
+        raise _unconfirmed(member, _reason(status, answer))
     if status != _OK:
         raise Refused(f"cannot join at {member}: {with_unchanged(_reason(status, answer))}")
     return answer
+
+
+def _unconfirmed(member: Member, why: str) -> Failed:
+    return Failed(
+        f"{member} did not confirm that this machine has joined: {why}; it may be in the list of "
+        "machines there. Create another token with `portico cluster token --replace NAME`"
+    )
 
 
 def _why(error: Exception) -> str:

@@ -63,8 +63,8 @@ def _leave_store(session: Session, one: MachineIdentity, *, force: bool) -> None
     except Failed as error:
         if not force:
             raise Refused(
-                f"{with_unchanged(str(error))}. Add --force to leave all the same, and run "
-                f"`portico cluster remove {one.name}` on another machine later"
+                f"{with_unchanged(str(error))} on this machine. Add --force to leave all the "
+                f"same, and run `portico cluster remove {one.name}` on another machine later"
             ) from error
     wait_for(lambda: not _is_used(session), RENDER_TIMEOUT)
 
