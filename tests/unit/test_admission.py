@@ -285,6 +285,19 @@ def test_a_machine_is_removed_by_another_one_or_leaves(run):
     run(work)
 
 
+def test_a_machine_that_was_replaced_while_it_was_removed_is_still_there(run):
+    async def work(one: Member, two: Member) -> None:
+        await one.share_keeper()
+        other = SharedMachine(address="10.0.0.2", serial="ff")
+        await two.transaction([], [Put("machines/m2", encoded(other))])
+        with pytest.raises(Failed, match="was changed or removed at the same moment; look at"):
+            await one.admission.remove_machine("m2", WHO)
+        await settle()
+        assert one.machines == {"m1": "1", "m2": "ff"}
+
+    run(work)
+
+
 def test_each_certificate_has_a_user_of_its_own_in_a_store_that_has_users(run):
     def users(store: FakeStore) -> set[str]:
         return {name.removeprefix(f"portico.{CLUSTER}.") for name in store.users}

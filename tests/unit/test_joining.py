@@ -53,6 +53,7 @@ def test_a_machine_with_a_new_name_and_address_may_join() -> None:
     [
         (None, {}, "the token is not valid here"),
         (RECORD, {"secret": "6" * 32}, "the token is not valid here"),
+        (JoinToken(digest="ü", until=NOW + 1), {}, "the token is not valid here"),
         (RECORD, {"v": 2}, "different versions of Portico"),
         (RECORD, {"store_schema": 0}, "has schema 1, and Portico of this machine knows 0"),
         (JoinToken(digest=RECORD.digest, until=NOW - 1), {}, "the token was valid until"),

@@ -45,7 +45,8 @@ def reason_not_to_join(
 def _token_problem(request: JoinRequest, token: JoinToken | None, now: float) -> str:
     if request.v != SCHEMA:
         return "the two machines run different versions of Portico"
-    if token is None or not hmac.compare_digest(digest_of(request.secret), token.digest):
+    digest = digest_of(request.secret).encode()
+    if token is None or not hmac.compare_digest(digest, token.digest.encode()):
         return f"{_NOT_VALID}; create one with `portico cluster token`"
     if token.used:
         return f"the token was used by {token.used}; create another one"

@@ -105,7 +105,9 @@ class Admission:
     async def remove_machine(
         self, machine: str, who: Requester, *, force: bool = False
     ) -> MembershipView:
-        """Raises StoreUnavailable, Refused, NotFound."""
+        """Raises StoreUnavailable, Refused, NotFound, with nothing changed, and OutcomeUnknown and
+        Failed. Its rights in the store end first: by the record they are found again.
+        """
         await self._assert_current()
         if machine == self._shared.machine:
             raise Refused(
@@ -124,7 +126,7 @@ class Admission:
         return self._view(machine)
 
     async def leave_cluster(self, who: Requester) -> MembershipView:
-        """Raises StoreUnavailable, Refused."""
+        """Raises Refused, with nothing changed, and StoreUnavailable and Failed."""
         machine = self._shared.machine
         await self._assert_current()
         if self._intent.revisions:
@@ -247,7 +249,10 @@ class Admission:
         keys = [key, present_key(machine), progress_key(machine), *replacing]
         writes = [Delete(prefix + each) for each in keys]
         if await store.transaction([Compare(prefix + key, revision)], writes) is None:
-            raise Refused(f"{machine} was changed at the same moment; nothing was changed here")
+            raise Failed(
+                f"{machine} was changed or removed at the same moment; look at `portico cluster "
+                "show` before you try again"
+            )
 
     def _view(self, machine: str) -> MembershipView:
         return MembershipView(cluster=self._shared.cluster, name=machine)
