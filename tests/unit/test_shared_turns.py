@@ -18,6 +18,7 @@ from portico.core.model.shared import (
     revision_key,
 )
 from portico.core.model.shared_change import NO_SWITCHES, Progress, SharedChange, Switches
+from portico.core.model.stored import Delete
 from portico.core.planning.switches import missed
 from portico.core.planning.turns import (
     Applied,
@@ -279,10 +280,15 @@ def test_a_change_after_a_restored_store_is_another_one_than_that_which_it_has_l
 
 
 def test_a_machine_that_is_drained_is_shown_as_such(machines):
+    machines.begin("m1", "v1")
+    machines.run(60.0)
     one = machines["m1"].shared
     one.drained = lambda: {"m2"}
     states = {each.name: each.state for each in one.view().machines}
     assert states == {"m1": "in", "m2": "drained", "m3": "in"}
+    machines.do(one.transaction([], [Delete(progress_key("m2"))]))  # as `down --all` on m2 does
+    machines.run(5.0)
+    assert {each.state for each in one.view().machines} == {"in"}
 
 
 def test_a_file_after_a_restored_store_is_another_one_than_that_which_it_has_lost(machines):

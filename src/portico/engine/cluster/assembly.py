@@ -14,6 +14,7 @@ from portico.core.model.event import Requester
 from portico.core.model.shared import (
     MACHINES,
     PRESENT,
+    PROGRESS,
     SCHEMA,
     Presence,
     SharedMachine,
@@ -136,7 +137,9 @@ class ClusterStore:
 
     def view(self) -> ClusterView:
         following = self.following
-        present, drained = following.under(PRESENT), self.drained()
+        present = following.under(PRESENT)
+        # After `down --all` a machine says the same, and takes no part in changes any more.
+        drained = {*self.drained()} & following.under(PROGRESS).keys()
         return ClusterView(
             machine=self.machine,
             cluster=self.cluster,
