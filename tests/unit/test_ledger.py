@@ -107,6 +107,24 @@ def test_an_order_that_is_gone_on_with_counts_once_and_one_begun_anew_twice():
     assert used(done) == (0, 1), "its order was sent before the ledger begins"
 
 
+def test_an_order_continued_for_other_names_counts_as_another_one():
+    one = Entry(NOW - HOUR, URL, "order", ("a.test",), "a.test.1")
+    signed = replace(one, at=NOW - MINUTE, kind="certificate")
+    other = replace(one, at=NOW, names=("a.test", "b.test"))
+    other_signed = replace(other, kind="certificate")
+
+    def used(*entries):
+        ledger = Ledger(entries, NOW)
+        uses = {use.of: use.used for use in ledger.uses(FIRST, other.names)}
+        is_counted = [ledger.is_counted(URL, one.order, each.names) for each in (one, other)]
+        return uses[""], uses["a.test, b.test"], is_counted
+
+    assert used(one, signed) == (1, 0, [True, False])
+    assert used(one, signed, other) == (2, 1, [False, True])
+    assert used(one, signed, other, other_signed, other_signed) == (2, 1, [False, True])
+    assert used(one, other) == (2, 1, [False, True]), "the first one leads to nothing"
+
+
 def test_replacements_by_renewal_information_count_for_nothing_and_are_held_up_by_nothing():
     entries = obtained(40, "a.test", exempt=True)
     assert refusal(entries, "a.test") is None

@@ -50,16 +50,16 @@ class Ledger:
         self._times: defaultdict[tuple[str, Counted, str], list[float]] = defaultdict(list)
         self._limited: defaultdict[str, list[Entry]] = defaultdict(list)
         opened: dict[tuple[str, str], Entry] = {}
-        self._signed = set[tuple[str, str]]()
-        """Issuer and name of the orders that led to a certificate."""
+        self._signed: dict[tuple[str, str], str] = {}
+        """By issuer and name of the orders that led to a certificate: the names in it."""
         for entry in entries:
-            if entry.kind == "order":  # a second time by a run that goes on with it
-                opened.setdefault((entry.issuer, entry.order), entry)
+            if entry.kind == "order":
+                self._open(entry, opened)
             else:
                 self._count(entry, opened)
         for order in opened.values():
             self._count_order(order, None)
-        self._begun = self._signed | opened.keys()
+        self._begun = self._signed | {n: _set(each.names) for n, each in opened.items()}
         for times in self._times.values():
             times.sort()
 
@@ -69,9 +69,11 @@ class Ledger:
         later.now = now
         return later
 
-    def is_counted(self, directory: str, order: str) -> bool:
-        """Whether the order of that name was begun, and is open or has led to a certificate."""
-        return (directory, order) in self._begun
+    def is_counted(self, directory: str, order: str, names: Sequence[str]) -> bool:
+        """Whether the order of that name was begun for these names, and is open or has led to a
+        certificate.
+        """
+        return self._begun.get((directory, order)) == _set(names)
 
     def refusal(
         self, issuer: Issuer, names: Sequence[str], *, exempt: bool = False, staging: bool = False
@@ -108,16 +110,29 @@ class Ledger:
             yield from self._use(directory, "failed validations", name, limits.failed_validations)
         yield from self._use(directory, "orders", "", limits.orders)
 
+    def _open(self, order: Entry, opened: dict[tuple[str, str], Entry]) -> None:
+        """A second time by a run that continues it; for other names it is another order, and the
+        one before leads to nothing.
+        """
+        name = order.issuer, order.order
+        before = opened.setdefault(name, order)
+        if _set(before.names) != _set(order.names):
+            self._count_order(before, order)
+            opened[name] = order
+
     def _count(self, entry: Entry, opened: dict[tuple[str, str], Entry]) -> None:
         name = entry.issuer, entry.order
         match entry.kind:
             case "certificate":
-                if name in opened or name not in self._signed:  # else another machine's line of it
+                names = _set(entry.names)
+                if (
+                    name in opened or self._signed.get(name) != names
+                ):  # else another machine's line
                     self._count_order(opened.pop(name, None), entry)
-                self._signed.add(name)
+                self._signed[name] = names
             case "abandoned":
                 self._count_order(opened.pop(name, None), entry)
-                self._signed.discard(name)
+                self._signed.pop(name, None)
             case "failed_validation":
                 for each in set(map(_validated, entry.names)):
                     self._add(entry, "failed validations", each)

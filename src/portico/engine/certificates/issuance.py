@@ -189,7 +189,8 @@ class Issuance:
         is its name where another machine may continue it.
         """
         is_continued = bool(shared and self._sharing and self._sharing.has_order(order.lineage))
-        if not (is_continued and self.ledger().is_counted(order.issuer.directory, order.name)):
+        directory, names = order.issuer.directory, order.lineage.names
+        if not (is_continued and self.ledger().is_counted(directory, order.name, names)):
             self._add_entry("order", order, exempt=exempt)
         keep = await self._sharing.begin(order.lineage, shared) if self._sharing else None
         try:
