@@ -322,6 +322,8 @@ def test_a_line_of_the_ledger_that_another_portico_wrote_counts_once(cluster):
     cluster.run(run())
     for each in cluster.machines:
         assert [e.order for e in each.state.ledger_since(0.0)].count(entry.order) == 1
+    items = cluster.store.all.items.items()
+    assert [key[-4:] for key, item in items if entry.order.encode() in item.value] == ["0123"]
 
 
 def test_a_machine_that_reaches_no_authority_leaves_the_orders_to_another_one(cluster):

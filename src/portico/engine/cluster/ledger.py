@@ -52,8 +52,12 @@ class SharedLedger:
         are missing. Raises StoreUnavailable.
         """
         known = self._shared.following.under(LEDGER)
-        lines = self._own_lines().items()
-        missing = [Put(key, value) for key, value in lines if key[len(LEDGER) :] not in known]
+        read = {line[0] for key, line in self._lines.items() if key in known}
+        missing = [
+            Put(key, value)
+            for key, value in self._own_lines().items()
+            if key[len(LEDGER) :] not in known and key not in read
+        ]
         for batch in _batches(missing):
             if await self._shared.transaction(compares, batch) is None:
                 return False
