@@ -50,7 +50,7 @@ def main(instances: int, wanted: Sequence[str]) -> int:
             if any(part in name for part in wanted)
         ]
     print(json.dumps(rows, indent=2))
-    return 0 if all(row["as wanted"] and not row["failed"] for row in rows) else 1
+    return 0 if rows and all(row["as wanted"] and not row["failed"] for row in rows) else 1
 
 
 def _rows(shared: Shared) -> dict[str, Callable[[str], Row]]:
@@ -203,5 +203,6 @@ def _wait_for_step(shared: Shared, name: str, step: str) -> None:
 
 
 if __name__ == "__main__":
-    [number, *parts] = sys.argv[1:] or ["30"]
-    sys.exit(main(int(number), parts or [""]))
+    words = sys.argv[1:]
+    number = int(words.pop(0)) if words and words[0].isdecimal() else 30
+    sys.exit(main(number, words or [""]))

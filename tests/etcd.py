@@ -178,7 +178,7 @@ class Etcd:
 
     def _leads(self, member: Member) -> bool:
         about = member.ask("maintenance/status", {})
-        return about["header"]["member_id"] == about["leader"]
+        return about["header"]["member_id"] == about.get("leader")
 
     def save(self, file: Path) -> None:
         self.ctl("snapshot", "save", str(file))
