@@ -314,7 +314,7 @@ class Stack:
     def _still_there(self) -> list[psutil.Process]:
         """What is just ending is not."""
         with suppress(AssertionError):
-            eventually(lambda: not self._processes(), within=10)
+            eventually(lambda: not self._processes(), within=60)
             return []
         return self._processes()
 

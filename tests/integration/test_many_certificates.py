@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 import time
 
 import psutil
@@ -67,8 +69,11 @@ def test_looking_again_and_again_takes_no_more_memory(keeping):
     async def looks(keeper):
         for _ in range(8):
             await keeper.look()
-            held.append(psutil.Process().memory_info().rss)
+            gc.collect()
+            held.append((psutil.Process().memory_info().rss, sys.getallocatedblocks()))
 
     keeping.do(looks)
-    print(f"{held[-1] - held[4]} bytes more after 3 looks, {held[-1] >> 20} MiB in all")
-    assert held[-1] - held[4] < 2 << 20
+    more, blocks = (after - before for before, after in zip(held[4], held[-1], strict=True))
+    print(f"{more} bytes and {blocks} objects more after 3 looks")
+    assert more < 4 << 20
+    assert blocks < MANY  # one object for each certificate and look is three times as many

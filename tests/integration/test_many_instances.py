@@ -72,7 +72,7 @@ def test_a_daemon_in_the_middle_of_many_starts_leaves_at_once_and_the_next_one_g
     Client(stack.home / "api.sock").ask(verbs.RELOAD, app="web")
     eventually(lambda: any(not i["current"] for i in stack.instances("web")))
     os.kill(daemon, signal.SIGTERM)
-    eventually(lambda: select.select([ended], [], [], 0)[0], within=10)
+    eventually(lambda: select.select([ended], [], [], 0)[0], within=60)
     os.close(ended)
     eventually(lambda: is_whole(stack), within=90)
     pids = [i["pid"] for i in stack.instances("web")]

@@ -145,7 +145,7 @@ def test_what_is_no_http_is_said(answer, said):
 def test_silence_is_not_waited_for_longer_than_the_timeout():
     begun = time.monotonic()
     assert probe(None, path="/", timeout=0.2)[0] == "no answer within 0.2s"
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
 
 
 def test_where_nothing_listens():

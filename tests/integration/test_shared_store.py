@@ -99,7 +99,7 @@ class Shared:
         refused = self.machines["m1"].portico("reload", "web")
         assert refused.returncode != 0
         assert "cannot reach the store of the cluster" in refused.stderr
-        assert time.monotonic() - before < 10  # three seconds, on a machine that does nothing else
+        assert time.monotonic() - before < 30  # three seconds, on a machine that does nothing else
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:

@@ -57,6 +57,15 @@ class Watch:
         asyncio.run(self.files.look({}))
 
 
+def test_a_folder_whose_name_is_not_utf_8_is_said_and_all_others_are_watched(tmp_path):
+    (tmp_path / "caf\udce9").mkdir()
+    watch = Watch(tmp_path)
+    assert "caf\ufffd is not UTF-8" in watch.look().trouble
+    (tmp_path / "a").touch()
+    watch.sees(tmp_path / "a")
+    watch.close()
+
+
 def test_what_is_made_changed_and_removed_is_seen_at_any_depth(tmp_path):
     watch = Watch(tmp_path)
     (tmp_path / "lib").mkdir()

@@ -41,7 +41,7 @@ def test_instances_that_leak_are_replaced_one_after_the_other_and_no_request_is_
         now = stack.instances("web")
         assert sum(i["state"] == "starting" for i in now) <= 1
         assert sum(i["state"] == "ready" for i in now) >= 2
-        return len(now) == 2 and set(before).isdisjoint(i["id"] for i in now)
+        return set(before).isdisjoint(i["id"] for i in now)
 
     with stack.load("app.localhost", rate=100, posts=0.2) as load:
         eventually(all_replaced, within=110, every=0.3)

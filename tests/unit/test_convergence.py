@@ -105,15 +105,18 @@ def test_what_never_becomes_ready_is_given_up_after_the_longest_wait():
         Outside().ends_after(CHANGE_TIMEOUT + 1)
 
 
-def test_an_end_that_does_not_come_is_given_up_too():
+@pytest.mark.parametrize("longest", [0.0, 3600.0])
+def test_an_end_that_does_not_come_is_given_up_too_but_not_before_a_drain_may_have_ended(longest):
     outside = Outside()
     engine = SimpleNamespace(intent=outside, observed=outside, loop=outside, clock=outside.clock)
     stuck = SimpleNamespace(seen=lambda: SimpleNamespace(pid=None))
     convergence = Convergence(engine, outside, nginx=stuck, sites=None)
 
     async def wait() -> None:
-        ending = asyncio.create_task(convergence.end(outside.change))
-        await outside.clock.advance(CHANGE_TIMEOUT + 2)
+        ending = asyncio.create_task(convergence.end(outside.change, longest))
+        await outside.clock.advance(CHANGE_TIMEOUT + longest - 2)
+        assert not ending.done()
+        await outside.clock.advance(4)
         assert ending.done()
         await ending
 

@@ -10,6 +10,7 @@ import threading
 import time
 from contextlib import closing, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import dns.message
 import msgspec
@@ -25,10 +26,11 @@ from portico.adapters.acme.child.challenges.dns.propagation import (
 )
 from portico.adapters.acme.child.challenges.dns.publisher import Entry
 from portico.adapters.acme.child.challenges.dns.rfc2136 import Updates
+from portico.adapters.acme.child.checks import renewal
 from portico.adapters.acme.child.checks.directory import directory
 from portico.adapters.acme.child.checks.self_check import SelfCheck
 from portico.adapters.acme.child.context import RunContext
-from portico.adapters.acme.child.documents import problem_of
+from portico.adapters.acme.child.documents import ORDER, problem_of
 from portico.adapters.acme.child.failures import AcmeFailure, FailedAnswer, denial, retry_after
 from portico.adapters.acme.child.orders.chains import choose, is_for, issuers, read_chain
 from portico.adapters.acme.child.protocol import network
@@ -168,6 +170,25 @@ def in_words(act):
         said = failure.failure
     assert said is None or 0 < len(said.text) < LONGEST_TEXT
     msgspec.json.encode(Line(failure=said))
+
+
+def test_of_a_text_without_end_the_beginning_is_kept():
+    word = "x" * 1_000_000
+    answer = SimpleNamespace(content=json.dumps({"status": word}).encode(), url="http://a.test/1")
+    with pytest.raises(AcmeFailure) as caught:
+        network.Network.read(None, ORDER, answer, "get the order")
+    assert len(str(caught.value)) < 1000
+
+    window = {"start": "2026-01-02T04:00:00Z", "end": "2026-01-03T04:00:00Z"}
+    info = {"suggestedWindow": window, "explanationURL": word}
+    assert (
+        len(
+            renewal._read(  # noqa: SLF001
+                json.dumps(info).encode(), "id", 1.0, 2.0
+            ).explanation
+        )
+        < 3000
+    )
 
 
 @examples(60)

@@ -50,6 +50,12 @@ def test_certificates_are_shown_with_what_matters_of_them():
     assert "old.test" not in text, "nobody wants it any more"
 
 
+def test_two_certificates_of_one_name_are_one_row():
+    both = [certificate(given_until=NOW + 60, served=True), certificate()]
+    text = metrics_text(status(), both, NOW)
+    assert re.findall('portico_certificate_served{certificate="a.test"} (.)', text) == ["1"]
+
+
 def test_instances_are_counted_in_every_state_there_is():
     text = metrics_text(status(app_view("web")), [], NOW)
     assert 'portico_app_instances{project="srv",app="web",state="ready"} 2\n' in text

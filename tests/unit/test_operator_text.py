@@ -18,6 +18,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
 ]
+SCRIPTS = sorted((SOURCE / "api/dashboard/static").glob("*.js"))
 
 
 def retired() -> re.Pattern[str]:
@@ -40,6 +41,10 @@ def sentences(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield node.lineno, "".join(map(str, constants))
             case ast.Constant(value=str(text)) if node not in skipped:
                 yield node.lineno, text
+
+
+def is_prose(text: str) -> bool:
+    return len(re.findall(r"\b[a-z]+\b", text)) > 2
 
 
 def found(text: str, words: re.Pattern[str]) -> list[str]:
@@ -68,8 +73,15 @@ def test_no_message_has_a_retired_word():
     bad = []
     for file in sorted(SOURCE.rglob("*.py")):
         for line, text in sentences(ast.parse(file.read_text())):
-            is_prose = len(re.findall(r"\b[a-z]+\b", text)) > 2
-            if is_prose and not re.match(r"\s*(?:[A-Z]{4,}|const) ", text):
+            if is_prose(text) and not re.match(r"\s*(?:[A-Z]{4,}|const) ", text):
                 plain = re.sub(r"`[^`]*`", "", text)
                 bad += [f"{file.relative_to(SOURCE)}:{line}: {w}" for w in found(plain, words)]
     assert bad == []
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_no_text_of_the_dashboard_has_a_retired_word(script):
+    code = re.sub(r"\$\{[^}]*\}|^\s*//.*$", "", script.read_text(), flags=re.MULTILINE)
+    texts = [double or back for double, back in re.findall(r'"([^"\n]*)"|`([^`\n]*)`', code)]
+    assert texts
+    assert [bad for text in texts if is_prose(text) for bad in found(text, retired())] == []

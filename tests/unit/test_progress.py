@@ -73,7 +73,7 @@ def test_what_an_older_version_does_is_no_failure_of_the_new_one():
 
 def test_an_app_that_was_stopped_is_waited_for_until_nothing_of_it_is_left():
     its = app(stopped=True)
-    assert of(its, one(S.STOPPING)).waiting == ("web: 1 still to stop",)
+    assert of(its, one(S.STOPPING)).waiting == ("web: waiting for 1 to stop",)
     assert of(its).done
 
 
@@ -102,6 +102,6 @@ def test_without_sites_nginx_is_waited_for_until_it_has_stopped():
     its = app()
     seen = world(one(), knows=[its], nginx=SERVING)
     waiting = progress(desired(its), seen, ["web"], generation="", waited=0).waiting
-    assert waiting == ("nginx: still to stop",)
+    assert waiting == ("nginx: waiting for it to stop",)
     gone = world(one(), knows=[its], nginx=NginxSeen())
     assert progress(desired(its), gone, ["web"], generation="", waited=0).done

@@ -69,7 +69,7 @@ class Client:
     def follow(self, change: str, idle: Callable[[], None] = lambda: None) -> Iterator[ChangeView]:
         """The change now, and again whenever it has moved; the last one has ended.
 
-        `idle` is called every `wire.TICK` seconds while nothing moves.
+        `idle` is called every `wire.IDLE_INTERVAL` seconds while nothing moves.
         """
         for view in self.stream(verbs.FOLLOW, idle, change=change):
             yield view

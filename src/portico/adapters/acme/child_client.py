@@ -142,7 +142,7 @@ def _unready(text: str) -> Failure:
 
 def _error(failure: Failure, holds: str = "") -> AuthorityError:
     return AuthorityError(
-        failure.text + holds,
+        failure.text[:_MAX_ERROR_LENGTH] + holds,
         retry_at=failure.retry_at,
         unproven=tuple(failure.names) if failure.kind == "unproven" else (),
         limited=failure.kind == "limited",

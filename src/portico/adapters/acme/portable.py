@@ -46,7 +46,7 @@ def take_account(folder: Path, files: Mapping[str, str]) -> None:
 
 def _replace(folder: Path, files: Mapping[str, str], keep_as: Path | None = None) -> None:
     if any("/" in name or name.startswith(".") for name in files):
-        raise Failed(f"cannot write {folder}: a file of it has a wrong name")
+        raise Failed(f"cannot write {folder}: it has a file with an invalid name")
     try:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         unfinished = begin_folder(folder.parent)

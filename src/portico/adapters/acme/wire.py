@@ -77,8 +77,9 @@ class AccountRequest(ChildRequest, frozen=True, tag="account"):
 
 
 class IssueRequest(ChildRequest, frozen=True, tag="issue"):
-    """Answers Issued, ManualSteps, or BegunOrder with `until`. The same request goes on where an
-    earlier one was interrupted, and answers the same certificate again until `forget`.
+    """Answers IssuedCertificate, ManualSteps, or BegunOrder with `until`. The same request
+    continues where an earlier one was interrupted, and answers the same certificate again until
+    `forget`.
     """
 
     account: Account
@@ -112,7 +113,7 @@ class RenewalInfoRequest(ChildRequest, frozen=True, tag="renewal_info"):
 
 
 class RevokeRequest(ChildRequest, frozen=True, tag="revoke"):
-    """Answers Revoked, where it was revoked before too."""
+    """Answers RevokedAnswer, where it was revoked before too."""
 
     account: Account
     certificate: str
@@ -123,8 +124,8 @@ class RevokeRequest(ChildRequest, frozen=True, tag="revoke"):
 
 
 class PreflightRequest(ChildRequest, frozen=True, tag="preflight"):
-    """Answers Seen: what can be seen before the order is sent. Nothing is ordered, made or kept,
-    but for the account's key.
+    """Answers PreflightFacts: what can be seen before the order is sent. Nothing is ordered, made
+    or kept, but for the account's key.
     """
 
     issue: IssueRequest

@@ -23,6 +23,7 @@ from portico.adapters.certificates.running import run
 from portico.core.model.pair import Trust
 from portico.errors import Failed
 from portico.system.account import home_folder_of
+from portico.system.files import write
 
 STORE_TIMEOUT: Final = 60.0  # seconds; update-ca-certificates takes up to five on a slow disk
 
@@ -152,10 +153,7 @@ def _put(target: Path, pem: str | None) -> bool:
         there = target.exists()
         target.unlink(missing_ok=True)
         return there
-    new = target.with_suffix(".new")
-    new.write_text(pem)
-    new.chmod(0o644)
-    new.replace(target)
+    write(target, pem, 0o644)
     return True
 
 

@@ -35,6 +35,11 @@ def identity(path: str) -> Identity | None:
     return found.st_dev, found.st_ino
 
 
+def is_utf8(path: str) -> bool:
+    """Other paths cannot be watched: watchfiles takes text."""
+    return not any("\udc80" <= character <= "\udcff" for character in path)
+
+
 def is_folder(path: str) -> bool:
     return os.path.isdir(path) and not os.path.islink(path)  # noqa: PTH112, PTH114 - as above
 

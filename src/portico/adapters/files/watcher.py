@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Generator, Mapping
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Final
 
-from portico.adapters.files.watched_folders import Identity, identity, is_folder, watched_folders
+from portico.adapters.files.watched_folders import (
+    Identity,
+    identity,
+    is_folder,
+    is_utf8,
+    watched_folders,
+)
 from portico.core.model.watched import WatchResult, WatchSettings
 from portico.core.planning.watching import is_ignored
 from portico.system.account import account_if_known
@@ -90,7 +97,8 @@ class _Watch:
         """
         old, unwatched = self._events, roots if self._trouble else []
         self._trouble, self._rest = "", _PAUSE_MS
-        found = watched_folders(self.watched, roots)
+        folders = watched_folders(self.watched, roots)
+        found = [path for path in folders if is_utf8(path)]
         self._events = [
             _events(found[n : n + _FOLDERS_AT_ONCE])
             for n in range(0, len(found), _FOLDERS_AT_ONCE)
@@ -99,13 +107,16 @@ class _Watch:
         for each in old:
             each.close()
         changed = [path for _, path in changes]
+        if not self._trouble and (left_out := [path for path in folders if not is_utf8(path)]):
+            shown = os.fsencode(left_out[0]).decode(errors="replace")
+            self._trouble = f"the name of {shown} is not UTF-8"
         return changed if self._trouble else changed + unwatched
 
     def _changes(self, events: list[Events]) -> list[FileChange]:
         """What has changed since the last call, without what is ignored."""
         try:
             changes = [change for each in events for change in next(each)]
-        except (ImportError, OSError, RuntimeError) as error:
+        except (ImportError, OSError, RuntimeError, UnicodeError, StopIteration) as error:
             self._trouble = str(error)
             self._rest = 0 if isinstance(error, FileNotFoundError) else self._rest
             self.close()

@@ -63,7 +63,7 @@ def progress(
         mine = instances[name]
         if app is None or app.stopped or not app.instances:
             if mine or (app is None and name in world.endpoints):
-                waiting.append(f"{name}: {len(mine)} still to stop")
+                waiting.append(f"{name}: waiting for {len(mine)} to stop")
         elif failure := _failure(app, mine, waited):
             failed.append(failure)
         elif wait is not None:
@@ -89,7 +89,7 @@ def nginx_progress(nginx: NginxSeen, generation: str) -> Progress:
     if generation and (nginx.pid is None or nginx.live != generation):
         return Progress(("nginx: the new configuration is not loaded yet",))
     if not generation and (nginx.pid is not None or nginx.live):
-        return Progress(("nginx: still to stop",))
+        return Progress(("nginx: waiting for it to stop",))
     return Progress()
 
 

@@ -183,10 +183,12 @@ class Convergence:
         if self._intent.upgrade_trouble:
             raise Failed(self._intent.upgrade_trouble)
 
-    async def end(self, change: Change) -> None:
-        """Wait until nothing runs any more."""
-        end = self._clock.monotonic() + CHANGE_TIMEOUT
+    async def end(self, change: Change, longest: float = 0.0) -> None:
+        """Wait until nothing runs any more. One may drain and stop for `longest` seconds."""
+        shown, end = "", 0.0
         while words := " and ".join(self._still_running()):
+            if words != shown:  # one after another
+                shown, end = words, self._clock.monotonic() + CHANGE_TIMEOUT + longest
             if self._clock.monotonic() > end:
                 raise _timeout()
             change.say(f"waiting for {words} to stop")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from portico.core.model.event import Requester
 from portico.core.model.records import Revision
@@ -65,10 +66,14 @@ class Down:
     def _end_everything(self, who: Requester, *, now: bool) -> ChangeView:
         self._events.requested("down", EVERY_APP, who)
         self._changes.cancel_all("everything is being stopped")
-        apps = len(self._intent.desired.apps)
+        desired = self._intent.desired
+        ending = [each.app for each in (*desired.apps.values(), *desired.removed_apps.values())]
+        times = (app.drain_timeout + app.stop_timeout for app in ending)
+        end = partial(self._convergence.end, longest=max([desired.edge.shutdown_timeout, *times]))
+        apps = len(desired.apps)
         self._in_force.clear(at_once=now)
         subject = "1 app" if apps == 1 else f"{apps} apps"
-        return self._changes.begin("down", subject, [EVERY_APP], self._convergence.end)
+        return self._changes.begin("down", subject, [EVERY_APP], end)
 
     def _under_way(self, named: ProjectName) -> Change | None:
         """What ends everything; or the project that is meant, if it is not in force again."""

@@ -13,7 +13,8 @@ from portico.core.model.views import AppView, NeighbourView, StatusView, Upstrea
 
 def metrics_text(status: StatusView, certificates: Sequence[CertificateView], now: float) -> str:
     """`now` is wall time."""
-    wanted = [view for view in certificates if view.wanted]
+    # A site and a command of standalone may want one of the same name: the site's is first.
+    wanted = list({view.name: view for view in reversed(certificates) if view.wanted}.values())
     return "".join(
         (
             *_daemon(status),

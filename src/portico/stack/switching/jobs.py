@@ -27,7 +27,7 @@ TIMEOUT: Final = 60.0
 MARK: Final = "# portico switch: "
 """Before a line of a crontab that is disabled."""
 _SPOOL: Final = re.compile(r"/var/spool/cron/(?:crontabs/|tabs/)?(?P<user>[^/]+)")
-_UNIT: Final = re.compile(r"/([\w@.\\-]+\.service)$", re.MULTILINE)
+_UNIT: Final = re.compile(r"/([\w@.\\-]+\.service)(?:/|$)", re.MULTILINE)
 _BOOT: Final = "etc/systemd/system/*.wants"
 _SCRIPTS: Final = re.compile(r"/etc/cron\.(hourly|daily|weekly|monthly)/")
 

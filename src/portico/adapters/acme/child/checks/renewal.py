@@ -18,6 +18,7 @@ from portico.system.x509 import PARSE_ERRORS, ari_id
 
 MIN_INTERVAL: Final = 60.0  # seconds until it is asked again: RFC 9773 4.3.2
 MAX_INTERVAL: Final = 86400.0
+_MAX_URL_LENGTH: Final = 2048  # of the explanation, which is kept
 INTERVAL_AFTER_FAILURE: Final = 6 * 3600.0  # RFC 9773 4.3.3
 
 
@@ -53,7 +54,7 @@ def _read(body: bytes, known_as: str, again: float, later: float) -> RenewalInfo
         return RenewalInfo(known_as, later, why="its answer has no suggestedWindow (RFC 9773)")
     if end <= start:
         return RenewalInfo(known_as, later, why="its window ends before it starts")
-    return RenewalInfo(known_as, again, start, end, document.explanation)
+    return RenewalInfo(known_as, again, start, end, document.explanation[:_MAX_URL_LENGTH])
 
 
 def moment(text: str) -> float:

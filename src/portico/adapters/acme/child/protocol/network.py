@@ -43,6 +43,7 @@ REQUEST_TIMEOUT: Final = 30.0  # seconds for one request
 MAX_NONCE_RETRIES: Final = 20  # times that one request is sent again with another nonce
 MAX_RETRY_AFTER: Final = 20.0  # seconds; a longer Retry-After is left to whoever asked
 MAX_ANSWER_SIZE: Final = 1 << 22  # bytes of an answer; a list of a thousand orders has 100 KB
+_MAX_REASON_LENGTH: Final = 300  # of why a document cannot be read, which may quote it
 _READ_SIZE: Final = 1 << 14
 _PARSE_ERRORS: Final = (
     errors.Error,
@@ -163,7 +164,8 @@ class Network:
         try:
             return document.decode(answer.content)
         except UNREADABLE as error:
-            text = f"cannot {what}: {answer.url} does not follow RFC 8555: {error}"
+            why = str(error)[:_MAX_REASON_LENGTH]
+            text = f"cannot {what}: {answer.url} does not follow RFC 8555: {why}"
             raise unavailable(text) from error
 
     def asked_to_wait(self, answer: requests.Response) -> float | None:
