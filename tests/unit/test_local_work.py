@@ -10,17 +10,20 @@ import pytest
 
 from portico.core.model.app import App
 from portico.core.planning.switches import MissedSwitches
+from portico.engine.cluster.draining import TAKE_OVER_TIMEOUT
 from portico.engine.cluster.local_work import OwnWork
 from portico.errors import Failed, Refused
 from tests.unit.test_switches import change
 
 
 class Operations:
-    """Notes what it is asked for; apps of which `fails` is one do not start."""
+    """Notes what it is asked for; apps of which `fails` is one do not start. A drain is under way
+    until the clock says `drain_ends`.
+    """
 
     def __init__(self) -> None:
         self.asked: list[tuple[object, ...]] = []
-        self.fails = ""
+        self.fails, self.drain_ends = "", 0.0
 
     def __getattr__(self, verb: str) -> Callable:
         async def begin(name: str, who: object, *more: object) -> SimpleNamespace:
@@ -30,12 +33,29 @@ class Operations:
         return begin
 
 
+class Clock:
+    """Time that passes in sleeps alone."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def monotonic(self) -> float:
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        self._now += seconds
+
+
 class Changes:
-    def __init__(self, operations: Operations) -> None:
-        self._operations = operations
+    def __init__(self, operations: Operations, clock: Clock) -> None:
+        self._operations, self._clock = operations, clock
 
     def under_way(self) -> list:
-        return []
+        is_over = self._clock.monotonic() >= self._operations.drain_ends
+        return [] if is_over else [SimpleNamespace(apps={"web"})]
+
+    def hold(self, apps: object) -> None:
+        raise Refused("the drain of m1 is under way")
 
     async def follow(self, id_: str):
         state = "failed" if id_ == self._operations.fails else "done"
@@ -58,9 +78,9 @@ def work(operations) -> OwnWork:
         apps={name: SimpleNamespace(app=app) for name, app in apps.items()}, sites={"a.test"}
     )
     intent = SimpleNamespace(desired=desired, revisions={"default": revision})
-    clock = SimpleNamespace(monotonic=float)
-    engine = SimpleNamespace(intent=intent, clock=clock)
-    return OwnWork(engine, operations, Changes(operations), None, lambda app, id_: None)
+    engine = SimpleNamespace(intent=intent, clock=Clock())
+    changes = Changes(operations, engine.clock)
+    return OwnWork(engine, operations, changes, None, lambda app, id_: None)
 
 
 def make_up(work: OwnWork, **missed: object) -> None:
@@ -94,3 +114,13 @@ def test_what_a_newer_version_can_do_is_refused_before_any_machine_changes(work)
     with pytest.raises(Refused, match=r"this version of Portico, .*, cannot levitate"):
         asyncio.run(work.check(change("levitate", apps=("shop/web",)), None))
     asyncio.run(work.check(change("drain"), None))
+
+
+def test_a_change_of_all_waits_for_a_drain_that_waits_for_others_and_not_for_ever(
+    work, operations
+):
+    operations.drain_ends = TAKE_OVER_TIMEOUT + 30
+    asyncio.run(work.check(change("drain"), None))
+    operations.drain_ends = 10 * TAKE_OVER_TIMEOUT
+    with pytest.raises(Refused, match="the drain of m1 is under way"):
+        asyncio.run(work.check(change("drain"), None))

@@ -26,7 +26,7 @@ from portico.engine.projects import Projects, name_of
 from portico.errors import Failed, Refused
 
 _REQUESTER: Final = Requester("the cluster")
-FREE_TIMEOUT: Final = 60.0
+FREE_TIMEOUT: Final = 180.0  # a drain waits two minutes for the others, then for open requests
 FREE_INTERVAL: Final = 0.5
 NAMED_VERBS: Final = frozenset(
     {"start", "stop", "restart", "reload", "pause", "resume", "down", "drain", "undrain"}
