@@ -89,6 +89,8 @@ def test_of_a_total_others_run_the_part_of_a_drained_machine(keys, drained, foun
         ("m3", ["m2"], 1, ("m2", "m3"), {"m1": 1}, {"m2": {"web": 1}}),
         ("m2", ["m2"], 1, ("m2", "m3"), {"m3": 1}, {"m2": {"web": 1}}),  # until it leaves it
         ("m1", ["m2", "m3"], 1, ("m1", "m2"), {"m2": 1}, {"m2": {"web": 1}, "m3": {"web": 1}}),
+        # m3 runs it for m2, and may cross to all
+        ("m3", ["m2", "m3"], 1, (), {"m1": 1}, {"m2": {"web": 1}, "m3": {"web": 1}}),
     ],
 )
 def test_where_one_instance_runs_while_its_machine_is_drained(
@@ -101,6 +103,21 @@ def test_where_one_instance_runs_while_its_machine_is_drained(
     app = found.apps["web"]
     assert (app.instances, app.app.on, app.elsewhere) == (instances, on, elsewhere)
     assert found.returning == returning
+
+
+@pytest.mark.parametrize("total", [1, 2, 4, 6])
+@pytest.mark.parametrize("machine", MACHINES)
+def test_no_machine_runs_fewer_for_its_own_drain_while_another_one_is_left(machine, total):
+    document = read(f"total = {total}")
+    desired = desired_from(document, folder="/srv", environ={}, cores=2, root=False)
+
+    def number(*drained: str) -> int:
+        return placed(desired, machine, 2, drained).apps["web"].instances
+
+    others = [m for m in MACHINES if m != machine]
+    for before in ([], *([m] for m in others)):
+        assert number(*before, machine) == number(*before)
+    assert number(*MACHINES) == (number() or total)  # none is left to take it
 
 
 def test_environment_and_limit_are_those_of_the_most_precise_table():

@@ -169,6 +169,36 @@ def test_a_drained_machine_keeps_its_part_of_a_total_until_others_run_it():
         assert ready(machine) == 2
 
 
+def test_a_drained_machine_keeps_also_what_it_runs_for_another_one():
+    with LinkedMachine() as machine:
+        lists = machine.others.lists
+        lists |= {"m2": NearList("m2", WEB, leaving=True), "m3": NearList("m3", {"web": 3})}
+        machine.up("web", App(command="run", total=6), "v1")
+        machine.run(5.0)
+        assert ready(machine) == 3
+        machine.drain(drained=True)
+        machine.run(10.0)
+        assert ready(machine) == 3
+        lists["m3"] = NearList("m3", {"web": 6})
+        machine.run(10.0)
+        assert machine.instances == {}
+
+
+def test_machines_that_return_at_once_get_their_parts_of_a_total_back():
+    with LinkedMachine() as machine:
+        lists = machine.others.lists
+        lists |= {name: NearList(name, WEB, leaving=True) for name in ("m2", "m3")}
+        machine.up("web", App(command="run", total=6), "v1")
+        machine.run(5.0)
+        assert ready(machine) == 6
+        lists |= {"m2": NearList("m2", WEB), "m3": NearList("m3", {"web": 1})}
+        machine.run(5.0)
+        assert ready(machine) == 6
+        lists["m3"] = NearList("m3", WEB)
+        machine.run(5.0)
+        assert ready(machine) == 2
+
+
 def test_the_end_of_all_is_the_end_of_a_drain(machine):
     drain(machine)
     machine.down(at_once=False)

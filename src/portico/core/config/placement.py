@@ -25,8 +25,13 @@ def placed(desired: Desired, machine: str, cores: int, drained: Collection[str] 
     """
     every = desired.apps.items()
     apps = {n: _part_of(app, desired, machine, cores, frozenset(drained)) for n, app in every}
-    returning = {m: _ready_parts(desired, m, {*drained} - {m}) for m in drained}
-    return replace(desired, machine=machine, apps=apps, returning=returning)
+    return replace(
+        desired,
+        machine=machine,
+        apps=apps,
+        returning={m: _ready_parts(desired, m, {*drained} - {m}) for m in drained},
+        returning_together={m: _ready_parts(desired, m, ()) for m in drained},
+    )
 
 
 def parts(
@@ -53,15 +58,19 @@ def parts(
 def _part_of(
     app: DesiredApp, desired: Desired, machine: str, cores: int, drained: frozenset[str]
 ) -> DesiredApp:
-    """A drained machine runs its part until it has left it to others. Requests may cross to
-    both, so that nothing changes for nginx where the part of another machine moves.
+    """A drained machine runs what it ran before, also of other machines' parts, until it has left
+    it to others. Requests may cross to both, so that nothing changes for nginx where the part of
+    another machine moves.
     """
     usual = parts(app.name, app.app, desired.machines)
     now = parts(app.name, app.app, desired.machines, drained)
-    number = (usual if machine in drained else now).get(machine, 0)
-    elsewhere = _parts_elsewhere(app, desired, machine, drained | {machine})
     names = desired.placed(app.app)
-    on = tuple(m for m in names if m in usual or m in now)
+    mine = parts(app.name, app.app, desired.machines, drained - {machine})
+    if drained.issuperset(names) and machine in usual:  # no other machine takes its part
+        mine = usual
+    number = mine.get(machine, 0)
+    elsewhere = _parts_elsewhere(app, desired, machine, drained | {machine})
+    on = tuple(m for m in names if m in usual or m in now or (m == machine and number))
     if on and len(on) < len(names):
         on_those = app.app.model_copy(update={"on": on})
         app = replace(app, spec=replace(app.spec, app=on_those))

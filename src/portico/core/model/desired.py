@@ -218,6 +218,8 @@ class Desired:
     returning: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """By drained machine whose part of each `total` others run: of how many instances of which
     app it gets its part back when they are ready there."""
+    returning_together: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """The same where all of them get their parts back at once."""
     removed_apps: Mapping[str, DesiredApp] = field(default_factory=dict)
     """Apps that are in no file any more, as they were last: what is left of them lives and ends
     by that."""

@@ -2,10 +2,13 @@
 
 Each machine goes by the lists of the others, and none waits for a turn: nothing is replaced by
 another version. A machine that is drained keeps its part until the others have it ready, and they
-keep it until that machine has it ready again.
+keep it until that machine has it ready again. Machines that return at the same time get smaller
+parts than each gets while the others are drained.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from portico.core.planning.neighbours import SHORT_INTERVAL, drained_machines
 from portico.engine.cluster.neighbourhood import Neighbourhood
@@ -33,11 +36,18 @@ class Totals:
         known = self._neighbourhood.cluster()
         if not known.neighbours:  # none was asked yet
             return before
-        returning = {
-            machine: {
-                app: count for app, count in awaited.items() if not desired.apps[app].stopped
-            }
-            for machine, awaited in desired.returning.items()
+        others = drained_machines(before, known.neighbours, self._awaited(desired.returning))
+        if self._intent.drained_apps is not None:
+            return others | {known.machine}
+        together = self._awaited(desired.returning_together)
+        return others if drained_machines(before, known.neighbours, together) else frozenset()
+
+    def _awaited(
+        self, returning: Mapping[str, Mapping[str, int]]
+    ) -> Mapping[str, Mapping[str, int]]:
+        """Without the apps that are stopped."""
+        apps = self._intent.desired.apps
+        return {
+            machine: {app: count for app, count in awaited.items() if not apps[app].stopped}
+            for machine, awaited in returning.items()
         }
-        own = frozenset({known.machine} if self._intent.drained_apps is not None else ())
-        return own | drained_machines(before, known.neighbours, returning)
