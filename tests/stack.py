@@ -542,6 +542,14 @@ def free_port() -> int:
     raise OSError("no free port between 10000 and 20000")
 
 
+def own_address(number: int = 0) -> str:
+    """One of two of 127.0.0.0/8 that no other process of tests has, for ports that are fixed."""
+    own = (
+        (64 << 16) + 2 * os.getpid() + number
+    )  # pid_max is 2^22, so 127.64.0.0 to 127.191.255.255
+    return f"127.{own >> 16}.{own >> 8 & 255}.{own & 255}"
+
+
 def _describe(process: psutil.Process) -> str:
     with suppress(psutil.Error):
         return f"pid {process.pid}: {' '.join(process.cmdline())}"

@@ -26,7 +26,7 @@ from tests.fakes.acme_proxy import AcmeProxy
 from tests.fakes.name_server import KEY_NAME, SECRET, NameServers
 from tests.fakes.pebble import EAB_KEY, Pebble
 from tests.load import Report
-from tests.stack import PROGRAMS, Stack, eventually, free_port
+from tests.stack import PROGRAMS, Stack, eventually, free_port, own_address
 
 pytestmark = [
     pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED),
@@ -38,7 +38,7 @@ __all__ = ["certbot"]
 
 RENEWED = ("list.example.com", "chain.example.com", "*.wild.example.com")
 BY_HAND = "hand.example.com"
-NAME_SERVER = "127.53.53.1"
+NAME_SERVER = own_address()
 VISITED = f"""
 [apps.web]
 command = "python3 {PROGRAMS / "echo.py"}"

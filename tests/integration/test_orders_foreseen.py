@@ -9,8 +9,9 @@ import time
 import pytest
 
 from tests.fakes import name_server, pebble
+from tests.stack import own_address
 
-HERE, ELSEWHERE = "127.53.80.1", "127.53.80.2"
+HERE, ELSEWHERE = own_address(0), own_address(1)
 FILE = """
 [tls]
 issuer = "{directory}"
