@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import os
 
 import pytest
+from pydantic import ValidationError
 
 from portico.core.model.event import EventFilter, Requester
 from portico.core.model.instance import InstanceState as S
 from portico.core.model.moments import moment, parse_moment
+from portico.core.model.views import EventView
 from portico.core.planning.lifecycle import move_event
 from portico.engine.control.reading import number_in
 from portico.errors import Refused
@@ -62,6 +65,32 @@ def test_a_moment_is_read_as_it_is_written():
 def test_another_time_is_refused_with_what_is_expected(text):
     with pytest.raises(ValueError, match=r'must be a duration such as "10m", or a time in UTC'):
         parse_moment(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        (0, "1970-01-01 00:00:00 UTC"),
+        (253402300799, "9999-12-31 23:59:59 UTC"),
+        (253402300800, "never"),
+        (1e18, "never"),
+        (1e300, "never"),
+        (math.inf, "never"),
+        (-1e11, "unknown"),
+        (-1e300, "unknown"),
+        (-math.inf, "unknown"),
+        (math.nan, "unknown"),
+    ],
+)
+def test_any_number_of_another_machine_is_shown(at, text):
+    assert moment(at) == text
+
+
+@pytest.mark.parametrize("at", [math.inf, -math.inf, math.nan])
+def test_an_event_without_a_moment_is_none(at):
+    """As an answer of the API it would have null there."""
+    with pytest.raises(ValidationError):
+        EventView.model_validate({"at": at, "kind": "up", "subject": "web", "text": ""})
 
 
 def test_moves_of_an_instance_are_events_where_its_exit_does_not_say_the_same():

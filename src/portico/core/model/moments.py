@@ -14,12 +14,13 @@ _EXPECTED_FORM: Final = 'a duration such as "10m", or a time in UTC such as "202
 
 
 def moment(at: float) -> str:
-    """`2026-11-28 09:40:00 UTC` for Unix time in seconds; `never` for infinity."""
-    return (
-        f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
-        if at < float("inf")
-        else "never"
-    )
+    """`2026-11-28 09:40:00 UTC` for Unix time in seconds; `never` for infinity and what is after
+    the year 9999, `unknown` for what is no moment: another machine may send any number.
+    """
+    try:
+        return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError, OSError):
+        return "never" if at > 0 else "unknown"
 
 
 def parse_moment(text: str, now: float) -> float:

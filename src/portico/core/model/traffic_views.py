@@ -55,8 +55,8 @@ class SlowPathView(View):
     path: str = Field(
         description="Without query; what looks like a number or a key in it is `:id`."
     )
-    slowest_s: float
-    at: float
+    slowest_s: float = Field(allow_inf_nan=False)
+    at: float = Field(allow_inf_nan=False)
     """When the slowest one ended, Unix time."""
     status: int
     """Of the slowest one."""

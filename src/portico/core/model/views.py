@@ -114,7 +114,7 @@ runs on other machines of the cluster alone is `elsewhere`."""
 class TrafficView:
     """Requests of the last minute, as nginx's access logs have them."""
 
-    requests_s: Annotated[float, Field(description="Requests per second.")]
+    requests_s: Annotated[float, Field(description="Requests per second.", allow_inf_nan=False)]
     p50_s: Annotated[
         float | None,
         Field(description="Response time that half of them did not exceed; null if unknown."),
@@ -351,7 +351,7 @@ class RevisionView(View):
 
 class EventView(View):
     number: int = Field(0, description="Grows with each event.")
-    at: float = Field(description="Unix time, seconds.")
+    at: float = Field(description="Unix time, seconds.", allow_inf_nan=False)
     kind: str
     subject: str = Field(description="An app, an instance, a certificate, a file, or `nginx`.")
     text: str = Field(description="Why, or who asked for it.")

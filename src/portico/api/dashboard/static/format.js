@@ -27,10 +27,14 @@ export function time(seconds) {
   return milliseconds < 1000 ? `${milliseconds.toFixed(0)} ms` : `${seconds.toFixed(1)} s`;
 }
 
-export const moment = (seconds) =>
-  new Date(seconds * 1000).toISOString().replace("T", " ").slice(0, 19) + " UTC";
+// Another machine may send any number.
+export function moment(seconds) {
+  const date = new Date(seconds * 1000);
+  if (Number.isNaN(date.getTime())) return seconds > 0 ? "never" : "unknown";
+  return date.toISOString().replace("T", " ").slice(0, 19) + " UTC";
+}
 
-export const day = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 10);
+export const day = (seconds) => moment(seconds).split(" ")[0];
 
 export const fullName = (each) => (each.project ? `${each.project}/${each.name}` : each.name);
 
