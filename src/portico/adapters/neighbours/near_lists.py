@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -26,7 +27,7 @@ MAX_REPORT_SIZE: Final = 8 << 20
 """A status of ten thousand instances is below 6 MiB."""
 READABLE: Final = 0o644
 """nginx's workers are another user."""
-_REASONS: Final = {
+_REASONS: Final[Mapping[int, str]] = {
     HTTPStatus.BAD_GATEWAY: "it does not accept connections, or its certificate is not valid",
     HTTPStatus.GATEWAY_TIMEOUT: "it does not answer in time",
     HTTPStatus.BAD_REQUEST: "it does not accept the certificate of this machine",
@@ -91,7 +92,7 @@ class NearLists:
 
 
 def _reason(status: int) -> str:
-    return _REASONS.get(HTTPStatus(status), f"it answers {status}")
+    return _REASONS.get(status, f"it answers {status}")
 
 
 def _error_in(body: bytes) -> str:
