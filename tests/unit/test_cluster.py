@@ -47,6 +47,9 @@ def test_an_app_is_placed_by_names_and_labels(on, names):
     [
         ('machines.m1.address = "m1.example"', 'must be an IP address such as "10.0.0.1"'),
         ('machines.m1.address = "0.0.0.0"', "that other machines can reach"),
+        ('machines.m1.address = "fe80::3"', "that other machines can reach"),
+        ('machines.m1.address = "fe80::3%eth0"', "that other machines can reach"),
+        ('machines.m1.address = "fd00::3%; x"', "that other machines can reach"),
         ('machines.m_1.address = "10.0.0.1"', "must be a name of 1 to 50"),
         ("machines.m1.port = 8445", "machines.m1.address: is required"),
     ],

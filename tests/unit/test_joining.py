@@ -56,7 +56,12 @@ def test_a_machine_with_a_new_name_and_address_may_join() -> None:
         (JoinToken(digest="ü", until=NOW + 1), {}, "the token is not valid here"),
         (RECORD, {"v": 2}, "different versions of Portico"),
         (RECORD, {"store_schema": 0}, "has schema 1, and Portico of this machine knows 0"),
-        (JoinToken(digest=RECORD.digest, until=NOW - 1), {}, "the token was valid until"),
+        (
+            JoinToken(digest=RECORD.digest, until=NOW - 1),
+            {},
+            "until 2027-01-15 07:59:59 UTC, and the clock there says 2027-01-15 08:00:00 UTC",
+        ),
+        (JoinToken(digest=RECORD.digest, until=-1e300), {}, "was valid until unknown"),
         (JoinToken(digest=RECORD.digest, until=NOW + 1, used="m2"), {}, "was used by m2"),
         (JoinToken(digest=RECORD.digest, until=NOW + 1, replaces="m2"), {}, "is for machine m2"),
         (RECORD, {"name": "m2"}, "token --replace m2"),
@@ -69,6 +74,9 @@ def test_a_machine_with_a_new_name_and_address_may_join() -> None:
         (RECORD, {"labels": ("a b",)}, "cannot be those of a machine"),
         (RECORD, {"address": "10.0.0.3; }"}, "cannot be those of a machine"),
         (RECORD, {"address": "0.0.0.0"}, "cannot be those of a machine"),
+        (RECORD, {"address": "fe80::3"}, "cannot be those of a machine"),
+        (RECORD, {"address": "fe80::3%eth0"}, "cannot be those of a machine"),
+        (RECORD, {"address": "fd00::3%; x"}, "cannot be those of a machine"),
         (RECORD, {"port": 0}, "cannot be those of a machine"),
         (RECORD, {"port": 65536}, "cannot be those of a machine"),
     ],
@@ -91,5 +99,7 @@ def test_another_version_and_a_clock_that_is_hours_off_are_named() -> None:
     assert offer_problem(offer, "1.3.0", NOW + 500) == ""
     assert "set the one that is wrong" in offer_problem(offer, "1.3.0", NOW + 3 * 3600)
     assert "set the one that is wrong" in offer_problem(offer, "1.3.0", NOW - 3 * 3600)
+    absurd = JoinOffer(cluster="c", authority=b"", version="1.2.0", now=1e300)
+    assert "the clock there says never" in offer_problem(absurd, "1.3.0", NOW)
     newer = JoinOffer(v=2, cluster="c", authority=b"", version="2.0.0", now=NOW)
     assert "version 2.0.0, and here 1.3.0" in offer_problem(newer, "1.3.0", NOW)

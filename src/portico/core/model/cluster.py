@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, WithJsonSchema
@@ -25,12 +25,15 @@ MachineName = Annotated[
 
 
 def parse_address(text: str) -> str:
-    """An address of one machine, without brackets."""
+    """An address of one machine, without brackets. One with a zone (RFC 4007 11) or that needs
+    one, `fe80::3%eth0`, means nothing to another machine. Raises ValueError.
+    """
     try:
         address = ip_address(text.removeprefix("[").removesuffix("]"))
     except ValueError:
         raise ValueError(f"must be {_ADDRESS.text}, not {shown(text)}") from None
-    if address.is_unspecified or address.is_multicast:
+    is_of_link = isinstance(address, IPv6Address) and (address.is_link_local or address.scope_id)
+    if address.is_unspecified or address.is_multicast or is_of_link:
         raise ValueError(f"must be {_ADDRESS.text} that other machines can reach")
     return str(address)
 

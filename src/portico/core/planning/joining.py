@@ -51,7 +51,10 @@ def _token_problem(request: JoinRequest, token: JoinToken | None, now: float) ->
     if token.used:
         return f"the token was used by {token.used}; create another one"
     if now > token.until:
-        return f"the token was valid until {moment(token.until)}; create another one"
+        return (
+            f"the token was valid until {moment(token.until)}, and the clock there says "
+            f"{moment(now)}; create another one, or set the clock if it is wrong"
+        )
     if token.replaces not in {"", request.name}:
         return f"the token is for machine {token.replaces}, and this one is {request.name}"
     return ""
