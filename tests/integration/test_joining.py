@@ -65,7 +65,7 @@ def machines(started: tuple[Machines, subprocess.Popen[bytes]]) -> Machines:
 
 def created(one: Machine) -> subprocess.CompletedProcess[str]:
     user = ("--user", "root", "--password-file", str(one.folder / "password"))
-    return one.portico("cluster", "init", "m1", "--address", "10.0.0.1", "--etcd", ETCD, *user)
+    return one.portico("cluster", "init", "m1", "--etcd", ETCD, *user)
 
 
 def ctl(one: Machine, *command: str) -> str:

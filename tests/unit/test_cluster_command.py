@@ -125,6 +125,24 @@ def test_a_machine_that_left_is_in_no_cluster(machines: Machines) -> None:
     machines.done("m1", "leave", "--force")
 
 
+def test_a_machine_leaves_by_its_own_name_alone(machines: Machines) -> None:
+    said = machines.refused("m2", "leave", "m1")
+    assert "this machine is m2, and not m1" in said
+    assert "Run `portico cluster leave` on m1" in said
+    assert "remove [machines.m1] from the file of the others" in said
+    machines.done("m2", "leave", "m2")
+    assert not machines.home("m2").cluster.exists()
+
+
+def test_the_first_machine_is_named_after_its_host(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "needs the NAME of this machine" in machines.refused("m4", "init")
+    monkeypatch.setattr("socket.gethostname", lambda: "WEB_1.example.com")
+    said = machines.refused("m4", "init", "--etcd", "https://127.0.0.1", "--address", "127.0.0.1")
+    assert "cannot name a machine 'web_1'" in said
+
+
 def test_a_name_that_no_certificate_can_have_is_refused(machines: Machines) -> None:
     for name in ("M2", "m_2", "-m2", "m" * 51, "m2\n", "a/b", "m2.example"):
         assert "cannot name a machine" in machines.refused("m1", "invite", "--", name)
@@ -291,7 +309,12 @@ def test_members_of_etcd_that_cannot_be_are_refused(
             "not encrypted and not on this machine",
         ),
         ("--etcd 10.0.0.1 --address 10.0.0.1", "must be written as https://HOST:PORT"),
-        ("--etcd https://10.0.0.1", "needs --address"),
+        (
+            "--etcd https://127.0.0.1",
+            "it reaches 127.0.0.1 by 127.0.0.1; nothing was changed. Set",
+        ),
+        ("--etcd https://10.0.0.1 --address 192.0.2.1", "this machine cannot use --address"),
+        ("--etcd https://10.0.0.1 --address fe80::1%lo", "that other machines can reach"),
         ("--address 10.0.0.1", "without --etcd"),
         ("--password-file none", "without --etcd"),
         ("--etcd https://10.0.0.1 --address 10.0.0.1 --password-file none", "needs --user"),
@@ -398,10 +421,21 @@ def test_a_machine_that_may_have_joined_is_not_said_to_be_unchanged(
 ) -> None:
     member, environ = JoiningMember(status, "as it says"), {"PORTICO_HOME": str(tmp_path / "m3")}
     with member.serving(tmp_path) as where:
-        words = ("cluster", "join", where, "m3", "--token", member.token)
+        words = ("cluster", "join", where, "m3", "--token", member.token, "--address", "127.0.0.1")
         result = run_here(words, environ, tmp_path, 60)
     assert said.format(where) in result.stderr
     assert ("nothing was changed" in result.stderr) is (status == 409)
+    assert not (tmp_path / "m3" / "cluster").exists()
+
+
+def test_no_machine_joins_with_the_loopback_address_by_which_it_reaches_another_one(
+    tmp_path: Path,
+) -> None:
+    member, environ = JoiningMember(500, "was asked"), {"PORTICO_HOME": str(tmp_path / "m3")}
+    with member.serving(tmp_path) as where:
+        words = ("cluster", "join", where, "m3", "--token", member.token)
+        result = run_here(words, environ, tmp_path, 60)
+    assert "it reaches 127.0.0.1 by 127.0.0.1; nothing was changed. Set it by" in result.stderr
     assert not (tmp_path / "m3" / "cluster").exists()
 
 

@@ -110,4 +110,4 @@ def _report(session: Session, target: Path, members: Mapping[str, str]) -> None:
     say("next, on each machine, with the folder of its own member:")
     for line in steps_of_member(f"{target.name}/NAME"):
         say(line)
-    say(f"then here: portico cluster init NAME --address ADDRESS --etcd {','.join(urls)}")
+    say(f"then here: portico cluster init NAME --etcd {','.join(urls)}")

@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from secrets import token_bytes
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from portico.cli.cluster.invitation import Invitation, write_invitation
 from portico.cli.cluster.naming import SharedPlace, assert_name
+from portico.cli.cluster.own_address import address_towards
 from portico.cli.cluster.prepared_authority import prepared_authority, remove_prepared_authority
 from portico.cli.cluster.restarting import restart_daemon
 from portico.core.model.cluster import machine_host
@@ -54,6 +56,8 @@ def init_with_store(
     session: Session, name: str, store: StoreFile, place: SharedPlace, *, another: bool
 ) -> None:
     """The same, with the cluster in a store. Nothing is left where that cannot be asked."""
+    assert_name(name)
+    address = place.address or _address_towards(store)
     authority = _assert_new(session, name)
     client = session.client(start=True)
     with new_cluster_folder(session.home) as folder:
@@ -67,7 +71,7 @@ def init_with_store(
             CREATE_CLUSTER,
             cluster=authority.cluster,
             name=name,
-            address=place.address,
+            address=address,
             port=place.port,
             labels=place.labels,
             folder=str(folder),
@@ -89,6 +93,11 @@ def init_with_store(
         session.terminal.write(
             "next: portico up; then portico cluster token, for each other machine"
         )
+
+
+def _address_towards(store: StoreFile) -> str:
+    first = urlsplit(store.endpoints[0])
+    return address_towards(str(first.hostname), first.port or 0)
 
 
 def _own_access(store: StoreFile, key: bytes, user: str) -> StoreFile:

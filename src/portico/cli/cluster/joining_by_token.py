@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import socket
 import ssl
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -17,9 +16,11 @@ from portico.cli.cluster.naming import (
     Member,
     SharedPlace,
     assert_name,
+    own_name,
     parse_member,
     with_unchanged,
 )
+from portico.cli.cluster.own_address import address_towards
 from portico.cli.cluster.restarting import restart_daemon
 from portico.core.model.joining import (
     JOIN_PATH,
@@ -67,7 +68,7 @@ T = TypeVar("T")
 def join_by_token(session: Session, where: str, token: str, name: str, place: SharedPlace) -> None:
     """Make HOME/cluster, or add a newer certificate of the same machine to it."""
     member, parsed = parse_member(where), Token.parse(token)
-    name = name or socket.gethostname().partition(".")[0].lower()
+    name = name or own_name()
     assert_name(name)
     offer = _offer(member, parsed)
     authority = ssl.DER_cert_to_PEM_cert(offer.authority)
@@ -79,7 +80,7 @@ def join_by_token(session: Session, where: str, token: str, name: str, place: Sh
         id=parsed.id,
         secret=parsed.secret,
         name=name,
-        address=place.address or _own_address(member),
+        address=place.address or address_towards(member.address, member.port),
         port=place.port,
         labels=place.labels,
         store_schema=SCHEMA,
@@ -200,13 +201,3 @@ def _consistent(invitation: Invitation, member: Member) -> Invitation:
             "changed here"
         ) from error
     return invitation
-
-
-def _own_address(member: Member) -> str:
-    """From which this machine reaches it: a connection of UDP sends nothing."""
-    (family, kind, protocol, _, place), *_ = socket.getaddrinfo(
-        member.address, member.port, type=socket.SOCK_DGRAM
-    )
-    with socket.socket(family, kind, protocol) as probe:
-        probe.connect(place)
-        return str(probe.getsockname()[0])

@@ -23,14 +23,16 @@ RENDER_TIMEOUT: Final = 30.0
 """Seconds for nginx's files to be written again without the other machines."""
 
 
-def leave(session: Session, *, force: bool) -> None:
-    """Remove HOME/cluster. Refused while nginx needs its files, and where it has the authority's
-    key, unless `force`.
+def leave(session: Session, name: str | None, *, force: bool) -> None:
+    """Remove HOME/cluster. Refused while nginx needs its files, where it has the authority's key,
+    unless `force`, and where `name` is that of another machine.
     """
     folder, one = session.home.cluster, read_identity(session.home)
     is_shared = has_store(session.home)
     if one is None:
         raise Refused("this machine is in no cluster; nothing was changed")
+    if name and name != one.name:
+        raise _other_machine(name, one.name, is_shared=is_shared)
     if is_shared:
         _leave_store(session, one, force=force)
     elif (folder / AUTHORITY_KEY).exists() and not force:
@@ -54,6 +56,18 @@ def leave(session: Session, *, force: bool) -> None:
     session.terminal.write(f"done: this machine is no longer {one.name} of cluster {one.cluster}")
     if not is_shared:
         session.terminal.write(f"next: remove [machines.{one.name}] from the file of the others")
+
+
+def _other_machine(name: str, own: str, *, is_shared: bool) -> Refused:
+    removal = (
+        f"run `portico cluster remove {name}` here"
+        if is_shared
+        else f"remove [machines.{name}] from the file of the others"
+    )
+    return Refused(
+        f"this machine is {own}, and not {name}; nothing was changed. Run `portico cluster leave` "
+        f"on {name}, or, if that machine is dead, {removal}"
+    )
 
 
 def _leave_store(session: Session, one: MachineIdentity, *, force: bool) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
+from portico.cli.cluster.own_address import assert_own
 from portico.core.model.cluster import CROSSING_PORT, MachineName, parse_address
 from portico.core.model.names import bracketed
 from portico.errors import Refused
@@ -33,7 +35,7 @@ class SharedPlace:
     """Of this machine, as the other machines are to know it."""
 
     address: str
-    """Empty for the one by which it reaches the machine that it joins at."""
+    """Empty for the one by which it reaches the machine that it joins at, or etcd."""
     port: int
     labels: tuple[str, ...]
 
@@ -56,6 +58,11 @@ def parse_member(text: str) -> Member:
             f"{CROSSING_PORT}; nothing was changed"
         )
     return Member(host, port or CROSSING_PORT)
+
+
+def own_name() -> str:
+    """The name of this machine where the operator sets none: that of its host."""
+    return socket.gethostname().partition(".")[0].lower()
 
 
 def assert_name(name: str) -> None:
@@ -83,4 +90,7 @@ def place_of(address: str | None, port: int | None, labels: str | None) -> Share
         assert_name(word)
     if port is not None and not 0 < port <= MAX_PORT:
         raise Refused(f"--port must be from 1 to {MAX_PORT}; nothing was changed")
-    return SharedPlace(usable_address(address) if address else "", port or CROSSING_PORT, words)
+    own = usable_address(address) if address else ""
+    if own:
+        assert_own(own)
+    return SharedPlace(own, port or CROSSING_PORT, words)

@@ -29,8 +29,9 @@ def options(parser: Parser) -> None:
         "name",
         metavar="NAME",
         nargs="?",
-        help="init: name of this machine; join: address of a machine of the cluster, such as "
-        "10.0.0.1:8445, or the file of an invitation; remove: name of another machine; "
+        help="init: name of this machine, default with --etcd: its host name; join: address of a "
+        "machine of the cluster, such as 10.0.0.1:8445, or the file of an invitation; "
+        "remove: name of another machine; leave: name of this machine; "
         "drain, undrain: name of a machine, default: this one; "
         "token: with --replace the name of the machine to replace; "
         "invite: name of the machine that is to join; etcd: the first member, such as "
@@ -51,8 +52,9 @@ def options(parser: Parser) -> None:
     parser.add_argument(
         "--address",
         metavar="ADDRESS",
-        help="init, join: IP address at which the other machines reach this one; join: default: "
-        "the one by which it reaches that machine",
+        help="init, join: IP address at which the other machines reach this one; "
+        "init: default: the one by which it reaches etcd; "
+        "join: default: the one by which it reaches that machine",
     )
     parser.add_argument(
         "--port",
@@ -143,16 +145,18 @@ def _init(session: Session, args: Namespace) -> None:
                 "`portico cluster init` without --etcd needs the name of this machine alone: the "
                 "addresses are in [machines] of the file; nothing was changed"
             )
+        if not args.name:
+            raise Refused(
+                "`portico cluster init` without --etcd needs the NAME of this machine; nothing "
+                "was changed"
+            )
         init(session, args.name)
         return
-    if not args.address:
-        raise Refused(
-            "`portico cluster init --etcd` needs --address, at which other machines reach this "
-            "one; nothing was changed"
-        )
+    from portico.cli.cluster.naming import own_name  # noqa: PLC0415
     from portico.cli.cluster.store_options import store_of  # noqa: PLC0415
 
-    init_with_store(session, args.name, store_of(args), _place(args), another=args.force)
+    name = args.name or own_name()
+    init_with_store(session, name, store_of(args), _place(args), another=args.force)
 
 
 def _place(args: Namespace) -> SharedPlace:
@@ -273,7 +277,7 @@ def _upgrade(session: Session, args: Namespace) -> int:
 def _leave(session: Session, args: Namespace) -> None:
     from portico.cli.cluster.leaving import leave  # noqa: PLC0415
 
-    leave(session, force=args.force)
+    leave(session, args.name, force=args.force)
 
 
 _ACTIONS: Final[Mapping[str, Action]] = {
@@ -296,7 +300,7 @@ _ACTIONS: Final[Mapping[str, Action]] = {
 _FORMS: Final[Mapping[str, Form]] = {
     "show": Form("", "Show this machine, and with a store all machines.", ""),
     "init": Form(
-        "NAME [--etcd URL[,URL] --address ADDRESS]",
+        "NAME | [NAME] --etcd URL[,URL]",
         "Create a cluster, with this machine as the first one.",
         "name etcd etcd_ca address port labels user password_file plain force",
     ),
@@ -330,12 +334,11 @@ _FORMS: Final[Mapping[str, Form]] = {
     "accept": Form("", "Follow the store, although it differs from this machine's copy.", "yes"),
     "restore": Form("", "Fill the store from the copy on this machine.", "yes"),
     "upgrade": Form("", "With a store: use its newest schema that all machines know.", ""),
-    "leave": Form("", "Remove this machine from its cluster.", "force"),
+    "leave": Form("[NAME]", "Remove this machine from its cluster.", "name force"),
 }
 _STORE_OPTIONS: Final = frozenset(_FORMS["init"].allowed.split()) - {"name", "etcd"}
 """Options of `init` that only --etcd has."""
 _NEEDED_NAMES: Final = {
-    "init": "the NAME of this machine",
     "invite": "the NAME of the machine that is to join",
     "join": "the ADDRESS of a machine with --token, or the FILE of an invitation",
     "remove": "the NAME of a machine",
