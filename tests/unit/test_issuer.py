@@ -86,6 +86,13 @@ FREE = {"is_own": False, "holder": ""}
         (FREE | {"is_yielding": True}, ""),
         (FREE | {"holder": "m2"}, ""),
         (FREE | {"holder": "m2", "claimant": "m1"}, ""),
+        ({"is_interrupted": True}, ""),
+        (FREE | {"is_interrupted": True}, "take"),
+        (FREE | {"holder": "m2", "is_interrupted": True}, "claim"),
+        (FREE | {"holder": "m2", "is_interrupted": True, "claimant": "m1"}, ""),
+        (FREE | {"holder": "m2", "is_interrupted": True, "claimant": "m3"}, ""),
+        (FREE | {"holder": "m2", "is_interrupted": True, "needed": False}, ""),
+        (FREE | {"holder": "m2", "is_interrupted": True, "is_yielding": True}, ""),
     ],
 )
 def test_when_a_machine_takes_the_certificates_or_gives_them_up(seen, act):

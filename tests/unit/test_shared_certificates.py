@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from portico.core.model.certificate import Entry
+from portico.core.model.shared import ISSUER_CLAIM_KEY, Holder, encoded
 from portico.core.model.shared_certificates import ledger_item
 from portico.core.planning.mirroring import prefix_of
-from portico.engine.certificates.account import THUMBPRINT
+from portico.engine.certificates.account import ROLLOVER, ROLLOVER_BEGUN, THUMBPRINT
 from portico.engine.certificates.loop import ANSWER_TIMEOUT
 from portico.engine.changes import Change
 from portico.errors import Refused
@@ -283,6 +284,45 @@ def test_the_key_of_the_account_is_replaced_by_whichever_machine_is_told_to(clus
         "new account of m3"
     }
     assert [each.serial for each in cluster.machines] == [2, 2, 2]
+
+
+def test_an_interrupted_replacement_of_the_key_ends_once_its_machine_obtains_the_certificates(
+    cluster,
+):
+    first, second, _ = cluster.machines
+
+    async def run():
+        await cluster.look()
+        await renewed_by(second)
+        before = dict(first.authorities.account)
+        first.state.put_setting(ROLLOVER, ROLLOVER_BEGUN)
+        await first.look()
+        assert first.authorities.account == before, "only the new key would reach the account"
+        await cluster.look(4)
+        assert first.sharing.is_issuer()
+        assert first.state.setting(ROLLOVER) == ""
+        await renewed_by(second)
+
+    cluster.run(run())
+    assert {each.authorities.account["key.pem"] for each in cluster.machines} == {
+        "new account of m1"
+    }
+    assert [machine for machine, _ in cluster.authority.orders] == ["m1", "m2", "m2"]
+    assert cluster.keys("issuer") == {""}, "no claim is left"
+
+
+def test_a_claim_of_the_machine_that_has_the_role_already_is_removed(cluster):
+    claim = encoded(Holder(machine="m1"))
+
+    async def run():
+        await cluster.look(2)
+        cluster.store.write({prefix_of(CLUSTER) + ISSUER_CLAIM_KEY: claim})
+        await cluster.wait(6)
+        assert cluster.machines[1].next.why.endswith("m1 obtains the certificates of the cluster")
+        await cluster.look(1)
+
+    cluster.run(run())
+    assert cluster.keys("issuer") == {""}
 
 
 def test_after_a_restored_store_all_machines_have_the_account_that_it_has(cluster):

@@ -65,16 +65,21 @@ class RoleView:
     """Whether an order is under way here, or a change of the account."""
     is_yielding: bool = False
     """As in `IssuerView`."""
+    is_interrupted: bool = False
+    """Whether a replacement of the account's key has not ended here: only the holder ends it."""
 
 
-def role_act(view: RoleView) -> Literal["take", "give up", ""]:
+def role_act(view: RoleView) -> Literal["take", "give up", "claim", ""]:
     is_claimed = view.claimant not in {"", view.machine}
     is_for_others = is_claimed or view.is_yielding
     if view.is_own:
         is_over = not view.needed or (is_for_others and not view.is_busy)
         return "give up" if is_over else ""
-    may_take = view.needed and not view.holder and not is_for_others
-    return "take" if may_take else ""
+    if not view.needed or is_for_others:
+        return ""
+    if not view.holder:
+        return "take"
+    return "claim" if view.is_interrupted and not view.claimant else ""
 
 
 def hindrance(lineage: Lineage, view: IssuerView, now: float) -> str:

@@ -91,17 +91,22 @@ class AccountKeeper:
     async def publish_thumbprint(self, wanted: Mapping[str, Lineage]) -> None:
         """From now on nginx answers HTTP-01 for the key that there is: one reload, before the
         first order and after the key was lost or replaced by hand. A replacement of the key that
-        was interrupted is brought to its end first.
+        was interrupted is brought to its end first; in a cluster, as soon as this machine is the
+        one that obtains the certificates.
         """
         if self._sharing and not self._sharing.has_account():
             return
         if await self._is_ready(wanted):
             return
+        if self._sharing and self._state.setting(ROLLOVER) and not self._sharing.is_issuer():
+            return  # the issuer, which orders with the key that all have, would lose the account
         async with self._changing:
             if self._state.setting(ROLLOVER) == ROLLOVER_BEGUN:
                 await self._replace_key(wanted)
             if not await self._is_ready(wanted):
                 await self._answer((await self._authorities.accounts()).thumbprint, wanted)
+        if self._sharing:
+            self._sharing.wake()  # a new key is for all machines, before this one can be lost
 
     async def _is_ready(self, wanted: Mapping[str, Lineage]) -> bool:
         if self._state.setting(ROLLOVER):

@@ -29,6 +29,9 @@ class CertificateSharing(Protocol):
     def unanswered(self, lineage: Lineage) -> str:
         """Which machines cannot answer an authority yet; empty where all can."""
 
+    def is_issuer(self) -> bool:
+        """Whether this machine obtains the certificates of the cluster, and has all it shares."""
+
     def account_hindrance(self) -> str:
         """Why this machine may not change the account now; empty if it may."""
 

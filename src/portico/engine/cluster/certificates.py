@@ -116,6 +116,9 @@ class SharedCertificates:
     def unanswered(self, lineage: Lineage) -> str:
         return unanswered(lineage, self._view())
 
+    def is_issuer(self) -> bool:
+        return self._role.is_ready and not self._following.trouble
+
     def account_hindrance(self) -> str:
         view = self._view()
         return hindrance(Lineage("", (), (), challenges=()), view, self._clock.now())
@@ -228,7 +231,11 @@ class SharedCertificates:
             with self._contained():
                 await self._share(wanted.values())
                 needed = any(each.behind_nginx for each in wanted.values())
-                await self._role.update(needed=needed and is_whole, is_busy=self.is_busy())
+                await self._role.update(
+                    needed=needed and is_whole,
+                    is_busy=self.is_busy(),
+                    is_interrupted=bool(self._state.setting(ROLLOVER)),
+                )
 
     @contextmanager
     def _contained(self) -> Iterator[None]:

@@ -123,8 +123,10 @@ class IssuerRole:
     def _is_own_claim(self) -> bool:
         return self.claimant == self._shared.machine
 
-    async def update(self, *, needed: bool, is_busy: bool) -> None:
-        """Get it if no machine has it, or give it up. Raises StoreUnavailable, SessionEnded."""
+    async def update(self, *, needed: bool, is_busy: bool, is_interrupted: bool) -> None:
+        """Get it if no machine has it, claim it to end what was interrupted here, or give it up.
+        Raises StoreUnavailable, SessionEnded, Failed.
+        """
         session, machine = self._shared.session.number, self._shared.machine
         view = RoleView(
             machine=machine,
@@ -134,6 +136,7 @@ class IssuerRole:
             claimant=self.claimant,
             is_busy=is_busy,
             is_yielding=self.is_yielding,
+            is_interrupted=is_interrupted,
         )
         match role_act(view):
             case "take":
@@ -142,5 +145,9 @@ class IssuerRole:
                 await self._shared.transaction([Compare(ISSUER_KEY, ABSENT)], [put, *claim])
             case "give up":
                 await self._shared.transaction(self.compares(), [Delete(ISSUER_KEY)])
+            case "claim":
+                with suppress(Refused):  # another machine was first
+                    await self._claim()
             case _:
-                pass
+                if self.is_ready:  # of a claim that was not followed yet when it was taken
+                    await self._withdraw()

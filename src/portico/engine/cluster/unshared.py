@@ -117,6 +117,9 @@ class UnsharedCertificates:
     def unanswered(self, lineage: Lineage) -> str:
         return ""
 
+    def is_issuer(self) -> bool:
+        return False
+
     def account_hindrance(self) -> str:
         return REASON
 
