@@ -97,12 +97,15 @@ def test_the_child_answers_by_itself_where_no_nginx_is_wanted(acme, pebble):
 
 
 def test_a_port_that_is_taken_is_told_before_anything_is_ordered(acme, pebble):
+    taken = by(Standalone(pebble.http, address="127.0.0.1"))
     with acme.answering(pebble.http):
-        failure = acme.fail("a.test", **by(Standalone(pebble.http, address="127.0.0.1")))
+        failure = acme.fail("a.test", **taken)
+        assert "order" not in acme.steps
+        acme.fail("a.test", foreseen=True, **taken)
+        assert "order" in acme.steps, "a preflight has looked, and it is not done twice"
 
     assert failure.kind == "unready"
     assert ": Address already in use; stop the program that listens there" in failure.text
-    assert "order" not in acme.steps
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,8 @@ class Authorities(Protocol):
         made_account: Callable[[], None],
         keep: KeepOrder | None = None,
     ) -> NewCertificate:
-        """The same order goes on where an earlier run was interrupted.
+        """The same order goes on where an earlier run was interrupted. If its certificate is to
+        have a `preflight`, that has just found nothing.
 
         `no_account` is why no account may be made now; `made_account` is called if one was. `keep`
         is called before the order is sent and before anything is proven; what it raises is raised,

@@ -94,7 +94,7 @@ class Authorities:
             level = logging.WARNING if progress.step == "note" else logging.INFO
             log.log(level, "certificate %s: %s", order.lineage.name, progress.text)
 
-        request = self._request(order)
+        request = structs.replace(self._request(order), foreseen=order.lineage.preflight)
         if no_account:
             none_now = wire.NoAccount(no_account.why, no_account.until)
             account = replace(request.account, none_now=none_now)

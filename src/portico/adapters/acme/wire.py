@@ -97,6 +97,8 @@ class IssueRequest(ChildRequest, frozen=True, tag="issue"):
     """Common name of an issuer that the chain should have."""
     replaces: str | None = None
     """The renewal id of the certificate that this one follows. RFC 9773 5."""
+    foreseen: bool = False
+    """Whether a preflight has just found nothing that would prevent it."""
     until: Literal["", "key", "order"] = ""
     """Where to stop: when the new certificate's key is on disk, and nobody was asked; or when the
     order is known there too, and nothing was proven. Empty for not before the certificate."""

@@ -91,7 +91,8 @@ class Issuing:
                 self._context.say("found", f"continue order {record.order}")
                 return record, order
             record = self._restart()
-        look_ahead(self._request, self._folder, self._context)
+        if not self._request.foreseen:
+            look_ahead(self._request, self._folder, self._context)
         # Within the account's lock, so that no other run takes this order for its own lost one.
         with locked(Path(self._request.account.key).parent, self._context):
             url, order, replaced = self._sent_before(record, authority) or self._send(authority)
