@@ -100,7 +100,7 @@ class Issuing:
 
     async def look(self) -> None:
         with suppress(StoreUnavailable, SessionEnded):
-            await self.role.update(needed=True, is_busy=False)
+            await self.role.update(needed=True, is_busy=False, is_interrupted=False)
 
     async def pause(self) -> None:
         await self._clock.sleep(1.0)

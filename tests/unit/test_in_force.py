@@ -218,7 +218,7 @@ class Portico:
     async def sites(self, *_: object) -> None:
         pass
 
-    async def end(self, _: object) -> None:
+    async def end(self, _: object, longest: float = 0.0) -> None:
         pass
 
     # What operators and certificates ask for
