@@ -314,6 +314,25 @@ def test_two_who_scale_at_once_do_not_lose_one_anothers_edit():
     portico.run(story)
 
 
+def test_of_two_who_scale_an_app_by_a_number_at_once_one_is_refused():
+    portico = Portico()
+
+    async def story() -> None:
+        assert await portico.acknowledged("up B") == "done"
+        portico.delays = itertools.cycle([3])
+        scale = portico.operations.scale
+        first, second = (asyncio.create_task(scale("web", "+1", ME)) for _ in range(2))
+        await portico.ended(first)
+        with pytest.raises(
+            Refused,
+            match=r"by \+1: another change set it to 3 instances meanwhile; nothing was changed",
+        ):
+            await portico.ended(second)
+        assert portico.intent.desired.apps["web"].instances == 3
+
+    portico.run(story)
+
+
 def test_a_second_file_for_other_sites_waits_until_the_first_is_served():
     portico = Portico()
 

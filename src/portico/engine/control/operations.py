@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from portico.core.model.app import MAX_INSTANCES
+from portico.core.model.desired import DesiredApp
 from portico.core.model.event import Requester
 from portico.core.model.instance import LEAVING_STATES
 from portico.core.model.names import InstanceId
@@ -256,19 +257,26 @@ class Operations(Reading, MemberOperations):
         self, app: str, instances: int | str, who: Requester, folder: str | None
     ) -> FileChange:
         [app] = self._free_apps(app, folder)
-        here = self._intent.desired.apps[app]
-        total, number = here.app.total, here.app.instances
-        before = total or (here.instances if number == "max" else number)
+        before = _count(self._intent.desired.apps[app])
         wanted = before + int(instances) if isinstance(instances, str) else instances
         if not 1 <= wanted <= MAX_INSTANCES:
             raise Refused(
                 f"cannot scale {app} to {wanted} instances: it must have 1 to {MAX_INSTANCES}; "
                 f"nothing was changed. `portico stop {app}` stops all of them"
             )
-        key = "total" if total else "instances"
-        edit = self._revisions.with_app(app, {key: wanted}, f"scale {app} {wanted}", who)
-        is_fewer = wanted < before
-        return FileChange(edit, "scale", f"{app} {wanted}", smaller=is_fewer)
+        key = "total" if self._intent.desired.apps[app].app.total else "instances"
+        edited = self._revisions.with_app(app, {key: wanted}, f"scale {app} {wanted}", who)
+
+        def edit() -> Revision:
+            revision, now = edited(), _count(self._intent.desired.apps[app])
+            if isinstance(instances, str) and now != before:  # others had their turn
+                raise Refused(
+                    f"cannot scale {app} by {instances}: another change set it to {now} instances "
+                    "meanwhile; nothing was changed"
+                )
+            return revision
+
+        return FileChange(edit, "scale", f"{app} {wanted}", smaller=wanted < before)
 
     async def delete(self, app: str, who: Requester, folder: str | None = None) -> ChangeView:
         file = self.deleted(app, who, folder)
@@ -374,6 +382,12 @@ class Operations(Reading, MemberOperations):
         """The same, free for a change."""
         self._changes.hold(apps)
         return apps
+
+
+def _count(app: DesiredApp) -> int:
+    """Its instances, or its `total`, by the file in force."""
+    number = app.app.instances
+    return app.app.total or (app.instances if number == "max" else number)
 
 
 def _subject(text: str | None, apps: Sequence[str]) -> str | None:
