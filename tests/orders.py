@@ -8,7 +8,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -16,6 +18,7 @@ from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import AcmeFailure
 from portico.adapters.acme.child.main import perform
 from portico.adapters.acme.child.order_folder import CHAIN
+from portico.adapters.acme.child.protocol.accounts import open_account
 from portico.adapters.acme.child_client import AcmeChild
 from portico.adapters.acme.methods import Http, Method
 from portico.adapters.acme.wire import (
@@ -42,6 +45,17 @@ from tests.fakes.pebble import MISSING, WHY_SKIPPED
 needs_pebble = pytest.mark.skipif(bool(MISSING), reason=WHY_SKIPPED)
 
 
+@dataclass(frozen=True)
+class OpenAccount:
+    """An account as an order or a revocation has it, and what the authority shows of it."""
+
+    url: str
+    thumbprint: str
+    status: str
+    contact: tuple[str, ...]
+    created: bool
+
+
 class Acme:
     """An account at an authority, and a folder for its orders."""
 
@@ -62,8 +76,20 @@ class Acme:
             **({"server": self.server, "key": str(self.key), "contact": contact} | more)
         )
 
-    def account(self, do: str = "have", **more: object) -> AccountAnswer:
-        answer = self.answer(AccountRequest(self.own(**more), do))
+    def account(self, **more: object) -> OpenAccount:
+        """Found or made, as an order does it."""
+        context = self._context(60.0)
+        with context.exits:
+            authority = open_account(self.own(**more), context)
+            document = authority.use(authority.account_url)
+        contact = tuple(each.removeprefix("mailto:") for each in document.contact or ())
+        created = "account" in self.steps
+        return OpenAccount(
+            authority.account_url, authority.thumbprint, document.status, contact, created
+        )
+
+    def ask_account(self, do: Literal["key", "rollover", "deactivate"]) -> AccountAnswer:
+        answer = self.answer(AccountRequest(self.own(), do))
         assert isinstance(answer, AccountAnswer)
         return answer
 
@@ -90,15 +116,16 @@ class Acme:
 
     def answer(self, request: Request) -> Answer:
         """What a child does, without the half second that starting one takes."""
+        return perform(request, self._context(request.deadline))
+
+    def _context(self, deadline: float) -> RunContext:
         clock = SystemClock()
         self.said.clear()
 
         def say(step: Step, text: str) -> None:
             self.said.append(Progress(step, text, clock.now()))
 
-        return perform(
-            request, RunContext(clock, pause, clock.monotonic() + request.deadline, say)
-        )
+        return RunContext(clock, pause, clock.monotonic() + deadline, say)
 
     @property
     def notes(self) -> list[str]:
@@ -111,7 +138,7 @@ class Acme:
     @contextmanager
     def answering(self, port: int) -> Iterator[None]:
         """Answer HTTP-01 for this account and any token, as nginx does."""
-        with answering(port, self.account("key").thumbprint):
+        with answering(port, self.ask_account("key").thumbprint):
             yield
 
 

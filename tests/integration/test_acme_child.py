@@ -12,7 +12,7 @@ import pytest
 
 from portico.adapters.acme.child_client import AcmeChild
 from portico.adapters.acme.methods import Command, Dns, Lexicon, Lookups, Rfc2136
-from portico.adapters.acme.wire import Account, AccountRequest, IssueRequest, Server
+from portico.adapters.acme.wire import Account, AccountRequest, BegunOrder, IssueRequest, Server
 from portico.core.model.certificate import Binding
 from portico.errors import Failed
 from portico.ports.certificates import AuthorityError
@@ -27,14 +27,14 @@ def program(tmp_path, text):
     return str(file)
 
 
-def request(tmp_path, deadline=20.0, **more):
+def request(tmp_path, deadline=20.0):
     server = Server(f"https://127.0.0.1:{free_port()}/dir")
-    return AccountRequest(Account(server, str(tmp_path / "key.pem"), **more), deadline=deadline)
+    return AccountRequest(Account(server, str(tmp_path / "key.pem")), "key", deadline=deadline)
 
 
 def test_a_child_that_hangs_is_stopped_with_all_that_it_has_started(tmp_path):
     hanging = program(tmp_path, f"sleep 600 &\necho $! > {tmp_path}/pid\nwait")
-    child = AcmeChild(hanging, clearing=0.5)
+    child = AcmeChild(hanging, cleanup_time=0.5)
 
     with pytest.raises(AuthorityError, match=r"timed out after 3 s and was stopped"):
         asyncio.run(child.account(request(tmp_path, deadline=2.5)))
@@ -109,17 +109,18 @@ def test_progress_is_told_in_order_and_what_libraries_print_is_ignored(tmp_path)
         {"progress": {"step": "key", "text": "made a key", "at": 1.0}},
         "a library says hello",
         {"progress": {"step": "order", "text": "sent", "at": 2.0}},
-        {"answer": {"thumbprint": "abc"}},
+        {"answer": {"type": "BegunOrder", "url": "https://a.test/1"}},
     ]
     text = "\n".join(each if isinstance(each, str) else json.dumps(each) for each in lines)
     (tmp_path / "lines").write_text(text)
     child = AcmeChild(program(tmp_path, f"cat > /dev/null; cat {tmp_path}/lines"))
+    asked = IssueRequest(request(tmp_path).account, "one", str(tmp_path), ("a.test",), ())
     said = []
 
-    answer = asyncio.run(child.account(request(tmp_path), said.append))
+    answer = asyncio.run(child.issue(asked, said.append))
 
     assert [each.step for each in said] == ["key", "order"]
-    assert answer.thumbprint == "abc"
+    assert answer == BegunOrder("https://a.test/1")
 
 
 @pytest.mark.parametrize(

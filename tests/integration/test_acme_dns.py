@@ -215,22 +215,19 @@ def test_addresses_are_proven_over_http_and_wildcards_in_dns_within_one_order(ac
     acme.issue("127.0.0.1", "*.j.example.test", methods=methods)
 
 
-def test_a_person_publishes_the_records_and_is_told_when_they_are_not_there(acme, names):
+def test_a_person_is_told_which_records_to_publish_until_they_are_there(acme, names):
     lookups = Lookups((names.resolver,), names.port, patience=0.5)
-    ask = acme.request("k.example.test", "*.k.example.test", **by(Manual(lookups=lookups)))
-    done = acme.request(
-        "k.example.test", "*.k.example.test", **by(Manual(done=True, lookups=lookups))
-    )
+    request = acme.request("k.example.test", "*.k.example.test", **by(Manual(lookups)))
 
-    todo = acme.ask(ask)
-    early = acme.fail(*done.names, methods=done.methods)
+    todo = acme.ask(request)
+    early = acme.ask(request)
     assert isinstance(todo, ManualSteps)
     for put in todo.steps:
         names.records.setdefault((put.where, "TXT"), []).append(f'"{put.value}"')
-    issued = acme.ask(done)
+    issued = acme.ask(request)
 
+    assert acme.steps[0] == "found"
     assert {put.where for put in todo.steps} == {"_acme-challenge.k.example.test"}
-    assert early.kind == "unready"
-    assert "does not serve it yet" in early.text
-    assert facts_of(issued, *done.names).problems == ()
+    assert early == todo
+    assert facts_of(issued, *request.names).problems == ()
     assert len(names.txt("_acme-challenge.k.example.test")) == 2  # they are the person's

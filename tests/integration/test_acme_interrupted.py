@@ -102,7 +102,7 @@ def test_killed_at_any_moment_the_same_order_goes_on_with_the_same_key(
     key = Acme(tmp_path / "account", proxy.server)
     account = key.own()
 
-    with answering(pebble.http, key.account("key").thumbprint):
+    with answering(pebble.http, key.ask_account("key").thumbprint):
         walked = list(
             walk(
                 run, proxy, tmp_path, lambda acme: acme.request("a.example.test", account=account)
@@ -175,19 +175,19 @@ def test_killed_at_any_moment_of_a_rollover_every_account_is_still_ours(
     servers = pebble.server, other.server
     for number in range(1, MOST_ACTS):
         acme = Acme(tmp_path / str(number), servers[0])
-        both = [AccountRequest(acme.own(server=server)) for server in servers]
-        before = [run(each)["line"]["answer"] for each in both]
+        both = [acme.at(server) for server in servers]
+        before = [each.account() for each in both]
         change = AccountRequest(acme.own(), "rollover", also=(servers[1],))
         killed = run(change, number)["killed"]
 
-        between = [run(each)["line"]["answer"] for each in both]
+        between = [each.account() for each in both]
         ended = run(change)["line"]["answer"]
-        after = [run(each)["line"]["answer"] for each in both]
+        after = [each.account() for each in both]
 
         for each in (between, after):
-            assert [one["created"] for one in each] == [False, False]
-            assert [one["url"] for one in each] == [one["url"] for one in before]
-        assert {one["thumbprint"] for one in after} == {ended["thumbprint"]}
+            assert [one.created for one in each] == [False, False]
+            assert [one.url for one in each] == [one.url for one in before]
+        assert {one.thumbprint for one in after} == {ended["thumbprint"]}
         if not killed:
             return
     pytest.fail(f"not done after {MOST_ACTS} acts")

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from portico.adapters.acme.methods import Http, Manual, Standalone, TlsAlpn
-from portico.adapters.acme.wire import ManualSteps
 from tests.fakes.pebble import running
 from tests.little_nginx import LittleNginx
 from tests.orders import Acme, by, facts_of, needs_pebble
@@ -66,7 +65,7 @@ def nginx(tmp_path, pebble, acme):
     folder = tmp_path / "nginx"
     (folder / "logs").mkdir(parents=True)
     nginx = LittleNginx(folder)
-    thumbprint = acme.account("key").thumbprint
+    thumbprint = acme.ask_account("key").thumbprint
     ports = {"http": pebble.http, "tls": pebble.tls, "https": free_port(), "alpn": alpn}
     nginx.write(NGINX.format(thumbprint=thumbprint, **ports))
     nginx.start()
@@ -236,26 +235,6 @@ def test_a_name_that_the_authority_refuses_is_told_in_its_words(tmp_path):
 
     assert failure.kind == "refused"
     assert "it does not issue for this name" in failure.text
-
-
-def test_a_person_is_told_what_to_put_where_and_goes_on_with_the_same_order(acme, pebble):
-    manual = Manual("http-01")
-    todo = acme.ask(acme.request("a.test", "b.test", **by(manual)))
-    again = acme.ask(acme.request("a.test", "b.test", **by(manual)))
-
-    assert isinstance(todo, ManualSteps)
-    assert again == todo
-    assert {put.name: put.where.rsplit("/", 1)[0] for put in todo.steps} == {
-        "a.test": "http://a.test/.well-known/acme-challenge",
-        "b.test": "http://b.test/.well-known/acme-challenge",
-    }
-    thumbprint = acme.account().thumbprint
-    assert {put.value for put in todo.steps} == {
-        f"{put.where.rsplit('/', 1)[1]}.{thumbprint}" for put in todo.steps
-    }
-    with acme.answering(pebble.http):
-        acme.issue("a.test", "b.test", **by(Manual("http-01", done=True)))
-    assert acme.steps[0] == "found"
 
 
 def test_the_same_request_answers_the_same_certificate_until_it_is_forgotten(acme, pebble):

@@ -15,8 +15,6 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from josepy.jwk import JWKEC, JWKRSA
 
-from portico.adapters.acme.child_client import AcmeChild
-from portico.adapters.acme.wire import Account, AccountRequest
 from portico.adapters.lineages.disk import DiskLineages
 from portico.core.model.certificate import Provenance
 from portico.errors import Failed, Refused
@@ -27,7 +25,7 @@ from tests.certbot_folder import ACCOUNT_URL, SERVER, certbot, write_account, wr
 from tests.fakes.clock import FakeClock
 from tests.fakes.pebble import running
 from tests.issuing import IssuingHere
-from tests.orders import needs_pebble
+from tests.orders import Acme, needs_pebble
 from tests.signing import Signer, rsa_key
 
 NOW = time.time() + 3600
@@ -249,9 +247,9 @@ def test_a_folder_that_certbot_wrote_is_taken_over_and_left_alone(machine, tmp_p
         conf.write_text(conf.read_text().replace("autorenew = False\n", ""))
         renewed = certbot(machine.old, "renew", "--no-random-sleep-on-renew", environ=trusting)
         assert "No renewals were attempted" not in renewed, "it would have been due"
-        account = Account(pebble.server, str(machine.account))
-        answer = asyncio.run(AcmeChild(sys.executable).account(AccountRequest(account)))
-        assert (answer.url, answer.created) == (taken.account, False)
+        acme = Acme(machine.account.parent, pebble.server)
+        account = acme.account(key=str(machine.account), contact=())
+        assert (account.url, account.created) == (taken.account, False)
 
 
 def test_a_key_that_is_none_is_refused_in_words(machine):

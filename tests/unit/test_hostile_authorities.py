@@ -516,7 +516,7 @@ def test_a_child_that_answers_nonsense_has_failed_in_words(tmp_path, says, monke
     program = tmp_path / "python"
     program.write_text(f"#!/usr/bin/env python3\n{says}\n")
     program.chmod(0o755)
-    child = AcmeChild(str(program), clearing=20.0)
+    child = AcmeChild(str(program), cleanup_time=20.0)
     request = RenewalInfoRequest(Server("http://a.test/"), "/c.pem")
     answer_type = msgspec.json.Decoder(AccountAnswer)
     with pytest.raises(AuthorityError, match="the child process for renewal_info "):

@@ -174,7 +174,7 @@ class Authorities:
             case "standalone":
                 return methods.Standalone(int(challenge.options.get("port", "80")))
             case "manual":
-                return methods.Manual(look=True, lookups=methods.Lookups(challenge.resolvers))
+                return methods.Manual(methods.Lookups(challenge.resolvers))
             case _:
                 assert_never(challenge.kind)
 

@@ -56,13 +56,16 @@ class AcmeChild:
     """
 
     def __init__(
-        self, python: str, clearing: float = CLEANUP_TIME, start_program: StartProgram = start_here
+        self,
+        python: str,
+        cleanup_time: float = CLEANUP_TIME,
+        start_program: StartProgram = start_here,
     ) -> None:
-        self._python, self._clearing = python, clearing
+        self._python, self._cleanup_time = python, cleanup_time
         self._start_program = start_program
 
-    async def account(self, request: AccountRequest, tell: Tell | None = None) -> AccountAnswer:
-        return await self._ask(request, Decoder(AccountAnswer), tell)
+    async def account(self, request: AccountRequest) -> AccountAnswer:
+        return await self._ask(request, Decoder(AccountAnswer))
 
     async def issue(
         self, request: IssueRequest, tell: Tell | None = None
@@ -109,7 +112,7 @@ class AcmeChild:
 
     async def _last_line(self, request: Request, tell: Tell | None) -> Line:
         """What it answered, after everything else it said on the way; or why there is nothing."""
-        limit = request.deadline + self._clearing
+        limit = request.deadline + self._cleanup_time
         program = Program((self._python, "-I", "-m", CHILD))
         # An operator's program has the rights of one; nothing else here needs more than ours.
         start_program = self._start_program if _runs_a_program(request) else start_here

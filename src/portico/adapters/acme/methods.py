@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import msgspec
 
@@ -110,14 +109,8 @@ class Dns(ChallengeSettings, frozen=True, tag="dns-01"):
 
 
 class Manual(ChallengeSettings, frozen=True, tag="manual"):
-    """A person does it. The first request answers ManualSteps, a second one of the same order,
-    with `done`, goes on.
-    """
+    """A person publishes TXT records. Each request answers ManualSteps until all are there."""
 
-    proof: Literal["http-01", "dns-01"] = "dns-01"
-    done: bool = False
-    look: bool = False
-    """Look whether it is done, for TXT records; every request goes on once all are there."""
     lookups: Lookups = Lookups()
 
 

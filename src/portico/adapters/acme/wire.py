@@ -64,12 +64,12 @@ class ChildRequest(msgspec.Struct, frozen=True, tag_field="act"):
 class AccountRequest(ChildRequest, frozen=True, tag="account"):
     """Answers AccountAnswer.
 
-    `key`: have a key, and ask nobody; `have`: find the account, or make it; `rollover`: replace
-    its key; `deactivate`: for ever. None but `have` makes an account.
+    `key`: have a key, and ask nobody; `rollover`: replace the account's key; `deactivate`: for
+    ever. None makes an account.
     """
 
     account: Account
-    do: Literal["key", "have", "rollover", "deactivate"] = "have"
+    do: Literal["key", "rollover", "deactivate"]
     also: tuple[Server, ...] = ()
     """For a rollover: all other authorities at which accounts have this key."""
     deadline: float = 60.0
@@ -146,15 +146,8 @@ Request = AccountRequest | IssueRequest | RenewalInfoRequest | RevokeRequest | P
 class AccountAnswer:
     thumbprint: str
     """Of the account's key, as HTTP-01 answers need it. RFC 7638."""
-    url: str = ""
-    status: str = ""
-    """`valid`, `deactivated`; empty if nobody was asked."""
-    created: bool = False
-    """A new account was made, which counts towards the authority's limits."""
-    contact: tuple[str, ...] = ()
     accounts: Mapping[str, str] = field(default_factory=dict)
-    """URLs of all accounts of this key by those of directories, as far as they can be used; this
-    and what follows is not said by `have`."""
+    """URLs of all accounts of this key by those of directories, as far as they can be used."""
     deactivated: Mapping[str, str] = field(default_factory=dict)
     halfway: bool = False
     """A replacement of the key was begun and has not ended."""
@@ -171,12 +164,10 @@ class IssuedCertificate(msgspec.Struct, frozen=True, tag=True):
 
 @dataclass(frozen=True, slots=True)
 class ManualStep:
-    """One thing for a person to do."""
+    """A TXT record for a person to publish."""
 
-    name: str
-    kind: Literal["http-01", "dns-01"]
     where: str
-    """A URL, or the name of a TXT record beside which others may be needed."""
+    """Its name, which may need several."""
     value: str
 
 
@@ -240,9 +231,6 @@ Kind = Literal[
     "unready",  # something on our side; the authority was asked to look at nothing
     "late",  # the deadline passed
 ]
-Limit = Literal[
-    "same_names", "domain", "failed_validations", "orders", "accounts", "paused", "unknown", ""
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +239,6 @@ class Failure:
     text: str
     names: Mapping[str, str] = field(default_factory=dict)
     """What is wrong with single names."""
-    limit: Limit = ""
     retry_at: float | None = None
 
 

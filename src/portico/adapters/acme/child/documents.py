@@ -77,10 +77,6 @@ class AccountDocument:
     orders: str | None = None
     """URL of the list of its orders; many authorities have none."""
 
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        return tuple(each.removeprefix("mailto:") for each in self.contact or ())
-
 
 @dataclass(frozen=True, slots=True)
 class OrderList:

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from portico.adapters.acme.child.documents import Problem
-from portico.adapters.acme.wire import Failure, Kind, Limit
+from portico.adapters.acme.wire import Failure, Kind
 from portico.core.model.moments import moment
 
 _EXPLANATIONS: Final[Mapping[str, str]] = {
@@ -43,14 +43,6 @@ _EXPLANATIONS: Final[Mapping[str, str]] = {
     "unsupportedIdentifier": "it does not issue for this kind of name",
     "userActionRequired": "its operator requires an action by you first",
 }
-_LIMITS: Final[tuple[tuple[str, Limit], ...]] = (  # Boulder's words
-    (r"exact set of", "same_names"),
-    (r"already issued for", "domain"),
-    (r"failed authorizations", "failed_validations"),
-    (r"new orders", "orders"),
-    (r"new registrations|new accounts", "accounts"),
-    (r"temporarily prevented|paused", "paused"),
-)
 _MOMENT: Final = re.compile(r"retry after (\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)", re.IGNORECASE)
 _FIRST_PLAUSIBLE_TIME: Final = 1_600_000_000.0  # some texts tell a moment of 1970
 _TOO_MANY: Final = 429
@@ -117,8 +109,7 @@ def denial(problem: Problem, answer: FailedAnswer) -> Failure:
     again = f"; retry after {moment(retry_at)}" if retry_at else ""
     verb = "is not available" if kind == "unavailable" else "refuses"
     text = f"cannot {answer.what}: {answer.host} {verb}: {explanation(problem)}{again}"
-    limit: Limit = _limit(problem) if limited else ""
-    return Failure(kind, text, dict(_single_names(problem)), limit, retry_at)
+    return Failure(kind, text, dict(_single_names(problem)), retry_at=retry_at)
 
 
 def explanation(problem: Problem) -> str:
@@ -146,11 +137,6 @@ def _single_names(problem: Problem) -> Iterator[tuple[str, str]]:
                 replace(each, subproblems=())
             )  # RFC 8555 6.7.1 has one level of them
             yield each.identifier.value[:_MAX_NAME_LENGTH], plain
-
-
-def _limit(problem: Problem) -> Limit:
-    found = (limit for pattern, limit in _LIMITS if re.search(pattern, problem.detail))
-    return next(found, "unknown")
 
 
 def _retry_at(problem: Problem, answer: FailedAnswer) -> float | None:

@@ -17,7 +17,7 @@ from portico.adapters.acme.child.checks.renewal import renewal_info
 from portico.adapters.acme.child.checks.revocation import revoke
 from portico.adapters.acme.child.context import CLEANUP_TIME, RunContext
 from portico.adapters.acme.child.failures import AcmeFailure, unready
-from portico.adapters.acme.child.orders.issuing import Issuing
+from portico.adapters.acme.child.orders.issuing import OrderRun
 from portico.adapters.acme.child.protocol.accounts import account
 from portico.adapters.acme.wire import (
     REQUEST,
@@ -67,7 +67,7 @@ def _perform(request: Request, context: RunContext) -> Answer:
         case AccountRequest():
             return account(request, context)
         case IssueRequest():
-            return Issuing(request, context).run()
+            return OrderRun(request, context).run()
         case RenewalInfoRequest():
             return renewal_info(request, context)
         case RevokeRequest():

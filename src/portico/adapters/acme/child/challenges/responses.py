@@ -49,11 +49,7 @@ class Proof:
     @property
     def put(self) -> ManualStep:
         """For a person to do."""
-        if self.challenge.type == "dns-01":
-            return ManualStep(self.name, "dns-01", self.txt_name, self.txt_value)
-        host = f"[{self.name}]" if ":" in self.name else self.name
-        url = f"http://{host}/.well-known/acme-challenge/{self.challenge.token}"
-        return ManualStep(self.name, "http-01", url, self.key_authorization)
+        return ManualStep(self.txt_name, self.txt_value)
 
 
 def proofs(
@@ -103,10 +99,8 @@ def challenge_type(method: Method) -> str:
             return "http-01"
         case TlsAlpn():
             return "tls-alpn-01"
-        case Dns():
+        case Dns() | Manual():
             return "dns-01"
-        case Manual():
-            return method.proof
 
 
 def fits(method: Method, name: str) -> bool:

@@ -56,9 +56,13 @@ def prove(
     documents = [authority.authorization(url)[0] for url in authorizations]
     open_ones = [each for each in documents if each.status == "pending"]
     found = proofs(open_ones, request.methods, authority.thumbprint)
-    by_hand = [proof for proof in found if _is_for_a_person(proof)]
-    if by_hand and not _are_published(by_hand, context):
-        return ManualSteps(tuple(proof.put for proof in by_hand))
+    by_hand = [
+        (proof, proof.method.lookups)
+        for proof in found
+        if isinstance(proof.method, Manual) and not proof.is_answered
+    ]
+    if not all(_is_published(proof, lookups, context) for proof, lookups in by_hand):
+        return ManualSteps(tuple(proof.put for proof, _ in by_hand))
     with ExitStack() as shown:
         for method, those in _by_method(request.methods, found):
             shown.enter_context(_shown(method, those, folder, context))
@@ -72,20 +76,15 @@ def prove(
     return None
 
 
-def _is_for_a_person(proof: Proof) -> bool:
-    return isinstance(proof.method, Manual) and not proof.method.done and not proof.is_answered
+def _is_published(proof: Proof, lookups: Lookups, context: RunContext) -> bool:
+    """Whether every name server serves now what a person was to publish."""
+    from portico.adapters.acme.child.challenges.dns import publishing  # noqa: PLC0415
 
-
-def _are_published(by_hand: Sequence[Proof], context: RunContext) -> bool:
-    for proof in by_hand:
-        method = proof.method
-        if not (isinstance(method, Manual) and method.look and method.proof == "dns-01"):
-            return False
-        lookups = replace(method.lookups, patience=0.0)
-        try:
-            _wait_for_person([proof], lookups, context)
-        except AcmeFailure:
-            return False
+    now = replace(lookups, patience=0.0)
+    try:
+        publishing.wait_for([publishing.entry_by_hand(proof, now, context)], now, context)
+    except AcmeFailure:
+        return False
     return True
 
 
@@ -111,9 +110,6 @@ def _shown(
         case Dns():
             return txt_records(method, folder, context).published(those)
         case Manual():
-            in_dns = [proof for proof in those if proof.challenge.type == "dns-01"]
-            if in_dns:
-                _wait_for_person(in_dns, method.lookups, context)
             return nullcontext()
         case _:
             assert_never(method)
@@ -126,13 +122,6 @@ def txt_records(method: Dns, folder: OrderFolder, context: RunContext) -> TxtRec
     from portico.adapters.acme.child.challenges.dns.publishing import TxtRecords  # noqa: PLC0415
 
     return TxtRecords(method, folder, context)
-
-
-def _wait_for_person(those: Sequence[Proof], lookups: Lookups, context: RunContext) -> None:
-    """Until name servers serve what a person was to publish."""
-    from portico.adapters.acme.child.challenges.dns import publishing  # noqa: PLC0415
-
-    publishing.wait_for(publishing.entries_by_hand(those, lookups, context), lookups, context)
 
 
 def _wait(authorizations: Sequence[str], authority: Authority, context: RunContext) -> None:

@@ -17,7 +17,7 @@ def revoke(request: RevokeRequest, context: RunContext) -> RevokedAnswer:
     leaf = read_leaf(request.certificate)
     if request.reason not in _SUBSCRIBER_REASONS:
         raise unready(f"cannot revoke for reason {request.reason}; use 0, 1, 3, 4 or 5")
-    authority = open_account(request.account, context).authority
+    authority = open_account(request.account, context)
     if not authority.directory.revoke:
         raise unready(f"cannot revoke a certificate: {authority.host} does not offer it")
     try:

@@ -34,7 +34,7 @@ MAX_ORDERS_LISTED: Final = 50
 """Orders of the account that are looked at, to find one that may be ours."""
 
 
-class Issuing:
+class OrderRun:
     def __init__(self, request: IssueRequest, context: RunContext) -> None:
         self._request = request
         self._context = context
@@ -49,8 +49,8 @@ class Issuing:
                     self._folder.write(Record(self._asked, sending=True))
                 return BegunOrder(record.order)
             if not self._folder.chain.exists():
-                opened = open_account(self._request.account, self._context)
-                if unfinished := self._obtain(record, opened.authority):
+                authority = open_account(self._request.account, self._context)
+                if unfinished := self._obtain(record, authority):
                     return unfinished
             self._remove_stale_txt_records()
             return self._issued()

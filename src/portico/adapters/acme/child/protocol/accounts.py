@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, assert_never
 
@@ -12,7 +12,6 @@ import msgspec
 from josepy.jwk import JWK
 
 from portico.adapters.acme.child.context import RunContext
-from portico.adapters.acme.child.documents import AccountDocument
 from portico.adapters.acme.child.failures import AcmeFailure, Denial, unready
 from portico.adapters.acme.child.files import locked, rename
 from portico.adapters.acme.child.protocol.authority import Authority
@@ -33,9 +32,6 @@ def account(request: AccountRequest, context: RunContext) -> AccountAnswer:
         match request.do:
             case "key":
                 return _offline_answer(own)
-            case "have":
-                opened = _open(own, context)
-                return opened.answer(opened.document)
             case "rollover":
                 others = [replace(own, server=server) for server in request.also]
                 _replace_key([own, *others], context)
@@ -51,69 +47,56 @@ def _offline_answer(account: Account) -> AccountAnswer:
     """What can be said without asking anybody."""
     return AccountAnswer(
         base64url(_have_key(account).thumbprint()),
-        known_url(account),
-        accounts=_remembered_urls(account),
-        deactivated=_deactivated(account),
+        _remembered_urls(account),
+        _deactivated(account),
         halfway=_new_key_file(account).exists(),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class OpenAccount:
-    authority: Authority
-    document: AccountDocument
-    created: bool
-
-    def answer(self, document: AccountDocument) -> AccountAnswer:
-        return AccountAnswer(
-            self.authority.thumbprint,
-            self.authority.account_url,
-            document.status,
-            self.created,
-            document.addresses,
-        )
-
-
-def open_account(account: Account, context: RunContext) -> OpenAccount:
+def open_account(account: Account, context: RunContext) -> Authority:
     """The account, ready to sign with; made if there is none, or if the authority lost it."""
     with locked(Path(account.key).parent, context):
         _forget_other_keys(account)
         return _open(account, context)
 
 
-def _open(account: Account, context: RunContext) -> OpenAccount:
-    if found := _find_account(account, context):
-        return _with_contact(found, account, context)
+def _open(account: Account, context: RunContext) -> Authority:
+    authority = _find_account(account, context) or _make_account(account, context)
+    _update_contact(authority, account, context)
+    return authority
+
+
+def _make_account(account: Account, context: RunContext) -> Authority:
+    """Or found by its key alone."""
     if account.server.directory in _deactivated(account):
         raise unready(
             f"the account at {account.server.directory} was deactivated and cannot be created "
             "again with the same key; run `portico certs rollover` to make a new key"
         )
     authority = Authority(account.server, context, _have_key(account))
-    document, created = _registered(account, authority)
+    created = _register(account, authority)
     _remember(account, authority.account_url)
     if created:
         _remember_contact(account)
         context.say("account", f"created an account at {authority.host}: {authority.account_url}")
-    return _with_contact(OpenAccount(authority, document, created), account, context)
+    return authority
 
 
-def _with_contact(opened: OpenAccount, account: Account, context: RunContext) -> OpenAccount:
-    """With the addresses that are wanted now, if there are any. An authority need not show those
+def _update_contact(authority: Authority, account: Account, context: RunContext) -> None:
+    """To the addresses that are wanted now, if there are any. An authority need not show those
     that it has, so what it was sent last is remembered here.
     """
     sent = _read_urls(_contacts_file(account)).get(account.server.directory)
     if not account.contact or sent == _addresses(account):
-        return opened
+        return
     try:
-        document = opened.authority.change_contact(account.contact)
+        authority.change_contact(account.contact)
     except Denial as denied:
         if denied.failure.kind != "refused":
             raise
         context.say("note", f"{denied}; its former addresses are kept")
-        return opened
+        return
     _remember_contact(account)
-    return replace(opened, document=document)
 
 
 def _remember_contact(account: Account) -> None:
@@ -125,7 +108,7 @@ def _addresses(account: Account) -> str:
     return ", ".join(account.contact)
 
 
-def _find_account(account: Account, context: RunContext) -> OpenAccount | None:
+def _find_account(account: Account, context: RunContext) -> Authority | None:
     """The one that was made before; None if there was none, or the authority has lost it."""
     if replaced := _resume_rollover(account, context):
         return replaced
@@ -134,24 +117,27 @@ def _find_account(account: Account, context: RunContext) -> OpenAccount | None:
         return None
     authority = Authority(account.server, context, _have_key(account))
     try:
-        return OpenAccount(authority, authority.use(url), created=False)
+        authority.use(url)
     except Denial as denied:
         if denied.code != "accountDoesNotExist":
             raise
-    return None
+        return None
+    return authority
 
 
-def _registered(account: Account, authority: Authority) -> tuple[AccountDocument, bool]:
+def _register(account: Account, authority: Authority) -> bool:
+    """Sign as the account of this key, and whether it was made just now."""
     if account.none_now is None:
         return authority.register(account.contact, account.binding)
     try:
-        return authority.find(), False
+        authority.find()
     except Denial as denied:
         if denied.code != "accountDoesNotExist":
             raise
         text = f"cannot create an account at {authority.host} now: {account.none_now.why}"
         failure = Failure("unready", text, retry_at=account.none_now.until)
         raise AcmeFailure(failure) from denied
+    return False
 
 
 def _have_key(account: Account) -> JWK:
@@ -181,8 +167,8 @@ def _replace_key(accounts: Sequence[Account], context: RunContext) -> None:
         make_key(path, "ecdsa-p256")
     new = read_jwk(path)
     for each in opened:
-        if each.authority.thumbprint != base64url(new.thumbprint()):
-            each.authority.change_key(new)
+        if each.thumbprint != base64url(new.thumbprint()):
+            each.change_key(new)
     _promote_new_key(first)
 
 
@@ -195,21 +181,21 @@ def _promote_new_key(account: Account) -> None:
     _write_urls(_deactivated_file(account), {})
 
 
-def _resume_rollover(account: Account, context: RunContext) -> OpenAccount | None:
+def _resume_rollover(account: Account, context: RunContext) -> Authority | None:
     """The account, if a run that did not come to its end has replaced the key here."""
     new, url = _new_key_file(account), known_url(account)
     if not url or not new.exists():
         return None
     authority = Authority(account.server, context, read_jwk(new))
     try:
-        document = authority.use(url)
+        authority.use(url)
     except Denial as denied:
         if denied.failure.kind != "refused":
             raise
         return None
     if len(_remembered_urls(account)) == 1:
         _promote_new_key(account)
-    return OpenAccount(authority, document, created=False)
+    return authority
 
 
 def _new_key_file(account: Account) -> Path:
@@ -227,7 +213,7 @@ def _deactivate(account: Account, context: RunContext) -> None:
         raise unready(f"no account at {account.server.directory}")
     try:
         if found := _find_account(account, context):
-            found.authority.deactivate()
+            found.deactivate()
     except Denial as denied:
         if not _says_deactivated(denied):  # by a run that did not come to its end, or elsewhere
             raise

@@ -82,10 +82,8 @@ class Authority(PublicDirectory):
 
     # accounts
 
-    def register(
-        self, contact: Sequence[str], binding: Binding | None
-    ) -> tuple[AccountDocument, bool]:
-        """The account of this key, and whether it was made just now."""
+    def register(self, contact: Sequence[str], binding: Binding | None) -> bool:
+        """Sign as the account of this key, and whether it was made just now."""
         payload = {"termsOfServiceAgreed": True, "contact": _addresses(contact)}
         if binding:
             payload["externalAccountBinding"] = self._bound(binding)
@@ -96,18 +94,16 @@ class Authority(PublicDirectory):
             )
         return self._new_account(payload, "create an account")
 
-    def find(self) -> AccountDocument:
-        """The account of this key, if there is one; else Denied. RFC 8555 7.3.1."""
-        document, _ = self._new_account({"onlyReturnExisting": True}, "find the account")
-        return document
+    def find(self) -> None:
+        """Sign as the account of this key, if there is one; else Denied. RFC 8555 7.3.1."""
+        self._new_account({"onlyReturnExisting": True}, "find the account")
 
-    def _new_account(
-        self, payload: Mapping[str, object], what: str
-    ) -> tuple[AccountDocument, bool]:
+    def _new_account(self, payload: Mapping[str, object], what: str) -> bool:
         self._network.sign_as(None)
         answer = self._network.post(self.directory.new_account, payload, what)
         self._network.sign_as(answer.headers.get("Location"))
-        return self._network.read(ACCOUNT, answer, what), answer.status_code == _STATUS_CREATED
+        self._network.read(ACCOUNT, answer, what)
+        return answer.status_code == _STATUS_CREATED
 
     def use(self, account: str) -> AccountDocument:
         """Sign as the account with this URL. Denied when it is not one of this key."""

@@ -54,13 +54,13 @@ class TxtRecords:
         """What this publisher has published for the order, in killed runs too. What cannot be
         taken away stays on record for the next run, and stops nothing.
         """
-        clearing, kept = self._context.with_cleanup_time(), set(keep)
+        cleanup, kept = self._context.with_cleanup_time(), set(keep)
         for each in self._on_record():
             if each.by != self._publisher.by or each.value in kept:
                 continue
             entry = Entry(each.domain, each.name, each.zone, each.value)
             try:
-                self._publisher.remove(entry, each.output, clearing)
+                self._publisher.remove(entry, each.output, cleanup)
             except AcmeFailure as failure:
                 self._context.say("note", str(failure))
                 continue
@@ -109,14 +109,11 @@ def wait_for(entries: Sequence[Entry], lookups: Lookups, context: RunContext) ->
     context.say("served", f"every name server serves the TXT records of {names}")
 
 
-def entries_by_hand(proofs: Sequence[Proof], lookups: Lookups, context: RunContext) -> list[Entry]:
-    """Where a person was to put them."""
+def entry_by_hand(proof: Proof, lookups: Lookups, context: RunContext) -> Entry:
+    """Where a person was to put it."""
     lookup = Lookup(lookups, context)
-    targets = {proof: lookup.target(proof.txt_name) for proof in proofs}
-    return [
-        Entry(proof.name, target, lookup.zone(target), proof.txt_value)
-        for proof, target in targets.items()
-    ]
+    target = lookup.target(proof.txt_name)
+    return Entry(proof.name, target, lookup.zone(target), proof.txt_value)
 
 
 def _publisher(method: Dns) -> PublishesTxt:
