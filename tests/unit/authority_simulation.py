@@ -172,7 +172,7 @@ class World:
                 case "ask_ari":
                     answer = self.authority.renewal_info(self.now, kept.held, machine)
                     kept.memory = renewal_state.after_renewal_info(
-                        kept.memory, kept.held, answer, now=machine, draw=self._draw()
+                        kept.memory, kept.held, answer, now=machine, random_fraction=self._draw()
                     )
                 case "deploy":
                     self._deploy(kept, machine)

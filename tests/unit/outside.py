@@ -341,9 +341,9 @@ class Host:
         its = self._outside.at(port)
         return None if its and its.answers(self._outside.now) else "no answer"
 
-    def heard(self) -> list[Notice]:
-        heard, self._outside.notices = self._outside.notices, []
-        return heard
+    def received(self) -> list[Notice]:
+        received, self._outside.notices = self._outside.notices, []
+        return received
 
     def begin(self, spec: object, slot: int) -> None:
         """No output is kept."""

@@ -104,7 +104,7 @@ def test_what_is_removed_in_a_hurry_stays_so_whatever_is_asked_next():
     wanted = intent()
     up(wanted, web="v1", api="v1 of api")
     up(wanted, api="v1 of api")
-    wanted.hurry(PROJECT)
+    wanted.stop_waiting(PROJECT)
     wanted.set_stopped(["api"], stopped=True)
     assert wanted.desired.removed_apps["web"].app.drain_timeout == 0
 

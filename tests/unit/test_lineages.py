@@ -115,7 +115,10 @@ def test_another_authority_is_asked_for_no_profile_that_it_may_not_have():
 def test_two_kinds_of_keys_are_two_lineages_whichever_was_written_first():
     for types in ('"ecdsa-p384", "rsa2048"', '"rsa2048", "ecdsa-p384"'):
         found, _ = lineages(f'[sites."a.example"]\napp="web"\ntls.key_type = [{types}]')
-        kinds = {name: (each.name, each.key_type, each.beside) for name, each in found.items()}
+        kinds = {
+            name: (each.name, each.key_type, each.has_other_key_type)
+            for name, each in found.items()
+        }
         assert kinds == {
             "a.example": ("a.example", "ecdsa-p384", True),
             "a.example+rsa": ("a.example+rsa", "rsa2048", True),

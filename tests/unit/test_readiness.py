@@ -45,7 +45,7 @@ class Known:
     def app_of(self, _: object) -> App:
         return self.app
 
-    def heard(self) -> list[Notice]:
+    def received(self) -> list[Notice]:
         said, self.said = self.said, []
         return said
 

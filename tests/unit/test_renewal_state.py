@@ -22,7 +22,7 @@ def fail(memory, now=NOW, draw=0.0, held=HELD, retry_at=None, **more):
 
 
 def tell(answer, memory=EMPTY, *, now=NOW, draw=0.5, held=HELD):
-    return renewal_state.after_renewal_info(memory, held, answer, now=now, draw=draw)
+    return renewal_state.after_renewal_info(memory, held, answer, now=now, random_fraction=draw)
 
 
 def test_failures_are_waited_out_for_1_10_and_100_minutes_and_then_for_a_day_each():

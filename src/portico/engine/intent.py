@@ -24,7 +24,7 @@ from portico.core.model.names import PROJECT, InstanceId, qualified, split_name
 from portico.core.model.place import Build
 from portico.core.model.records import AppRecord, Revision
 from portico.core.model.world import NginxSeen
-from portico.core.planning.teardown import hurried
+from portico.core.planning.teardown import without_waiting
 from portico.engine import settings
 from portico.engine.app_versions import AppVersions
 from portico.engine.inputs import Inputs, request_of
@@ -173,7 +173,7 @@ class Intent:
     def set_paused(
         self, sites: frozenset[str], candidate: Candidate, holds: Mapping[str, float] = {}
     ) -> None:
-        values = {settings.PAUSED: sorted(sites), settings.HELD: dict(holds)}
+        values = {settings.PAUSED_SITES: sorted(sites), settings.HELD_SITES: dict(holds)}
         self.writes.store(settings.writes(self._state, values))
         self._paused, self._holds = sites, dict(holds)
         self.render_again(candidate)
@@ -200,23 +200,23 @@ class Intent:
         """The machine is drained, and these run on others; None: it is drained no more."""
         if apps != self.drained_apps:
             names = None if apps is None else sorted(apps)
-            writes = settings.writes(self._state, {settings.DRAINED: names})
+            writes = settings.writes(self._state, {settings.DRAINED_APPS: names})
             self.writes.store(writes, must=apps is None)
             self.drained_apps = apps
             self._resolve()
 
     def clear(self, *, at_once: bool) -> None:
         """Nothing is wanted any more: every app is to be drained, stopped and forgotten."""
-        nothing: dict[str, object] = {settings.IN_FORCE: {}, settings.DRAINED: None}
+        nothing: dict[str, object] = {settings.IN_FORCE: {}, settings.DRAINED_APPS: None}
         self.writes.store(settings.writes(self._state, nothing), must=False)
         self.drained_apps = None
         self._file = Candidate(Desired(at_once=at_once), {}, "", self._file.build, ())
         self.revisions = {}
         self._resolve()
 
-    def hurry(self, project: str) -> None:
+    def stop_waiting(self, project: str) -> None:
         """What is removed of a project does not wait for its open requests any more."""
-        self.desired = hurried(self.desired, project)
+        self.desired = without_waiting(self.desired, project)
 
     def mark_served(self, revision: Revision) -> None:
         """Every app of this revision was ready, and every site answered."""

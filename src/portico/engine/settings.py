@@ -20,16 +20,16 @@ from portico.ports.state import State
 
 log = logging.getLogger(__name__)
 
-PAUSED: Final = "paused"
+PAUSED_SITES: Final = "paused"
 """Name of the setting that lists the sites closed by hand, a JSON array."""
-HELD: Final = "held"
+HELD_SITES: Final = "held"
 """Name of the setting that holds the sites whose requests are held: a JSON object of seconds."""
 IN_FORCE: Final = "in_force"
 """Name of the setting that holds, by project, the number of the revision in force: a JSON object;
 before there were projects it was the number of the only one."""
 EDGE: Final = "edge"
 """Name of the setting that holds the machine's own settings in force, as a DocumentRequest."""
-DRAINED: Final = "drained"
+DRAINED_APPS: Final = "drained"
 """Name of the setting that holds which apps a drained machine has left to others, a JSON array;
 null if it is not drained."""
 DRAINED_MACHINES: Final = "drained_machines"
@@ -42,10 +42,10 @@ NGINX: Final = "nginx"
 VERSION: Final = "version"
 """Name of the setting that holds which version of Portico ran here last."""
 _EDGE: Final[TypeAdapter[DocumentRequest | None]] = TypeAdapter(DocumentRequest | None)
-_DRAINED: Final[TypeAdapter[frozenset[str] | None]] = TypeAdapter(frozenset[str] | None)
+_DRAINED_APPS: Final[TypeAdapter[frozenset[str] | None]] = TypeAdapter(frozenset[str] | None)
 _MEMBERS: Final[TypeAdapter[MemberList | None]] = TypeAdapter(MemberList | None)
 _NAMES: Final = TypeAdapter(frozenset[str])
-_HELD: Final = TypeAdapter(dict[str, float])
+_HELD_SITES: Final = TypeAdapter(dict[str, float])
 _NUMBERS: Final[TypeAdapter[int | dict[str, int]]] = TypeAdapter(int | dict[str, int])
 
 
@@ -102,7 +102,7 @@ def selected_nginx(state: State) -> str:
 
 def paused(state: State) -> frozenset[str]:
     try:
-        return _NAMES.validate_json(state.setting(PAUSED) or "[]")
+        return _NAMES.validate_json(state.setting(PAUSED_SITES) or "[]")
     except ValidationError as error:
         log.warning("cannot read which sites are paused, using none: %s", error)
         return frozenset()
@@ -110,7 +110,7 @@ def paused(state: State) -> frozenset[str]:
 
 def drained_apps(state: State) -> frozenset[str] | None:
     try:
-        return _DRAINED.validate_json(state.setting(DRAINED) or "null")
+        return _DRAINED_APPS.validate_json(state.setting(DRAINED_APPS) or "null")
     except ValidationError as error:
         log.warning("cannot read whether this machine is drained; it is not: %s", error)
         return None
@@ -138,7 +138,7 @@ def members_text(members: MemberList) -> str:
 
 def holds(state: State) -> dict[str, float]:
     try:
-        return _HELD.validate_json(state.setting(HELD) or "{}")
+        return _HELD_SITES.validate_json(state.setting(HELD_SITES) or "{}")
     except ValidationError as error:
         log.warning("cannot read which sites hold their requests, using none: %s", error)
         return {}

@@ -40,7 +40,7 @@ HEADS: Final = (
     *TRAFFIC_HEADS,
 )
 NAMES: Final = ("machine", "project", "app", "instance", "target")
-SPARE: Final = ("pid", "port", "uptime")
+SPARE_COLUMNS: Final = ("pid", "port", "uptime")
 STATE: Final = HEADS.index("state")
 ROUND_RATE: Final = 100
 """Requests per second from which on no decimals are shown."""
@@ -165,10 +165,10 @@ def _table(
 ) -> None:
     """Rows begin with the project, which is shown where there are several."""
     if len(status.projects) > 1:
-        session.terminal.table(("project", *heads), rows, STATES, names=NAMES, spare=SPARE)
+        session.terminal.table(("project", *heads), rows, STATES, names=NAMES, spare=SPARE_COLUMNS)
     else:
         plain = [row[1:] for row in rows]
-        session.terminal.table(heads, plain, STATES, names=NAMES, spare=SPARE)
+        session.terminal.table(heads, plain, STATES, names=NAMES, spare=SPARE_COLUMNS)
 
 
 def _sites(session: Session, status: StatusView) -> None:

@@ -19,7 +19,7 @@ from portico.client.client import Client
 from portico.core.model import nginx_verbs, verbs
 from portico.errors import Failed, PorticoError
 from portico.stack.switching import pm2, record
-from portico.stack.switching.answers import Answer, Place, ask, differences
+from portico.stack.switching.answers import Answer, SiteAddress, ask, differences
 from portico.stack.switching.jobs import Job, disable
 from portico.system.waiting import wait_for
 
@@ -162,7 +162,7 @@ def _free_ports() -> tuple[int, int]:
 
 def _compare(
     switch: Switch,
-    before: list[tuple[Place, Answer, Answer]],
+    before: list[tuple[SiteAddress, Answer, Answer]],
     ports: Mapping[bool, int],
     *,
     force: bool,
@@ -172,7 +172,9 @@ def _compare(
     found = [
         f"{place}: {what}"
         for place, first, second in before
-        for what in differences(first, second, ask(Place(place.name, place.tls, ports[place.tls])))
+        for what in differences(
+            first, second, ask(SiteAddress(place.name, place.tls, ports[place.tls]))
+        )
     ]
     for each in found:
         switch.session.terminal.write_stderr(f"  {each}")

@@ -16,7 +16,7 @@ from portico.errors import Refused
 from portico.importers.read import ImportedFile
 from portico.importers.sites import tables
 from portico.stack.switching import pm2, record
-from portico.stack.switching.answers import Place
+from portico.stack.switching.answers import SiteAddress
 from portico.stack.switching.jobs import Job, boot_units, renewal_jobs
 from portico.stack.switching.other_nginx import OtherNginx, find_nginx
 from portico.system.listening import listening_ports, listening_sockets
@@ -122,10 +122,10 @@ def steps(switch: Switch) -> Iterator[str]:
         yield f"leave {name} on free ports; the next `portico up` moves it to those of the file"
 
 
-def places(desired: Desired, http: int, https: int) -> Iterator[Place]:
+def places(desired: Desired, http: int, https: int) -> Iterator[SiteAddress]:
     for name, site in desired.sites.items():
         for each in (name, *site.aliases):
             if "*" not in each:
-                yield Place(each, tls=False, port=http)
+                yield SiteAddress(each, tls=False, port=http)
                 if site.https:
-                    yield Place(each, tls=True, port=https)
+                    yield SiteAddress(each, tls=True, port=https)

@@ -124,7 +124,7 @@ class Lineage:
     issuers: tuple[Issuer, ...]
     """The first one is asked, the others where it cannot be had."""
     key_type: KeyType = "ecdsa-p256"
-    beside: bool = False
+    has_other_key_type: bool = False
     """There is another one for the same names, whose key is of the other kind."""
     profile: str | None = None
     preferred_chain: str | None = None

@@ -135,7 +135,7 @@ def _lineage(
         names,
         tuple(_issuer(url, settings, folder, secrets) for url in settings.issuers),
         key_type=settings.key_types[0],
-        beside=len(settings.key_types) > 1,
+        has_other_key_type=len(settings.key_types) > 1,
         profile=settings.profile,
         preferred_chain=settings.preferred_chain,
         challenges=(_challenge(names, settings, folder, secrets),),

@@ -24,7 +24,7 @@ _UNWELL_STATES = frozenset({S.BACKOFF, S.FAILED, S.STOPPED, S.UNREADY, S.RESTART
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class AppWait:
     """What an app waits for before it begins."""
 
     apps: tuple[str, ...]
@@ -35,9 +35,9 @@ class Wait:
     """Whether one of them is stopped, or in trouble: it may last."""
 
 
-def waiting_apps(desired: Desired, instances: Instances) -> dict[str, Wait]:
+def waiting_apps(desired: Desired, instances: Instances) -> dict[str, AppWait]:
     """The apps that may not begin, or begin their rollout, yet."""
-    found: dict[str, Wait] = {}
+    found: dict[str, AppWait] = {}
     for app in _in_order(desired):
         awaited = [
             each for each in _predecessors(app, desired) if _must_wait_for(app, each, instances)
@@ -127,7 +127,9 @@ def _must_wait_for(app: DesiredApp, before: DesiredApp, instances: Instances) ->
     return before.stopped or not is_rolled_out(before, instances[before.name])
 
 
-def _wait(awaited: Iterable[DesiredApp], instances: Instances, known: Mapping[str, Wait]) -> Wait:
+def _wait(
+    awaited: Iterable[DesiredApp], instances: Instances, known: Mapping[str, AppWait]
+) -> AppWait:
     apps: list[str] = []
     reasons: list[str] = []
     blocked = False
@@ -149,7 +151,7 @@ def _wait(awaited: Iterable[DesiredApp], instances: Instances, known: Mapping[st
         blocked = (
             blocked or app.stopped or unwell is not None or bool(its_wait and its_wait.is_blocked)
         )
-    return Wait(tuple(dict.fromkeys(apps)), f"waits for {'; and for '.join(reasons)}", blocked)
+    return AppWait(tuple(dict.fromkeys(apps)), f"waits for {'; and for '.join(reasons)}", blocked)
 
 
 def _is_unwell(app: DesiredApp, i: Instance) -> bool:

@@ -20,7 +20,7 @@ from portico.core.planning.health import recovery
 from portico.core.planning.lateness import is_late, is_overdue
 from portico.core.planning.lifecycle import moves
 from portico.core.planning.order import (
-    Wait,
+    AppWait,
     held_for_dependents,
     ran_before_boot,
     rollouts_after,
@@ -95,7 +95,7 @@ def _nginx(
     world: World,
     instances: Mapping[str, Sequence[Instance]],
     generation: str,
-    held: Mapping[str, Wait],
+    held: Mapping[str, AppWait],
 ) -> Iterator[Step]:
     seen = world.nginx
     if seen.busy:
@@ -118,7 +118,7 @@ def _nginx(
 
 
 def _may_be_served(
-    app: DesiredApp, mine: Sequence[Instance], world: World, wait: Wait | None
+    app: DesiredApp, mine: Sequence[Instance], world: World, wait: AppWait | None
 ) -> bool:
     """Whether waiting longer before sites point at the app would gain nothing."""
     if wait is not None and wait.is_blocked:

@@ -1,6 +1,6 @@
 """What is remembered of each thing that was done for a certificate.
 
-`now` is wall time, `draw` a number in [0, 1), drawn by chance for each call.
+`now` is wall time, `random_fraction` a number in [0, 1), drawn by chance for each call.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Attempt:
     held: Certificate | None
     """The certificate that is served meanwhile."""
     now: float
-    draw: float
+    random_fraction: float
     settings: str = ""
     """Those of the lineage."""
     is_foreseen: bool = False
@@ -148,7 +148,12 @@ def hooks_due_at_once(renewal: RenewalState, now: float) -> RenewalState:
 
 
 def after_renewal_info(
-    renewal: RenewalState, held: Certificate, answer: RenewalAnswer, *, now: float, draw: float
+    renewal: RenewalState,
+    held: Certificate,
+    answer: RenewalAnswer,
+    *,
+    now: float,
+    random_fraction: float,
 ) -> RenewalState:
     """After the authority was asked about the certificate held, or could not be.
 
@@ -165,7 +170,7 @@ def after_renewal_info(
     if known and answer.start <= known.renew_at <= answer.end:
         renew_at = known.renew_at
     else:
-        renew_at = answer.start + draw * (answer.end - answer.start)
+        renew_at = answer.start + random_fraction * (answer.end - answer.start)
     window = Window(held.ari_id, answer.start, answer.end, renew_at, answer.explanation)
     return replace(renewal, window=window, ari_trouble="")
 
@@ -220,4 +225,4 @@ def _after(before: Trouble | None, error: str, attempt: Attempt) -> Trouble:
     if held is not None:
         left = max(held.not_after - now, _ATTEMPTS * HOUR)
         wait = min(wait, max(held.lifetime / _ATTEMPTS, MIN_WAIT), left / _ATTEMPTS)
-    return Trouble(failures, error, now, now + wait * (1 + attempt.draw / 10))
+    return Trouble(failures, error, now, now + wait * (1 + attempt.random_fraction / 10))

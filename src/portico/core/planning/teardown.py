@@ -56,16 +56,16 @@ def serves_removed(world: World, generation: str) -> bool:
     return bool(generation) and world.nginx.live not in {"", generation}
 
 
-def hurried(desired: Desired, project: str) -> Desired:
+def without_waiting(desired: Desired, project: str) -> Desired:
     """The same, but what is removed of a project waits for nothing any more when it leaves."""
     removed = {
-        name: _hurried(app) if split_name(name)[0] == project else app
+        name: _without_waiting(app) if split_name(name)[0] == project else app
         for name, app in desired.removed_apps.items()
     }
     return replace(desired, removed_apps=removed)
 
 
-def _hurried(app: DesiredApp) -> DesiredApp:
+def _without_waiting(app: DesiredApp) -> DesiredApp:
     timeouts = {
         "drain_timeout": 0.0,
         "stop_timeout": min(app.app.stop_timeout, IMMEDIATE_STOP_TIMEOUT),

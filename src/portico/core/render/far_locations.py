@@ -42,7 +42,7 @@ from portico.core.render.settings import (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PassedLocation:
     """A location whose requests are passed on, with all that it stands in."""
 
     location: Location
@@ -94,14 +94,14 @@ class Place:
         return tuple(cache_lines(self.scope, self.context.user(self.desired.edge.user)))
 
 
-def crossing_locations(place: Place, end: str) -> Iterator[Directive]:
+def crossing_locations(place: PassedLocation, end: str) -> Iterator[Directive]:
     if place.crossing.can_cross and not place.crossing.is_away:
         yield from _far_locations(place, end)
     if place.crossing.choice:
         yield from _machine_locations(place)
 
 
-def _far_locations(place: Place, end: str) -> Iterator[Directive]:
+def _far_locations(place: PassedLocation, end: str) -> Iterator[Directive]:
     """Where requests cross for which no own instance is left."""
     scope, above, crossing = place.scope, place.above, place.crossing_settings(FAR_WAY)
     passed = place.passing_lines(far_upstream(place.name))
@@ -127,7 +127,7 @@ def _far_locations(place: Place, end: str) -> Iterator[Directive]:
     )
 
 
-def _machine_locations(place: Place) -> Iterator[Directive]:
+def _machine_locations(place: PassedLocation) -> Iterator[Directive]:
     """Where requests cross for which a machine was chosen. What it does not take goes the way of
     all others.
     """
@@ -145,7 +145,7 @@ def _machine_locations(place: Place) -> Iterator[Directive]:
     yield from retry_location(scope, live, f"@live_{number}", open_long, passed, "")
 
 
-def machine_streams(place: Place) -> Iterator[Directive]:
+def machine_streams(place: PassedLocation) -> Iterator[Directive]:
     """The same for bodies that cannot be sent twice: this machine is among those that take them,
     by its own server for crossings.
     """
@@ -156,6 +156,6 @@ def machine_streams(place: Place) -> Iterator[Directive]:
     yield from stream_location(place.scope, f"@{kind}_{place.number}", lines, passed)
 
 
-def _stream_settings(place: Place) -> Settings:
+def _stream_settings(place: PassedLocation) -> Settings:
     crossing = stream_settings(place.crossing_settings(AWAY_WAY))
     return {**crossing, "request buffering": request_buffer(place.scope)}

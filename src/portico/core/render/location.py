@@ -15,7 +15,7 @@ from portico.core.render.choice import choice_header
 from portico.core.render.client_certificates import certificate_gate
 from portico.core.render.directive import Directive, WithDollar, directive, literal
 from portico.core.render.far_locations import (
-    Place,
+    PassedLocation,
     crossing_locations,
     machine_streams,
 )
@@ -135,12 +135,12 @@ def _target(
     number: int,
     own: Settings,
     above: Settings,
-) -> Place | None:
+) -> PassedLocation | None:
     """None where it passes nothing on."""
     if location.name is None:
         return None
     crossing = crossing_of(desired.upstreams[location.name], desired, context)
-    place = Place(location, location.name, desired, context, number, own, above, crossing)
+    place = PassedLocation(location, location.name, desired, context, number, own, above, crossing)
     return replace(place, own=_cluster_settings(place))
 
 
@@ -152,7 +152,7 @@ def _settings(location: Location) -> Settings:
     return {**settings(location.scope), "request headers": headers}
 
 
-def _proxy_lines(place: Place) -> Iterator[Directive]:
+def _proxy_lines(place: PassedLocation) -> Iterator[Directive]:
     location, desired, number = place.location, place.desired, place.number
     if (seconds := desired.holds.get(location.scope.name)) is not None:
         yield from hold_gate(location.scope, number, seconds)
@@ -172,13 +172,13 @@ def _proxy_lines(place: Place) -> Iterator[Directive]:
     yield from _passed(place, place.name)
 
 
-def _passed(place: Place, target: str) -> Iterator[Directive]:
+def _passed(place: PassedLocation, target: str) -> Iterator[Directive]:
     """To an upstream here, or to other machines where the app is on those alone."""
     way: Way = far_passing if place.crossing.is_away else passing
     return way(place.scope, target, place.upstream, place.context, place.location.stripped_prefix)
 
 
-def _retry_lines(place: Place) -> Iterator[Directive]:
+def _retry_lines(place: PassedLocation) -> Iterator[Directive]:
     """The path is taken off already where a request comes again."""
     location, name, desired, context = place.location, place.name, place.desired, place.context
     number, own, above = place.number, place.own, place.above
@@ -259,7 +259,7 @@ def _retry_lines(place: Place) -> Iterator[Directive]:
     yield from mirror_location(scope, number, desired, context, location.stripped_prefix)
 
 
-def _stream_lines(place: Place) -> Iterator[Directive]:
+def _stream_lines(place: PassedLocation) -> Iterator[Directive]:
     """Where bodies go that cannot be sent twice."""
     if not has_stream(place.scope):
         return
@@ -278,7 +278,7 @@ def _stream_lines(place: Place) -> Iterator[Directive]:
     yield from stream_location(scope, _location_name("stream", number), repeated, lines, tries)
 
 
-def _cluster_settings(place: Place) -> Settings:
+def _cluster_settings(place: PassedLocation) -> Settings:
     """With the headers of a crossing, where the app is on other machines alone."""
     own = place.own
     if place.keeps_bodies:
@@ -288,7 +288,7 @@ def _cluster_settings(place: Place) -> Settings:
     return far_settings(place.scope, own, place.name, place.upstream, place.number, AWAY_WAY)
 
 
-def _wait_of(place: Place) -> Wait | None:
+def _wait_of(place: PassedLocation) -> Wait | None:
     """What another machine may take is not held."""
     return None if place.crossing.can_cross else wait_of(place.scope, place.upstream)
 

@@ -154,7 +154,7 @@ class Deployment:
                     name,
                     desired.listeners,
                     proxied=proxied,
-                    rsa=is_rsa(lineage.key_type) if lineage.beside else None,
+                    rsa=is_rsa(lineage.key_type) if lineage.has_other_key_type else None,
                 )
             if served != {expected}:
                 raise Failed(f"TLS handshakes for {name} still return another certificate")

@@ -281,8 +281,8 @@ class Issuance:
         if isinstance(error, AuthorityError):
             self._note_attempt(reached=not error.unreachable)
         held, before = self._lineages.held(lineage.name), self._state.renewal_state(lineage.name)
-        now, draw = self._clock.now(), self._clock.jitter()
-        attempt = Attempt(held, now, draw, lineage.settings, foreseen)
+        now, random_fraction = self._clock.now(), self._clock.jitter()
+        attempt = Attempt(held, now, random_fraction, lineage.settings, foreseen)
         self._state.put_renewal_state(
             renewal_state.failed(before, issuer.directory, str(error), attempt, retry_at)
         )
@@ -321,9 +321,11 @@ class Issuance:
         except AuthorityError as error:
             answer = RenewalAnswer(error.retry_at, why=str(error))
         renewal = self._state.renewal_state(lineage.name)
-        now, draw = self._clock.now(), self._clock.jitter()
+        now, random_fraction = self._clock.now(), self._clock.jitter()
         self._state.put_renewal_state(
-            renewal_state.after_renewal_info(renewal, held, answer, now=now, draw=draw)
+            renewal_state.after_renewal_info(
+                renewal, held, answer, now=now, random_fraction=random_fraction
+            )
         )
 
 

@@ -45,7 +45,7 @@ class Down:
         """A second call, while it is under way, waits for nothing any more."""
         if going := self._under_way(named):
             going.say("second request: no longer waiting for open requests")
-            self._hurry(going)
+            self._stop_waiting(going)
             return going.view()
         in_force = self._intent.revisions
         if (in_force or named.project is not None) and not everything:
@@ -89,11 +89,11 @@ class Down:
                     return change
         return None
 
-    def _hurry(self, going: Change) -> None:
+    def _stop_waiting(self, going: Change) -> None:
         if EVERY_APP in going.apps:
             self._in_force.clear(at_once=True)
         else:
-            self._intent.hurry(self._ending[going.id].project)
+            self._intent.stop_waiting(self._ending[going.id].project)
             self._loop.wake()
 
     async def _end_project(self, project: str, who: Requester, *, now: bool) -> ChangeView:
@@ -107,7 +107,7 @@ class Down:
 
         candidate = await self._in_force.remove(project, allow)
         if now:
-            self._intent.hurry(project)
+            self._intent.stop_waiting(project)
         self._events.requested("down", name, who)
 
         async def work(change: Change) -> None:

@@ -9,7 +9,7 @@ from portico.core.model.instance import Instance, InstanceState
 from portico.core.model.names import split_name
 from portico.core.model.views import NeighbourView
 from portico.core.model.world import World
-from portico.core.planning.order import Wait
+from portico.core.planning.order import AppWait
 from portico.core.planning.runs import ended_badly
 from portico.engine.engine import Engine
 from portico.engine.instances.ownership import Ownership
@@ -43,7 +43,7 @@ class Problems:
         self._troubles, self._ownership = engine.troubles, ownership
         self._server_checks = server_checks
 
-    def sentences(self, held: Mapping[str, Wait], world: World) -> Iterator[str]:
+    def sentences(self, held: Mapping[str, AppWait], world: World) -> Iterator[str]:
         for name, why in self._intent.reverted.items():
             run = self._intent.desired.apps[name].must_end
             yield f"{name} {'failed' if run else 'is running its previous version'}: {why}"

@@ -32,7 +32,7 @@ from portico.core.model.views import (
 from portico.core.model.world import NginxSeen
 from portico.core.planning.app_state import app_state
 from portico.core.planning.lineages import lineage_names
-from portico.core.planning.order import Wait, waiting_apps
+from portico.core.planning.order import AppWait, waiting_apps
 from portico.core.planning.served_certificates import ServedCertificates
 from portico.core.render.site_urls import site_urls
 from portico.engine.control.activity import Activity
@@ -208,7 +208,7 @@ class StatusReport:
         self,
         app: DesiredApp,
         found: Iterable[Instance],
-        wait: Wait | None,
+        wait: AppWait | None,
         now: float,
         projects: Mapping[str, str],
         rates: Rates,

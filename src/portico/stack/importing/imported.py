@@ -12,7 +12,7 @@ from portico.stack.importing.definitions import Definitions
 from portico.stack.importing.joining import Apps, apps_of
 from portico.stack.importing.main_block import edge_of
 from portico.stack.importing.other_sites import site_table
-from portico.stack.importing.part import DONE, Fate, Outcome, Part, lost
+from portico.stack.importing.part import DONE_OUTCOME, Fate, Outcome, Part, lost
 from portico.stack.importing.report import Report
 from portico.stack.importing.rules.table import outcome_of
 from portico.stack.importing.server import server_of
@@ -136,7 +136,9 @@ def _settle_inherited(
     for line in inherited:
         if id(line) not in report.fates:
             outcome = outcome_of(line, part)
-            report.settle(line, DONE if outcome.fate is not Fate.LISTED else lost(outcome.why))
+            report.settle(
+                line, DONE_OUTCOME if outcome.fate is not Fate.LISTED else lost(outcome.why)
+            )
 
 
 def _files(
@@ -185,7 +187,7 @@ def _rest_outcome(line: Line) -> Outcome:
     if line.name == "include":
         return lost("")
     if outcome_of(line, Part((), Definitions())).fate is Fate.DONE:
-        return DONE
+        return DONE_OUTCOME
     return lost("Portico has no key for it")
 
 

@@ -11,8 +11,8 @@ from portico.core.config.patterns import wrong_with_regex
 from portico.core.model.included import Line
 from portico.stack.importing.files import folder_of
 from portico.stack.importing.part import (
-    CARRIED,
-    DONE,
+    CARRIED_OUTCOME,
+    DONE_OUTCOME,
     Fate,
     Outcome,
     Part,
@@ -204,7 +204,7 @@ def _proxied(line: Line, part: Part, around: Surroundings) -> Outcome:
     )
     if target is None:
         return no_equal("Portico has no such upstream")
-    outcome = CARRIED
+    outcome = CARRIED_OUTCOME
     if path and not is_grpc:
         outcome = _path_outcome(path, part)
         if outcome.can_be_kept:
@@ -232,11 +232,11 @@ def _path_outcome(path: str, part: Part) -> Outcome:
     """Of a `proxy_pass` with a path, which takes the place of the location's."""
     prefix = part.path.removeprefix("^~ ")
     if prefix == path:
-        return CARRIED
+        return CARRIED_OUTCOME
     if path == "/" and prefix.startswith("/") and len(prefix) > 1:
         part.table["strip_prefix"] = True
         if prefix.endswith("/"):
-            return CARRIED
+            return CARRIED_OUTCOME
         return done(f"nginx makes //x of {prefix}/x here; Portico makes it /x")
     return no_equal("Portico passes a path on, or takes the route's prefix off")
 
@@ -249,7 +249,7 @@ def _cut(line: Line, part: Part) -> Outcome:
     to = line.args[1:2]
     if prefix and re.fullmatch(regex, line.args[0]) and to in {("/$1",), ("$1",)}:
         part.set("strip_prefix", value=True, line=line)
-        return CARRIED
+        return CARRIED_OUTCOME
     return no_equal("a route cannot rewrite a path, only take its prefix off")
 
 
@@ -282,5 +282,5 @@ def _static(part: Part) -> Outcome:
         return no_equal("a folder cannot be served in this way")
     line = next(part.own_lines(*_STATIC), None) or part.first("root")
     if line is None:
-        return DONE
+        return DONE_OUTCOME
     return part.set("folder", found[0], line)

@@ -8,7 +8,15 @@ from typing import Final
 
 from portico.core.model.included import Line
 from portico.stack.importing.definitions import Definitions
-from portico.stack.importing.part import CARRIED, DONE, Outcome, Part, done, lost, place_of
+from portico.stack.importing.part import (
+    CARRIED_OUTCOME,
+    DONE_OUTCOME,
+    Outcome,
+    Part,
+    done,
+    lost,
+    place_of,
+)
 from portico.stack.importing.report import Report
 from portico.stack.importing.rules.table import outcome_of
 from portico.stack.importing.server import Server
@@ -73,6 +81,6 @@ def _set(
     table: dict[str, object], key: str, value: int | None, highest: int = 1_000_000
 ) -> Outcome:
     if value is None or not 0 < value <= highest:
-        return DONE
+        return DONE_OUTCOME
     table[key] = value
-    return CARRIED
+    return CARRIED_OUTCOME

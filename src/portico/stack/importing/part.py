@@ -34,8 +34,8 @@ class Outcome:
     """Whether nginx shall go on doing it, in a file that it includes."""
 
 
-CARRIED: Final = Outcome(Fate.CARRIED)
-DONE: Final = Outcome(Fate.DONE)
+CARRIED_OUTCOME: Final = Outcome(Fate.CARRIED)
+DONE_OUTCOME: Final = Outcome(Fate.DONE)
 NO_KEY: Final = "Portico has no key for it"
 NO_VALUE: Final = "its value is not one that Portico has"
 
@@ -80,7 +80,7 @@ class Part:
     def set(self, key: str, value: object, line: Line) -> Outcome:
         self.table[key] = value
         self.sources.setdefault(key, place_of(line))
-        return CARRIED
+        return CARRIED_OUTCOME
 
     def add(self, key: str, name: str, value: object, line: Line) -> Outcome:
         """An entry of a table in the table."""

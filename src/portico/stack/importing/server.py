@@ -20,8 +20,8 @@ from portico.stack.importing.location import (
     translated,
 )
 from portico.stack.importing.part import (
-    CARRIED,
-    DONE,
+    CARRIED_OUTCOME,
+    DONE_OUTCOME,
     Fate,
     Outcome,
     Part,
@@ -235,9 +235,9 @@ def _outcome(line: Line, server: Server, *, has_root: bool) -> Outcome:
         extra = Route(key, line, Part((), part.definitions, part, key, part.tls))
         extra.part.set("redirect", redirect, line)
         server.routes.append(extra)
-        return CARRIED
+        return CARRIED_OUTCOME
     if line.name in _STATIC and not has_root:
-        return CARRIED if part.first("root") else DONE
+        return CARRIED_OUTCOME if part.first("root") else DONE_OUTCOME
     return outcome_of(line, part)
 
 
@@ -258,12 +258,12 @@ def _route(line: Line, server: Server, around: Surroundings) -> Route | None:
     key = key_of(line)
     path = line.args[-1] if line.args else ""
     if CHALLENGES in path or re.fullmatch(r"\^?/\\?\.well-known/?\(?acme.*", path):
-        around.report.settle(line, DONE)
+        around.report.settle(line, DONE_OUTCOME)
         return None
     if path in server.part.pages and not any(
         each.name in {"proxy_pass", "return", "fastcgi_pass"} for each in line.block or ()
     ):
-        around.report.settle(line, CARRIED)
+        around.report.settle(line, CARRIED_OUTCOME)
         return None
     if key is None:
         part = Part(tuple(line.block or ()), server.part.definitions, server.part, "", server.tls)

@@ -9,7 +9,14 @@ from typing import Final
 
 from portico.core.model.included import Line
 from portico.core.model.site import parse_network
-from portico.stack.importing.part import CARRIED, DONE, Fate, Outcome, lost, place_of
+from portico.stack.importing.part import (
+    CARRIED_OUTCOME,
+    DONE_OUTCOME,
+    Fate,
+    Outcome,
+    lost,
+    place_of,
+)
 from portico.stack.importing.report import Report
 from portico.stack.importing.targets import Targets
 from portico.stack.importing.values import duration, is_on, whole_number
@@ -96,27 +103,27 @@ def _key(line: Line) -> str | None:
 
 def _outcome(line: Line, table: dict[str, object]) -> Outcome:
     if line.name in _SILENT_DIRECTIVES:
-        return DONE
+        return DONE_OUTCOME
     if line.name in {"allow", "deny"}:
         return _network(line, table)
     if line.name in {"listen", "proxy_pass"}:
-        return CARRIED
+        return CARRIED_OUTCOME
     read = _VALUES.get(line.name)
     value = read(line.args[0]) if read and line.args else None
     if value is None:
         return lost("Portico's streams have no key for it")
     if value != _DEFAULTS[line.name]:
         table[line.name] = value
-    return CARRIED
+    return CARRIED_OUTCOME
 
 
 def _network(line: Line, table: dict[str, object]) -> Outcome:
     """Those denied come first, and with `allow` all others are."""
     known = table.get(line.name)
     if line.args == ("all",):
-        return CARRIED if line.name == "deny" and "allow" in table else lost("it says all")
+        return CARRIED_OUTCOME if line.name == "deny" and "allow" in table else lost("it says all")
     try:
         table[line.name] = [*(known if isinstance(known, list) else ()), parse_network(*line.args)]
     except (TypeError, ValueError):
         return lost("Portico allows and denies networks")
-    return CARRIED
+    return CARRIED_OUTCOME

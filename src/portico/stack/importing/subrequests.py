@@ -9,7 +9,7 @@ from typing import Final
 
 from portico.core.model.included import Line
 from portico.stack.importing.part import (
-    DONE,
+    DONE_OUTCOME,
     Fate,
     Outcome,
     Part,
@@ -69,7 +69,7 @@ def _auth(
 ) -> Iterator[tuple[Line, Outcome]]:
     if line.args == ("off",):
         is_open = part.above is not None and part.above.first("auth_request") is not None
-        yield line, part.set("auth", False, line) if is_open else DONE
+        yield line, part.set("auth", False, line) if is_open else DONE_OUTCOME
         return
     table = _question(location, part, targets)
     copies = dict(_copies(part))
@@ -180,7 +180,7 @@ def _mirror(
 ) -> Outcome:
     if line.args == ("off",):
         is_open = part.above is not None and part.above.first("mirror") is not None
-        return part.set("mirror", False, line) if is_open else DONE
+        return part.set("mirror", False, line) if is_open else DONE_OUTCOME
     table = _copy(location, part, targets)
     if location is None or table is None or len(list(part.own_lines("mirror"))) > 1:
         return no_equal("Portico copies a request to one app, with its path")

@@ -13,8 +13,8 @@ from portico.core.model.included import Line
 from portico.core.model.labels import app_label
 from portico.core.model.upstream import parse_address
 from portico.stack.importing.part import (
-    CARRIED,
-    DONE,
+    CARRIED_OUTCOME,
+    DONE_OUTCOME,
     Outcome,
     lost,
     place_of,
@@ -146,7 +146,7 @@ class Targets:
                 table["slots"] = {**known, slot: {**known.get(slot, {}), key: value}}
             else:
                 table[key] = value
-        self.report.settle(line, CARRIED)
+        self.report.settle(line, CARRIED_OUTCOME)
 
     def _ports_of(self, app: str) -> list[int]:
         return sorted(port for port, name in self.ports.items() if name == app)
@@ -156,11 +156,11 @@ class Targets:
         for line in block.block or ():
             if line.name != "server":
                 self.report.settle(line, _setting(line, found))
-        self.report.fates.setdefault(id(block), CARRIED.fate)
+        self.report.fates.setdefault(id(block), CARRIED_OUTCOME.fate)
         return found
 
     def _server(self, line: Line, address: str) -> object:
-        self.report.settle(line, CARRIED)
+        self.report.settle(line, CARRIED_OUTCOME)
         parameters = self._parameters(line)
         return {"address": address, **parameters} if parameters else address
 
@@ -210,12 +210,12 @@ def _setting(line: Line, found: dict[str, object]) -> Outcome:
         number = whole_number(line.args[0]) or 0
         if number > _KEEPALIVE:
             found["keepalive"] = number
-            return CARRIED
-        return DONE
+            return CARRIED_OUTCOME
+        return DONE_OUTCOME
     if line.name == "sticky" and line.args[:1] == ("cookie",):
         return _sticky(line, found)
     if line.name in _PORTICO_PARAMETERS:
-        return DONE
+        return DONE_OUTCOME
     return lost("" if line.name == "include" else _COMMERCIAL)
 
 
@@ -228,7 +228,7 @@ def _method(line: Line, found: dict[str, object]) -> Outcome:
     except ValueError as error:
         return lost(f"the method {error}")
     found["balance"] = words
-    return CARRIED
+    return CARRIED_OUTCOME
 
 
 def _sticky(line: Line, found: dict[str, object]) -> Outcome:
@@ -240,7 +240,7 @@ def _sticky(line: Line, found: dict[str, object]) -> Outcome:
         elif key not in {"httponly", "secure"}:
             return lost(f"sticky has no {key} here")
     found["sticky"] = table
-    return CARRIED
+    return CARRIED_OUTCOME
 
 
 def passed(text: str) -> tuple[str, str, str] | None:

@@ -25,7 +25,7 @@ _SAME_STATUS: Final = {308: 301, 307: 302}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SiteAddress:
     """Where a site is asked."""
 
     name: str
@@ -51,7 +51,7 @@ class Answer:
     error: str = ""
 
 
-def ask(place: Place) -> Answer:
+def ask(place: SiteAddress) -> Answer:
     """A GET of `/` by name, the certificate unchecked: what was trusted before is seen again."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -75,7 +75,7 @@ def ask(place: Place) -> Answer:
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, place: Place, context: ssl.SSLContext) -> None:
+    def __init__(self, place: SiteAddress, context: ssl.SSLContext) -> None:
         super().__init__(place.address, place.port, timeout=TIMEOUT)
         self._place, self._context = place, context
         self.leaf = b""

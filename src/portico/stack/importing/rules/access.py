@@ -6,7 +6,14 @@ from typing import Final
 
 from portico.core.model.included import Line
 from portico.core.model.site import parse_network
-from portico.stack.importing.part import CARRIED, DONE, Outcome, Part, Rules, no_equal
+from portico.stack.importing.part import (
+    CARRIED_OUTCOME,
+    DONE_OUTCOME,
+    Outcome,
+    Part,
+    Rules,
+    no_equal,
+)
 from portico.stack.importing.paths import beside_nginx
 from portico.stack.importing.values import whole_number
 
@@ -46,14 +53,14 @@ def _networks(part: Part) -> Outcome:
         part.set("allow", allowed, line)
     if denied:
         part.set("deny", denied, line)
-    return CARRIED
+    return CARRIED_OUTCOME
 
 
 def password(line: Line, part: Part) -> Outcome:
     if line.args[0] == "off":
         if part.first("auth_basic") is line and part.above and part.above.argument("auth_basic"):
             return no_equal("a route cannot open what its site closes with a password")
-        return DONE
+        return DONE_OUTCOME
     return part.together("password", lambda: _password(part))
 
 
@@ -70,12 +77,12 @@ def _password(part: Part) -> Outcome:
 
 def password_file(_: Line, part: Part) -> Outcome:
     if not part.argument("auth_basic") or part.argument("auth_basic") == "off":
-        return DONE  # without a realm nginx does not read it
+        return DONE_OUTCOME  # without a realm nginx does not read it
     return part.together("password", lambda: _password(part))
 
 
 def satisfy(line: Line, part: Part) -> Outcome:
-    return DONE if line.args[0] == "all" else part.set("satisfy", line.args[0], line)
+    return DONE_OUTCOME if line.args[0] == "all" else part.set("satisfy", line.args[0], line)
 
 
 def rate(line: Line, part: Part) -> Outcome:
@@ -118,7 +125,7 @@ def _limited(table: dict[str, object], per: str, status: str, part: Part) -> dic
 
 def limit_status(_: Line, part: Part) -> Outcome:
     named = part.first("limit_req", "limit_conn")
-    return CARRIED if named else DONE
+    return CARRIED_OUTCOME if named else DONE_OUTCOME
 
 
 def real_ip(line: Line, part: Part) -> Outcome:
@@ -130,7 +137,7 @@ def _real_ip(line: Line, part: Part) -> Outcome:
         return no_equal("it is a setting of the whole site")
     trusted = [each.args[0] for each in part.own_lines("set_real_ip_from")]
     if not trusted:
-        return DONE  # without a trusted network nginx changes nothing
+        return DONE_OUTCOME  # without a trusted network nginx changes nothing
     try:
         table: dict[str, object] = {"trust": [parse_network(each) for each in trusted]}
     except ValueError:

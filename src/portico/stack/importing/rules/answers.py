@@ -7,8 +7,8 @@ from typing import Final
 
 from portico.core.model.included import Line
 from portico.stack.importing.part import (
-    CARRIED,
-    DONE,
+    CARRIED_OUTCOME,
+    DONE_OUTCOME,
     Outcome,
     Part,
     Rules,
@@ -42,11 +42,15 @@ def header(line: Line, part: Part) -> Outcome:
     name, value = line.args[0], line.args[1] if len(line.args) > 1 else ""
     if value == "$upstream_cache_status":
         return (
-            CARRIED if part.argument("proxy_cache", "off") != "off" else lost("there is no cache")
+            CARRIED_OUTCOME
+            if part.argument("proxy_cache", "off") != "off"
+            else lost("there is no cache")
         )
     if name.lower() == _HSTS and (table := _hsts(value)) is not None:
         if part.above:
-            return DONE if part.above.table.get("hsts") == table else no_equal(_SITE_REASON)
+            return (
+                DONE_OUTCOME if part.above.table.get("hsts") == table else no_equal(_SITE_REASON)
+            )
         return part.set("hsts", table, line) if part.tls else lost("it needs HTTPS (RFC 6797 7.2)")
     text = header_value(value)
     if text is None:
@@ -77,7 +81,7 @@ def _hsts(value: str) -> object | None:
 def expiry(_: Line, part: Part) -> Outcome:
     """`files.folder_of` reads it."""
     passed = part.first("proxy_pass", "grpc_pass")
-    return no_equal("it is a key of folders here") if passed else CARRIED
+    return no_equal("it is a key of folders here") if passed else CARRIED_OUTCOME
 
 
 def error_page(line: Line, part: Part) -> Outcome:
@@ -95,7 +99,7 @@ def error_page(line: Line, part: Part) -> Outcome:
     for code in codes:
         part.add("error_pages", code, file, line)
     part.pages.add(to)
-    return CARRIED
+    return CARRIED_OUTCOME
 
 
 def _page_file(path: str, part: Part) -> str | None:
@@ -128,7 +132,9 @@ def _cache(line: Line, part: Part) -> Outcome:
     name = part.argument("proxy_cache", "off")
     own = next(part.own_lines("proxy_cache"), None)
     if name == "off":
-        return part.set("cache", value=False, line=own) if own and _is_cached(part) else DONE
+        return (
+            part.set("cache", value=False, line=own) if own and _is_cached(part) else DONE_OUTCOME
+        )
     zone = part.definitions.caches.get(name)
     table: dict[str, object] = {}
     for each in zone.args if zone else ():
@@ -195,7 +201,9 @@ def _lines(name: str, part: Part) -> list[Line]:
 
 def cache_methods(line: Line, _: Part) -> Outcome:
     return (
-        DONE if {*line.args} <= {"GET", "HEAD"} else lost("Portico keeps answers of GET and HEAD")
+        DONE_OUTCOME
+        if {*line.args} <= {"GET", "HEAD"}
+        else lost("Portico keeps answers of GET and HEAD")
     )
 
 

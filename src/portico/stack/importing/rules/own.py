@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from portico.core.model.included import Line
-from portico.stack.importing.part import DONE, Outcome, Part, Rules, done, lost, no_equal
+from portico.stack.importing.part import DONE_OUTCOME, Outcome, Part, Rules, done, lost, no_equal
 from portico.stack.importing.values import whole_number
 
 _SILENT_DIRECTIVES: Final = (
@@ -73,7 +73,7 @@ TUNING: Final = frozenset({*_SIZES, *_TIMES})
 
 
 def without_effect(_: Line, __: Part) -> Outcome:
-    return DONE
+    return DONE_OUTCOME
 
 
 def own_limit(line: Line, _: Part) -> Outcome:
@@ -81,11 +81,11 @@ def own_limit(line: Line, _: Part) -> Outcome:
     name, numbers = line.name, [_bytes(word) for word in line.args]
     if name in _TIMES:
         number = _seconds(line.args[0])
-        return DONE if number is None or number <= _TIMES[name] else no_equal()
+        return DONE_OUTCOME if number is None or number <= _TIMES[name] else no_equal()
     product = 1
     for number in numbers:
         product *= number or 0
-    return DONE if 0 < product <= _SIZES[name] else no_equal()
+    return DONE_OUTCOME if 0 < product <= _SIZES[name] else no_equal()
 
 
 def _bytes(word: str) -> int | None:

@@ -11,8 +11,8 @@ from portico.core.model.site import Site
 from portico.core.render.headers import request_headers
 from portico.core.render.scope import Scope
 from portico.stack.importing.part import (
-    CARRIED,
-    DONE,
+    CARRIED_OUTCOME,
+    DONE_OUTCOME,
     NO_VALUE,
     Outcome,
     Part,
@@ -63,7 +63,7 @@ def timeout(line: Line, part: Part) -> Outcome:
     if value is None or value == "0s":
         return no_equal(NO_VALUE)
     if same_duration(value, _TIMEOUTS.get(key, "60s")) and key not in _above(part):
-        return DONE
+        return DONE_OUTCOME
     return part.set(key, value, line)
 
 
@@ -71,7 +71,7 @@ def switch(key: str, *, default: bool = True) -> Rule:
     def rule(line: Line, part: Part) -> Outcome:
         value = is_on(line.args[0])
         if value is default and key not in _above(part):
-            return DONE
+            return DONE_OUTCOME
         return part.set(key, value, line)
 
     return rule
@@ -82,14 +82,14 @@ def body_size(line: Line, part: Part) -> Outcome:
     if value is None:
         return no_equal(NO_VALUE)
     if value == "1m" and "client_max_body_size" not in _above(part):
-        return DONE
+        return DONE_OUTCOME
     return part.set("client_max_body_size", value, line)
 
 
 def sets_header(line: Line, part: Part) -> Outcome:
     name, value = line.args[0], line.args[1] if len(line.args) > 1 else ""
     if is_ours(name, value, part):
-        return DONE
+        return DONE_OUTCOME
     if name.lower() in _OWN_HEADERS and name.lower() not in _HOST and "$" in value:
         return done("Portico sets this header itself")
     if name.lower() == "host" and value == "$proxy_host":
@@ -131,7 +131,7 @@ def hides(line: Line, part: Part) -> Outcome:
 def http_version(line: Line, _: Part) -> Outcome:
     if line.args == ("1.0",):
         return done("Portico speaks HTTP/1.1 to apps")
-    return DONE
+    return DONE_OUTCOME
 
 
 def next_upstream(line: Line, part: Part) -> Outcome:
@@ -139,26 +139,26 @@ def next_upstream(line: Line, part: Part) -> Outcome:
         return part.set("retries", 0, line)
     if "non_idempotent" in line.args:
         return done("Portico repeats GET, HEAD and OPTIONS only")
-    return DONE
+    return DONE_OUTCOME
 
 
 def tries(line: Line, part: Part) -> Outcome:
     number = whole_number(line.args[0])
     if number is None or number == 0:
-        return DONE
-    return DONE if number == 2 else part.set("retries", min(number - 1, 3), line)  # noqa: PLR2004
+        return DONE_OUTCOME
+    return DONE_OUTCOME if number == 2 else part.set("retries", min(number - 1, 3), line)  # noqa: PLR2004
 
 
 def redirects(line: Line, _: Part) -> Outcome:
     """With Host passed on, an app's redirects are right."""
     if line.args[0] in {"off", "default"}:
-        return DONE
+        return DONE_OUTCOME
     return no_equal("Portico passes Location on as the app sends it")
 
 
 def ssl_setting(line: Line, _: Part) -> Outcome:
     """Of an upstream with TLS; `location` reads them where requests are passed on."""
-    return no_equal(NO_VALUE) if "$" in "".join(line.args) else CARRIED
+    return no_equal(NO_VALUE) if "$" in "".join(line.args) else CARRIED_OUTCOME
 
 
 def _above(part: Part) -> dict[str, object]:

@@ -6,8 +6,8 @@ from typing import Final
 
 from portico.core.model.included import Line
 from portico.stack.importing.part import (
-    CARRIED,
-    DONE,
+    CARRIED_OUTCOME,
+    DONE_OUTCOME,
     Outcome,
     Part,
     Rules,
@@ -25,14 +25,14 @@ def certificate(line: Line, part: Part) -> Outcome:
     if line.args[0].startswith(("data:", "engine:", "store:")) or "$" in line.args[0]:
         return no_equal("a certificate is a file here")
     if part.tls:
-        return CARRIED
+        return CARRIED_OUTCOME
     return lost("the server has no port with TLS")
 
 
 def protocols(line: Line, _: Part) -> Outcome:
     if _RETIRED_PROTOCOLS & {*line.args}:
         return done("Portico serves TLS 1.2 and 1.3; clients that know neither are refused")
-    return DONE
+    return DONE_OUTCOME
 
 
 def of_clients(_: Line, part: Part) -> Outcome:
@@ -42,7 +42,7 @@ def of_clients(_: Line, part: Part) -> Outcome:
 def _of_clients(part: Part) -> Outcome:
     line, verify = part.first("ssl_client_certificate"), part.argument("ssl_verify_client", "off")
     if verify == "off":
-        return DONE
+        return DONE_OUTCOME
     if line is None or verify not in {"on", "optional"} or part.above:
         return no_equal()
     table: dict[str, object] = {"authority": beside_nginx(line.args[0], line)}
