@@ -87,7 +87,7 @@ def _is_whole(machine: Machine, instances: int) -> bool:
 
 def _changed(shared: Shared, kill: Callable[[], None], what: str) -> Row:
     """An `up` that is to be done on all machines."""
-    before = shared.pids()
+    before, since = shared.pids(), shared.store.revision()
     shared.write(SAY=what)
     with shared.machines.load("m1", **WORK) as load:
         command = _begin_change(shared)
@@ -95,7 +95,8 @@ def _changed(shared: Shared, kill: Callable[[], None], what: str) -> Row:
         command.join()
         eventually(lambda: all(shared.state_of(name) == "done" for name in NAMES), CHANGE_TIMEOUT)
         report = load.stop()
-    return _counted(report, is_as_wanted=are_others(before, shared.pids()))
+    is_in_turns = shared.holders(since) == [*NAMES]
+    return _counted(report, is_as_wanted=is_in_turns and are_others(before, shared.pids()))
 
 
 def _failing(shared: Shared, what: str) -> Row:

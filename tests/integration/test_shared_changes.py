@@ -24,6 +24,8 @@ pytestmark = [
     pytest.mark.skipif(bool(harness.MISSING), reason=harness.WHY_SKIPPED),
 ]
 STEADY = {"rate": 60.0, "connections": 8, "seconds": 120.0, "timeout": 8.0, "posts": 0.3}
+CRASH_FILE = "crashes-here"
+"""Instances crash at their start on a machine that has this file in its log folder."""
 Pids = dict[str, set[int]]
 
 
@@ -32,6 +34,7 @@ class Shared:
         self.machines, self.store, self.instances = machines, store, instances
 
     def file(self, **env: str) -> str:
+        env = {"CRASH_WHEN": CRASH_FILE, **env}
         lines = "".join(f'env.{key} = "{value}"\n' for key, value in env.items())
         return (
             f'[apps.web]\ncommand = ["node", "{PROGRAMS}/echo.js"]\n{lines}'
@@ -84,7 +87,7 @@ def are_others(before: Pids, after: Pids) -> bool:
 
 
 def test_of_two_operators_at_once_one_changes_all_machines_and_one_is_refused(shared):
-    before, machines = shared.pids(), shared.machines
+    before, machines, since = shared.pids(), shared.machines, shared.store.revision()
     with shared.load(), ThreadPoolExecutor() as pool:
         asked = [pool.submit(machines[name].portico, "reload", "web") for name in ("m3", "m1")]
         results = {name: each.result() for name, each in zip(("m3", "m1"), asked, strict=True)}
@@ -93,13 +96,26 @@ def test_of_two_operators_at_once_one_changes_all_machines_and_one_is_refused(sh
     refusal = rf"reload of web, which \S.* started on {first} at .* UTC, is under way; nothing was"
     assert re.search(refusal, results[other].stderr), results
     said = [line.strip() for line in results[first].stderr.splitlines()]
-    rest = [name for name in ("m1", "m2", "m3") if name != first]
+    order = [first, *(name for name in ("m1", "m2", "m3") if name != first)]
     assert [line for line in said if line.endswith(": done")] == [
-        f"{name}: done" for name in (first, *rest)
+        f"{name}: done" for name in order
     ]
+    assert shared.holders(since) == order
     views = [each.api("/v1/cluster") for each in machines]
     assert {view["revision"] for view in views} == {views[0]["revision"]}
     assert {view["change"] for view in views} == {""}
+
+
+def test_a_machine_is_drained_and_undrained_from_another_one(shared):
+    one, two, _ = shared.machines
+    since, others = shared.store.revision(), {"m1": {"web": 2}, "m3": {"web": 2}}
+    eventually(lambda: {n["name"]: n["apps"] for n in two.status()["neighbours"]} == others)
+    with shared.load("m2"):
+        one.done("cluster", "drain", "m2")
+        assert [len(each.instances("web")) for each in shared.machines] == [2, 0, 2]
+        one.done("cluster", "undrain", "m2")
+        assert [len(each.instances("web")) for each in shared.machines] == [2, 2, 2]
+    assert shared.holders(since) == ["m2"]
 
 
 def test_a_version_that_fails_touches_only_the_first_machine_which_takes_the_one_before(shared):
@@ -115,8 +131,26 @@ def test_a_version_that_fails_touches_only_the_first_machine_which_takes_the_one
     assert len(after["m1"]) == 2
 
 
+def test_a_reload_that_fails_on_a_machine_ends_there_and_its_instances_keep_serving(shared):
+    one, two, _ = shared.machines
+    before, since = shared.pids(), shared.store.revision()
+    crash = two.home / "logs" / CRASH_FILE
+    crash.touch()
+    with shared.load(), shared.machines.load("m2", **STEADY) as load:
+        result = one.portico("reload", "web")
+        report = load.stop()
+    crash.unlink()
+    assert result.returncode == 1
+    assert "nothing was changed on m3" in result.stderr
+    assert shared.holders(since) == ["m1", "m2"]
+    assert are_others({"m1": before["m1"]}, shared.pids())
+    assert shared.pids_of("m3") == before["m3"]
+    assert (report.lost, {*map(int, report.answers)}) == (0, before["m2"])
+    eventually(lambda: shared.pids_of("m2") == before["m2"])
+
+
 def test_a_daemon_that_is_killed_while_it_has_the_turn_continues(shared):
-    before, machines = shared.pids(), shared.machines
+    before, machines, since = shared.pids(), shared.machines, shared.store.revision()
     shared.write(SAY="v3", LISTEN_WHEN="may-listen")
     may_listen = {each.name: each.home / "logs/may-listen" for each in machines}
     may_listen["m1"].touch()  # m2 has the turn until its daemon has been killed
@@ -131,6 +165,7 @@ def test_a_daemon_that_is_killed_while_it_has_the_turn_continues(shared):
         may_listen["m2"].touch()
         command.join()
     assert shared.state_of("m3") == "done"
+    assert shared.holders(since) == ["m1", "m2", "m3"]
     assert are_others(before, shared.pids())
 
 

@@ -2,6 +2,7 @@
 // query, and in the environment: SLEEP, CRASH, NEVER_LISTEN, UNHEALTHY, IGNORE_SIGTERM and
 // DIE_AT_ONCE are known here too. A WebSocket's messages, of up to 125 bytes, come back as JSON.
 // LISTEN_WHEN=name: listens once there is a file of that name in the log folder of its Portico.
+// CRASH_WHEN=name: as CRASH if there is one.
 'use strict';
 const crypto = require('node:crypto');
 const fs = require('node:fs');
@@ -60,14 +61,16 @@ server.on('upgrade', (request, socket) => {
   });
 });
 
+const isThere = (name) => fs.existsSync(`${process.env.PORTICO_LOGS}/${name}`);
+
 function listen() {
   const awaited = told('LISTEN_WHEN');
-  if (awaited && !fs.existsSync(`${process.env.PORTICO_LOGS}/${awaited}`)) setTimeout(listen, 20);
+  if (awaited && !isThere(awaited)) setTimeout(listen, 20);
   else server.listen(port, '127.0.0.1', () => console.log(`instance ${instance} listens on ${port}`));
 }
 
 console.log(`instance ${instance} starts as pid ${process.pid}`);
-if (told('CRASH')) {
+if (told('CRASH') || (told('CRASH_WHEN') && isThere(told('CRASH_WHEN')))) {
   console.error('ends with code 7');
   process.exit(7);
 }
