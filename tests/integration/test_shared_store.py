@@ -93,12 +93,12 @@ class Shared:
             for machine in self.each
         ]
 
-    def is_refused(self) -> None:
+    def is_refused(self, why: str = "cannot reach the store of the cluster") -> None:
         """A change of what is shared, at once and with a reason."""
         before = time.monotonic()
         refused = self.machines["m1"].portico("reload", "web")
         assert refused.returncode != 0
-        assert "cannot reach the store of the cluster" in refused.stderr
+        assert why in refused.stderr
         assert time.monotonic() - before < 30  # three seconds, on a machine that does nothing else
 
     @contextmanager
@@ -173,14 +173,19 @@ def test_a_machine_is_cut_from_the_store_and_not_from_the_others(shared: Shared)
         shared.machines.rejoin("m1", "store")
 
 
-def test_a_member_is_stopped_and_says_nothing(shared: Shared) -> None:
+def test_a_member_is_stopped_and_says_nothing_and_then_all_are(shared: Shared) -> None:
+    members = shared.store.members
     with shared.undisturbed():
-        shared.store.members[0].signal(signal.SIGSTOP)
-        eventually(lambda: shared.store.is_healthy(shared.store.members[1]))
+        members[0].signal(signal.SIGSTOP)
+        eventually(lambda: shared.store.is_healthy(members[1]))
         shared.change(member=1)
         eventually(shared.is_current)
-        shared.store.members[0].signal(signal.SIGCONT)
-        eventually(lambda: shared.store.is_healthy(shared.store.members[0]))
+        for each in members:
+            each.signal(signal.SIGSTOP)
+        shared.is_refused()
+        for each in members:
+            each.signal(signal.SIGCONT)
+        shared.store.wait_until_healthy()
 
 
 def test_the_store_is_wiped_and_filled_again_from_one_machine(shared: Shared) -> None:
@@ -191,6 +196,7 @@ def test_the_store_is_wiped_and_filled_again_from_one_machine(shared: Shared) ->
         eventually(lambda: shared.is_trouble("it was wiped"))
         assert "--yes" in one.done("cluster", "restore").stdout
         assert shared.is_trouble("it was wiped")
+        shared.is_refused("it is not followed because")
         one.done("cluster", "restore", "--yes")
         eventually(lambda: shared.troubles() == {""})
 
@@ -203,6 +209,7 @@ def test_the_store_is_replaced_by_an_older_copy(shared: Shared, tmp_path: Path) 
         shared.store.kill()
         shared.store.restore(tmp_path / "copy")
         eventually(lambda: shared.is_trouble("restored from an older copy"))
+        shared.is_refused("it is not followed because")
         for each in shared.each:
             said = each.done("cluster", "accept", "--yes").stdout
             assert "machines/m2: changed" in said
