@@ -48,11 +48,20 @@ def test_a_machine_that_dies_or_is_drained_costs_nothing_where_others_have_the_a
     with Machines("m1", "m2", "m3") as machines:
         machines.up(EVERYWHERE)
         all_reach_all(machines)
-        with machines.load("m1", posts=0.5, **STEADY) as load:
+        root = machines["m1"].authority  # as that of m3; who names a file of m3 dies with it
+        with (
+            machines.load("m3", ca=root, posts=0.5, **STEADY | {"timeout": 4.0}) as on_dead,
+            machines.load("m2", posts=0.5, **STEADY) as on_other,
+            machines.load("m1", posts=0.5, **STEADY) as load,
+        ):
+            died = time.monotonic()
             machines.die("m3")
             eventually(lambda: not reached(machines, "m1")["m3"][0])
             assert reached(machines, "m1")["m2"][0]
-            assert load.stop().lost == 0
+            assert (load.stop().lost, on_other.stop().lost) == (0, 0)
+            losses = on_dead.stop().losses
+        print(f"lost on m3, which died: {len(losses)}")
+        assert [each for each in losses if each["lost"] < died] == []
 
         with machines.load("m1", posts=0.5, **STEADY) as load:
             machines["m1"].done("cluster", "drain")
