@@ -35,6 +35,7 @@ app = "web"
 """
 PASSWORD = "of the operator"
 ETCD = "https://10.0.0.1:2379"
+STEADY = {"rate": 60.0, "connections": 8, "seconds": 300.0, "timeout": 8.0, "posts": 0.3}
 
 
 @pytest.fixture(scope="module")
@@ -167,28 +168,31 @@ def test_machines_join_by_a_token_are_replaced_removed_and_leave(machines: Machi
     assert "a machine m2 already" in refused(three, at_two, "m2", "--token", second)
     (one.folder / "portico.toml").write_text(APPS)
     one.done("up")
-    three.done("cluster", "join", at_two, "m3", "--token", second)
-    third = identity(three)
-    eventually(lambda: answer_to(third, one) == answer_to(third, two) == 200)
-    assert "the daemon of m3 runs" in one.portico("cluster", "remove", "m3").stderr
-    one.done("cluster", "remove", "m3", "--force")
-    eventually(lambda: answer_to(third, one) == answer_to(third, two) == 403)
-    eventually(lambda: not keys_of(one, "m3"))
-    eventually(lambda: reach_each_other(one, two))
-    assert users(one) == {user_of(one), user_of(two)}
+    with machines.load("m1", **STEADY) as load:
+        three.done("cluster", "join", at_two, "m3", "--token", second)
+        third = identity(three)
+        eventually(lambda: answer_to(third, one) == answer_to(third, two) == 200)
+        assert "the daemon of m3 runs" in one.portico("cluster", "remove", "m3").stderr
+        one.done("cluster", "remove", "m3", "--force")
+        eventually(lambda: answer_to(third, one) == answer_to(third, two) == 403)
+        eventually(lambda: not keys_of(one, "m3"))
+        eventually(lambda: reach_each_other(one, two))
+        assert users(one) == {user_of(one), user_of(two)}
 
-    before = identity(two)
-    two.done("cluster", "join", at_one, "--token", token(one, "--replace", "m2"), "m2")
-    assert identity(two).certificate != before.certificate
-    eventually(lambda: answer_to(before, one) == 403)
-    assert users(one) == {user_of(one), user_of(two)}
-    eventually(lambda: reach_each_other(one, two))
-    assert "portico down --all" in two.portico("cluster", "leave").stderr
-    two.done("down", "--all")
-    two.done("cluster", "leave")
-    assert not Home(two.home).cluster.exists()
-    eventually(lambda: one.status()["neighbours"] == [])
-    assert users(one) == {user_of(one)}
+        before = identity(two)
+        two.done("cluster", "join", at_one, "--token", token(one, "--replace", "m2"), "m2")
+        assert identity(two).certificate != before.certificate
+        eventually(lambda: answer_to(before, one) == 403)
+        assert users(one) == {user_of(one), user_of(two)}
+        eventually(lambda: reach_each_other(one, two))
+        assert "portico down --all" in two.portico("cluster", "leave").stderr
+        two.done("down", "--all")
+        two.done("cluster", "leave")
+        assert not Home(two.home).cluster.exists()
+        eventually(lambda: one.status()["neighbours"] == [])
+        assert users(one) == {user_of(one)}
+        report = load.stop()
+    assert (report.lost, report.answers) == (0, report.answers)
 
 
 def test_etcd_gets_another_member_continues_without_it_and_is_wiped(started) -> None:
