@@ -83,6 +83,7 @@ def main(machines: int) -> int:
         result["bytes/s a machine, at rest"] <= MAX_BYTES_S
         and result["bytes/s a machine, under changes"] <= MAX_BYTES_S
         and result["etcd, cores"] <= MAX_CORES
+        and result["last machine hears, p99 ms"] <= MAX_LAST_MS
     )
     return 0 if within else 1
 
