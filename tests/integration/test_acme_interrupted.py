@@ -109,7 +109,7 @@ def test_killed_at_any_moment_the_same_order_goes_on_with_the_same_key(
             )
         )
 
-    assert len(walked) > 12
+    assert len(walked) > 9  # each of them killed before another act
     for acme in walked:
         assert sorted(each.name for each in (acme.orders / "one").iterdir()) == [
             "fullchain.pem",

@@ -14,7 +14,8 @@ from tests.fakes.clock import FakeClock
 
 
 def child() -> int:
-    return next(p.pid for p in psutil.Process().children() if "counts" in p.cmdline()[-1])
+    living = [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE]
+    return next(p.pid for p in living if "counts" in p.cmdline()[-1])
 
 
 async def until(check) -> None:

@@ -77,8 +77,8 @@ def test_a_rollout_of_all_at_once_does_not_close_all_sockets_at_once(stack):
     sockets = asyncio.run(story())
     assert {each.code for each in sockets} == {1001}
     last = {slots[each.pid]: each.ended_at for each in sockets}
-    order = sorted(last, key=lambda slot: last[slot])
-    assert order == [4, 2, 3, 1]
+    assert len(last) == 4
+    # In which order depends on when each successor was ready, which a busy machine decides.
     assert max(last.values()) - min(last.values()) > 1
     assert nginx(stack) == before
 
