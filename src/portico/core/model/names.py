@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from ipaddress import ip_address
-from typing import Final, NewType
+from typing import Final, NewType, TypeGuard
 
 from portico.core.model.shown import shown
 
@@ -110,6 +110,11 @@ def folder_name(lineage: str) -> str:
 def qualified(project: str, name: str) -> str:
     """The name that an app or upstream has among those of all projects, by its project's key."""
     return name if project == PROJECT else f"{project}/{name}"
+
+
+def is_instance_name(text: str | None) -> TypeGuard[str]:
+    """Whether a word of a command names one instance, `web.2` or `web.2.7`, and not an app."""
+    return text is not None and "." in text
 
 
 def split_name(qualified_name: str) -> tuple[str, str]:

@@ -125,9 +125,8 @@ class Ledger:
         match entry.kind:
             case "certificate":
                 names = _set(entry.names)
-                if (
-                    name in opened or self._signed.get(name) != names
-                ):  # else another machine's line
+                is_repeated = name not in opened and self._signed.get(name) == names
+                if not is_repeated:  # by another machine, which ended the same order
                     self._count_order(opened.pop(name, None), entry)
                 self._signed[name] = names
             case "abandoned":

@@ -15,7 +15,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from portico.core.model.event import Requester
-from portico.core.model.names import split_name
+from portico.core.model.names import is_instance_name, split_name
 from portico.core.model.requests import DocumentRequest
 from portico.core.model.shared import encoded, progress_key, revision_key
 from portico.core.model.shared_change import NamedTarget, Progress, SharedChange, SharedFile
@@ -186,7 +186,7 @@ class ClusterOperations:
     ) -> ChangeView:
         if here:
             self._shared_changes.assert_none_under_way(f"restart {app or 'all apps'} here")
-        if here or (app is not None and "." in app):  # an instance of this machine
+        if here or is_instance_name(app):  # an instance of this machine
             return await self._operations.restart(app, who, folder)
         return await self._share_for_apps("restart", app, who, folder, without_absent)
 
@@ -200,7 +200,7 @@ class ClusterOperations:
     ) -> ChangeView:
         if here:
             self._shared_changes.assert_none_under_way(f"reload {app or 'all apps'} here")
-        if here or (app is not None and "." in app):
+        if here or is_instance_name(app):
             return await self._operations.reload(app, who, folder)
         return await self._share_for_apps("reload", app, who, folder, without_absent)
 

@@ -29,7 +29,7 @@ class Totals:
         await self._clock.sleep(SHORT_INTERVAL)
 
     def _drained(self) -> frozenset[str]:
-        """None where no app has a `total`."""
+        """Empty where no app has a `total`."""
         desired, before = self._intent.desired, self._intent.drained_machines
         if not any(app.app.total for app in desired.apps.values()):
             return frozenset()

@@ -13,6 +13,7 @@ from typing import Final
 from portico.core.model.certificate import Lineage
 from portico.core.model.event import Requester
 from portico.core.model.member_verbs import MEMBER_VERBS
+from portico.core.model.names import is_instance_name
 from portico.core.model.verbs import DELETE, PAUSE, RESUME, ROLLBACK, SCALE, UP
 from portico.core.model.views import ChangeView
 from portico.engine.control.operations import Operations
@@ -74,13 +75,13 @@ class UnsharedOperations:
     async def restart(
         self, app: str | None, who: Requester, folder: str | None = None, here: str | None = None
     ) -> ChangeView:
-        _assert_own(is_own=bool(here) or _is_instance(app))
+        _assert_own(is_own=bool(here) or is_instance_name(app))
         return await self._operations.restart(app, who, folder)
 
     async def reload(
         self, app: str | None, who: Requester, folder: str | None = None, here: str | None = None
     ) -> ChangeView:
-        _assert_own(is_own=bool(here) or _is_instance(app))
+        _assert_own(is_own=bool(here) or is_instance_name(app))
         return await self._operations.reload(app, who, folder)
 
     async def drain(self, who: Requester, machine: str | None = None) -> ChangeView:
@@ -143,10 +144,6 @@ class UnsharedCertificates:
 
     def answering_thumbprint(self) -> str:
         return ""
-
-
-def _is_instance(app: str | None) -> bool:
-    return app is not None and "." in app
 
 
 def _assert_own(*, is_own: bool) -> None:

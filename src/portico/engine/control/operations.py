@@ -13,7 +13,7 @@ from portico.core.model.app import MAX_INSTANCES
 from portico.core.model.desired import DesiredApp
 from portico.core.model.event import Requester
 from portico.core.model.instance import LEAVING_STATES
-from portico.core.model.names import InstanceId
+from portico.core.model.names import InstanceId, is_instance_name
 from portico.core.model.records import Revision
 from portico.core.model.requests import DocumentRequest
 from portico.core.model.views import (
@@ -160,14 +160,14 @@ class Operations(Reading, MemberOperations):
     async def restart(
         self, app: str | None, who: Requester, folder: str | None = None
     ) -> ChangeView:
-        if app is not None and "." in app:
+        if is_instance_name(app):
             return self._replace_instance("restart", app, folder, who)
         return await self._begin_rollout("restart", app, lambda: self._free_apps(app, folder), who)
 
     async def reload(
         self, app: str | None, who: Requester, folder: str | None = None
     ) -> ChangeView:
-        if app is not None and "." in app:
+        if is_instance_name(app):
             return self._replace_instance("reload", app, folder, who)
         return await self._begin_rollout("reload", app, lambda: self._free_apps(app, folder), who)
 
@@ -257,14 +257,15 @@ class Operations(Reading, MemberOperations):
         self, app: str, instances: int | str, who: Requester, folder: str | None
     ) -> FileChange:
         [app] = self._free_apps(app, folder)
-        before = _count(self._intent.desired.apps[app])
+        here = self._intent.desired.apps[app]
+        before = _count(here)
         wanted = before + int(instances) if isinstance(instances, str) else instances
         if not 1 <= wanted <= MAX_INSTANCES:
             raise Refused(
                 f"cannot scale {app} to {wanted} instances: it must have 1 to {MAX_INSTANCES}; "
                 f"nothing was changed. `portico stop {app}` stops all of them"
             )
-        key = "total" if self._intent.desired.apps[app].app.total else "instances"
+        key = "total" if here.app.total else "instances"
         edited = self._revisions.with_app(app, {key: wanted}, f"scale {app} {wanted}", who)
 
         def edit() -> Revision:

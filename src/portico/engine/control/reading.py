@@ -14,6 +14,7 @@ from portico import __version__
 from portico.core.model.document import Document
 from portico.core.model.event import Event, EventFilter
 from portico.core.model.labels import project_name
+from portico.core.model.names import is_instance_name
 from portico.core.model.nginx_views import NginxBuildsView
 from portico.core.model.records import Revision
 from portico.core.model.requests import DocumentRequest
@@ -265,7 +266,7 @@ class Reading(CertificateOperations):
     ) -> list[OutputLineView]:
         lines = _count_in(count, OUTPUT_LINES, MAX_OUTPUT_LINES)
         names, slot = self._projects.names(folder), None
-        if app is not None and "." in app:
+        if is_instance_name(app):
             name, place = names.instance(app)
             apps, slot = [name], _slot_in(app, place)
         else:
