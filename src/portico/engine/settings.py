@@ -101,11 +101,7 @@ def selected_nginx(state: State) -> str:
 
 
 def paused(state: State) -> frozenset[str]:
-    try:
-        return _NAMES.validate_json(state.setting(PAUSED_SITES) or "[]")
-    except ValidationError as error:
-        log.warning("cannot read which sites are paused, using none: %s", error)
-        return frozenset()
+    return _names(state, PAUSED_SITES, "sites are paused")
 
 
 def drained_apps(state: State) -> frozenset[str] | None:
@@ -117,10 +113,14 @@ def drained_apps(state: State) -> frozenset[str] | None:
 
 
 def drained_machines(state: State) -> frozenset[str]:
+    return _names(state, DRAINED_MACHINES, "machines are drained")
+
+
+def _names(state: State, setting: str, which: str) -> frozenset[str]:
     try:
-        return _NAMES.validate_json(state.setting(DRAINED_MACHINES) or "[]")
+        return _NAMES.validate_json(state.setting(setting) or "[]")
     except ValidationError as error:
-        log.warning("cannot read which machines are drained, using none: %s", error)
+        log.warning("cannot read which %s, using none: %s", which, error)
         return frozenset()
 
 

@@ -16,7 +16,7 @@ from portico.core.model.place import RenderContext
 from portico.core.model.wait import Wait
 from portico.core.render.access_log import error_log_path
 from portico.core.render.directive import Directive, Raw, directive
-from portico.core.render.retries import CODES
+from portico.core.render.retries import CODES, going_to
 from portico.core.render.waiting import (
     PLACE_VARIABLE,
     RESOLVER_LOG_LEVEL,
@@ -76,13 +76,9 @@ def crossed_wait_locations(
             directive("error_page", *CODES, "=", again),
             directive("recursive_error_pages", "on"),
             directive("error_log", error_log_path(context.home), RESOLVER_LOG_LEVEL),
-            directive("if", Raw(f"(${over} = 1)"), block=_to(end)),
-            directive("if", Raw(f"(${WAITED_VARIABLE})"), block=_to(absent)),
+            directive("if", Raw(f"(${over} = 1)"), block=going_to(end)),
+            directive("if", Raw(f"(${WAITED_VARIABLE})"), block=going_to(absent)),
             *question(wait, app_to_wait_for(name, desired.upstreams[name], desired), context),
         )
         yield directive("location", f"@wait_{label}", block=lines)
         yield absent_location(absent, wait, (), is_limited=False)
-
-
-def _to(location: str) -> tuple[Directive, ...]:
-    return (directive("error_page", *CODES, "=", location), directive("return", "502"))

@@ -10,7 +10,7 @@ from portico.core.model.desired import Desired
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.model.wait import Wait
-from portico.core.render.cache import cache_lines, cache_settings
+from portico.core.render.cache import cache_settings
 from portico.core.render.choice import choice_header
 from portico.core.render.client_certificates import certificate_gate
 from portico.core.render.directive import Directive, WithDollar, directive, literal
@@ -104,8 +104,7 @@ def locations(
         redirect = redirect_of(location.scope)
         passed = ""
         if place is not None:
-            user, scope = context.user(desired.edge.user), location.scope
-            kept = () if app_errors(scope) else cache_lines(scope, user)
+            kept = () if app_errors(location.scope) else place.cache_lines
             to_app = _proxy_lines(place)
             proxied = (*lines, *kept, *to_app)
             if location.has_files:
@@ -220,10 +219,10 @@ def _retry_lines(place: PassedLocation) -> Iterator[Directive]:
     elif place.crossing.can_cross:
         ends = {"again": far_name(number), "live": far_name(number, live=True)}
         sent = NEAR_VARIABLE
-    if not scope.value(lambda handling: handling.grpc):
+    if not place.is_grpc:
         again, live = _location_name("again", number), _location_name("live", number)
         tried = tuple(_passed(place, target))
-        kept = tuple(cache_lines(scope, context.user(desired.edge.user)))
+        kept = place.cache_lines
         after = next_try(again, wait, upstream, desired)
         entered = (*repeated, *kept)
         if intercepts := app_errors(scope):

@@ -67,6 +67,7 @@ from portico.core.render.retries import (
     NO_PEER_VARIABLE,
     SENT_VARIABLE,
     TIMED_OUT_VARIABLE,
+    going_to,
     sent_map,
     tries_of_stream,
 )
@@ -276,7 +277,7 @@ def _crossed_locations(next_try: str) -> Iterator[Directive]:
     """As in front of a site's own instances; the two codes are of nginx's own making only here.
     `next_try` is where what failed goes.
     """
-    over = (directive("error_page", *CODES, "=", _END), directive("return", "502"))
+    over = going_to(_END)
     kind = f"$http_{_header_variable(KIND)}"
     first = (
         directive("error_page", *CODES, "=", next_try),

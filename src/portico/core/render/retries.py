@@ -241,8 +241,12 @@ def end_lines(
     conditions = [f'(${variable} ~ "{f"[^{going_on}]" if going_on else "."}")']
     conditions += [f"(${ONCE_VARIABLE})"] if has_stream(scope) and not is_kept else []
     for condition in conditions:
-        over = (directive("error_page", *CODES, "=", end), directive("return", "502"))
-        yield directive("if", Raw(condition), block=over)
+        yield directive("if", Raw(condition), block=going_to(end))
+
+
+def going_to(location: str) -> tuple[Directive, ...]:
+    """The lines by which another location answers a request."""
+    return (directive("error_page", *CODES, "=", location), directive("return", "502"))
 
 
 def may_repeat(scope: Scope) -> bool:

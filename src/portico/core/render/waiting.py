@@ -35,6 +35,7 @@ from portico.core.render.retries import (
     NO_PEER_VARIABLE,
     TIMED_OUT_VARIABLE,
     end_lines,
+    going_to,
 )
 from portico.core.render.scope import Scope
 
@@ -121,7 +122,6 @@ def wait_location(  # noqa: PLR0913 - a location in all that it stands in
 ) -> Directive:
     """`app` is the one whose endpoint is waited for."""
     way = Raw(f'"@${{{_WAY_VARIABLE}}}_{name.rpartition("_")[2]}"')
-    over = (directive("error_page", *CODES, "=", end), directive("return", "502"))
     lines = (
         *settings,
         directive("error_page", *CODES, "=", way),
@@ -130,7 +130,7 @@ def wait_location(  # noqa: PLR0913 - a location in all that it stands in
         directive("recursive_error_pages", "on"),
         directive("error_log", error_log_path(context.home), RESOLVER_LOG_LEVEL),
         *end_lines(scope, end, also=NO_PEER_AT_ALL),
-        directive("if", Raw(f"(${WAITED_VARIABLE})"), block=over),
+        directive("if", Raw(f"(${WAITED_VARIABLE})"), block=going_to(end)),
         *question(wait, app, context),
     )
     return directive("location", name, block=lines)

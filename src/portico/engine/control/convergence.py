@@ -190,7 +190,7 @@ class Convergence:
             if words != shown:  # one after another
                 shown, end = words, self._clock.monotonic() + CHANGE_TIMEOUT + longest
             if self._clock.monotonic() > end:
-                raise _timeout()
+                raise _timeout(CHANGE_TIMEOUT + longest)
             change.say(f"waiting for {words} to stop")
             await self._loop.next_round()
 
@@ -201,9 +201,9 @@ class Convergence:
             yield "1 instance" if count == 1 else f"{count} instances"
 
 
-def _timeout() -> Failed:
+def _timeout(seconds: float = CHANGE_TIMEOUT) -> Failed:
     return Failed(
-        f"timed out after {CHANGE_TIMEOUT:g}s; Portico continues, and `portico status` shows it"
+        f"timed out after {seconds:g}s; Portico continues, and `portico status` shows it"
     )
 
 
