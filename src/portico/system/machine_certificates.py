@@ -102,9 +102,7 @@ class MachineAuthority:
 
     def sign(self, name: str, host: str, now: float) -> MachinePair:
         """A new key of a machine, with its certificate; `host` is its DNS name there."""
-        pair = new_certificate(self._pair, self._leaf(name, [x509.DNSName(host)]), now)
-        serial = f"{pair.certificate.serial_number:x}"
-        return MachinePair(pair.certificate_pem, pair.key_pem, serial)
+        return self._signed(self._leaf(name, [x509.DNSName(host)]), now)
 
     def sign_request(
         self, name: str, host: str, request: bytes, now: float, address: str = ""
@@ -124,7 +122,10 @@ class MachineAuthority:
         """A key and certificate of a member of etcd, which is client and server of the others. It
         is reached at its address, and on loopback.
         """
-        pair = new_certificate(self._pair, self._leaf(member_unit(name), _addresses(address)), now)
+        return self._signed(self._leaf(member_unit(name), _addresses(address)), now)
+
+    def _signed(self, leaf: Leaf, now: float) -> MachinePair:
+        pair = new_certificate(self._pair, leaf, now)
         serial = f"{pair.certificate.serial_number:x}"
         return MachinePair(pair.certificate_pem, pair.key_pem, serial)
 

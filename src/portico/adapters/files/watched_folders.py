@@ -37,7 +37,7 @@ def identity(path: str) -> Identity | None:
 
 def is_utf8(path: str) -> bool:
     """Other paths cannot be watched: watchfiles takes text."""
-    return not any("\udc80" <= character <= "\udcff" for character in path)
+    return path.isascii() or not any("\udc80" <= each <= "\udcff" for each in path)
 
 
 def is_folder(path: str) -> bool:

@@ -107,8 +107,9 @@ class _Watch:
         for each in old:
             each.close()
         changed = [path for _, path in changes]
-        if not self._trouble and (left_out := [path for path in folders if not is_utf8(path)]):
-            shown = os.fsencode(left_out[0]).decode(errors="replace")
+        if not self._trouble and len(found) < len(folders):
+            left_out = next(path for path in folders if not is_utf8(path))
+            shown = os.fsencode(left_out).decode(errors="replace")
             self._trouble = f"the name of {shown} is not UTF-8"
         return changed if self._trouble else changed + unwatched
 

@@ -63,11 +63,12 @@ def _part_of(
     another machine moves.
     """
     usual = parts(app.name, app.app, desired.machines)
-    now = parts(app.name, app.app, desired.machines, drained)
+    now = mine = usual
     names = desired.placed(app.app)
-    mine = parts(app.name, app.app, desired.machines, drained - {machine})
-    if drained.issuperset(names) and machine in usual:  # no other machine takes its part
-        mine = usual
+    if app.app.total and drained:
+        now = parts(app.name, app.app, desired.machines, drained)
+        if machine not in usual or not drained.issuperset(names):  # else no other takes its part
+            mine = parts(app.name, app.app, desired.machines, drained - {machine})
     number = mine.get(machine, 0)
     elsewhere = _parts_elsewhere(app, desired, machine, drained | {machine})
     on = tuple(m for m in names if m in usual or m in now or (m == machine and number))

@@ -23,7 +23,7 @@ from portico.core.model.shared import (
     machine_key,
 )
 from portico.core.model.stored import Compare, StoredItem, Write
-from portico.engine.cluster.following import SUBJECT, Following
+from portico.engine.cluster.following import SUBJECT, Following, Position
 from portico.engine.cluster.membership import Membership
 from portico.engine.cluster.recovery import StoreRecovery
 from portico.engine.cluster.session import Session
@@ -156,19 +156,20 @@ class ClusterStore:
 
     async def transaction(
         self, compares: Sequence[Compare], writes: Sequence[Write], store: Store | None = None
-    ) -> int | None:
+    ) -> Position | None:
         """As `Store.transaction`, by keys without prefix; of a `store` that is open to another
-        user, if given. Raises StoreUnavailable too where the store is not followed, or this
-        machine was removed from the cluster.
+        user, if given. Returns where it was written. Raises StoreUnavailable too where the store
+        is not followed, or this machine was removed from the cluster.
         """
         if trouble := self.following.trouble:
             raise StoreUnavailable(f"{SUBJECT} is not available: {trouble}")
         self.assert_member()
-        prefix = self.following.prefix
-        return await (store or self.store).transaction(
+        prefix, history = self.following.prefix, self.following.history
+        revision = await (store or self.store).transaction(
             [replace(each, key=prefix + each.key) for each in compares],
             [replace(each, key=prefix + each.key) for each in writes],
         )
+        return None if revision is None else (history, revision)
 
     def _presence(self) -> bytes:
         sentences = self._troubles.sentences()[:MAX_TROUBLES]

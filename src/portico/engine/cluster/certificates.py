@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Final
@@ -263,8 +263,7 @@ class SharedCertificates:
         )
         if known is None or item is None or self.has_account() or self._following.trouble:
             return known is None or self.has_account()
-
-        async def take() -> None:
+        with self._troubles.fence("account of the cluster"):
             opened = await self._vault.open(self._following.prefix + ACCOUNT_KEY, item.value)
             account = decoded(SharedAccount, opened)
             if account is None or digest_of(account.files) != known.digest:
@@ -274,12 +273,6 @@ class SharedCertificates:
             await self._authorities.take_account(account.files)
             self._state.put_setting(THUMBPRINT, known.thumbprint)
             self._state.put_setting(TAKEN_ACCOUNT, known.digest)
-
-        return await self._attempt("account of the cluster", take)
-
-    async def _attempt(self, subject: str, work: Callable[[], Awaitable[None]]) -> bool:
-        with self._troubles.fence(subject):
-            await work()
             return True
         return False
 
@@ -314,9 +307,8 @@ class SharedCertificates:
         value = await self._sealed(ACCOUNT_KEY, encoded(SharedAccount(files=files)))
         record = AccountThumbprint(thumbprint=thumbprint, digest=digest)
         writes = [Put(ACCOUNT_KEY, value), Put(THUMBPRINT_KEY, encoded(record))]
-        history = self._following.history
-        if revision := await self._shared.transaction(compares, writes):
-            self._account_written = history, revision
+        if written := await self._shared.transaction(compares, writes):
+            self._account_written = written
             self._state.put_setting(TAKEN_ACCOUNT, digest)
 
     async def _sealed(self, key: str, plain: bytes) -> bytes:

@@ -35,6 +35,5 @@ class SharedFailures:
         value, key = failures_value(renewal), failures_key(renewal.lineage)
         item = self._shared.following.item(key)
         if item is None or item.value != value:
-            history = self._shared.following.history
-            revision = await self._shared.transaction(compares, [Put(key, value)])
-            self._positions[renewal.lineage] = history, revision or ABSENT
+            written = await self._shared.transaction(compares, [Put(key, value)])
+            self._positions[renewal.lineage] = written or (0, ABSENT)

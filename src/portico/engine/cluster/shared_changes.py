@@ -74,7 +74,6 @@ class SharedChanges:
         """Returns from where in the store on it is under way. Raises Refused where another one has
         begun since the draft was made.
         """
-        history = self._shared.following.history
         before = int(change.id.partition("-")[0])
         none_since = Compare(CHANGE_KEY, before)
         begun = await self._shared.transaction(
@@ -87,7 +86,7 @@ class SharedChanges:
                 f"cannot {change.verb}: another change of the cluster was made at the same time; "
                 "nothing was changed"
             )
-        return history, begun
+        return begun
 
     async def _wait_for_other(self, before: int) -> None:
         """Wait until this machine knows of another change than the one of that revision."""

@@ -358,10 +358,9 @@ class Turns:
         return Put(progress_key(self._shared.machine), encoded(progress))
 
     async def _write(self, compares: Sequence[Compare], writes: Sequence[Write]) -> bool:
-        history = self._following.history
-        revision = await self._shared.transaction(compares, writes)
-        self._written_position = max(self._written_position, (history, revision or ABSENT))
-        return revision is not None
+        written = await self._shared.transaction(compares, writes)
+        self._written_position = max(self._written_position, written or (0, ABSENT))
+        return written is not None
 
 
 def _with_lines(progress: Progress, lines: Sequence[str]) -> Progress:

@@ -110,11 +110,11 @@ class Authority(PublicDirectory):
         self._network.sign_as(account)
         return self._account(None, "use the account")
 
-    def change_contact(self, contact: Sequence[str]) -> AccountDocument:
-        return self._account({"contact": _addresses(contact)}, "change the account's contact")
+    def change_contact(self, contact: Sequence[str]) -> None:
+        self._account({"contact": _addresses(contact)}, "change the account's contact")
 
-    def deactivate(self) -> AccountDocument:
-        return self._account({"status": "deactivated"}, "deactivate the account")
+    def deactivate(self) -> None:
+        self._account({"status": "deactivated"}, "deactivate the account")
 
     def change_key(self, new: JWK) -> None:
         """RFC 8555 7.3.5."""
