@@ -14,6 +14,8 @@ them, and whatever one of them writes of the others.
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
@@ -32,8 +34,10 @@ from portico.core.model.shared import (
 )
 from portico.core.model.shared_change import Progress, SharedChange
 from portico.core.model.stored import Snapshot
+from portico.engine.inputs import Inputs
+from portico.errors import Refused
 from tests.examples import examples
-from tests.unit.clustered_machines import NAMES, WHO, Cluster
+from tests.unit.clustered_machines import NAMES, WHO, Cluster, FilePreparation
 
 STEPS = 12
 names = st.sampled_from(NAMES)
@@ -56,6 +60,38 @@ def test_a_project_is_ended_on_all_machines_though_a_daemon_is_killed_in_its_tur
     cluster.run(60.0)
     assert cluster.change.end == "done"
     assert {each.version for each in cluster} == {""}
+    cluster.close()
+
+
+class NoFolder(FilePreparation):
+    """Of a machine on which no file can come into force."""
+
+    async def check(self, inputs: Inputs) -> NoReturn:
+        raise Refused(f"the folder of {inputs.source} does not exist")
+
+
+def test_a_machine_that_could_not_take_the_file_in_force_does_not_scale_the_one_before():
+    cluster = Cluster()
+    cluster.up("m1")
+    cluster.run(40.0)
+    three = cluster["m3"]
+    three.lose_daemon()
+    cluster.run(30.0)
+    cluster.up("m1", without_absent=True)
+    cluster.run(40.0)
+    three.preparation = NoFolder
+    three.begin()
+    cluster.run(30.0)
+    assert [each.version for each in cluster] == ["v2", "v2", "v1"]
+    before = cluster.change
+    three.daemon.preparation.check = three.daemon.preparation.tested_again
+    scaled = cluster.ask("m3", three.daemon.asked.scale("web", 3, WHO))
+    cluster.run(5.0)
+    assert "does not have the file of shop that is in force" in scaled.result()
+    assert cluster.change == before
+    scaled = cluster.ask("m2", cluster["m2"].daemon.asked.scale("web", 3, WHO))
+    cluster.run(5.0)
+    assert scaled.result() == ""
     cluster.close()
 
 

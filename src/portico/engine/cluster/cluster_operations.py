@@ -135,6 +135,7 @@ class ClusterOperations:
         await self._wait_for_first_answer()
         change = self._shared_changes.draft(file.kind, file.subject, who, without_absent)
         revision = file.edit()
+        self._assert_edits_file_in_force(file, name_of(revision))
         candidate = await self._preparation.check(self._intent.inputs(revision))
         project = name_of(revision)
         number = self._standing.next_revision(project)
@@ -147,6 +148,17 @@ class ClusterOperations:
         )
         change = replace(change, subject=subject, project=project, revision=number, target=target)
         return await self._begin(change, [Put(key, sealed)])
+
+    def _assert_edits_file_in_force(self, file: FileChange, project: str) -> None:
+        """Raises Refused where it is made of the file of this machine, and the cluster has another
+        one in force.
+        """
+        if file.kind != "up" and project in self._standing.to_take():
+            raise Refused(
+                f"cannot {file.kind}: this machine does not have the file of {project} that is in "
+                "force in the cluster; nothing was changed. Run it on another machine, or first "
+                "`portico up` without a file here"
+            )
 
     # What is in force
 
