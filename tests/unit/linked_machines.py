@@ -132,8 +132,15 @@ class Machine:
             raise Refused("no file is in force")
         self.checked.add(change.id)
 
-    async def make(self, change: SharedChange, file: SharedFile | None, say: Callable) -> None:
+    async def make(
+        self,
+        change: SharedChange,
+        file: SharedFile | None,
+        stopped: Collection[str],
+        say: Callable,
+    ) -> None:
         self._machines.assert_checked(change)
+        self.stopped = self.stopped or APP in stopped
         await self._changed(file.source if file else self.version, say)
         self._switch(change.verb, change.id)
 

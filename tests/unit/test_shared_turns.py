@@ -189,6 +189,27 @@ def test_a_machine_that_begins_has_what_is_stopped_and_is_not_reloaded(machines)
     assert (three.version, three.stopped, three.reloads) == ("v1", True, [])
 
 
+def test_a_machine_whose_first_file_is_a_change_of_all_has_what_is_stopped_from_the_start(
+    machines,
+):
+    three = machines["m3"]
+    three.kill()
+    machines.run(30.0)
+    machines.begin("m1", "v1")
+    machines.run(60.0)
+    for verb in ("reload", "stop"):
+        machines.switch(verb, "m1")
+        machines.run(60.0)
+    three.start()
+    machines.run(10.0)
+    machines.begin("m1", "v2")
+    while not three.is_changing:
+        machines.run(0.5)
+    assert three.stopped
+    machines.run(60.0)
+    assert (machines.versions(), three.stopped, three.reloads) == (everywhere("v2"), True, [])
+
+
 @pytest.mark.parametrize("after", [1.0, 5.0, 11.0])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_daemon_that_is_killed_at_any_step_continues_and_one_that_is_lost_has_it_taken_back(

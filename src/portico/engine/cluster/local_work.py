@@ -71,11 +71,13 @@ class OwnWork:
         else:
             raise Refused(f"the change {change.verb} names neither a file nor apps")
 
-    async def make(self, change: SharedChange, file: SharedFile | None, say: Say) -> None:
+    async def make(
+        self, change: SharedChange, file: SharedFile | None, stopped: Collection[str], say: Say
+    ) -> None:
         await self._wait_until_free()
         who = Requester(f"{change.who} on {change.by}")
         if file:
-            await self._put_in_force(file, who, change.verb, change.subject, say)
+            await self._put_in_force(file, who, change.verb, change.subject, stopped, say)
         elif change.verb == "down" and change.target:
             for project in change.target.projects:
                 await self._end_project(project, who, say, now=change.target.now)
@@ -92,7 +94,7 @@ class OwnWork:
     ) -> None:
         await self._wait_until_free()
         if file:
-            await self._put_in_force(file, _REQUESTER, "up", "", say, stopped)
+            await self._put_in_force(file, _REQUESTER, "up", "", stopped, say)
         else:
             await self._end_project(project, _REQUESTER, say)
 
@@ -148,8 +150,8 @@ class OwnWork:
         who: Requester,
         verb: str,
         subject: str,
+        stopped: Collection[str],
         say: Say,
-        stopped: Collection[str] = (),
     ) -> None:
         change = FileChange(lambda: self._revision(file), verb, subject, [SITES])
         view = await self._operations.put_in_force(change, who)

@@ -77,15 +77,17 @@ class LocalWork(Protocol):
     async def check(self, change: SharedChange, file: SharedFile | None) -> None:
         """Whether it can be made here. Changes nothing."""
 
-    async def make(self, change: SharedChange, file: SharedFile | None, say: Say) -> None:
-        """Return when all of it is served. `file` is the one that comes into force, if any."""
+    async def make(
+        self, change: SharedChange, file: SharedFile | None, stopped: Collection[str], say: Say
+    ) -> None:
+        """Return when all of it is served. `file` is the one that comes into force, if any, with
+        these of its apps stopped.
+        """
 
     async def take(
         self, project: str, file: SharedFile | None, stopped: Collection[str], say: Say
     ) -> None:
-        """The same of what is in force in the cluster, with these of its apps stopped. Without a
-        file the project is ended.
-        """
+        """The same of what is in force in the cluster. Without a file the project is ended."""
 
     async def make_up(self, missed: MissedSwitches, say: Say) -> None:
         """Do what was done on the other machines. What is not known here is left out."""
@@ -201,9 +203,13 @@ class Turns:
     async def _do_work(self, change: SharedChange, begun: Progress, lines: list[str]) -> Progress:
         try:
             file = await self._file_of(change)
+            is_new = file is not None and change.project not in self._standing.own().applied
+            stopped = self._standing.stopped(change.project) if is_new else frozenset[str]()
             self._standing.begin(change.project, change.revision)
             self._shared.is_waited_for = True
-            await self._work.make(change, file, lines.append)
+            await self._work.make(change, file, stopped, lines.append)
+            if is_new:
+                self._standing.note_begun(change.project)
             self._standing.finish(change.project, change.revision)
         except Exception as error:  # noqa: BLE001 - as above
             why = _reason(error, f"{change.verb} of {change.subject}")
