@@ -149,6 +149,29 @@ def test_of_a_total_others_run_the_part_of_a_drained_machine_until_it_has_it_aga
         assert ready(machine) == 2
 
 
+def test_of_a_total_a_machine_that_joins_has_its_part_once_it_runs_it():
+    with LinkedMachine(has_store=True) as machine:
+        machine.store.put_machines({"m1", "m2"})
+        lists = machine.others.lists
+        lists |= {"m2": NearList("m2", {"web": 3}), "m3": NearList("m3")}
+        machine.run(5.0)
+        machine.up("web", App(command="run", total=6), "v1")
+        machine.run(5.0)
+        assert ready(machine) == 3
+        machine.others.cut = {"m3"}
+        machine.store.put_machines({"m1", "m2", "m3"})
+        machine.run(5.0)
+        assert ready(machine) == 3
+        machine.lose_daemon()
+        machine.begin()
+        machine.others.cut = set()
+        machine.run(5.0)
+        assert ready(machine) == 3
+        lists["m3"] = NearList("m3", WEB)
+        machine.run(5.0)
+        assert ready(machine) == 2
+
+
 def test_a_drained_machine_keeps_its_part_of_a_total_until_others_run_it():
     with LinkedMachine() as machine:
         lists = machine.others.lists

@@ -111,17 +111,27 @@ class InForce:
         nginx does not take it; nothing has changed then.
         """
 
-        async def draft() -> Candidate | None:
+        async def draft() -> tuple[frozenset[str], Candidate | None]:
+            drained = self._drained_with(members)
             if not self._intent.revisions and not self._intent.desired.needs_nginx:
-                return None
-            inputs = replace(self._intent.inputs(), members=members)
-            return await _within_deadline(self._preparation.tested_again(inputs))
+                return drained, None
+            inputs = replace(self._intent.inputs(), members=members, drained_machines=drained)
+            return drained, await _within_deadline(self._preparation.tested_again(inputs))
 
         async with self._turn:
-            candidate = await self._current_draft(draft)
-            self._intent.set_members(members, candidate)
+            drained, candidate = await self._current_draft(draft)
+            self._intent.set_members(members, drained, candidate)
             if candidate:
                 self._changed(candidate)
+
+    def _drained_with(self, members: MemberList) -> frozenset[str]:
+        """The machines whose part of each `total` others run, with those that are new in the
+        cluster: they run nothing before `portico up` there.
+        """
+        before, apps = self._intent.members, self._intent.desired.apps.values()
+        if before is None or not any(app.app.total for app in apps):
+            return self._intent.drained_machines
+        return self._intent.drained_machines | (members.machines.keys() - before.machines.keys())
 
     async def set_drained_machines(self, machines: frozenset[str]) -> None:
         """Run the part of each `total` that these machines have, being drained, elsewhere. Raises

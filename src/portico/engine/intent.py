@@ -178,13 +178,17 @@ class Intent:
         self._paused, self._holds = sites, dict(holds)
         self.render_again(candidate)
 
-    def set_members(self, members: MemberList, candidate: Candidate | None) -> None:
-        """The candidate is of the files in force with these machines; None if there are none."""
+    def set_members(
+        self, members: MemberList, drained: frozenset[str], candidate: Candidate | None
+    ) -> None:
+        """The candidate is of the files in force with these machines, of which these are drained;
+        None if there are none.
+        """
         text = settings.members_text(members)
-        self.writes.store(
-            {settings.MEMBERS: partial(self._state.put_setting, settings.MEMBERS, text)}
-        )
-        self.members = members
+        writes = settings.writes(self._state, {settings.DRAINED_MACHINES: sorted(drained)})
+        writes[settings.MEMBERS] = partial(self._state.put_setting, settings.MEMBERS, text)
+        self.writes.store(writes)
+        self.members, self.drained_machines = members, drained
         if candidate:
             self.render_again(candidate)
 

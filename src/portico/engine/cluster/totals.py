@@ -1,4 +1,5 @@
-"""The `total` of an app while machines are drained: the others run their part of it.
+"""The `total` of an app while machines are drained: the others run their part of it. A machine
+that has joined counts as one that was drained, until it has its part ready.
 
 Each machine goes by the lists of the others, and none waits for a turn: nothing is replaced by
 another version. A machine that is drained keeps its part until the others have it ready, and they
@@ -36,11 +37,15 @@ class Totals:
         known = self._neighbourhood.cluster()
         if not known.neighbours:  # none was asked yet
             return before
-        others = drained_machines(before, known.neighbours, self._awaited(desired.returning))
+        unasked = (before & desired.other_machines.keys()) - known.neighbours.keys()
+        others = unasked | drained_machines(
+            before, known.neighbours, self._awaited(desired.returning)
+        )
         if self._intent.drained_apps is not None:
             return others | {known.machine}
         together = self._awaited(desired.returning_together)
-        return others if drained_machines(before, known.neighbours, together) else frozenset()
+        is_awaited = unasked or drained_machines(before, known.neighbours, together)
+        return others if is_awaited else frozenset()
 
     def _awaited(
         self, returning: Mapping[str, Mapping[str, int]]
