@@ -477,6 +477,33 @@ def test_what_a_machine_does_next(found, wanted):
     assert found == wanted
 
 
+def test_what_was_switched_is_counted_also_where_the_next_change_has_begun():
+    reload = replace(CHANGE, id="6", verb="reload")
+    switches = Switches(renewed={"shop/web": "6"}, last="6")
+    state = TurnState(CHANGE, switches=switches)
+    assert next_act(state, OwnState("m1", made=reload)) == CountSwitches(reload)
+    assert next_act(state, OwnState("m1", switches=switches)) == Prepare(CHANGE)
+    later = TurnState(CHANGE, switches=replace(switches, last="5"))
+    assert next_act(later, OwnState("m1", made=reload)) == CountSwitches(reload)
+    assert next_act(TurnState(CHANGE), OwnState("m1", made=reload)) == Prepare(CHANGE)
+
+
+def test_a_machine_that_did_not_see_the_end_of_a_reload_does_not_reload_twice(machines):
+    machines.begin("m1", "v1")
+    machines.run(60.0)
+    machines.switch("reload", "m1")
+    while not machines["m3"].is_changing:
+        machines.run(0.5)
+    machines["m2"].link.is_cut = True
+    while not machines["m1"].standing.change.end:
+        machines.run(0.5)
+    machines.begin("m1", "v2")
+    machines["m2"].link.is_cut = False
+    machines.run(60.0)
+    assert machines.versions() == everywhere("v2")
+    assert [len(each.reloads) for each in machines] == [1, 1, 1]
+
+
 def test_a_machine_that_is_lost_is_left_out_where_the_operator_said_so():
     change = replace(CHANGE, without_absent=True)
     assert act("m2", ALL_READY, change=change, lost=["m1"]) == TakeTurn()

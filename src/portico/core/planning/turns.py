@@ -89,6 +89,8 @@ class OwnState:
     """What failed here: it waits for another revision, or for an operator."""
     switches: Switches = NO_SWITCHES
     """Those that it has done."""
+    made: SharedChange | None = None
+    """The last change that was made here, until its switches are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,8 @@ Act = (
 
 def next_act(state: TurnState, own: OwnState) -> Act | None:
     """None: nothing, until something changes."""
+    if uncounted := _uncounted(state, own):  # also while the next change is under way
+        return CountSwitches(uncounted)
     change = state.change
     if change is None or change.end:
         return _outside_a_change(state, own)
@@ -200,8 +204,6 @@ def _take_turn(state: TurnState, own: OwnState) -> Act | None:
 
 
 def _outside_a_change(state: TurnState, own: OwnState) -> Act | None:
-    if change := _uncounted(state, own):
-        return CountSwitches(change)
     usable = (each for each in to_take(state, own) if each not in own.unusable)
     if own.follows and (act := next(usable, None)):
         return act if own.has_turn else _take_turn(state, own)
@@ -209,9 +211,13 @@ def _outside_a_change(state: TurnState, own: OwnState) -> Act | None:
 
 
 def _uncounted(state: TurnState, own: OwnState) -> SharedChange | None:
-    """The last change, if it was made here too and on all machines."""
-    change = state.change
-    if change is None or own.switches.last == change.id or state.switches.last != change.id:
+    """The last change that was made here, if it was made on all machines: the last one of all, or
+    one whose end this machine has not seen.
+    """
+    shared, change = state.switches, state.change
+    if own.made and own.made.id in {shared.last, *shared.renewed.values()}:
+        return own.made
+    if change is None or own.switches.last == change.id or shared.last != change.id:
         return None
     return change if state.state_of(own.machine) == "done" else None
 

@@ -66,6 +66,8 @@ class Standing:
         """Whether this machine has begun what needs the turn. What is followed says it later."""
         self.unusable: dict[TakeFile | TakeSwitches, str] = {}
         """What is in force and failed here, with why."""
+        self.made: SharedChange | None = None
+        """As `OwnState.made`."""
         self._absent: dict[str, float] = {}
         """Since when, by the own clock, machines of the change have been absent."""
         self._history = self._following.history
@@ -133,6 +135,7 @@ class Standing:
             applied or {},
             frozenset(self.unusable),
             self.own_switches,
+            self.made,
         )
 
     @property
@@ -221,12 +224,15 @@ class Standing:
 
     def withdraw(self) -> None:
         """Keep to it no more. The sites that are paused here remain so."""
+        self.made = None
         self.take_switches(replace(NO_SWITCHES, paused=self.own_switches.paused))
         self._put_applied(None)
 
     def count_switches(self, change: SharedChange) -> None:
         """All machines, and so this one, have made the change."""
         self.take_switches(switches_after(self.own_switches, change))
+        if self.made and self.made.id == change.id:
+            self.made = None
 
     def take_switches(self, switches: Switches) -> None:
         """These are done here."""

@@ -208,6 +208,7 @@ class Turns:
             self._standing.begin(change.project, change.revision)
             self._shared.is_waited_for = True
             await self._work.make(change, file, stopped, lines.append)
+            self._standing.made = change
             if is_new:
                 self._standing.note_begun(change.project)
             self._standing.finish(change.project, change.revision)
