@@ -37,6 +37,7 @@ from portico.core.planning.turns import (
     participants,
 )
 from portico.engine.cluster import turns
+from portico.engine.cluster.change_report import ChangeReport
 from portico.engine.cluster.session import DURATION
 from portico.engine.cluster.standing import ABSENCE_TIMEOUT
 from portico.errors import Failed, Refused
@@ -489,9 +490,12 @@ def test_what_was_switched_is_counted_also_where_the_next_change_has_begun():
 
 
 def test_a_machine_that_did_not_see_the_end_of_a_reload_does_not_reload_twice(machines):
+    """And shows its operator that it was done."""
     machines.begin("m1", "v1")
     machines.run(60.0)
-    machines.switch("reload", "m1")
+    reload = machines.switch("reload", "m2")
+    report = ChangeReport(machines["m2"].standing, reload.id, lambda _: None)
+    shown = machines.loop.create_task(report.follow(lambda moved: moved.wait()))
     while not machines["m3"].is_changing:
         machines.run(0.5)
     machines["m2"].link.is_cut = True
@@ -502,6 +506,8 @@ def test_a_machine_that_did_not_see_the_end_of_a_reload_does_not_reload_twice(ma
     machines.run(60.0)
     assert machines.versions() == everywhere("v2")
     assert [len(each.reloads) for each in machines] == [1, 1, 1]
+    assert shown.done()
+    assert shown.exception() is None
 
 
 def test_a_machine_that_is_lost_is_left_out_where_the_operator_said_so():
