@@ -63,6 +63,24 @@ def test_a_project_is_ended_on_all_machines_though_a_daemon_is_killed_in_its_tur
     cluster.close()
 
 
+def test_a_project_that_is_ended_again_while_machines_check_is_not_ended_out_of_turn():
+    cluster = Cluster()
+    cluster.up("m1")
+    cluster.run(40.0)
+    cluster["m2"].daemon.draining.drain(WHO)  # its check waits for the end of that
+    asked = cluster["m1"].daemon.asked
+    first = cluster.ask("m1", asked.down(WHO, project="shop"))
+    cluster.run(1.0)
+    again = cluster.ask("m1", asked.down(WHO, project="shop"))
+    cluster.run(1.0)
+    assert first.result() == ""
+    assert "is under way; nothing was changed" in again.result()
+    assert {each.version for each in cluster} == {"v1"}
+    cluster.run(60.0)
+    assert (cluster.change.end, {each.version for each in cluster}) == ("done", {""})
+    cluster.close()
+
+
 class NoFolder(FilePreparation):
     """Of a machine on which no file can come into force."""
 

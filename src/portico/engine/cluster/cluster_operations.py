@@ -254,13 +254,9 @@ class ClusterOperations:
         what is in force any more.
         """
         name = None if everything else self._shared_project(project, folder, file)
-        current = self._standing.change
-        is_second = (
-            current and not current.end and (current.verb, current.project) == ("down", name)
-        )
         if everything:
             await self._withdraw()
-        if name is None or is_second:
+        if name is None:
             return await self._operations.down(
                 who, now=now, project=project, folder=folder, everything=everything, file=file
             )
