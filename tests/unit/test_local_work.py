@@ -10,6 +10,7 @@ import pytest
 
 from portico.core.model.app import App
 from portico.core.planning.switches import MissedSwitches
+from portico.engine import in_force
 from portico.engine.cluster.draining import TAKE_OVER_TIMEOUT
 from portico.engine.cluster.local_work import OwnWork
 from portico.errors import Failed, Refused
@@ -77,10 +78,13 @@ def work(operations) -> OwnWork:
     desired = SimpleNamespace(
         apps={name: SimpleNamespace(app=app) for name, app in apps.items()}, sites={"a.test"}
     )
-    intent = SimpleNamespace(desired=desired, revisions={"default": revision})
+    intent = SimpleNamespace(
+        desired=desired, revisions={"default": revision}, inputs=lambda revision: revision
+    )
     engine = SimpleNamespace(intent=intent, clock=Clock())
     changes = Changes(operations, engine.clock)
-    return OwnWork(engine, operations, changes, None, lambda app, id_: None)
+    hanging = SimpleNamespace(check=lambda _: asyncio.Event().wait())
+    return OwnWork(engine, operations, changes, hanging, lambda app, id_: None)
 
 
 def make_up(work: OwnWork, **missed: object) -> None:
@@ -114,6 +118,12 @@ def test_what_a_newer_version_can_do_is_refused_before_any_machine_changes(work)
     with pytest.raises(Refused, match=r"this version of Portico, .*, cannot levitate"):
         asyncio.run(work.check(change("levitate", apps=("shop/web",)), None))
     asyncio.run(work.check(change("drain"), None))
+
+
+def test_a_check_of_a_folder_that_does_not_answer_ends(work, monkeypatch):
+    monkeypatch.setattr(in_force, "RENDER_TIMEOUT", 0.01)
+    with pytest.raises(Failed, match=r"not ready within 0\.01 s; nothing was changed"):
+        asyncio.run(work.check(change("reload", projects=("shop",)), None))
 
 
 def test_a_change_of_all_waits_for_a_drain_that_waits_for_others_and_not_for_ever(

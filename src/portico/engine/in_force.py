@@ -58,7 +58,7 @@ class InForce:
             revision = edit()
             inputs = self._intent.inputs(revision)
             make = self._render_smaller if smaller else self._preparation.check
-            return revision, await _within_deadline(make(inputs))
+            return revision, await within_deadline(make(inputs))
 
         basis = self._basis()
         revision, candidate = await draft()  # not yet in turn: looking at everything may take long
@@ -98,7 +98,7 @@ class InForce:
             holds = {**held, **dict.fromkeys(chosen, hold)} if paused and hold else held
             self.require_file()
             again = self._preparation.tested_again(self._intent.inputs(paused=sites, holds=holds))
-            return sites, holds, await _within_deadline(again)
+            return sites, holds, await within_deadline(again)
 
         async with self._turn:
             sites, holds, candidate = await self._current_draft(draft)
@@ -116,7 +116,7 @@ class InForce:
             if not self._intent.revisions and not self._intent.desired.needs_nginx:
                 return drained, None
             inputs = replace(self._intent.inputs(), members=members, drained_machines=drained)
-            return drained, await _within_deadline(self._preparation.tested_again(inputs))
+            return drained, await within_deadline(self._preparation.tested_again(inputs))
 
         async with self._turn:
             drained, candidate = await self._current_draft(draft)
@@ -142,7 +142,7 @@ class InForce:
             if not self._intent.revisions:
                 return None
             inputs = replace(self._intent.inputs(), drained_machines=machines)
-            return await _within_deadline(self._preparation.tested_again(inputs))
+            return await within_deadline(self._preparation.tested_again(inputs))
 
         async with self._turn:
             candidate = await self._current_draft(draft)
@@ -156,7 +156,7 @@ class InForce:
         """
 
         async def draft() -> Candidate:
-            return await _within_deadline(self._preparation.tested_again(self._intent.inputs()))
+            return await within_deadline(self._preparation.tested_again(self._intent.inputs()))
 
         if not self._intent.revisions:
             async with self._turn:
@@ -174,7 +174,7 @@ class InForce:
 
         async def draft() -> Candidate:
             self.require_file()
-            return await _within_deadline(self._preparation.tested_again(self._intent.inputs()))
+            return await within_deadline(self._preparation.tested_again(self._intent.inputs()))
 
         async with self._turn:
             candidate = await self._current_draft(draft)
@@ -215,7 +215,7 @@ class InForce:
 
         async def draft() -> Candidate:
             left = {key: each for key, each in self._intent.revisions.items() if key != project}
-            return await _within_deadline(self._render_smaller(self._intent.inputs_of(left)))
+            return await within_deadline(self._render_smaller(self._intent.inputs_of(left)))
 
         async with self._turn:
             candidate = await self._current_draft(draft)
@@ -249,7 +249,7 @@ class InForce:
 
     async def _try_to_render(self, inputs: Inputs) -> Candidate | None:
         with self._troubles.fence("rendering of the file in force", of=FILES):
-            return await _within_deadline(self._preparation.resume(inputs))
+            return await within_deadline(self._preparation.resume(inputs))
         return None
 
     async def _try_to_read(self, inputs: Inputs) -> Candidate | None:
@@ -312,7 +312,8 @@ def with_links(revision: Revision, candidate: Candidate) -> Revision:
     return replace(revision, environ=environ, links=links)
 
 
-async def _within_deadline(work: Awaitable[Draft]) -> Draft:
+async def within_deadline(work: Awaitable[Draft]) -> Draft:
+    """Raises Failed where a folder or nginx does not answer."""
     try:
         async with asyncio.timeout(RENDER_TIMEOUT):
             return await work

@@ -30,7 +30,7 @@ from portico.engine.cluster.standing import Standing
 from portico.engine.control.operations import Operations
 from portico.engine.control.up import FileChange
 from portico.engine.engine import Engine
-from portico.engine.in_force import with_links
+from portico.engine.in_force import with_links, within_deadline
 from portico.engine.prepare import Preparation
 from portico.engine.projects import Projects, name_of
 from portico.errors import Failed, Refused
@@ -136,7 +136,7 @@ class ClusterOperations:
         change = self._shared_changes.draft(file.kind, file.subject, who, without_absent)
         revision = file.edit()
         self._assert_edits_file_in_force(file, name_of(revision))
-        candidate = await self._preparation.check(self._intent.inputs(revision))
+        candidate = await within_deadline(self._preparation.check(self._intent.inputs(revision)))
         project = name_of(revision)
         number = self._standing.next_revision(project)
         key = revision_key(project, number)

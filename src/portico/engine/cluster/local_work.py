@@ -20,6 +20,7 @@ from portico.engine.cluster.turns import Say
 from portico.engine.control.operations import Operations
 from portico.engine.control.up import FileChange
 from portico.engine.engine import Engine
+from portico.engine.in_force import within_deadline
 from portico.engine.intent import SITES
 from portico.engine.prepare import Preparation
 from portico.engine.projects import Projects, name_of
@@ -58,7 +59,7 @@ class OwnWork:
         if not file and change.verb not in NAMED_VERBS:
             raise Refused(f"this version of Portico, {__version__}, cannot {change.verb}")
         if file:
-            await self._preparation.check(self._intent.inputs(self._revision(file)))
+            await self._check(self._revision(file))
         elif change.target and change.target.site:
             self._operations.sites(change.target.site, None)
         elif change.target:
@@ -67,9 +68,12 @@ class OwnWork:
                 if change.target.app:
                     self._app(revision, change.target.app)
                 if change.verb in STARTING_VERBS:
-                    await self._preparation.check(self._intent.inputs(revision))
+                    await self._check(revision)
         else:
             raise Refused(f"the change {change.verb} names neither a file nor apps")
+
+    async def _check(self, revision: Revision) -> None:
+        await within_deadline(self._preparation.check(self._intent.inputs(revision)))
 
     async def make(
         self, change: SharedChange, file: SharedFile | None, stopped: Collection[str], say: Say
