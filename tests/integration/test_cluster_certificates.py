@@ -127,7 +127,7 @@ def test_commands_on_machines_that_do_not_obtain_certificates_have_them_do_it(cl
     [before], issuer = cluster.issued(), cluster.issuer()
     one, other = (each for each in cluster.machines if each.name != issuer)
     done = one.done("certs", "revoke", SITE)
-    assert f"waiting until {issuer} hands over" in done.stderr
+    assert f"waiting until {issuer} lets this machine obtain" in done.stderr
     [after] = eventually(lambda: cluster.served(*NAMES) - {before}, within=180, every=0.25)
     assert cluster.issued() == [before, after]
     assert cluster.authority.status(before) == "Revoked"

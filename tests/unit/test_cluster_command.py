@@ -410,6 +410,7 @@ class JoiningMember:
 @pytest.mark.parametrize(
     ("status", "said"),
     [
+        (200, "{} did not confirm that this machine has joined: its answer cannot be read ("),
         (409, "cannot join at {}: as it says; nothing was changed"),
         (500, "{} did not confirm that this machine has joined: as it says; it may be in the"),
         (502, "{} did not confirm that this machine has joined: as it says; it may be in the"),

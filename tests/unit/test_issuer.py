@@ -57,7 +57,7 @@ def view(**more):
         (
             lineage(),
             view(is_yielding=True),
-            "this machine has reached no authority, and another one is to try",
+            "this machine has reached no authority, and another one tries",
         ),
         (lineage(), view(ledger_until=NOW + 3600), ""),
     ],

@@ -15,6 +15,7 @@ from portico.core.planning.mirroring import (
     lasting,
     prefix_of,
     reason_not_to_follow,
+    remedy,
     values_of,
     writes_to_restore,
 )
@@ -69,6 +70,19 @@ def test_a_store_that_has_gone_on_from_what_is_known_is_followed(mirror, found):
 )
 def test_a_store_that_is_another_one_or_an_older_copy_is_not(found, why):
     assert why in reason_not_to_follow(CLUSTER, MIRROR, found)
+
+
+@pytest.mark.parametrize(
+    ("found", "hint"),
+    [
+        (Snapshot(1), ". `portico cluster restore` on a machine with a copy fills it"),
+        (shared(99, cluster=StoredItem(encoded(ClusterRecord(least=SCHEMA + 1)), 98, 2)), ""),
+        (shared(8, cluster=OWN), ". `portico cluster restore` fills it, or `portico cluster"),
+    ],
+)
+def test_it_is_said_what_ends_that_a_store_is_not_followed(found, hint):
+    assert remedy(CLUSTER, found).startswith(hint)
+    assert bool(hint) is bool(remedy(CLUSTER, found))
 
 
 KEYS = st.sampled_from("abcde")

@@ -209,7 +209,7 @@ def test_a_command_on_another_machine_has_that_one_obtain_once_the_orders_before
         await renewing
 
     cluster.run(run())
-    assert said[0] == "waiting until m1 hands over obtaining certificates to this machine"
+    assert said[0] == "waiting until m1 lets this machine obtain the certificates"
     assert [machine for machine, _ in cluster.authority.orders] == ["m1", "m2"]
     assert [each.serial for each in cluster.machines] == [2, 2, 2]
     assert cluster.keys("issuer") == {""}
@@ -262,7 +262,7 @@ def test_where_it_is_not_handed_over_the_command_is_refused_and_nothing_is_left_
     async def run():
         await cluster.look()
         first.sharing.is_busy = lambda: True
-        with pytest.raises(Refused, match=r"^m1 has not handed over .* run the command there$"):
+        with pytest.raises(Refused, match=r"^m1 obtains .*; nothing was changed\. .* on m1$"):
             await renewed_by(second)
 
     cluster.run(run())

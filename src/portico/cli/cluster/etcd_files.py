@@ -45,7 +45,9 @@ def write_etcd(session: Session, words: Sequence[str], output: str) -> None:
         authority = prepare_authority(session.home, SystemClock().now())
         _write_members(target, members, authority)
     except OSError as error:
-        raise Failed(f"cannot write {error.filename or target}: {error.strerror}") from error
+        raise Failed(
+            f"cannot write {error.filename or target}: {error.strerror}; no member has files yet"
+        ) from error
     _report(session, target, members)
 
 

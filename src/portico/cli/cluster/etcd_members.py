@@ -36,7 +36,10 @@ def set_member(session: Session, words: Sequence[str], output: str) -> None:
             pems = view.authority.encode(), view.certificate.encode(), key
             write_member(target, *pems, environment)
         except OSError as error:
-            raise Failed(f"cannot write {error.filename or target}: {error.strerror}") from error
+            raise Failed(
+                f"cannot write {error.filename or target}: {error.strerror}; etcd has the member. "
+                "Run the command again, which writes a new certificate"
+            ) from error
     if session.json:
         session.show_json(view)
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import ssl
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -62,7 +62,6 @@ _REASONS: Final = {
     503: "too many requests at a time; try again in a minute",
     504: "the daemon of that machine does not answer in time",
 }
-T = TypeVar("T")
 
 
 def join_by_token(session: Session, where: str, token: str, name: str, place: SharedPlace) -> None:
@@ -120,7 +119,7 @@ def _offer(member: Member, token: Token) -> JoinOffer:
     """Of a machine that the token is of: nothing was sent to it."""
     anyone = ssl.create_default_context()
     anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
-    offer = _decoded(JoinOffer, _ask(member, anyone, "GET"), member)
+    offer = _offer_in(_ask(member, anyone, "GET"), member)
     if hashlib.sha256(offer.authority).hexdigest() != token.fingerprint:
         raise Refused(
             f"cannot join at {member}: its cluster is not the one that the token is of; the token "
@@ -137,7 +136,10 @@ def _answer(member: Member, offer: JoinOffer, question: JoinRequest) -> JoinAnsw
     verified.minimum_version = ssl.TLSVersion.TLSv1_3
     verified.load_verify_locations(cadata=offer.authority)
     answer = _ask(member, verified, "POST", msgspec.json.encode(question))
-    return _decoded(JoinAnswer, answer, member)
+    try:
+        return msgspec.json.decode(answer, type=JoinAnswer)
+    except UNREADABLE as error:
+        raise _unconfirmed(member, f"its answer cannot be read ({error})") from error
 
 
 def _ask(member: Member, tls: ssl.SSLContext, method: str, body: bytes = b"") -> bytes:
@@ -182,13 +184,12 @@ def _reason(status: int, answer: bytes) -> str:
         return _REASONS.get(status, f"it answers {status}, and is not a machine of a cluster")
 
 
-def _decoded(kind: type[T], answer: bytes, member: Member) -> T:
+def _offer_in(answer: bytes, member: Member) -> JoinOffer:
     try:
-        return msgspec.json.decode(answer, type=kind)
+        return msgspec.json.decode(answer, type=JoinOffer)
     except UNREADABLE as error:
         raise Failed(
-            f"cannot join at {member}: its answer cannot be read ({error}); nothing was changed "
-            "here"
+            f"cannot join at {member}: its answer cannot be read ({error}); nothing was changed"
         ) from error
 
 
@@ -196,8 +197,5 @@ def _consistent(invitation: Invitation, member: Member) -> Invitation:
     try:
         assert_consistent(invitation)
     except PARSE_ERRORS as error:
-        raise Failed(
-            f"cannot join at {member}: its certificate cannot be used: {error}; nothing was "
-            "changed here"
-        ) from error
+        raise _unconfirmed(member, f"its certificate cannot be used: {error}") from error
     return invitation

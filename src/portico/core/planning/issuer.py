@@ -98,7 +98,7 @@ def _hindrance_of_issuer(lineage: Lineage, view: IssuerView, now: float) -> str:
     if view.claimant:
         return f"{view.claimant} is about to obtain the certificates of the cluster"
     if view.is_yielding:
-        return "this machine has reached no authority, and another one is to try"
+        return "this machine has reached no authority, and another one tries"
     if not view.is_ready:
         return "this machine has not read yet what the others know of certificates"
     if now < view.ledger_until <= now + MAX_AHEAD:

@@ -44,7 +44,9 @@ def reason_not_to_join(
 
 def _token_problem(request: JoinRequest, token: JoinToken | None, now: float) -> str:
     if request.v != SCHEMA:
-        return "the two machines run different versions of Portico"
+        return (
+            "the two machines run different versions of Portico; install the same version on both"
+        )
     digest = digest_of(request.secret).encode()
     if token is None or not hmac.compare_digest(digest, token.digest.encode()):
         return f"{_NOT_VALID}; create one with `portico cluster token`"

@@ -38,6 +38,19 @@ def reason_not_to_accept(cluster: str, found: Snapshot) -> str:
     return ""
 
 
+def remedy(cluster: str, found: Snapshot) -> str:
+    """What an operator can do about a store that is not followed, as a sentence. Empty where a
+    newer Portico is needed, as the reason says.
+    """
+    item = found.items.get(prefix_of(cluster) + CLUSTER_KEY)
+    record = decoded(ClusterRecord, item.value) if item else None
+    if record is None:
+        return ". `portico cluster restore` on a machine with a copy fills it"
+    if record.least > SCHEMA:
+        return ""
+    return ". `portico cluster restore` fills it, or `portico cluster accept` follows it"
+
+
 def continues(before: Snapshot, found: Snapshot) -> bool:
     """Whether it came after what was followed before, as far as that can be seen."""
     return found.revision >= before.revision and not _other_history(before, found)

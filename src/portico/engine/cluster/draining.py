@@ -68,7 +68,7 @@ class Draining:
                 return
             if waiting - said:
                 names = ", ".join(sorted(waiting - said))
-                change.say(f"waiting until other machines run the part of {names} of this one")
+                change.say(f"waiting until other machines run this machine's part of {names}")
             said |= waiting
             await self._loop.next_round()
 

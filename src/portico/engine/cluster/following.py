@@ -19,6 +19,7 @@ from portico.core.planning.mirroring import (
     lasting,
     prefix_of,
     reason_not_to_follow,
+    remedy,
 )
 from portico.engine.troubles import Troubles
 from portico.errors import Failed
@@ -160,7 +161,7 @@ class Following:
     def _is_accepted(self, found: Snapshot) -> bool:
         """Whether the store is followed; then this machine goes by what was found."""
         if why := reason_not_to_follow(self._cluster, self._mirror, found):
-            self._use_copy(f"it is not followed because {why}")
+            self._use_copy(f"it is not followed because {why}", remedy(self._cluster, found))
             return False
         self.accept(found)
         return True
@@ -192,9 +193,10 @@ class Following:
             self._state.put_mirror(self._cluster, Changes(found.revision, changes))
             self._mirror = found
 
-    def _use_copy(self, why: str) -> None:
+    def _use_copy(self, why: str, remedy: str = "") -> None:
         self.trouble = why
         kept = "the last known state" if self._mirror else "nothing that is shared"
         self._troubles.report(
-            SUBJECT, f"{SUBJECT}: {why}; this machine uses {kept}, and refuses shared changes"
+            SUBJECT,
+            f"{SUBJECT}: {why}; this machine uses {kept}, and refuses shared changes{remedy}",
         )

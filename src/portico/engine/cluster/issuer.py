@@ -23,7 +23,9 @@ from portico.ports.store import SessionEnded, StoreUnavailable
 CLAIM_TIMEOUT: Final = 120.0
 """Seconds: orders that are under way elsewhere end first."""
 CLAIM_INTERVAL: Final = 0.2
-NOT_CONNECTED: Final = "this machine is not connected to the store of the cluster"
+NOT_CONNECTED: Final = (
+    "this machine is not connected to the store of the cluster; nothing was changed"
+)
 
 
 class IssuerRole:
@@ -85,7 +87,7 @@ class IssuerRole:
         """Have it next, and wait until it is handed over. Raises Refused, and Failed."""
         await self._claim()
         if self.holder:
-            say(f"waiting until {self.holder} hands over obtaining certificates to this machine")
+            say(f"waiting until {self.holder} lets this machine obtain the certificates")
         end = self._clock.monotonic() + CLAIM_TIMEOUT
         try:
             while not self.is_ready and self._clock.monotonic() < end:
@@ -95,8 +97,9 @@ class IssuerRole:
                 await self._withdraw()
         if self.holder not in {"", self._shared.machine}:
             raise Refused(
-                f"{self.holder} has not handed over obtaining certificates within "
-                f"{CLAIM_TIMEOUT:g} s; try again, or run the command there"
+                f"{self.holder} obtains the certificates of the cluster, and has not handed that "
+                f"over within {CLAIM_TIMEOUT:g} s; nothing was changed. Try again, or run the "
+                f"command on {self.holder}"
             )
 
     async def _claim(self) -> None:
@@ -112,7 +115,10 @@ class IssuerRole:
             raise Failed(NOT_CONNECTED) from None
         if is_done is None:
             other = self.claimant or "another machine"
-            raise Refused(f"{other} is about to obtain the certificates of the cluster; try again")
+            raise Refused(
+                f"{other} is about to obtain the certificates of the cluster; nothing was "
+                "changed. Try again"
+            )
 
     async def _withdraw(self) -> None:
         if (item := self._following.item(ISSUER_CLAIM_KEY)) and self._is_own_claim:

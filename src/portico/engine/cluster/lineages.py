@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 TAKEN_LINEAGES: Final = "shared_lineages"
 """Setting: by lineage, the number of the newest certificate taken or written here, as JSON."""
+_UNCHANGED_TEXT: Final = "; this machine serves the certificate that it has"
 
 
 class SharedLineages:
@@ -69,10 +70,10 @@ class SharedLineages:
     async def _take(self, name: str, number: int) -> None:
         key = lineage_key(name, number)
         if (item := self._following.item(key)) is None:
-            raise Failed(f"{key} is missing in the store of the cluster")
+            raise Failed(f"{key} is missing in the store{_UNCHANGED_TEXT}")
         opened = await self._vault.open(self._following.prefix + key, item.value)
         if (shared := decoded(SharedLineage, opened)) is None:
-            raise Failed(f"{key} cannot be read")
+            raise Failed(f"{key} of the store cannot be read{_UNCHANGED_TEXT}")
         provenance = Provenance(shared.issuer, shared.profile, staging=shared.staging)
         stored = await self._lineages.take(
             name, shared.names, shared.chain, shared.key, provenance

@@ -57,7 +57,9 @@ class OwnWork:
     async def check(self, change: SharedChange, file: SharedFile | None) -> None:
         await self._wait_until_free()
         if not file and change.verb not in NAMED_VERBS:
-            raise Refused(f"this version of Portico, {__version__}, cannot {change.verb}")
+            raise Refused(
+                f"Portico {__version__} of this machine does not know `{change.verb}`; upgrade it"
+            )
         if file:
             await self._check(self._revision(file))
         elif change.target and change.target.site:

@@ -37,9 +37,9 @@ class Membership:
         if self._machine not in members.machines:
             self._troubles.report(
                 SUBJECT,
-                f"{self._machine}, this machine, is not among {SUBJECT} in its store any more: "
-                "others refuse it, and it uses those known before. Run `portico cluster leave` "
-                "here, or join again",
+                f"{self._machine}, this machine, was removed from the list of {SUBJECT}: others "
+                "refuse it, and it uses the list that it had. Run `portico cluster leave` here, "
+                "or join again",
             )
             return
         if members != self._intent.members:

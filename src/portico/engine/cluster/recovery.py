@@ -104,7 +104,8 @@ async def _written(store: Store, compares: Sequence[Compare], writes: Sequence[W
     """The revision. Raises Refused where a comparison is not true."""
     if (revision := await store.transaction(compares, writes)) is None:
         raise Refused(
-            "another machine has changed the store meanwhile; look at `portico cluster show`"
+            "the restore has stopped because another machine has changed the store meanwhile; "
+            "`portico cluster show` says whether the store is followed"
         )
     return revision
 

@@ -153,10 +153,12 @@ class MachineReports:
             raise Failed("it does not answer in time") from None
 
     def _neighbour(self, machine: str) -> NeighbourView:
-        for each in self._neighbourhood.views():
-            if each.name == machine:
-                return each
-        raise NotFound(f"no other machine of the cluster is called {machine}")
+        others = {each.name: each for each in self._neighbourhood.views()}
+        if machine in others:
+            return others[machine]
+        raise NotFound(
+            f"no other machine of the cluster is called {machine}; there are {', '.join(others)}"
+        )
 
 
 def _why(error: Exception) -> str:

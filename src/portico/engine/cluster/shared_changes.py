@@ -42,12 +42,13 @@ class SharedChanges:
         if only:
             there, absent = [only], [only] * (only not in there)
         if absent and not without_absent:
-            others = (
-                ". With --without-absent the others change now, and an absent machine when it "
+            hint = (
+                ". With --without-absent the others change now, and an absent machine when it is "
+                "back"
             )
             raise Refused(
-                f"cannot {verb}: {', '.join(absent)} cannot be reached in the cluster's store; "
-                f"nothing was changed{'' if only else others + 'is back'}"
+                f"cannot {verb}: not connected to the cluster's store: {', '.join(absent)}; "
+                f"nothing was changed{'' if only else hint}"
             )
         before = self._shared.following.item(CHANGE_KEY)
         return SharedChange(
