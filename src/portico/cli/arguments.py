@@ -33,6 +33,8 @@ class Form(NamedTuple):
     summary: str
     allowed: str
     """The arguments that it accepts, as attributes of what is parsed, in order."""
+    heads: Mapping[str, str] = {}
+    """By argument, what its value is called, where that is not its metavar."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -71,28 +73,35 @@ class Parser(argparse.ArgumentParser):
     def _forms_help(self) -> str:
         width = max(map(len, self.forms))
         lines = (f"  {word:<{width}}  {form.summary}" for word, form in self.forms.items())
-        usage, hint = (
-            f"usage: {self.prog} [WHAT …]",
-            f"`{self.prog} WHAT --help` shows its options.",
-        )
+        usage, default = f"usage: {self.prog} [WHAT …]", next(iter(self.forms))
+        hint = f"Without WHAT: {default}. `{self.prog} WHAT --help` shows its options."
         return "\n".join((usage, "", str(self.description), "", *lines, "", hint))
 
     def _form_help(self, word: str, form: Form) -> str:
         from textwrap import wrap  # noqa: PLC0415 - only a help pays for it
 
-        every = {each.dest: each for each in self.declared}
-        shown = [every[name] for name in (*form.allowed.split(), "json")]
+        rows = self.form_rows(word, form)
         usage = f"usage: {self.prog} {word} {form.usage}".rstrip()
-        heads = [head_of(each) for each in shown]
-        width = min(max(map(len, heads)), MAX_HEAD_WIDTH)
+        width = min(max(len(head) for head, _ in rows), MAX_HEAD_WIDTH)
         lines = [usage, "", form.summary, ""]
-        for head, each in zip(heads, shown, strict=True):
-            text = part_of_help(str(each.help), word, self.forms)
+        for head, text in rows:
             first, *more = wrap(text, HELP_WIDTH - width - 4) or [""]
             is_long, indent = len(head) > width, " " * (width + 4)
             lines += [f"  {head}", indent + first] if is_long else [f"  {head:<{width}}  {first}"]
             lines += (indent + line for line in more)
         return "\n".join(lines)
+
+    def form_rows(self, word: str, form: Form) -> list[tuple[str, str]]:
+        """What it accepts, each with its help."""
+        every = {each.dest: each for each in self.declared}
+        shown = [every[name] for name in (*form.allowed.split(), "json")]
+        return [
+            (
+                form.heads.get(each.dest) or head_of(each),
+                part_of_help(str(each.help), word, self.forms),
+            )
+            for each in shown
+        ]
 
     def error(self, message: str) -> NoReturn:
         words = message.split() if message.startswith("unrecognized") else ()

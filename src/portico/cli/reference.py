@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from itertools import groupby
 
-from portico.cli.arguments import head_of
+from portico.cli.arguments import Parser, head_of
 from portico.cli.help import EXIT_CODES, HOME
 from portico.cli.loading import parser_of
 from portico.cli.table import COMMANDS, SHORTHANDS, Command
@@ -39,7 +39,11 @@ def _lines() -> Iterator[str]:
 
 
 def _command(command: Command) -> Iterator[str]:
-    declared = [each for each in parser_of(command).declared if not _is_everywhere(each)]
+    parser = parser_of(command)
+    if parser.forms:
+        yield from _forms(command, parser)
+        return
+    declared = [each for each in parser.declared if not _is_everywhere(each)]
     yield ""
     yield f"### portico {' '.join((command.name, *map(_usage, declared)))}"
     yield ""
@@ -47,6 +51,20 @@ def _command(command: Command) -> Iterator[str]:
     if declared:
         yield ""
         yield from (f"- `{head_of(each)}`: {each.help}" for each in declared)
+
+
+def _forms(command: Command, parser: Parser) -> Iterator[str]:
+    yield ""
+    yield f"### portico {command.name} [WHAT]"
+    yield ""
+    yield f"{command.summary} Without WHAT: {next(iter(parser.forms))}."
+    for word, form in parser.forms.items():
+        yield ""
+        yield f"#### {f'portico {command.name} {word} {form.usage}'.rstrip()}"
+        yield ""
+        yield form.summary
+        yield ""
+        yield from (f"- `{head}`: {text}" for head, text in parser.form_rows(word, form))
 
 
 def _is_everywhere(action: argparse.Action) -> bool:

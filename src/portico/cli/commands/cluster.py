@@ -34,14 +34,16 @@ def options(parser: Parser) -> None:
         "remove: name of another machine; leave: name of this machine; "
         "drain, undrain: name of a machine, default: this one; "
         "token: with --replace the name of the machine to replace; "
-        "invite: name of the machine that is to join; etcd: the first member, such as "
-        "m1=10.0.0.1; keepalived: the address that moves, such as 10.0.0.100/24",
+        "invite: name of the machine that is to join; etcd: a member, such as m1=10.0.0.1; "
+        "with --remove its name, or NAME=ADDRESS of one that has not started; "
+        "keepalived: the address that moves, such as 10.0.0.100/24",
     )
     parser.add_argument(
         "more",
         metavar="MORE",
         nargs="*",
-        help="etcd: the other members; join: name of this machine, default: its host name",
+        help="etcd: further members, for a new etcd; "
+        "join: name of this machine, default: its host name",
     )
     parser.is_mixed, parser.forms = True, _FORMS
     parser.add_argument(
@@ -121,7 +123,7 @@ def options(parser: Parser) -> None:
     parser.add_argument(
         "--yes",
         action="store_true",
-        help="accept, restore: do it; default: only show what would change",
+        help="accept, restore: make the change; default: show what would change",
     )
     json_option(parser)
 
@@ -316,23 +318,30 @@ _FORMS: Final[Mapping[str, Form]] = {
         "ADDRESS:PORT [NAME] --token TOKEN, or FILE",
         "Join a cluster by a token, or by the file of an invitation.",
         "name more token address port labels",
+        {"name": "ADDRESS:PORT or FILE", "more": "NAME"},
     ),
     "remove": Form("NAME", "With a store: remove a machine that is dead or lost.", "name force"),
     "etcd": Form(
         "NAME=ADDRESS … | NAME --remove",
         "Write the files of the members of an etcd; with a store: add a member, or --remove one.",
         "name more output remove",
+        {"name": "NAME=ADDRESS", "more": "NAME=ADDRESS ..."},
     ),
     "check": Form("", "Compare clocks, versions, files and certificates of the machines.", ""),
     "keepalived": Form(
         "ADDRESS/LENGTH",
         "Print this machine's configuration of keepalived, for an address that moves.",
         "name interface",
+        {"name": "ADDRESS/LENGTH"},
     ),
-    "drain": Form("[NAME]", "Leave the apps of a machine to the other machines.", "name"),
-    "undrain": Form("[NAME]", "Run the apps of a machine again.", "name"),
-    "accept": Form("", "Follow the store, although it differs from this machine's copy.", "yes"),
-    "restore": Form("", "Fill the store from the copy on this machine.", "yes"),
+    "drain": Form(
+        "[NAME]", "Have the other machines run the apps of a machine, and stop them there.", "name"
+    ),
+    "undrain": Form("[NAME]", "Run the apps of a drained machine again.", "name"),
+    "accept": Form("", "Follow a store that is older than the copy on this machine.", "yes"),
+    "restore": Form(
+        "", "Write the copy on this machine to a store that is empty or older.", "yes"
+    ),
     "upgrade": Form("", "With a store: use its newest schema that all machines know.", ""),
     "leave": Form("[NAME]", "Remove this machine from its cluster.", "name force"),
 }
