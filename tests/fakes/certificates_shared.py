@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -68,8 +68,12 @@ class CertificateAuthority:
     signed: dict[str, str] = field(default_factory=dict)
     """By URL of the order, serials, in the order of signing."""
     refuses: bool = False
+    replaced: set[str] = field(default_factory=set)
+    """Keys of accounts that have another one since."""
 
     def order(self, machine: str, name: str, account: str) -> str:
+        if account in self.replaced:
+            raise AuthorityError(f"the account has another key than {account}")
         if name in self.open and self.open[name][0] == account:
             return self.open[name][1]
         self.orders.append((machine, name))
@@ -132,9 +136,13 @@ class Authorities:
         self.account: dict[str, str] = {}
         self.is_cut = False
         """Whether it reaches no authority."""
+        self.on_replaced: Callable[[], None] = lambda: None
+        """Called when the authority has the new key, and the daemon does not know it yet."""
 
     async def roll_over(self, issuers):
+        self._authority.replaced.add(self.account["key.pem"])
         self.account = {"key.pem": f"new account of {self._machine.name}"}
+        self.on_replaced()
         return await self.accounts()
 
     async def accounts(self):

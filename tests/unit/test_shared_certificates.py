@@ -18,7 +18,7 @@ from portico.core.planning.mirroring import prefix_of
 from portico.engine.certificates.account import ROLLOVER, ROLLOVER_BEGUN, THUMBPRINT
 from portico.engine.certificates.loop import ANSWER_TIMEOUT
 from portico.engine.changes import Change
-from portico.errors import Refused
+from portico.errors import Failed, Refused
 from tests.fakes.certificates_shared import CLUSTER, DIRECTORY, STEPS, Cluster
 from tests.unit.certificates import DAY, HOUR
 
@@ -309,6 +309,54 @@ def test_an_interrupted_replacement_of_the_key_ends_once_its_machine_obtains_the
     }
     assert [machine for machine, _ in cluster.authority.orders] == ["m1", "m2", "m2"]
     assert cluster.keys("issuer") == {""}, "no claim is left"
+
+
+@pytest.mark.parametrize("is_account_changed", [False, True])
+def test_a_key_that_was_replaced_on_a_machine_that_is_cut_off_is_given_to_all_when_it_is_back(
+    cluster, is_account_changed
+):
+    first, second, _ = cluster.machines
+    first.authorities.on_replaced = lambda: setattr(first.reach, "cut", True)
+
+    async def run():
+        await cluster.look()
+        with pytest.raises(Failed, match="replaced, and is not in the store of the cluster"):
+            await cluster.meanwhile(key_replaced_by(first))
+        await cluster.wait(20)
+        with pytest.raises(Failed, match="the account has another key"):
+            await renewed_by(second)
+        if is_account_changed:
+            second.authorities.account["key.json"] = "of another authority"
+            await cluster.look(2)
+        first.reach.cut = False
+        await cluster.wait(20)
+        await cluster.look()
+        await renewed_by(second)
+
+    cluster.run(run())
+    assert {each.authorities.account["key.pem"] for each in cluster.machines} == {
+        "new account of m1"
+    }
+    assert [each.serial for each in cluster.machines] == [2, 2, 2]
+
+
+def test_a_replacement_of_the_key_that_another_machine_has_made_meanwhile_counts(cluster):
+    first, second, _ = cluster.machines
+
+    async def run():
+        await cluster.look()
+        first.state.put_setting(ROLLOVER, ROLLOVER_BEGUN)
+        first.reach.cut = True
+        await cluster.wait(20)
+        await cluster.meanwhile(key_replaced_by(second))
+        first.reach.cut = False
+        await cluster.wait(20)
+        await cluster.look()
+        await renewed_by(second)
+
+    cluster.run(run())
+    assert [each.serial for each in cluster.machines] == [2, 2, 2]
+    assert len({each.authorities.account["key.pem"] for each in cluster.machines}) == 1
 
 
 def test_a_claim_of_the_machine_that_has_the_role_already_is_removed(cluster):

@@ -30,7 +30,7 @@ ROLLOVER: Final = "account_rollover"
 """Setting: how far a replacement of the key is; empty when it has come to its end."""
 ROLLOVER_BEGUN: Final = "begun"
 KEY_REPLACED: Final = "replaced"
-"""Everywhere, and nginx has to be told."""
+"""At all authorities; nginx, and in a cluster the other machines, may not have the new one yet."""
 
 
 class Rendering(Protocol):
@@ -133,7 +133,10 @@ class AccountKeeper:
                 [asked.get(each) or Issuer(each) for each in known.urls]
             )
         except PorticoError:
-            if not (await self._authorities.accounts()).halfway:
+            now = await self._authorities.accounts()
+            if now.thumbprint != known.thumbprint:  # only the child's answer is missing
+                self._state.put_setting(ROLLOVER, KEY_REPLACED)
+            elif not now.halfway:
                 self._state.put_setting(ROLLOVER, "")
             raise
         self._state.put_setting(ROLLOVER, KEY_REPLACED)
@@ -147,6 +150,8 @@ class AccountKeeper:
         if _behind_nginx(wanted):
             await self._rendering.render_again()
         self._state.put_setting(THUMBPRINT_OF, await self._authorities.key_digest())
+        if self._sharing and self._state.setting(ROLLOVER):
+            await self._sharing.share_account()
         self._state.put_setting(ROLLOVER, "")
 
     async def deactivate(self, directory: str, wanted: Mapping[str, Lineage]) -> str:

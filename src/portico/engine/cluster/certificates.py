@@ -60,6 +60,8 @@ log = logging.getLogger(__name__)
 SUBJECT: Final = "certificates of the cluster"
 TAKEN_ACCOUNT: Final = "shared_account"
 """Setting: digest of the account's files as they were last taken or written here."""
+TAKEN_THUMBPRINT: Final = "shared_account_thumbprint"
+"""Setting: of the key of these files."""
 _NEW_KEY: Final = ".new"
 """End of the name of a key that is to replace the account's, and has not yet everywhere."""
 _WAKING_KEYS: Final = (CURRENT, THUMBPRINT_KEY, ISSUER_KEY, ISSUER_CLAIM_KEY, PRESENT)
@@ -132,7 +134,18 @@ class SharedCertificates:
             return False
         at = self._following.history, item.revision
         is_own = at < self._account_written  # which is not followed yet
-        return is_own or known.digest == self._state.setting(TAKEN_ACCOUNT)
+        return (
+            is_own
+            or known.digest == self._state.setting(TAKEN_ACCOUNT)
+            or self._is_replaced_here(known)
+        )
+
+    def _is_replaced_here(self, known: AccountThumbprint) -> bool:
+        """Whether an authority may know only a key that is to replace this one, and that no other
+        machine has.
+        """
+        is_same_key = known.thumbprint == self._state.setting(TAKEN_THUMBPRINT)
+        return bool(self._state.setting(ROLLOVER)) and is_same_key
 
     def number(self, lineage: str) -> int:
         return self._lineages.number(lineage)
@@ -272,11 +285,28 @@ class SharedCertificates:
                 self._state.put_setting(THUMBPRINT_OF, "")  # nginx does not answer with it yet
             await self._authorities.take_account(account.files)
             self._state.put_setting(THUMBPRINT, known.thumbprint)
-            self._state.put_setting(TAKEN_ACCOUNT, known.digest)
+            self._remember_account(known)
             return True
         return False
 
+    def _remember_account(self, record: AccountThumbprint) -> None:
+        self._state.put_setting(TAKEN_THUMBPRINT, record.thumbprint)
+        self._state.put_setting(TAKEN_ACCOUNT, record.digest)
+
     # sharing
+
+    async def share_account(self) -> None:
+        is_shared, why = False, "another machine obtains the certificates of the cluster now"
+        try:
+            async with self._lock:
+                is_shared = await self._share_account(self._role.compares())
+        except Failed as error:
+            why = str(error)
+        if not is_shared:
+            raise Failed(
+                f"the account key was replaced, and is not in the store of the cluster: {why}. "
+                "This machine writes it there when it can; no certificate is obtained before"
+            )
 
     async def _share(self, lineages: Iterable[Lineage]) -> None:
         """Raises StoreUnavailable."""
@@ -294,22 +324,23 @@ class SharedCertificates:
         await self._ledger.prune(compares)
         await self._lineages.prune(self._wanted_lineages, compares)
 
-    async def _share_account(self, compares: list[Compare]) -> None:
+    async def _share_account(self, compares: list[Compare]) -> bool:
+        """Whether the store has it."""
         files = await self._authorities.account_files()
         known = self._following.value(AccountThumbprint, THUMBPRINT_KEY)
         if known and digest_of(files) == self._state.setting(TAKEN_ACCOUNT):
-            return
+            return True
         if any(name.endswith(_NEW_KEY) for name in files):
-            return
+            return False
         thumbprint = (await self._authorities.accounts()).thumbprint  # of a new key, if need be
         files = await self._authorities.account_files()
-        digest = digest_of(files)
         value = await self._sealed(ACCOUNT_KEY, encoded(SharedAccount(files=files)))
-        record = AccountThumbprint(thumbprint=thumbprint, digest=digest)
+        record = AccountThumbprint(thumbprint=thumbprint, digest=digest_of(files))
         writes = [Put(ACCOUNT_KEY, value), Put(THUMBPRINT_KEY, encoded(record))]
         if written := await self._shared.transaction(compares, writes):
             self._account_written = written
-            self._state.put_setting(TAKEN_ACCOUNT, digest)
+            self._remember_account(record)
+        return written is not None
 
     async def _sealed(self, key: str, plain: bytes) -> bytes:
         return await self._vault.seal(self._following.prefix + key, plain)

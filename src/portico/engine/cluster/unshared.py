@@ -131,6 +131,9 @@ class UnsharedCertificates:
     def has_account(self) -> bool:
         return False
 
+    async def share_account(self) -> None:
+        raise Failed(REASON)
+
     def number(self, lineage: str) -> int:
         return 0
 
