@@ -81,7 +81,7 @@ class FilePreparation(Preparation):
         machine, apps = self._machine, {}
         for request in inputs.requests.values():
             for name, its in request.table["apps"].items():
-                app = App(instances=its["instances"], **KEYS)
+                app = App(instances=its["instances"], on=tuple(its["on"]), **KEYS)
                 apps[name] = wanted_app(name, app, its["version"], inputs.asked.get(name, 0))
         members = inputs.members.machines if inputs.members else machine.machines
         sites = {name: Site(app=name) for name in apps}
@@ -272,12 +272,14 @@ class Cluster:
 
         return self[name].daemon.group.create_task(asked())
 
-    def up(self, name: str, *, bad: bool = False, without_absent: bool = False) -> asyncio.Task:
+    def up(
+        self, name: str, *, bad: bool = False, without_absent: bool = False, on: tuple = ()
+    ) -> asyncio.Task:
         self.count += 1
         version = f"{'bad' if bad else 'v'}{self.count}"
         table = {
             "project": "shop",
-            "apps": {"web": {"version": version, "instances": INSTANCES}},
+            "apps": {"web": {"version": version, "instances": INSTANCES, "on": on}},
         }
         request = DocumentRequest(source="/srv/portico.toml", folder="/srv", table=table)
         asked = self[name].daemon.asked

@@ -90,13 +90,14 @@ class NoFolder(FilePreparation):
 
 def test_a_machine_that_could_not_take_the_file_in_force_does_not_scale_the_one_before():
     cluster = Cluster()
-    cluster.up("m1")
+    cluster.up("m1", on=("m1",))
     cluster.run(40.0)
     three = cluster["m3"]
     three.lose_daemon()
     cluster.run(30.0)
-    cluster.up("m1", without_absent=True)
+    cluster.up("m1", without_absent=True, on=("m2",))
     cluster.run(40.0)
+    assert cluster.change.order == ("m2", "m1")  # it is started first where it moves to
     three.preparation = NoFolder
     three.begin()
     cluster.run(30.0)

@@ -8,8 +8,9 @@ import pytest
 
 from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
-from portico.core.config.placement import document_on, parts, placed
+from portico.core.config.placement import document_on, parts, placed, vacated_machines
 from portico.core.model.cluster import Machine
+from portico.core.model.desired import Desired
 from portico.core.model.document import Document
 from portico.errors import ConfigError
 
@@ -118,6 +119,26 @@ def test_no_machine_runs_fewer_for_its_own_drain_while_another_one_is_left(machi
     for before in ([], *([m] for m in others)):
         assert number(*before, machine) == number(*before)
     assert number(*MACHINES) == (number() or total)  # none is left to take it
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [
+        (['on = ["m1"]'], ['on = ["m2"]'], {"m1"}),
+        (['on = ["m1"]'], ['on = ["large"]'], {"m1"}),
+        (['on = ["large"]'], ['on = ["m1"]', "total = 1"], {"m2", "m3"}),
+        (['on = ["large"]'], ['on = ["m1", "m3"]'], set()),
+        (["instances = 1"], ['on = ["m2"]'], set()),
+        (['on = ["m1"]'], ['on = ["m2"]', 'replace_order = "stop_first"'], set()),
+    ],
+)
+def test_machines_that_lose_an_app_to_others_are_known(before, after, found):
+    one, other = (
+        desired_from(read(*keys), folder="/srv", environ={}, cores=2, root=False)
+        for keys in (before, after)
+    )
+    assert vacated_machines(one, other) == found
+    assert vacated_machines(Desired(), other) == set()
 
 
 def test_environment_and_limit_are_those_of_the_most_precise_table():

@@ -55,6 +55,19 @@ def parts(
     return {m: found[m] for m in names if found.get(m)}
 
 
+def vacated_machines(before: Desired, after: Desired) -> set[str]:
+    """The machines that lose an app altogether which moves to other ones altogether: those have to
+    start it first, unless it cannot run twice.
+    """
+    found = set[str]()
+    for name, app in after.apps.items():
+        if name in before.apps and app.app.replace_order != "stop_first":
+            old = parts(name, before.apps[name].app, before.machines).keys()
+            new = parts(name, app.app, after.machines).keys()
+            found |= old if new and old.isdisjoint(new) else set()
+    return found
+
+
 def _part_of(
     app: DesiredApp, desired: Desired, machine: str, cores: int, drained: frozenset[str]
 ) -> DesiredApp:

@@ -14,6 +14,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from portico.core.config.placement import vacated_machines
 from portico.core.model.event import Requester
 from portico.core.model.names import is_instance_name, split_name
 from portico.core.model.requests import DocumentRequest
@@ -146,7 +147,15 @@ class ClusterOperations:
         target = NamedTarget(
             apps=_full_names(project, candidate.desired.of(revision.project).apps)
         )
-        change = replace(change, subject=subject, project=project, revision=number, target=target)
+        last = vacated_machines(self._intent.desired, candidate.desired)
+        change = replace(
+            change,
+            subject=subject,
+            project=project,
+            revision=number,
+            target=target,
+            order=tuple(sorted(change.order, key=last.__contains__)),
+        )
         return await self._begin(change, [Put(key, sealed)])
 
     def _assert_edits_file_in_force(self, file: FileChange, project: str) -> None:
