@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from portico.cli.loading import parser_of
+from portico.cli.table import COMMANDS
 from portico.core.config.json_schema import json_schema
 from portico.core.config.keys import TABLES
 from portico.core.config.reference import reference
@@ -28,6 +30,17 @@ def test_every_argument_of_a_command_has_a_name():
             assert " None" not in line, line
             assert "…`" not in line, line
             assert "…]" not in line, line
+
+
+def test_each_word_of_a_command_that_has_words_says_what_it_accepts():
+    parsers = [parser for parser in map(parser_of, COMMANDS) if parser.forms]
+    assert {"portico certs", "portico cluster"} == {parser.prog for parser in parsers}
+    for parser in parsers:
+        [words] = [each.choices for each in parser.declared if each.dest == "what"]
+        assert (*parser.forms,) == words
+        for word, form in parser.forms.items():
+            assert form.summary.endswith(".")
+            assert all(text for _, text in parser.form_rows(word, form)), word
 
 
 def test_the_picture_of_the_folders_is_as_their_imports_say():

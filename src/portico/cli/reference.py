@@ -57,7 +57,7 @@ def _forms(command: Command, parser: Parser) -> Iterator[str]:
     yield ""
     yield f"### portico {command.name} [WHAT]"
     yield ""
-    yield f"{command.summary} Without WHAT: {next(iter(parser.forms))}."
+    yield f"{command.summary} Without WHAT: {next(iter(parser.forms))}.{_also(command)}"
     for word, form in parser.forms.items():
         yield ""
         yield f"#### {f'portico {command.name} {word} {form.usage}'.rstrip()}"

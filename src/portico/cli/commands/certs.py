@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from portico.cli.arguments import Parser, json_option, refuse_others
+from portico.cli.arguments import Form, Parser, json_option, refuse_others
 from portico.cli.certs.accounts import deactivate, roll_over, show_account
 from portico.cli.certs.moving import export_certificates, import_certificates
 from portico.cli.certs.obtaining import STANDALONE, issue, standalone_options
@@ -38,11 +38,12 @@ def options(parser: Parser) -> None:
         "default /etc/letsencrypt; export: the folder to write; deactivate: the authority, "
         "as in the key issuer",
     )
+    parser.forms = _FORMS
     parser.add_argument(
         "--force",
         action="store_true",
-        help="renew, issue --standalone: also if not due; revoke: also if no other certificate "
-        "can be obtained and served first",
+        help="renew: also if not due; issue: with --standalone also if not due; "
+        "revoke: also if no other certificate can be obtained and served first",
     )
     parser.add_argument(
         "--reason",
@@ -62,9 +63,8 @@ def options(parser: Parser) -> None:
 
 
 def run(session: Session, args: Namespace) -> None:
-    action, allowed = _ACTIONS[args.what]
-    refuse_others("certs", args, allowed)
-    action(session, args)
+    refuse_others("certs", args, _FORMS[args.what].allowed)
+    _ACTIONS[args.what](session, args)
 
 
 def _list(session: Session, args: Namespace) -> None:
@@ -120,18 +120,57 @@ def _required_name(args: Namespace) -> str:
     return str(args.name)
 
 
-_ACTIONS: Final[Mapping[str, tuple[Action, str]]] = {
-    "list": (_list, ""),
-    "show": (_show, "name"),
-    "issue": (issue, f"name force {' '.join(STANDALONE)}"),
-    "renew": (_renew, "name force dry_run quiet"),
-    "revoke": (_revoke, "name force reason"),
-    "forget": (_forget, "name"),
-    "account": (show_account, ""),
-    "rollover": (roll_over, ""),
-    "deactivate": (deactivate, "name"),
-    "import": (_import, "name"),
-    "export": (_export, "name"),
-    "schedule": (schedule, " ".join(KINDS)),
+_ACTIONS: Final[Mapping[str, Action]] = {
+    "list": _list,
+    "show": _show,
+    "issue": issue,
+    "renew": _renew,
+    "revoke": _revoke,
+    "forget": _forget,
+    "account": show_account,
+    "rollover": roll_over,
+    "deactivate": deactivate,
+    "import": _import,
+    "export": _export,
+    "schedule": schedule,
 }
-"""What each word does, and which arguments it takes."""
+_FORMS: Final[Mapping[str, Form]] = {
+    "list": Form("", "Show all certificates, the next action for each, and why.", ""),
+    "show": Form("NAME", "Show one certificate, with its limits and its last error.", "name"),
+    "issue": Form(
+        "NAME | --standalone --domain NAME …",
+        "Obtain the certificate of a site now, or one for other programs without nginx.",
+        f"name force {' '.join(STANDALONE)}",
+    ),
+    "renew": Form(
+        "[NAME]", "Renew a certificate, or every one that is due.", "name force dry_run quiet"
+    ),
+    "revoke": Form(
+        "NAME",
+        "Obtain and serve a new certificate, and revoke the one before it.",
+        "name force reason",
+    ),
+    "forget": Form("NAME", "Delete a certificate that no site uses, with its keys.", "name"),
+    "account": Form("", "Show the accounts at authorities, as stored here.", ""),
+    "rollover": Form("", "Give the accounts at all authorities a new key.", ""),
+    "deactivate": Form(
+        "ISSUER",
+        "Deactivate the account at an authority permanently.",
+        "name",
+        {"name": "ISSUER"},
+    ),
+    "import": Form(
+        "[FOLDER]", "Import the certificates of a certbot folder.", "name", {"name": "FOLDER"}
+    ),
+    "export": Form(
+        "FOLDER",
+        "Export every certificate into a folder for certbot.",
+        "name",
+        {"name": "FOLDER"},
+    ),
+    "schedule": Form(
+        "[--cron | --systemd | --none]",
+        "Show or set what runs `portico certs renew` in addition to the daemon.",
+        " ".join(KINDS),
+    ),
+}
