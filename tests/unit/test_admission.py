@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,7 +36,7 @@ from portico.engine.cluster.store_addresses import StoreAddresses
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, NotFound, PorticoError, Refused
 from portico.ports.machine_signing import SignedMachine
-from portico.ports.store import Store, StoreUnavailable
+from portico.ports.store import OutcomeUnknown, Store, StoreUnavailable
 from portico.system.cluster_identity import AUTHORITY, AUTHORITY_KEY
 from portico.system.cluster_store import (
     StoreFile,
@@ -319,6 +320,41 @@ def test_each_certificate_has_a_user_of_its_own_in_a_store_that_has_users(run):
             await two.admission.remove_machine(machine, WHO)
         assert users(one.store) == set()
         assert set(two.asked_by) == {"keeper"}
+
+    run(work)
+
+
+@pytest.mark.parametrize("replaces", ["", "m2"])
+@pytest.mark.parametrize("is_done", [False, True])
+@pytest.mark.parametrize("act", ["transaction", "add_user", "remove_user"])
+def test_each_user_that_a_failed_join_leaves_is_of_a_machine(run, act, is_done, replaces):
+    async def work(one: Member, two: Member) -> None:
+        async def fail(*args: object) -> None:
+            if is_done:
+                await real(*args)
+            raise OutcomeUnknown("no answer")
+
+        def users() -> set[str]:
+            return one.store.users.keys() - {"keeper"}
+
+        def expected() -> set[str]:
+            return {one.users.name_of(*each) for each in one.machines.items()}
+
+        await one.share_keeper()
+        await one.users.restore()
+        name, token = replaces or "m3", await one.token(replaces)
+        real = getattr(one.store, act)
+        setattr(one.store, act, fail)
+        with suppress(OutcomeUnknown):  # without a user to remove it is done
+            await one.join(token, name, 3)
+        setattr(one.store, act, real)
+        await settle()
+        assert users() <= expected()
+        await two.join(await two.token(name if name in two.machines else ""), name, 3)
+        assert users() == expected()
+        await one.admission.remove_machine(name, WHO)
+        await settle()
+        assert users() == expected()
 
     run(work)
 

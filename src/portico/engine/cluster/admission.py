@@ -153,7 +153,9 @@ class Admission:
         )
 
     async def join(self, request: JoinRequest) -> JoinAnswer:
-        """Raises StoreUnavailable, Refused, Failed."""
+        """Raises StoreUnavailable, Refused, Failed. Whatever fails, each user of etcd that is left
+        is found by the record of its machine: `remove_machine` and another `join` remove it.
+        """
         async with asyncio.timeout(JOIN_TIMEOUT), self._join_lock:
             return await self._admit(request)
 
@@ -167,11 +169,8 @@ class Admission:
             raise Refused(why)
         assert token is not None  # noqa: S101 - else there was a reason
         signed = await self._authority.sign(request.request, request.name)
-        name, outdated = request.name, self._user_names(request.name)
+        name = request.name
         cluster_key, access = await asyncio.to_thread(self._access)
-        if self._users.are_needed():
-            user = await self._users.add(name, signed.serial)
-            access = msgspec.structs.replace(access, user=user.name, password=user.password)
         record = SharedMachine(
             address=request.address,
             port=request.port,
@@ -179,6 +178,7 @@ class Admission:
             serial=signed.serial,
         )
         used = msgspec.structs.replace(token, used=name)
+        await self._users.remove(*self._user_names(name))  # while the record has its serial
         async with self._users.writer() as store:
             done = await self._shared.transaction(
                 [
@@ -191,19 +191,14 @@ class Admission:
                 ],
                 store,
             )
-        await self._remove_users(name, outdated if done else [access.user])
         if done is None:
             raise Refused(
                 "the token was used, or the machine added, at the same moment; try again"
             )
+        if self._users.are_needed():
+            user = await self._users.add(name, signed.serial)
+            access = msgspec.structs.replace(access, user=user.name, password=user.password)
         return JoinAnswer(certificate=signed.certificate, cluster_key=cluster_key, store=access)
-
-    async def _remove_users(self, machine: str, names: Sequence[str]) -> None:
-        """The machine has its answer also where this fails."""
-        try:
-            await self._users.remove(*names)
-        except Failed as error:
-            self._events.note("machine", machine, f"has a user in etcd that is not used: {error}")
 
     async def _assert_current(self) -> None:
         """A daemon that was just started may not have asked the store yet."""
