@@ -27,7 +27,6 @@ from tests import etcd as harness
 from tests.cluster import needs_root
 from tests.etcd import Etcd, Member, Place, etcd
 from tests.network import Network
-from tests.stack import free_port
 
 pytestmark = pytest.mark.skipif(bool(harness.MISSING), reason=harness.WHY_SKIPPED)
 PREFIX = "/portico/"
@@ -363,26 +362,6 @@ async def swallowing(url: str) -> AsyncIterator[str]:
     server = await asyncio.start_server(relay, "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-
-def test_what_does_not_answer_as_etcd_does_is_no_store(tmp_path):
-    async def answered(text: bytes) -> str:
-        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(text)
-            writer.close()
-
-        server = await asyncio.start_server(answer, "127.0.0.1", port := free_port())
-        async with server, opened(StoreAddress([f"http://127.0.0.1:{port}"])) as store:
-            with pytest.raises(StoreUnavailable) as caught:
-                await store.snapshot(PREFIX)
-            return str(caught.value)
-
-    for text, why in (
-        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone", "it answered 404"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine", "does not answer as etcd does"),
-    ):
-        assert why in asyncio.run(answered(text))
 
 
 def test_a_machines_certificate_is_what_etcd_asks_for(tmp_path):

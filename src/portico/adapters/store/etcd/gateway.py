@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, closing
@@ -16,7 +17,6 @@ from portico.adapters.store.etcd.wire import (
     DATABASE_IS_FULL,
     INVALID_ARGUMENT,
     NO_AUTHENTICATION,
-    NO_LEASE,
     NO_SPACE,
     NOT_IN_SYNC,
     OLD_REVISION,
@@ -32,7 +32,7 @@ from portico.core.model.json_text import UNREADABLE
 from portico.core.model.stored import StoreAddress
 from portico.errors import Failed
 from portico.ports.clock import Clock
-from portico.ports.store import OutcomeUnknown, SessionEnded, StoreUnavailable
+from portico.ports.store import OutcomeUnknown, StoreUnavailable
 
 CALL_TIMEOUT: Final = 2.8
 """Seconds for a call, over all members: an operator is answered within 3 s."""
@@ -46,13 +46,17 @@ MAX_ANSWER_SIZE: Final = 1 << 26
 """Bytes; what 50 machines share has less than 2 MB."""
 NEEDS_LEADER: Final = ("Grpc-Metadata-hasleader", "true")
 """With it a member that is cut from the others ends a watch instead of saying nothing."""
+MAX_REASON_LENGTH: Final = 300
+"""Characters of what a member says is wrong."""
+_TOKEN: Final = re.compile("[!-~]+")
 T = TypeVar("T")
 
 
 class RefusedByMember(Exception):
     def __init__(self, refusal: Refusal, status: int = 0) -> None:
-        super().__init__(refusal.message)
-        self.message, self.code = refusal.message, refusal.code or refusal.grpc_code
+        self.message = refusal.message[:MAX_REASON_LENGTH]
+        super().__init__(self.message)
+        self.code = refusal.code or refusal.grpc_code
         self.is_unauthenticated = (
             self.code == UNAUTHENTICATED or status == 401 or refusal.message == OLD_REVISION  # noqa: PLR2004
         )
@@ -85,24 +89,22 @@ class Gateway:
         self, path: str, body: object, kind: type[T], *, seconds: float = CALL_TIMEOUT
     ) -> T:
         """Ask one member after another until one answers: the call changes nothing, or may be made
-        twice. Raises StoreUnavailable, SessionEnded, Failed.
+        twice. Raises StoreUnavailable, Failed.
         """
         try:
             async with asyncio.timeout(seconds):
                 while True:
                     for _ in self._address.endpoints:
-                        if answer := await self._read_at_member(path, body):
-                            return msgspec.json.decode(answer, type=kind, strict=False)
+                        if answer := await self._read_at_member(path, body, kind):
+                            return answer
                     await self._clock.sleep(RETRY_PAUSE)
         except TimeoutError:
             self._token = ""  # an etcd that was wiped waits for the revision of an older token
             raise self._unavailable() from None
-        except UNREADABLE as error:
-            raise StoreUnavailable(f"{self.url} does not answer as etcd does: {error}") from error
 
     async def change(self, path: str, body: object, kind: type[T]) -> T:
         """Ask once, of a member that has just answered. Raises StoreUnavailable, OutcomeUnknown,
-        SessionEnded, Failed.
+        Failed.
         """
         url, end = self.url, asyncio.get_running_loop().time() + CHANGE_TIMEOUT
         try:
@@ -113,9 +115,8 @@ class Gateway:
             raise self._unavailable() from error
         try:
             async with asyncio.timeout_at(end):
-                answer = await self._answer(connection, path, body)
-            return msgspec.json.decode(answer, type=kind, strict=False)
-        except (TimeoutError, ConnectionLost, *UNREADABLE) as error:
+                return await self._answer(connection, path, body, kind)
+        except (TimeoutError, ConnectionLost) as error:
             self.leave_member(url, str(error))
             raise self._unknown() from error
         except RefusedByMember as refusal:
@@ -130,10 +131,8 @@ class Gateway:
     async def ask_member(self, url: str, path: str, kind: type[T]) -> T:
         """Raises as `answer_of_member`."""
         try:
-            return msgspec.json.decode(
-                await self.answer_of_member(url, path), type=kind, strict=False
-            )
-        except UNREADABLE as error:
+            return decoded_answer(await self.answer_of_member(url, path), kind)
+        except ConnectionLost as error:
             raise StoreUnavailable(str(error)) from error
 
     async def answer_of_member(self, url: str, path: str, method: str = "POST") -> bytes:
@@ -146,7 +145,7 @@ class Gateway:
                     return await _all_of(connection)
         except TimeoutError:
             raise StoreUnavailable("it does not answer in time") from None
-        except (ConnectionLost, RefusedByMember, *UNREADABLE) as error:
+        except (ConnectionLost, RefusedByMember) as error:
             raise StoreUnavailable(str(error)) from error
 
     @asynccontextmanager
@@ -171,19 +170,19 @@ class Gateway:
             self._idle.close()
             self._idle = None
 
-    async def _read_at_member(self, path: str, body: object) -> bytes:
-        """Its answer; nothing where another member is to be asked."""
+    async def _read_at_member(self, path: str, body: object, kind: type[T]) -> T | None:
+        """Its answer; None where another member is to be asked."""
         url = self.url
         try:
             async with asyncio.timeout(MEMBER_TIMEOUT):
-                return await self._answer(await self._connection(url), path, body)
+                return await self._answer(await self._connection(url), path, body, kind)
         except (TimeoutError, ConnectionLost) as error:
             self.leave_member(url, str(error))
         except RefusedByMember as refusal:
             if refusal.code in REFUSALS:
                 raise self._translated(refusal) from refusal
             self.leave_member(url, refusal.message)
-        return b""
+        return None
 
     async def _connection(self, url: str) -> Connection:
         """One on which a request can be sent."""
@@ -194,10 +193,10 @@ class Gateway:
             idle.close()
         return await connected(url, self._tls)
 
-    async def _answer(self, connection: Connection, path: str, body: object) -> bytes:
+    async def _answer(self, connection: Connection, path: str, body: object, kind: type[T]) -> T:
         try:
             await self._accepted(connection, path, body, [])
-            answer = await _all_of(connection)
+            answer = decoded_answer(await _all_of(connection), kind)
         finally:
             if self._idle is None and connection.is_reusable:
                 self._idle = connection
@@ -236,7 +235,10 @@ class Gateway:
         body = {"name": self._address.user, "password": self._address.password}
         status = await connection.ask("/v3/auth/authenticate", body, [])
         if status < 400:  # noqa: PLR2004
-            return msgspec.json.decode(await _all_of(connection), type=Answer, strict=False).token
+            token = decoded_answer(await _all_of(connection), Answer).token
+            if _TOKEN.fullmatch(token):
+                return token
+            raise ConnectionLost("it does not answer as etcd does: its token cannot be used")
         refusal = await _refusal(connection, status)
         if refusal.message == NO_AUTHENTICATION:
             return ""
@@ -244,7 +246,7 @@ class Gateway:
 
     def leave_member(self, url: str, why: str) -> None:
         """Ask another one first, unless another call has left it already."""
-        self._why[url] = why or "it does not answer"
+        self._why[url] = why[:MAX_REASON_LENGTH] or "it does not answer"
         if url == self.url:
             self._current = (self._current + 1) % len(self._address.endpoints)
 
@@ -282,8 +284,6 @@ class Gateway:
             return StoreUnavailable(
                 f"etcd at {self.url} refuses user {self._address.user!r}: {refusal.message}"
             )
-        if refusal.message == NO_LEASE:
-            return SessionEnded()
         return StoreUnavailable(f"etcd at {self.url} refuses: {refusal.message}")
 
 
@@ -299,10 +299,23 @@ async def _all_of(connection: Connection) -> bytes:
 async def _refusal(connection: Connection, status: int) -> RefusedByMember:
     answer = await _all_of(connection)
     try:
-        refusal = msgspec.json.decode(answer, type=Refusal, strict=False)
-    except UNREADABLE:
+        return RefusedByMember(decoded_answer(answer, Refusal), status)
+    except ConnectionLost:
         raise ConnectionLost(f"it answered {status}, which is not an answer of etcd") from None
-    return RefusedByMember(refusal, status)
+
+
+def decoded_answer(answer: bytes, kind: type[T]) -> T:
+    """What answers there may be anything: an answer that cannot be read is no answer."""
+    try:
+        return msgspec.json.decode(answer, type=kind, strict=False)
+    except UNREADABLE as error:
+        raise ConnectionLost(f"it does not answer as etcd does: {error}") from error
+
+
+def refusal_message(error: StoreUnavailable) -> str:
+    """What etcd said; empty where it refused nothing."""
+    cause = error.__cause__
+    return cause.message if isinstance(cause, RefusedByMember) else ""
 
 
 def _context(address: StoreAddress) -> ssl.SSLContext | None:

@@ -9,12 +9,15 @@ from contextlib import suppress
 from typing import Final, assert_never
 
 from portico.adapters.store.etcd import members, users
-from portico.adapters.store.etcd.gateway import SEARCH_TIMEOUT, Gateway
+from portico.adapters.store.etcd.gateway import SEARCH_TIMEOUT, Gateway, refusal_message
 from portico.adapters.store.etcd.watching import Watching
 from portico.adapters.store.etcd.wire import (
     DATABASE_IS_FULL,
+    NO_LEASE,
     Answer,
+    GrantedLease,
     KeptLease,
+    KeysAnswer,
     KeyValue,
     MemberStatus,
     decoded,
@@ -50,7 +53,7 @@ class EtcdStore:
         self._watching = Watching(self._gateway, clock)
 
     async def snapshot(self, prefix: str) -> Snapshot:
-        answer = await self._gateway.read("/v3/kv/range", keys_from(prefix), Answer)
+        answer = await self._gateway.read("/v3/kv/range", keys_from(prefix), KeysAnswer)
         self._watching.newest = answer.header.revision  # or less than before: a restored copy
         return Snapshot(
             answer.header.revision, {decoded(each.key): _item(each) for each in answer.kvs}
@@ -67,17 +70,26 @@ class EtcdStore:
             "success": [_written(each) for each in writes],
         }
         await self._find_member(writes[0].key)
-        answer = await self._gateway.change("/v3/kv/txn", body, Answer)
+        try:
+            answer = await self._gateway.change("/v3/kv/txn", body, KeysAnswer)
+        except StoreUnavailable as error:
+            if any(isinstance(each, Put) and each.session for each in writes):
+                _assert_session(error)
+            raise
         self._watching.newest = max(self._watching.newest, answer.header.revision)
         return answer.header.revision if answer.succeeded else None
 
     async def open_session(self, seconds: int) -> int:
-        answer = await self._gateway.read("/v3/lease/grant", {"TTL": seconds}, Answer)
-        return answer.lease  # one whose answer was lost ends by itself
+        answer = await self._gateway.read("/v3/lease/grant", {"TTL": seconds}, GrantedLease)
+        return answer.id  # one whose answer was lost ends by itself
 
     async def keep_session(self, session: int) -> None:
         """Its answer says how far the store is, too: so a watch that is silent is noticed."""
-        kept = await self._gateway.read("/v3/lease/keepalive", {"ID": session}, KeptLease)
+        try:
+            kept = await self._gateway.read("/v3/lease/keepalive", {"ID": session}, KeptLease)
+        except StoreUnavailable as error:
+            _assert_session(error)
+            raise
         self._watching.newest = max(self._watching.newest, kept.result.header.revision)
         if kept.result.left <= 0:
             raise SessionEnded
@@ -85,8 +97,9 @@ class EtcdStore:
     async def end_session(self, session: int) -> None:
         try:
             await self._gateway.read("/v3/lease/revoke", {"ID": session}, Answer)
-        except SessionEnded:
-            return
+        except StoreUnavailable as error:
+            if refusal_message(error) != NO_LEASE:
+                raise
 
     async def health(self) -> Sequence[MemberHealth]:
         return await asyncio.gather(*map(self._health_of, self._gateway.endpoints))
@@ -142,7 +155,13 @@ class EtcdStore:
         and where it is not answered nobody knows what became of it.
         """
         body = {"key": encoded(key), "count_only": True}
-        await self._gateway.read("/v3/kv/range", body, Answer, seconds=SEARCH_TIMEOUT)
+        await self._gateway.read("/v3/kv/range", body, KeysAnswer, seconds=SEARCH_TIMEOUT)
+
+
+def _assert_session(error: StoreUnavailable) -> None:
+    """Raises SessionEnded where etcd refused a call because of that."""
+    if refusal_message(error) == NO_LEASE:
+        raise SessionEnded from error
 
 
 def _problem(found: MemberStatus) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from portico.adapters.store.etcd.gateway import Gateway, RefusedByMember
+from portico.adapters.store.etcd.gateway import Gateway, refusal_message
 from portico.adapters.store.etcd.wire import NO_AUTHENTICATION, Answer, encoded
 from portico.core.model.stored import Permission, StoreUser
 from portico.ports.store import StoreUnavailable
@@ -28,7 +28,7 @@ async def has_users(gateway: Gateway, user: StoreUser) -> bool:
     try:
         await gateway.read("/v3/auth/authenticate", body, Answer)
     except StoreUnavailable as error:
-        if _reason(error) == NO_AUTHENTICATION:
+        if refusal_message(error) == NO_AUTHENTICATION:
             return False
         raise
     return True
@@ -53,13 +53,8 @@ async def _ensure(gateway: Gateway, path: str, body: object) -> None:
     try:
         await gateway.read(f"/v3/auth/{path}", body, Answer)
     except StoreUnavailable as error:
-        if _reason(error) not in _IS_DONE:
+        if refusal_message(error) not in _IS_DONE:
             raise
-
-
-def _reason(error: StoreUnavailable) -> str:
-    cause = error.__cause__
-    return cause.message if isinstance(cause, RefusedByMember) else ""
 
 
 def _granted(permission: Permission) -> dict[str, str]:

@@ -14,12 +14,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
-import msgspec
-
 from portico.adapters.store.etcd.connection import Connection, ConnectionLost
-from portico.adapters.store.etcd.gateway import Gateway, RefusedByMember
+from portico.adapters.store.etcd.gateway import Gateway, RefusedByMember, decoded_answer
 from portico.adapters.store.etcd.wire import Event, Streamed, WatchAnswer, decoded, keys_from
-from portico.core.model.json_text import UNREADABLE
 from portico.core.model.stored import Changes, StoredItem
 from portico.ports.clock import Clock
 from portico.ports.store import WatchEnded
@@ -88,13 +85,10 @@ class _Lines:
 
 
 def _answer(line: bytes) -> WatchAnswer:
-    try:
-        message = msgspec.json.decode(line, type=Streamed, strict=False)
-        if message.error:
-            raise RefusedByMember(message.error)
-        return msgspec.json.decode(message.result, type=WatchAnswer, strict=False)
-    except UNREADABLE as error:
-        raise ConnectionLost(f"it does not answer as etcd does: {error}") from error
+    message = decoded_answer(line, Streamed)
+    if message.error:
+        raise RefusedByMember(message.error)
+    return decoded_answer(message.result, WatchAnswer)
 
 
 def _request(prefix: str, after: int) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -37,8 +37,13 @@ DATABASE_IS_FULL: Final = (
 )
 
 
+Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+"""An int64 of etcd that is not negative."""
+PositiveNumber = Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)]
+
+
 class Header(msgspec.Struct):
-    revision: int = 0
+    revision: Number = 0
     member_id: int = 0
     """Of the member that answered."""
 
@@ -46,19 +51,32 @@ class Header(msgspec.Struct):
 class KeyValue(msgspec.Struct):
     key: bytes
     value: bytes = b""
-    create_revision: int = 0
-    mod_revision: int = 0
-    lease: int = 0
+    create_revision: Number = 0
+    mod_revision: Number = 0
+    lease: Number = 0
+
+
+class KeysHeader(msgspec.Struct):
+    revision: PositiveNumber
+    """Without it an answer is that of another program."""
+
+
+class KeysAnswer(msgspec.Struct):
+    """To a range or a transaction."""
+
+    header: KeysHeader
+    kvs: list[KeyValue] = []
+    succeeded: bool = False
+
+
+class GrantedLease(msgspec.Struct):
+    id: PositiveNumber = msgspec.field(name="ID")
 
 
 class Answer(msgspec.Struct):
-    """One of any call; the fields that it has depend on the call."""
+    """To a call that changes something else, or to `authenticate`."""
 
-    header: Header = msgspec.field(default_factory=Header)
-    kvs: list[KeyValue] = []
-    succeeded: bool = False
     token: str = ""
-    lease: int = msgspec.field(name="ID", default=0)
 
 
 class LeaseState(msgspec.Struct):
