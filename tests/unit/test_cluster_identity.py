@@ -85,6 +85,7 @@ def test_a_newer_certificate_leaves_the_files_of_the_older_one(home: Home) -> No
 @pytest.mark.parametrize(
     ("text", "why"),
     [
+        (None, "machine.json: it does not exist; restore the folder, or remove it and join"),
         ("", "cannot read who this machine is"),
         ("[]", "cannot read who this machine is"),
         ('{"v": 1, "cluster": "x", "name": "m1"}', "'files'"),
@@ -92,8 +93,9 @@ def test_a_newer_certificate_leaves_the_files_of_the_older_one(home: Home) -> No
         ('{"v": 2}', "another version of Portico"),
     ],
 )
-def test_a_damaged_identity_is_no_absent_one(home: Home, text: str, why: str) -> None:
-    (home.cluster / "machine.json").write_text(text)
+def test_a_damaged_identity_is_no_absent_one(home: Home, text: str | None, why: str) -> None:
+    file = home.cluster / "machine.json"
+    file.unlink() if text is None else file.write_text(text)
     with pytest.raises(Failed, match=why):
         read_identity(home)
 

@@ -148,13 +148,8 @@ def shared_of(
     and the store cannot be used.
     """
     with engine.troubles.fence("the cluster's store"):
-        if not is_sharing(home):
-            return None
-        if neighbourhood is None or not (own := own_machine(home)):
-            raise Failed(
-                f"it cannot be used without the identity of this machine in {home.cluster}; "
-                "restore the folder, or remove it and join the cluster again"
-            )
+        if neighbourhood is None or not is_sharing(home) or not (own := own_machine(home)):
+            return None  # without a neighbourhood the identity of this machine was not readable
         neighbourhood.has_store = True
         from portico.adapters.store.etcd.store import EtcdStore  # noqa: PLC0415 - few have one
         from portico.engine.cluster.assembly import ClusterStore  # noqa: PLC0415

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final, TypeVar
 
@@ -238,7 +239,7 @@ class InForce:
         candidate = (
             await self._try_to_render(inputs)
             or await self._try_to_read(inputs)
-            or Candidate(self._recorded(), {}, "", NO_BUILD, ())
+            or Candidate(self._recorded(), {}, self._live(), NO_BUILD, ())
         )
         self._report_unreadable(candidate)
         self._intent.resume(candidate, revisions)
@@ -253,7 +254,8 @@ class InForce:
         return None
 
     async def _try_to_read(self, inputs: Inputs) -> Candidate | None:
-        with self._troubles.fence("reading of the file in force", of=FILES):
+        fence = self._troubles.fence("reading of the file in force", of=FILES)
+        with fence, suppress(PorticoError):  # for which rendering failed, too, and reported it
             return await self._preparation.without_nginx(inputs, live=self._live())
         return None
 

@@ -64,7 +64,9 @@ def read_identity(home: Home) -> MachineIdentity | None:
             str(home.cluster / AUTHORITY),
         )
     except FileNotFoundError:
-        return None
+        if not home.cluster.exists():
+            return None
+        raise _damaged(file, "it does not exist") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(file, str(error)) from error
     for each in (identity.certificate, identity.key, identity.authority):
