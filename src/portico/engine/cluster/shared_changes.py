@@ -47,8 +47,8 @@ class SharedChanges:
                 "back"
             )
             raise Refused(
-                f"cannot {verb}: not connected to the cluster's store: {', '.join(absent)}; "
-                f"nothing was changed{'' if only else hint}"
+                f"`{verb}` is refused because these machines are not connected to the cluster's "
+                f"store: {', '.join(absent)}; nothing was changed{'' if only else hint}"
             )
         before = self._shared.following.item(CHANGE_KEY)
         return SharedChange(
@@ -67,8 +67,9 @@ class SharedChanges:
         last = self._standing.change
         if last and not last.end:
             raise Refused(
-                f"cannot {verb}: {last.verb} of {last.subject}, which {last.who} started on "
-                f"{last.by} at {moment(last.began)}, is under way; nothing was changed"
+                f"`{verb}` is refused because {last.verb} of {last.subject}, which {last.who} "
+                f"started on {last.by} at {moment(last.began)}, is under way; nothing was "
+                "changed. `portico cluster show` says how far it is"
             )
 
     async def begin(self, change: SharedChange, writes: Sequence[Write] = ()) -> Position:
@@ -84,8 +85,8 @@ class SharedChanges:
             await self._wait_for_other(before)
             self.assert_none_under_way(change.verb)
             raise Refused(
-                f"cannot {change.verb}: another change of the cluster was made at the same time; "
-                "nothing was changed"
+                f"`{change.verb}` is refused because another change of the cluster was made at "
+                "the same time; nothing was changed. Try again"
             )
         return begun
 
