@@ -89,6 +89,10 @@ class OwnMachine:
     def host(self) -> str:
         return machine_host(self.name)
 
+    def subject_of(self, machine: str) -> str:
+        """That of the certificate of a machine, as nginx writes it (RFC 2253)."""
+        return f"OU={machine},O={self.cluster}"
+
 
 def machine_host(name: str) -> str:
     """The DNS name in the certificate of a machine, which nobody resolves."""

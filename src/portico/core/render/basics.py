@@ -14,6 +14,7 @@ from portico.core.render.alpn import socket_trust
 from portico.core.render.challenge import RedirectedSites
 from portico.core.render.directive import DOLLAR, Directive, Raw, directive
 from portico.core.render.headers import header_maps, trace_map
+from portico.core.render.machine_server import certificate_keys
 from portico.core.render.machines import is_clustered
 from portico.core.render.mime import compression, mime_types
 from portico.core.render.passing import passing_basics
@@ -24,7 +25,7 @@ from portico.core.render.tls import tls_basics
 from portico.core.render.upstream_block import network_map
 
 SMALLEST_BUCKET = 128
-SMALL_MAP, SHORT_NAME = 500, 32
+SMALL_MAP, SHORT_KEY = 500, 32
 """Keys of a `map`, and characters of each, that fit into nginx's usual tables everywhere."""
 
 
@@ -61,7 +62,7 @@ def http_basics(desired: Desired, context: RenderContext) -> Iterator[Directive]
     yield from mime_types()
     yield from _connections(context)
     yield from _temp_folders(context.home, context.user(desired.edge.user).partition(" ")[0])
-    yield from _hash_tables(desired)
+    yield from _hash_tables(desired, context)
     yield directive("geo", Raw(f"${DOLLAR}"), block=(directive("default", Raw('"$"')),))
     yield from header_maps(desired, context.build)
     yield trace_map()
@@ -117,7 +118,7 @@ def _temp_folders(home: str, user: str) -> Iterator[Directive]:
     yield directive("scgi_temp_path", f"{home}/nginx/{ALPN_FOLDER}")
 
 
-def _hash_tables(desired: Desired) -> Iterator[Directive]:
+def _hash_tables(desired: Desired, context: RenderContext) -> Iterator[Directive]:
     """A name that does not fit a bucket keeps nginx from starting; of few buckets it warns."""
     names = [name for site, table in desired.sites.items() for name in (site, *table.aliases)]
     headers = [
@@ -126,6 +127,7 @@ def _hash_tables(desired: Desired) -> Iterator[Directive]:
         for table in site.handlings()
         for name in (
             *(table.request_headers or ()),
+            *(table.headers or ()),
             *(table.auth.app_headers if table.auth else ()),
         )
     ]
@@ -136,17 +138,19 @@ def _hash_tables(desired: Desired) -> Iterator[Directive]:
     yield directive(
         "variables_hash_max_size", str(max(2048, _power_of_two(4 * len(desired.sites))))
     )
-    hosts = [*RedirectedSites.of(desired).names, *_names_in_cluster(desired)]
-    if len(hosts) > SMALL_MAP or any(len(name) > SHORT_NAME for name in hosts):
-        yield directive("map_hash_max_size", str(max(2048, _power_of_two(4 * len(hosts)))))
-        yield directive("map_hash_bucket_size", str(_bucket(hosts)))
+    keys = [*RedirectedSites.of(desired).names, *_keys_in_cluster(desired, context)]
+    keys += [f"|{desired.health_path}"] if desired.health_path else []
+    if len(keys) > SMALL_MAP or any(len(key) > SHORT_KEY for key in keys):
+        yield directive("map_hash_max_size", str(max(2048, _power_of_two(4 * len(keys)))))
+        yield directive("map_hash_bucket_size", str(_bucket(keys)))
 
 
-def _names_in_cluster(desired: Desired) -> Iterator[str]:
+def _keys_in_cluster(desired: Desired, context: RenderContext) -> Iterator[str]:
     """Those of the maps of crossings."""
-    if desired.machine:
+    if context.machine and desired.machine:
         yield from map(label_of, desired.upstreams)
         yield from desired.machines
+        yield from certificate_keys(context.machine, desired)
 
 
 def server_name_hash(names: Sequence[str]) -> Iterator[Directive]:

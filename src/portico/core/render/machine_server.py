@@ -163,14 +163,20 @@ def _stranger_map(machine: OwnMachine, desired: Desired) -> Directive:
     """
     if machine.has_store:
         serials = (desired.serials.get(name, "") for name in desired.machines)
-        known = (directive(_nginx_serial(serial), "") for serial in serials if serial)
-        return variable_map("$ssl_client_serial", _STRANGER, "1", *known)
-    names = (directive(f"OU={name},O={machine.cluster}", "") for name in desired.machines)
-    return variable_map("$ssl_client_s_dn", _STRANGER, "1", *names)
+        yield from map(_nginx_serial, filter(None, serials))
+    else:
+        yield from map(machine.subject_of, desired.machines)
 
 
 def _nginx_serial(serial: str) -> str:
     """Whole octets in upper case (i2a_ASN1_INTEGER(3))."""
+    source = "$ssl_client_serial" if machine.has_store else "$ssl_client_s_dn"
+    known = (directive(each, "") for each in certificate_keys(machine, desired))
+    return variable_map(source, _STRANGER, "1", *known)
+
+
+def certificate_keys(machine: OwnMachine, desired: Desired) -> Iterator[str]:
+    """What nginx knows the certificates of the machines by."""
     return serial.upper().zfill(len(serial) + len(serial) % 2)
 
 
