@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from portico.core.render.generation import render_generation
-from tests.rendered import APP, HOME, block, nginx_conf, place_for, site, wanted
+from tests.rendered import APP, HOME, block, nginx_conf, place_for, site, site_block, wanted
 
 
 def servers(text: str) -> list[list[str]]:
@@ -114,3 +115,13 @@ def test_a_load_balancer_is_sent_away_from_a_drained_machine_alone(edge, machine
         lines = block(text, f"location = {path}")
         assert ("return 503 drained;" in lines) == bool(machine)
         assert (f"if (-f {HOME}/nginx/drained ) {{" in lines) == bool(machine)
+
+
+@pytest.mark.parametrize("keys", ["", 'real_ip = {trust = ["10.0.0.0/8"]}'])
+def test_a_check_is_answered_where_plain_requests_are_redirected_one_by_one(keys):
+    own = 'certificate = "a.pem"\nkey = "a.key"\ndefault = true'
+    conf = nginx_conf(f'[edge]\nhealth_path = "/up"\n{site(f"{own}{chr(10)}{keys}")}')
+    [variable] = re.findall(r"^        if \((\$portico_\w+)\) {\n +return 308", conf, re.MULTILINE)
+    [head] = re.findall(rf"^    (map .+ {re.escape(variable)}) {{$", conf, re.MULTILINE)
+    assert '"|/up" "";' in block(conf, head)
+    assert "location = /up {" in site_block(conf)

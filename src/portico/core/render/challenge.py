@@ -33,7 +33,8 @@ WELL_KNOWN: Final = "/.well-known/acme-challenge/"
 _CHALLENGE_PATH: Final = r"/\.well-known/acme-challenge/([-_a-zA-Z0-9]+)"
 PATH: Final = f'"^{_CHALLENGE_PATH.replace("(", "(?<portico_token>")}$"'
 INSECURE_VARIABLE: Final = "portico_insecure"
-"""Whether a request is to be redirected to https: empty for those of an authority."""
+"""Whether a request is to be redirected to https: empty for those of an authority and of a load
+balancer's check."""
 FOLDER: Final = "tokens"
 """In HOME/nginx: an empty file for each token that an order of ours waits for."""
 _WEBROOT: Final = "portico_webroot"
@@ -61,7 +62,8 @@ def is_redirected(name: str, desired: Desired) -> bool:
 
 def challenge_maps(desired: Desired, context: RenderContext) -> Iterator[Directive]:
     if any(_redirects(n, desired) and desired.has_own_certificate(n) for n in desired.sites):
-        exempt = (r'"~^on\|"', r'"~^\|/\.well-known/acme-challenge/"')
+        exempt = [r'"~^on\|"', r'"~^\|/\.well-known/acme-challenge/"']
+        exempt += [f'"|{desired.health_path}"'] if desired.health_path else []
         lines = (directive("default", "1"), *(directive(each, "") for each in exempt))
         yield directive("map", Raw('"$https|$uri"'), Raw(f"${INSECURE_VARIABLE}"), block=lines)
     if not context.thumbprint:
