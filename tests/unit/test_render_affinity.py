@@ -143,3 +143,26 @@ def test_a_machine_may_be_called_as_a_word_of_nginx():
     assert desired.other_machines["default"].address == "10.0.0.4"
     written = rendered(text + machines, machine=IN_CLUSTER)["nginx.conf"]
     assert r"\default default;" in written
+
+
+def test_where_a_machine_is_chosen_a_try_that_fails_uses_no_expired_page():
+    """By a key this machine is one where nothing listens, and the try there is an error."""
+    for app in ("balance = 'hash $arg_user'", "sticky = true"):
+        text = conf(app, "cache = { use_stale = true }")
+        assert " error " not in stale_cases(text, "@machine_0")
+        assert " timeout " in stale_cases(text, "@machine_0")
+        assert " error " in stale_cases(text, "@again_0")
+        alone = conf(app, 'cache = { use_stale = ["error"] }')
+        assert not stale_cases(alone, "@machine_0")
+
+
+def stale_cases(text: str, location: str) -> str:
+    lines = block(text, f"location {location}")
+    return "".join(line for line in lines if line.startswith("proxy_cache_use_stale"))
+
+
+def test_what_stays_open_has_no_copy():
+    mirrored = '[apps.copied]\ncommand = "run"\n'
+    text = conf("sticky = true", 'mirror = { app = "copied" }', mirrored)
+    assert "mirror /.portico/mirror/0;" in block(text, "location @machine_0")
+    assert not [x for x in block(text, "location @machinelive_0") if x.startswith("mirror")]

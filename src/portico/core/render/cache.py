@@ -142,8 +142,10 @@ def room_check(scopes: Iterable[Scope], context: RenderContext) -> Iterator[Dire
         )
 
 
-def cache_lines(scope: Scope, user: str) -> Iterator[Directive]:
-    """In a location that passes requests on; `user` is that of nginx's workers, or empty."""
+def cache_lines(scope: Scope, user: str, *, is_choice: bool = False) -> Iterator[Directive]:
+    """In a location that passes requests on; `user` is that of nginx's workers, or empty.
+    `is_choice`: a machine is chosen there, and a try may fail while all instances are well.
+    """
     cache = cache_of(scope)
     if cache is None:
         return
@@ -167,8 +169,9 @@ def cache_lines(scope: Scope, user: str) -> Iterator[Directive]:
         "proxy_no_cache", unkeyed, *(Raw(f"${name}") for name in checks), *bypass, *no_cache
     )
     yield directive("proxy_cache_background_update", "on")
-    if cache.stale_cases:
-        yield directive("proxy_cache_use_stale", *cache.stale_cases)
+    # nginx uses an expired answer before it follows `error_page` to the next try.
+    if cases := tuple(case for case in cache.stale_cases if not is_choice or case != "error"):
+        yield directive("proxy_cache_use_stale", *cases)
     if cache.lock:
         yield directive("proxy_cache_lock", "on")
     if cache.min_uses > 1:

@@ -86,12 +86,25 @@ class PassedLocation:
 
     def first_lines(self, upstream: str) -> tuple[Directive, ...]:
         """Where a request comes from its location itself."""
+        return (*mirror_lines(self.scope, self.number), *self.stripped_lines(upstream))
+
+    def stripped_lines(self, upstream: str) -> tuple[Directive, ...]:
+        """The same for what stays open, of which there is no copy."""
         path = strip_lines(self.location.stripped_prefix) if self.location.stripped_prefix else ()
-        return (*mirror_lines(self.scope, self.number), *path, *self.passing_lines(upstream))
+        return (*path, *self.passing_lines(upstream))
 
     @property
     def cache_lines(self) -> tuple[Directive, ...]:
-        return tuple(cache_lines(self.scope, self.context.user(self.desired.edge.user)))
+        return tuple(cache_lines(self.scope, self._nginx_user))
+
+    @property
+    def choice_cache_lines(self) -> tuple[Directive, ...]:
+        """Where a machine was chosen, and others may answer what it does not take."""
+        return tuple(cache_lines(self.scope, self._nginx_user, is_choice=True))
+
+    @property
+    def _nginx_user(self) -> str:
+        return self.context.user(self.desired.edge.user)
 
 
 def crossing_locations(place: PassedLocation, end: str) -> Iterator[Directive]:
@@ -135,13 +148,14 @@ def _machine_locations(place: PassedLocation) -> Iterator[Directive]:
     crossing = place.crossing_settings(AWAY_WAY)
     passed = place.first_lines(machine_upstream(place.name))
     quiet = directive("error_log", error_log_path(place.context.home), QUIET_LOG)
-    lines = (*difference(crossing, above), *place.cache_lines, quiet)
+    lines = (*difference(crossing, above), *place.choice_cache_lines, quiet)
     open_long = (*difference({**crossing, **live_settings(scope)}, above), quiet)
     yield from retry_location(
         scope, machine_name(number), f"@again_{number}", lines, passed, "",
         intercepts=bool(app_errors(scope)),
     )  # fmt: skip
     live = machine_name(number, live=True)
+    passed = place.stripped_lines(machine_upstream(place.name))
     yield from retry_location(scope, live, f"@live_{number}", open_long, passed, "")
 
 
