@@ -46,7 +46,7 @@ from portico.core.model.world import Endpoint, FarEndpoint
 MAX_ANSWER_SIZE: Final = 65_000  # of 65,535 octets (RFC 1035 4.2.2), with room for the question
 RECORD_OVERHEAD: Final = 20  # name by pointer, type, class, TTL, lengths, three numbers
 SERVICE: Final = ("_http", "_tcp")
-NOWHERE_LABEL: Final = "nowhere"
+NOWHERE_LABEL: Final = "_nowhere"  # no machine can be called so
 NOWHERE_ADDRESS: Final = "255.255.255.255"  # no TCP connection to it leaves the machine: 502
 NOWHERE_PORT: Final = 1
 _FAMILIES: Final = ("A", "AAAA")
