@@ -251,6 +251,17 @@ def test_keepalived_moves_an_address_to_a_machine_that_answers(machines: Machine
     assert {"priority 199", "10.0.0.100/24 dev ens3", "unicast_src_ip 10.0.0.2"} <= set(lines)
 
 
+def test_the_check_of_keepalived_asks_where_nginx_listens_on_this_machine(
+    machines: Machines,
+) -> None:
+    without_ports, _, of_machines = FILE.partition("[machines.m1]")
+    (machines.folder / "portico.toml").write_text(without_ports.replace("http = 8080", ""))
+    edge = f'[edge]\nbind = ["10.0.0.100", "10.0.0.2"]\nhttp = 81\n[machines.m1]{of_machines}'
+    machines.home("m2").edge_file.write_text(edge)
+    text = machines.done("m2", "keepalived", "10.0.0.100/24", "--interface", "ens3")
+    assert "http://10.0.0.2:81/portico-health" in text
+
+
 def test_an_address_that_machines_cannot_have_is_refused(machines: Machines) -> None:
     (machines.folder / "portico.toml").write_text(FILE)
     for address in ("fd00::1/64", "10.0.0.1/24 {", "10.0.0.1%x", "a.test"):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
 from portico.core.config.edge_rules import Machine
+from portico.core.config.merging import ProjectFile, merged, merged_edge, merged_machines
 from portico.core.model.desired import Desired
 from portico.core.model.document import Document
 from portico.core.model.labels import project_name
-from portico.importers.read import ImportedFile
+from portico.importers.read import ImportedFile, read_file
+from portico.system.home import Home
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +25,8 @@ class LocalFile:
     machine: Machine
 
 
-def local_file(found: ImportedFile) -> LocalFile:
-    """Raises ConfigError with all that is wrong with it."""
+def local_file(found: ImportedFile, home: Home) -> LocalFile:
+    """With the machine's own settings (`edge_file`). Raises ConfigError with all that is wrong."""
     machine = Machine(root=os.geteuid() == 0, cores=os.cpu_count() or 1)
     document = read_document(found.table, source=found.source)
     desired = desired_from(
@@ -33,4 +36,13 @@ def local_file(found: ImportedFile) -> LocalFile:
         cores=machine.cores,
         root=machine.root,
     )
+    files = [ProjectFile(found.source, found.folder, document), *_machine_file(home)]
+    desired = merged([desired], merged_edge(files), machine, merged_machines(files))
     return LocalFile(project_name(found.table, found.folder), document, desired, machine)
+
+
+def _machine_file(home: Home) -> Iterator[ProjectFile]:
+    if home.edge_file.exists():
+        read = read_file(home.edge_file, {})
+        document = read_document(read.table, source=read.source)
+        yield ProjectFile(read.source, read.folder, document)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from portico.cli.local_file import local_file
 from portico.core.model import member_verbs
 from portico.core.model.cluster import Machine
+from portico.core.model.names import bracketed
 from portico.errors import Refused
 from portico.importers.read import read_file
 from portico.system.cluster_identity import read_identity
@@ -35,7 +36,7 @@ def show_keepalived(session: Session, address: str, interface: str) -> None:
     if one is None:
         raise Refused("this machine is in no cluster; see `portico cluster join --help`")
     found = read_file(Path(), session.environ)
-    desired = replace(local_file(found).desired, machine=one.name)
+    desired = replace(local_file(found, session.home).desired, machine=one.name)
     if has_store(session.home):
         desired = replace(desired, machines=_stored_machines(session))
     if one.name not in desired.machines:
@@ -112,6 +113,9 @@ vrrp_instance portico {{
 
 
 def _health_url(desired: Desired) -> str:
-    address = desired.listeners.addresses[0]
+    """At an address that no other machine has: nginx may listen on the one that moves, too."""
+    own, every = bracketed(desired.machines[desired.machine].address), desired.listeners.addresses
+    usable = {own, *_EVERY_ADDRESS.keys(), *_EVERY_ADDRESS.values()}
+    address = next((each for each in every if each in usable), every[0])
     host = _EVERY_ADDRESS.get(address, address)
     return f"http://{host}:{desired.listeners.http}{desired.health_path}"

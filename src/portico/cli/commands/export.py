@@ -122,7 +122,7 @@ def run(session: Session, args: Namespace) -> None:
 
 def _read(session: Session, args: Namespace) -> _Source:
     found = documents.read(session, args)
-    local = local_file(found)
+    local = local_file(found, session.home)
     ports = ports_of(local.desired)
     try:
         every = processes(local.desired, ports, found.environ)

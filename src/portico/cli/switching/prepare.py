@@ -49,7 +49,7 @@ class Switch:
 
 
 def prepared(session: Session, found: ImportedFile) -> Switch:
-    local = local_file(found)
+    local = local_file(found, session.home)
     desired, project = local.desired, local.project
     if not desired.sites:
         raise Refused(f"{found.source} has no site, so there is nothing to take over")
