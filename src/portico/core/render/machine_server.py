@@ -75,6 +75,11 @@ from portico.core.render.scope import INTERNAL_PREFIX
 
 MAX_SILENCE: Final = "1d"
 """The front has its own times, and hangs up."""
+KEEPALIVE_PROBES: Final = "so_keepalive=30s:10s:3"
+"""One that died cannot hang up: its connections end within a minute (tcp(7))."""
+_HEADER_BUFFERS: Final = ("4", "80k")
+"""Number and size: a line may be as long as all headers of a client together (`_connections` of
+`basics`), and what is added on the way."""
 _FORWARDED_HEADERS: Final = tuple(
     f"X-Accel-{word}" for word in ("Redirect", "Expires", "Limit-Rate", "Charset", "Buffering")
 )
@@ -216,16 +221,15 @@ def _crossing_server(
     machine: OwnMachine, desired: Desired, context: RenderContext
 ) -> Iterator[Directive]:
     own = desired.machines[desired.machine]
-    yield directive(
-        "listen", f"{bracketed(own.address)}:{own.port}", "ssl", "default_server", BACKLOG
-    )
+    at = f"{bracketed(own.address)}:{own.port}"
+    yield directive("listen", at, "ssl", "default_server", BACKLOG, KEEPALIVE_PROBES)
     yield directive("server_name", machine.host)
     yield directive("ssl_certificate", machine.certificate)
     yield directive("ssl_certificate_key", machine.key)
     yield directive("ssl_client_certificate", machine.authority)
     yield directive("ssl_verify_client", "optional" if machine.has_store else "on")
     yield directive("ssl_protocols", "TLSv1.3")
-    yield directive("client_max_body_size", "0")
+    yield from crossed_basics()
     if "keepalive_min_timeout" in context.build.can:
         yield directive("keepalive_min_timeout", RECEIVER_KEEPALIVE)
     yield directive("keepalive_requests", "100000")
@@ -319,6 +323,15 @@ def crossed_passing(app: str = "", kind: str = "") -> Iterator[Directive]:
     """
     yield directive("proxy_set_header", "Host", Raw("$http_host"))
     yield directive("proxy_set_header", "Upgrade", Raw(f"${UPGRADE}"))
+def crossed_basics() -> Iterator[Directive]:
+    """Of a server for requests that cross: what the front has let in passes, and answers as well,
+    which the front compresses if the site says so. Many cookies of HTTP/2 cross as one line.
+    """
+    yield directive("client_max_body_size", "0")
+    yield directive("large_client_header_buffers", *_HEADER_BUFFERS)
+    yield directive("gzip", "off")
+
+
     yield directive("proxy_set_header", "Connection", Raw(f"${CONNECTION}"))
     yield from crossing_headers("proxy", app=app, kind=kind)
     yield directive("proxy_ignore_headers", *_FORWARDED_HEADERS)

@@ -18,7 +18,12 @@ from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.render.alpn import FOLDER
 from portico.core.render.directive import Directive, Raw, directive
-from portico.core.render.machine_server import MAX_SILENCE, crossed_call, crossed_stream
+from portico.core.render.machine_server import (
+    MAX_SILENCE,
+    crossed_basics,
+    crossed_call,
+    crossed_stream,
+)
 from portico.core.render.machines import (
     RECEIVER_KEEPALIVE,
     can_cross,
@@ -67,7 +72,7 @@ def _relay(name: str, context: RenderContext) -> Iterator[Directive]:
         return
     far, app = far_upstream(name), label_of(name)
     yield directive("listen", _socket(name, context))
-    yield directive("client_max_body_size", "0")
+    yield from crossed_basics()
     yield directive("client_body_timeout", MAX_SILENCE)
     if "keepalive_min_timeout" in context.build.can:
         yield directive("keepalive_min_timeout", RECEIVER_KEEPALIVE)
