@@ -5,6 +5,7 @@
   - Refused              what was asked cannot be done now, and why          exit 2
   - NotFound             no app, site or change has that name                exit 2
   - Failed               it was tried and did not work; what holds is said   exit 1
+    - Rejected           who was asked has answered, and does not do it      exit 1
   - Unreachable          no daemon answers                                   exit 3
 """
 
@@ -64,6 +65,10 @@ class NotFound(PorticoError):
 
 class Failed(PorticoError):
     """It was tried and did not work."""
+
+
+class Rejected(Failed):
+    """Who was asked has answered, and does not do it."""
 
 
 class Unreachable(PorticoError):

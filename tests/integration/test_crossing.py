@@ -17,22 +17,24 @@ from threading import Event
 from time import monotonic, time
 
 import grpc
+import httpx
 import pytest
 
 from portico.core.model.cluster import OwnMachine, machine_host
-from portico.system.machine_certificates import MachineAuthority
+from portico.system.machine_certificates import MACHINE_LIFE, MachineAuthority
 from tests.edge import Edge
 from tests.fakes.backend import Backend
 from tests.fakes.discovery import FakeDiscovery
 from tests.programs.grpc_echo import started
 from tests.stack import eventually, free_port
 
+M3 = "m3-with-a-name-of-fifty-letters-is-the-longest-one"
 FILE = """
 [apps.web]
 command = "run"
 [apps.away]
 command = "run"
-on = ["m2", "m3"]
+on = ["m2", "M3"]
 [apps.full]
 command = "run"
 max_conns = 1
@@ -68,6 +70,8 @@ app = "web"
 default = true
 [sites."app.test".routes]
 "/away" = "away"
+"/plain" = { app = "away", gzip = false }
+"/plain/upload" = { app = "web", gzip = false, request_buffering = false }
 "/full" = "full"
 "/upload" = { app = "away", request_buffering = false, client_max_body_size = "100m" }
 "/echo.Echo/" = { app = "calls", grpc = true }
@@ -84,6 +88,10 @@ app = "keyed"
 [sites."keyed.test".routes]
 "/upload" = { app = "keyed", request_buffering = false }
 
+[sites."kept.test"]
+app = "keyed"
+cache = { valid = "1s", use_stale = true }
+
 [sites."addressed.test"]
 app = "addressed"
 real_ip = { trust = ["127.0.0.1"] }
@@ -99,11 +107,14 @@ error_pages = { 502 = "502.html" }
 [sites."talks.test"]
 app = "talks"
 grpc = true
-"""
+""".replace("M3", M3)
+CLUSTER = "0f8b2c1e-5d55-4b0e-9d5c-1f1d36c1a9b7"
 KEYS = 24
 PLACED = ("keyed", "addressed")
 """Apps with two instances a machine, on which a key is placed."""
-NAMES = ("m3", "m2", "m1")
+NAMES = (M3, "m2", "m1")
+EXPIRED = 2 * MACHINE_LIFE.total_seconds()
+"""Age of a certificate that is not valid any more."""
 CLOSED = 1
 """A port of loopback on which nothing listens: TCP port service multiplexer (RFC 1078)."""
 
@@ -112,15 +123,11 @@ class Machines:
     """Three machines of one cluster; `m1` is the one that is entered."""
 
     def __init__(self, folder: Path, exits: ExitStack) -> None:
-        self.authority = MachineAuthority.create("0f8b2c1e-cluster", time())
+        self.authority = MachineAuthority.create(CLUSTER, time())
         self.folder = folder
         (folder / "authority.pem").write_bytes(self.authority.pem)
         self.ports = {name: free_port() for name in NAMES}
-        tables = (
-            f'[machines.{name}]\naddress = "127.0.0.1"\nport = {self.ports[name]}\n'
-            for name in NAMES
-        )
-        self.text = FILE + "\n".join(tables)
+        self.text = self.text_of(*NAMES)
         self.programs = {name: exits.enter_context(Backend()) for name in NAMES}
         self.seconds = {name: exits.enter_context(Backend()) for name in NAMES}
         grpc_server, self.grpc_port = started(0)
@@ -155,6 +162,14 @@ class Machines:
         for name in NAMES:
             self.serves(name, "/")
         self.serves("m1", "/away")
+
+    def text_of(self, *names: str) -> str:
+        """The file with these machines."""
+        tables = (
+            f'[machines.{name}]\naddress = "127.0.0.1"\nport = {self.ports[name]}\n'
+            for name in names
+        )
+        return FILE + "\n".join(tables)
 
     def placed(self, app: str, name: str, ready: int = len(NAMES)) -> dict[str, list[int]]:
         """What discovery answers on that machine, of which the first so many are ready: itself
@@ -205,8 +220,9 @@ class Machines:
 
         eventually(is_own)
 
-    def identity(self, name: str) -> OwnMachine:
-        pair = self.authority.sign(name, machine_host(name), time())
+    def identity(self, name: str, *, age: float = 0.0) -> OwnMachine:
+        """With a certificate that is so many seconds old."""
+        pair = self.authority.sign(name, machine_host(name), time() - age)
         files = self.folder / f"{name}.pem", self.folder / f"{name}.key"
         for file, data in zip(files, (pair.certificate, pair.key), strict=True):
             file.write_bytes(data)
@@ -241,7 +257,7 @@ def test_what_has_no_instance_here_is_answered_by_other_machines(machines):
     with machines.front.client("app.test") as client:
         answers = [client.ask("POST", "/away?x=1", b"body") for _ in range(8)]
     assert {each.status for each in answers} == {200}
-    assert {machines.name_of(each) for each in answers} == {"m2", "m3"}
+    assert {machines.name_of(each) for each in answers} == {"m2", M3}
     facts = answers[0].json
     assert (facts["method"], facts["path"], facts["body"]) == ("POST", "/away?x=1", 4)
     assert facts["headers"]["Host"].startswith("app.test:")
@@ -254,7 +270,7 @@ def test_requests_cross_when_all_own_instances_are_dead(machines, method):
     with machines.own_dead(), machines.front.client("app.test") as client:
         answers = [client.ask(method, "/", b"body") for _ in range(10)]
     assert {each.status for each in answers} == {200}
-    assert {machines.name_of(each) for each in answers} == {"m2", "m3"}
+    assert {machines.name_of(each) for each in answers} == {"m2", M3}
 
 
 def test_what_the_next_machine_could_not_send_goes_to_the_third(machines):
@@ -325,20 +341,82 @@ def test_only_machines_of_the_cluster_come_in(machines):
             tls.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode())
             return int(tls.recv(12).split()[1])
 
-    def context(name: str = "") -> ssl.SSLContext:
+    def context(name: str = "", age: float = 0.0) -> ssl.SSLContext:
         made = ssl.create_default_context()
         if name:
-            machines.identity(name)
+            machines.identity(name, age=age)
             made.load_cert_chain(machines.folder / f"{name}.pem", machines.folder / f"{name}.key")
         return made
 
     assert status(context()) == 400
+    crossing = {"Portico_App": "away", "Portico_Way": "@far_0"}
     assert status(context("m9")) == 403  # signed, and not in [machines]
+    assert status(context("m9"), "/", **crossing) == 530
+    assert status(context("m1", EXPIRED)) == 400
+    assert status(context("m1", EXPIRED), "/", **crossing) == 530
     assert status(context("m1")) == 200
     assert status(context("m1"), "/other") == 404
     assert status(context("m1"), "/", Portico_App="away") == 200
     assert status(context("m1"), "/", Portico_App="nothing") == 502
     assert status(context("m1"), "/", Portico_App="nothing", Portico_Way="@far_0") == 530
+
+
+def test_what_another_machine_refuses_is_answered_here(machines):
+    """As while the list of machines is not the same on all of them yet."""
+    machines.edge["m2"].reload(machines.text_of(M3, "m2"))
+    try:
+        left = machines.ports_of("keyed", ("m1", M3))
+        eventually(lambda: {*machines.places("m1", "keyed")} == left)
+    finally:
+        machines.edge["m2"].reload(machines.text)
+    eventually(lambda: {*machines.places("m1", "keyed")} == machines.ports_of("keyed"))
+
+
+def test_an_expired_page_of_a_key_of_this_machine_is_fetched_again(machines):
+    """The first try chooses the machine, and here it reaches none."""
+    key = machines.places("m1", "keyed").index(machines.programs["m1"].port)
+    path = f"/page?key={key}"
+
+    def fetched() -> int:
+        assert machines.front.get("kept.test", path).status == 200
+        return machines.programs["m1"].asked.count(f"GET {path}")
+
+    assert fetched() == 1
+    eventually(lambda: fetched() > 1)
+
+
+@pytest.mark.parametrize("path", ["/plain", "/plain/upload"])
+def test_what_a_site_does_not_compress_crosses_as_it_is(machines, path):
+    length = str(len(machines.front.get("app.test", "/plain?size=4000").body))
+    taken = {"Accept_Encoding": "gzip"}
+    with machines.own_dead():
+        plain = eventually(
+            lambda: (
+                (
+                    found := machines.front.ask(
+                        "POST", "app.test", f"{path}?size=4000", b"x", **taken
+                    )
+                )
+                and found.status == 200
+                and machines.name_of(found) != "m1"
+                and found
+            )
+        )
+    assert "Content-Encoding" not in plain.headers
+    assert abs(int(plain.headers["Content-Length"]) - int(length)) < 100
+
+
+def test_many_cookies_of_http2_cross(machines):
+    """Each is a line there, and all are one where they cross (RFC 9113 8.2.3)."""
+    cookies = [("cookie", f"c{n}={'x' * 8000}") for n in range(5)]
+    trust = machines.front.tls()
+    with httpx.Client(http2=True, verify=trust) as client:
+        url = f"https://127.0.0.1:{machines.front.https}/away"
+        answer = client.get(
+            url, headers=[("host", "app.test"), *cookies], extensions={"sni_hostname": "app.test"}
+        )
+    assert (answer.http_version, answer.status_code) == ("HTTP/2", 200)
+    assert len(answer.json()["headers"]["cookie"]) > 40_000
 
 
 def test_a_client_chooses_no_way(machines):
@@ -350,7 +428,7 @@ def test_a_client_chooses_no_way(machines):
 
 def test_a_request_crosses_once(machines):
     """No machine has a live instance: it ends, and none passes on what it got."""
-    peers = {name: machines.discovery[name].peers for name in ("m2", "m3")}
+    peers = {name: machines.discovery[name].peers for name in ("m2", M3)}
     before = {name: each["away"] for name, each in peers.items()}
     for each in peers.values():
         each["away"] = [CLOSED]
@@ -371,7 +449,7 @@ def test_an_upload_that_is_not_kept_crosses_while_it_arrives(machines):
     body = b"x" * (5 << 20)
     answer = machines.front.ask("POST", "app.test", "/upload", body)
     assert (answer.status, answer.json["body"]) == (200, len(body))
-    assert machines.name_of(answer) in {"m2", "m3"}
+    assert machines.name_of(answer) in {"m2", M3}
 
 
 def test_a_websocket_crosses(machines):
@@ -580,7 +658,7 @@ def test_where_the_machine_of_a_cookie_is_away_the_answer_is_of_this_one(machine
     assert {(each.status, machines.name_of(each)) for each in dead} == {(200, "m1")}
     assert {cookie_of(each).partition("=m1")[0] for each in dead} == {"portico"}
     known = machines.discovery["m1"].peers
-    others, known["far.bound"] = known["far.bound"], [machines.ports["m3"]]
+    others, known["far.bound"] = known["far.bound"], [machines.ports[M3]]
 
     def answers_here(path: str) -> bool:
         answer = machines.front.ask("POST", "app.test", path, b"x", Cookie=cookie)
@@ -611,7 +689,7 @@ def test_an_upload_that_no_own_instance_takes_crosses(machines):
         eventually(crosses)  # nginx asks for each upstream at a moment of its own
         answers = [client.ask("POST", "/here", body) for _ in range(4)]
     assert {(each.status, each.json["body"]) for each in answers} == {(200, len(body))}
-    assert {machines.name_of(each) for each in answers} <= {"m2", "m3"}
+    assert {machines.name_of(each) for each in answers} <= {"m2", M3}
 
 
 def test_a_call_of_grpc_that_no_own_instance_takes_crosses(machines):
@@ -623,7 +701,7 @@ def test_a_call_of_grpc_that_no_own_instance_takes_crosses(machines):
 
 def test_programs_that_are_asked_or_get_copies_are_on_other_machines_too(machines):
     def far_got(path: str) -> bool:
-        return any(path in one for n in ("m2", "m3") for one in machines.programs[n].asked)
+        return any(path in one for n in ("m2", M3) for one in machines.programs[n].asked)
 
     assert machines.front.get("app.test", "/asked").status == 200
     assert far_got("/question")

@@ -91,6 +91,14 @@ def test_a_drained_machine_is_drained_for_the_next_daemon_until_it_is_not(machin
     assert read_near(machine.others.file, "m1") == NearList("m1", WEB)
 
 
+def test_a_drained_machine_that_others_refuse_runs_its_apps_again(machine):
+    """It was removed: unlike one that is cut off, it knows that it sends them nothing."""
+    drain(machine)
+    machine.others.cut, machine.others.refuses = {"m2"}, {"m3"}
+    machine.run(5.0)
+    assert ready(machine) == 2
+
+
 def test_what_no_other_machine_has_any_more_runs_on_a_drained_one_again(machine):
     drain(machine)
     machine.others.lists = {name: NearList(name) for name in ("m2", "m3")}

@@ -10,6 +10,7 @@ from portico.core.model.cluster import Machine
 from portico.core.model.neighbour import NearList, Neighbour
 from portico.core.model.world import FarEndpoint
 from portico.core.planning.neighbours import (
+    Refusal,
     apps_elsewhere,
     are_known,
     departure_wait,
@@ -52,6 +53,12 @@ def test_where_none_answers_those_are_out_that_the_store_does_not_hear_of_either
 
 def out(neighbours) -> set[str]:
     return {name for name, each in neighbours.items() if each.is_out}
+
+
+def test_a_machine_that_answers_that_it_takes_nothing_from_here_is_out_and_the_others_are_silent():
+    refused = NO | {"m2": Refusal("it does not accept this machine")}
+    assert out(after(refused, refused)) == {*NAMES}
+    assert out(after(refused)) == set()
 
 
 M3_FAILS = YES | {"m3": NO["m3"]}

@@ -30,7 +30,7 @@ from portico.core.planning.neighbours import (
     with_answers,
 )
 from portico.core.planning.steps import Drain, Step, StopNginx, SwitchGeneration
-from portico.errors import Failed
+from portico.errors import Failed, Rejected
 from portico.ports.clock import Clock
 from tests.examples import examples
 from tests.fakes.store import FakeStore
@@ -91,8 +91,12 @@ class Others:
         self.had: frozenset[str] = frozenset()
         """The apps that any of them that was not drained said to have ready."""
         self.cut: set[str] = set()
+        self.refuses: set[str] = set()
+        """Those that do not take this machine for one of theirs."""
 
     async def ask(self, machine: str) -> bytes:
+        if machine in self.refuses:
+            raise Rejected("it does not accept this machine")
         if machine in self.cut:
             raise Failed("it does not answer in time")
         near = self.lists[machine]

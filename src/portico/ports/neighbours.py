@@ -10,7 +10,8 @@ class Neighbours(Protocol):
         """The list of a machine, by its name, through our own nginx, which verifies who answers.
 
         Empty where it has none: nothing has begun there yet, or its disk is full. Raises Failed
-        with why there is no answer; the caller has the deadline.
+        with why there is no answer, and Rejected where the machine has answered, with something
+        else; the caller has the deadline.
         """
 
     async def report(self, machine: str, target: str) -> bytes:

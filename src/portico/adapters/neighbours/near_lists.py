@@ -18,7 +18,7 @@ from typing import Final
 import h11
 
 from portico.core.model.neighbour import drained_mark_path, near_list_path, neighbours_socket
-from portico.errors import Failed
+from portico.errors import Failed, Rejected
 from portico.system.files import write
 
 READ_SIZE: Final = 1 << 14
@@ -35,6 +35,9 @@ _REASONS: Final[Mapping[int, str]] = {
     HTTPStatus.SERVICE_UNAVAILABLE: "porticod does not answer there",
 }
 
+_SILENCE: Final = frozenset((HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT))
+"""What nginx of this machine answers where the other one does not."""
+
 
 class NearLists:
     """Implements `Neighbours`."""
@@ -47,8 +50,10 @@ class NearLists:
         status, body = await self._answer(f"/{machine}/near.json", MAX_LIST_SIZE)
         if status == HTTPStatus.NOT_FOUND:
             return b""
-        if status != HTTPStatus.OK:
+        if status in _SILENCE:
             raise Failed(_reason(status))
+        if status != HTTPStatus.OK:
+            raise Rejected(_reason(status))
         return body
 
     async def report(self, machine: str, target: str) -> bytes:

@@ -4,7 +4,8 @@ Each machine asks every other one for its list of what is ready there, all at on
 `interval`. One that does not answer twice in a row is out, one that answers is in. Where none
 answers, nothing changes: it is this machine that is cut off, and what it sends to them is lost
 either way. With a store that is another matter: one that is not in the store, while this machine
-is, is dead or cut off itself.
+is, is dead or cut off itself. One that answers that it does not take this machine is reached, and
+gets nothing.
 
 So within three intervals of a change every machine that reaches us has our newest list, or sends
 us nothing any more: a list that was read just before the change, two questions that fail, each
@@ -34,6 +35,12 @@ NGINX_WAIT: Final = 2.0
 before has arrived."""
 MAX_APPS: Final = 10_000
 MAX_WEIGHT: Final = 65_535  # RFC 2782
+
+
+class Refusal(str):
+    """Why there is no list of a machine that has answered."""
+
+    __slots__ = ()
 
 
 def interval(neighbours: int) -> float:
@@ -101,7 +108,7 @@ def with_answers(
     """The machines after all of them were asked once; an answer, or why there is none. `absent`
     are those that the store, which this machine reaches, does not hear of either.
     """
-    is_cut_off = all(isinstance(each, str) for each in answers.values())
+    is_cut_off = not any(isinstance(each, NearList | Refusal) for each in answers.values())
     return {
         name: _with_answer(each, answers[name], is_cut_off=is_cut_off and name not in absent)
         for name, each in before.items()
@@ -121,7 +128,7 @@ def _with_answer(before: Neighbour, answer: NearList | str, *, is_cut_off: bool)
         )
     failures = min(before.failures + 1, FAILURES_TO_LEAVE)
     is_out = before.is_out or (failures >= FAILURES_TO_LEAVE and not is_cut_off)
-    return replace(before, is_out=is_out, failures=failures, reason=answer)
+    return replace(before, is_out=is_out, failures=failures, reason=str(answer))
 
 
 def are_known(neighbours: Mapping[str, Neighbour]) -> bool:

@@ -106,6 +106,11 @@ _JOIN_RATE, _JOIN_BURST, _JOIN_TIMEOUT = "1r/s", 5, "30s"
 _AGAIN, _END, _STREAM, _CALL = "@again", "@end", "@stream", "@call"
 _SILENT: Final = "@silent"
 """Where the daemon does not answer."""
+_WAY_BACK: Final = Raw("$http_" + WAY.replace("-", "_").lower())
+_REFUSED: Final = "@refused"
+"""Of requests of machines that are not let in."""
+_BAD_CERTIFICATE: Final = "495"
+"""nginx's own code for a certificate that is not valid, which it answers as 400."""
 _STREAM_CODE, _CALL_CODE = "418", "419"
 
 
@@ -151,7 +156,7 @@ def crossing_maps(desired: Desired, context: RenderContext) -> Iterator[Directiv
     if waits := crossed_waits(desired):
         yield crossed_wait_map(f"$http_{_header_variable(APP)}", _AGAIN, waits, desired)
     yield _volatile_map(
-        f'"$http_{_header_variable(WAY)}|$upstream_bytes_sent|$upstream_bytes_received"',
+        f'"{_WAY_BACK}|$upstream_bytes_sent|$upstream_bytes_received"',
         _UNSENT,
         '""',
         (r'"~^[^|]+\|[^1-9]*$"', "1"),
@@ -166,6 +171,13 @@ def _stranger_map(machine: OwnMachine, desired: Desired) -> Directive:
     """By the serial of a certificate, which the authority gives once; one that was replaced is
     refused. Without a store, by the name in it. This machine is none: streams come from it, too.
     """
+    source = "$ssl_client_serial" if machine.has_store else "$ssl_client_s_dn"
+    known = (directive(each, "") for each in certificate_keys(machine, desired))
+    return variable_map(source, _STRANGER, "1", *known)
+
+
+def certificate_keys(machine: OwnMachine, desired: Desired) -> Iterator[str]:
+    """What nginx knows the certificates of the machines by."""
     if machine.has_store:
         serials = (desired.serials.get(name, "") for name in desired.machines)
         yield from map(_nginx_serial, filter(None, serials))
@@ -175,13 +187,6 @@ def _stranger_map(machine: OwnMachine, desired: Desired) -> Directive:
 
 def _nginx_serial(serial: str) -> str:
     """Whole octets in upper case (i2a_ASN1_INTEGER(3))."""
-    source = "$ssl_client_serial" if machine.has_store else "$ssl_client_s_dn"
-    known = (directive(each, "") for each in certificate_keys(machine, desired))
-    return variable_map(source, _STRANGER, "1", *known)
-
-
-def certificate_keys(machine: OwnMachine, desired: Desired) -> Iterator[str]:
-    """What nginx knows the certificates of the machines by."""
     return serial.upper().zfill(len(serial) + len(serial) % 2)
 
 
@@ -230,6 +235,7 @@ def _crossing_server(
     yield directive("ssl_verify_client", "optional" if machine.has_store else "on")
     yield directive("ssl_protocols", "TLSv1.3")
     yield from crossed_basics()
+    yield directive("error_page", "403", _BAD_CERTIFICATE, "=", _REFUSED)
     if "keepalive_min_timeout" in context.build.can:
         yield directive("keepalive_min_timeout", RECEIVER_KEEPALIVE)
     yield directive("keepalive_requests", "100000")
@@ -257,6 +263,7 @@ def _crossing_server(
     if machine.has_store:
         yield directive("location", "=", _JOIN, block=_joining(context))
     waits = crossed_waits(desired)
+    yield directive("location", _REFUSED, block=_refused())
     yield from _crossed_locations(Raw(f"${NEXT_VARIABLE}") if waits else _AGAIN)
     yield from crossed_wait_locations(waits, desired, context, again=_AGAIN, end=_END, over=_OVER)
 
@@ -317,12 +324,6 @@ def _crossed_locations(next_try: str) -> Iterator[Directive]:
     yield directive("location", _SILENT, block=(directive("return", "503"),))
 
 
-def crossed_passing(app: str = "", kind: str = "") -> Iterator[Directive]:
-    """All headers pass, but those of the crossing, which are for `app` if it crosses from here;
-    what an app says to nginx passes too.
-    """
-    yield directive("proxy_set_header", "Host", Raw("$http_host"))
-    yield directive("proxy_set_header", "Upgrade", Raw(f"${UPGRADE}"))
 def crossed_basics() -> Iterator[Directive]:
     """Of a server for requests that cross: what the front has let in passes, and answers as well,
     which the front compresses if the site says so. Many cookies of HTTP/2 cross as one line.
@@ -332,6 +333,12 @@ def crossed_basics() -> Iterator[Directive]:
     yield directive("gzip", "off")
 
 
+def crossed_passing(app: str = "", kind: str = "") -> Iterator[Directive]:
+    """All headers pass, but those of the crossing, which are for `app` if it crosses from here;
+    what an app says to nginx passes too.
+    """
+    yield directive("proxy_set_header", "Host", Raw("$http_host"))
+    yield directive("proxy_set_header", "Upgrade", Raw(f"${UPGRADE}"))
     yield directive("proxy_set_header", "Connection", Raw(f"${CONNECTION}"))
     yield from crossing_headers("proxy", app=app, kind=kind)
     yield directive("proxy_ignore_headers", *_FORWARDED_HEADERS)
@@ -364,15 +371,23 @@ def crossed_call(app: str = "", kind: str = "") -> Iterator[Directive]:
 
 def _end() -> Iterator[Directive]:
     """What comes back has a way; a stream has none."""
-    back = (
-        directive(
-            "add_header", "X-Accel-Redirect", Raw(f"$http_{_header_variable(WAY)}"), "always"
-        ),
-        directive("return", UNSENT_STATUS),
-    )
-    yield directive("if", Raw(f"(${_UNSENT})"), block=back)
+    yield directive("if", Raw(f"(${_UNSENT})"), block=_going_back())
     yield directive("if", Raw(f"(${TIMED_OUT_VARIABLE})"), block=(directive("return", "504"),))
     yield directive("return", "502")
+
+
+def _refused() -> Iterator[Directive]:
+    """It is not sent to an instance here, and another machine may let it in."""
+    yield directive("if", Raw(f"({_WAY_BACK})"), block=_going_back())
+    yield directive(
+        "if", Raw("($ssl_client_verify ~ ^FAILED)"), block=(directive("return", "400"),)
+    )
+    yield directive("return", "403")
+
+
+def _going_back() -> Iterator[Directive]:
+    yield directive("add_header", "X-Accel-Redirect", _WAY_BACK, "always")
+    yield directive("return", UNSENT_STATUS)
 
 
 def _asking_server(

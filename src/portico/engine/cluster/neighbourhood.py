@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from portico.core.model.neighbour import Cluster, NearList, Neighbour
 from portico.core.model.views import NeighbourView
 from portico.core.planning.neighbours import (
+    Refusal,
     apps_elsewhere,
     are_known,
     departure_wait,
@@ -23,7 +24,7 @@ from portico.core.planning.neighbours import (
     with_answers,
 )
 from portico.engine.engine import Engine
-from portico.errors import Failed
+from portico.errors import Failed, Rejected
 from portico.ports.neighbours import Neighbours
 
 log = logging.getLogger(__name__)
@@ -113,7 +114,9 @@ class Neighbourhood:
             return self._parsed(name, text)
         except TimeoutError:
             return "it does not answer in time"
-        except (Failed, ValueError) as error:
+        except (Rejected, ValueError) as error:
+            return Refusal(error)
+        except Failed as error:
             return str(error)
 
     def _parsed(self, name: str, text: bytes) -> NearList:
