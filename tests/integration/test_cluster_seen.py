@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,7 +120,7 @@ def test_another_machine_can_only_read(machines):
         assert asked(machines, "POST", path) == http.client.NOT_FOUND
 
 
-def test_a_machine_of_another_version_is_shown_and_serves(machines, tmp_path):
+def test_a_machine_of_another_version_whose_clock_is_wrong_is_shown_and_serves(machines, tmp_path):
     assert machines["m1"].done("cluster", "check").stdout.splitlines()[-1] == "nothing found"
     folder = tmp_path / "newer"
     folder.mkdir()
@@ -135,6 +136,7 @@ def test_a_machine_of_another_version_is_shown_and_serves(machines, tmp_path):
         '    machine: str = Field("", description="Name of this machine in',
         '    zone: str = \'a\'\n    machine: str = Field("", description="Name of this machine in',
     )
+    newer.set_clock(folder, 3 * 3600)
     with machines.load("m1", **STEADY) as load:  # as docs/cluster.md has it
         two.done("cluster", "drain")
         two.done("upgrade")
@@ -147,6 +149,7 @@ def test_a_machine_of_another_version_is_shown_and_serves(machines, tmp_path):
     found = machines["m1"].portico("cluster", "check")
     assert found.returncode == 1
     assert f"m2 has version {newer.LATER} of Portico" in found.stdout
+    assert re.search(r"m2 has a clock that is 10(79|80)\d\.\d s ahead of that of m1", found.stdout)
 
 
 def test_a_machine_that_is_lost_is_a_row_and_fails_no_command(machines, tmp_path):

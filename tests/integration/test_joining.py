@@ -16,6 +16,7 @@ from portico.system.cluster_identity import MachineIdentity, read_identity
 from portico.system.cluster_store import read_store
 from portico.system.home import Home
 from tests import etcd as harness
+from tests import newer
 from tests.cluster import SITE, Machine, Machines, needs_root
 from tests.commands import run_here
 from tests.etcd import configured_member
@@ -149,7 +150,9 @@ def answer_to(its: MachineIdentity | None, machine: Machine, path: str = "/near.
         connection.close()
 
 
-def test_machines_join_by_a_token_are_replaced_removed_and_leave(machines: Machines) -> None:
+def test_machines_join_by_a_token_are_replaced_removed_and_leave(
+    machines: Machines, tmp_path: Path
+) -> None:
     one, two, three, *_ = machines
     at_one, at_two = "10.0.0.1:8445", "10.0.0.2:8445"
     first = token(one)  # from now on nginx of m1 takes questions
@@ -161,6 +164,11 @@ def test_machines_join_by_a_token_are_replaced_removed_and_leave(machines: Machi
     one.status()
     assert "not valid here" in refused(two, at_one, "--token", "f" * 8 + first[8:])
 
+    environ = dict(two.environ)
+    two.environ |= newer.portico_in(tmp_path)
+    newer.set_clock(tmp_path, -3 * 3600)
+    assert "set the one that is wrong" in refused(two, at_one, "--token", first)
+    two.environ = environ
     two.done("cluster", "join", at_one, "--token", first, "m2")
     assert identity(two).cluster == identity(one).cluster
     assert "was used by m2" in refused(three, at_one, "m3", "--token", first)
