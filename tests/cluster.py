@@ -27,6 +27,7 @@ from typing import Final, Self
 import psutil
 import pytest
 
+from portico.client.connect import DAEMON
 from portico.core.model.cluster import machine_host
 from portico.core.model.shared import (
     CLUSTER_KEY,
@@ -59,6 +60,8 @@ needs_root: Final = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("ip"), reason="makes networks: needs root and ip(8)"
 )
 STORE_ADDRESS: Final = "10.0.0.240"
+HIDING: Final = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"')
+"""Words before a folder and a command, for which the folder is empty."""
 NOWHERE: Final = "02:00:00:00:00:01"
 """An address of Ethernet that no card has."""
 SITE: Final = "app.localhost"
@@ -102,6 +105,18 @@ class Machine(Stack):
         """Its daemon, before any file is in force; with its own [edge]."""
         self.write_edge()
         self._begin_for("up")
+
+    @contextmanager
+    def begun_without(self, folder: Path) -> Iterator[None]:
+        """Its daemon runs, and for it that folder is empty."""
+        words = (*self.network.words, *HIDING, folder, *DAEMON)
+        process = subprocess.Popen(words, cwd=self.folder, env=self.environ)
+        try:
+            eventually(self._answers)
+            yield
+        finally:
+            process.terminate()
+            process.wait(60)
 
     def write_edge(self) -> None:
         """What differs from the other machines."""

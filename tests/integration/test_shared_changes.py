@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -12,12 +13,21 @@ from pathlib import Path
 
 import pytest
 
-from portico.core.model.shared import TURN_KEY, Holder, decoded, present_key, progress_key
+from portico.core.model.shared import (
+    TURN_KEY,
+    Holder,
+    decoded,
+    present_key,
+    progress_key,
+    run_key,
+)
 from portico.core.model.shared_change import Progress
 from tests import etcd as harness
 from tests.cluster import SITE, Machine, Machines, needs_root
 from tests.etcd import Etcd
-from tests.stack import PROGRAMS, eventually
+from tests.integration.test_dashboard import Browser
+from tests.integration.test_top import Terminal
+from tests.stack import BIN, PROGRAMS, eventually
 
 pytestmark = [
     needs_root,
@@ -26,19 +36,36 @@ pytestmark = [
 STEADY = {"rate": 60.0, "connections": 8, "seconds": 120.0, "timeout": 8.0, "posts": 0.3}
 CRASH_FILE = "crashes-here"
 """Instances crash at their start on a machine that has this file in its log folder."""
+SCHEDULED = """
+[apps.work]
+command = ["sh", "-c", 'echo "$(($(date +%s) / 60)) $WHERE" >> {runs}']
+port = false
+schedule = "* * * * *"
+env.WHERE = "m1"
+[apps.work.machines]
+m2.env = {{ WHERE = "m2" }}
+m3.env = {{ WHERE = "m3" }}
+"""
+"""An app that adds the minute and the machine to a file. No schedule is finer than a minute."""
+FIGURES = r"m2 +project +web\.\S+ +ready +[\d.]+% +[\d.]+ \S+ +(?!0\.0 )[\d.]+ "
+"""Of an instance in `top`: processor time, memory, and requests a second."""
 Pids = dict[str, set[int]]
 
 
 class Shared:
-    def __init__(self, machines: Machines, store: Etcd, instances: int = 2) -> None:
-        self.machines, self.store, self.instances = machines, store, instances
+    def __init__(
+        self, machines: Machines, store: Etcd, instances: int = 2, runs: Path | None = None
+    ) -> None:
+        """`runs` is the file that the app with a schedule adds to, if there is to be one."""
+        self.machines, self.store, self.instances, self.runs = machines, store, instances, runs
 
     def file(self, **env: str) -> str:
         env = {"CRASH_WHEN": CRASH_FILE, **env}
         lines = "".join(f'env.{key} = "{value}"\n' for key, value in env.items())
+        scheduled = SCHEDULED.format(runs=self.runs) if self.runs else ""
         return (
             f'[apps.web]\ncommand = ["node", "{PROGRAMS}/echo.js"]\n{lines}'
-            f"instances = {self.instances}\n"
+            f"instances = {self.instances}\n{scheduled}"
             f'[sites."{SITE}"]\napp = "web"\n'
         )
 
@@ -50,6 +77,10 @@ class Shared:
 
     def pids_of(self, name: str) -> set[int]:
         return {each["pid"] for each in self.machines[name].instances("web")}
+
+    def numbers(self) -> list[int]:
+        """Of instances, by machine."""
+        return [len(each.instances("web")) for each in self.machines]
 
     def state_of(self, machine: str) -> str:
         """Of the last change that it has taken part in."""
@@ -77,7 +108,7 @@ class Shared:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     folder: Path = tmp_path_factory.mktemp("etcd")
     with Machines("m1", "m2", "m3") as machines, machines.sharing(folder) as store:
-        found = Shared(machines, store)
+        found = Shared(machines, store, runs=folder / "runs")
         machines.up(found.file(), shared=True)
         yield found
 
@@ -108,13 +139,14 @@ def test_of_two_operators_at_once_one_changes_all_machines_and_one_is_refused(sh
 
 def test_a_machine_is_drained_and_undrained_from_another_one(shared):
     one, two, _ = shared.machines
-    since, others = shared.store.revision(), {"m1": {"web": 2}, "m3": {"web": 2}}
+    ready = {"web": 2, "work": 1}
+    since, others = shared.store.revision(), {"m1": ready, "m3": ready}
     eventually(lambda: {n["name"]: n["apps"] for n in two.status()["neighbours"]} == others)
     with shared.load("m2"):
         one.done("cluster", "drain", "m2")
-        assert [len(each.instances("web")) for each in shared.machines] == [2, 0, 2]
+        assert shared.numbers() == [2, 0, 2]
         one.done("cluster", "undrain", "m2")
-        assert [len(each.instances("web")) for each in shared.machines] == [2, 2, 2]
+        assert shared.numbers() == [2, 2, 2]
     assert shared.holders(since) == ["m2"]
 
 
@@ -129,6 +161,26 @@ def test_a_version_that_fails_touches_only_the_first_machine_which_takes_the_one
     assert "nothing was changed on m2, m3" in result.stderr
     assert (after["m2"], after["m3"]) == (before["m2"], before["m3"])
     assert len(after["m1"]) == 2
+
+
+def test_where_the_folder_of_the_program_is_not_on_one_machine_none_is_changed(shared):
+    one, _, three = shared.machines
+    before = shared.pids()
+    shared.write(SAY="the next version")
+    with shared.load(), shared.load("m3"):
+        three.end_daemon()
+        eventually(lambda: one.sees(2))
+        with three.begun_without(one.root):
+            eventually(lambda: one.sees(3) and three.sees(3))
+            result = one.portico("up")
+            assert shared.pids() == before
+        eventually(lambda: one.sees(2))
+        three.begin()
+        eventually(lambda: one.sees(3) and three.sees(3))
+    assert result.returncode != 0
+    assert re.search(rf"m3: .*folder {one.folder} does not exist", result.stderr, re.DOTALL)
+    assert "nothing was changed on any machine" in result.stderr
+    assert shared.pids() == before
 
 
 def test_a_reload_that_fails_on_a_machine_ends_there_and_its_instances_keep_serving(shared):
@@ -189,7 +241,7 @@ def test_a_change_with_here_is_of_one_machine_and_one_that_was_absent_makes_up_f
     two.done("stop", "web", "--here")
     notes = two.status()["notes"]
     assert [each for each in notes if each.startswith("web is stopped on this machine alone")]
-    assert [len(each.instances("web")) for each in shared.machines] == [2, 0, 2]
+    assert shared.numbers() == [2, 0, 2]
 
     two.end_daemon()
     eventually(lambda: one.sees(2))
@@ -228,10 +280,65 @@ def test_of_two_operators_in_a_divided_network_one_changes_his_side_and_the_othe
     assert shared.holders(since) == ["m1", "m2", "m3"]
 
 
-def test_every_command_is_of_all_machines_and_down_ends_the_project_on_each(shared):
-    one, two, three = shared.machines
-    two.done("scale", "web", "1")
-    assert [len(each.instances("web")) for each in shared.machines] == [1, 1, 1]
+def test_top_and_the_dashboard_of_one_machine_show_all_machines_and_change_all(shared):
+    one, *_ = shared.machines
+    with shared.load("m2"):
+        with signed_in(one) as browser:
+            eventually(lambda: all(map(has_figures, instances_shown(browser, "m2"))))
+            status, _, text = browser.ask("/v1/apps/web/scale", "POST", '{"instances": 1}')
+            assert status == 202, text
+        eventually(lambda: shared.numbers() == [1, 1, 1] and one.is_settled())
+        top = Terminal([BIN / "portico", "top", "m2", "web", "--every", "0.3"], one.environ)
+        try:
+            top.shows("3 of 3 machines", pattern=FIGURES)
+            top.press("+")
+            top.shows("scale project/web by +1 on all machines?")
+            top.press("y")
+            top.shows("by +1 on all machines: done")
+        finally:
+            assert top.end() == 0
+    assert shared.numbers() == [2, 2, 2]
+
+
+@contextmanager
+def signed_in(machine: Machine) -> Iterator[Browser]:
+    """A browser on that machine."""
+    browser = Browser(json.loads(machine.done("open", "--json").stdout)["url"])
+    with machine.network.entered():
+        browser.sign_in()
+        yield browser
+
+
+def instances_shown(browser: Browser, machine: str) -> list[dict]:
+    """Those of the app in the first status that a page is sent, when that machine has answered."""
+
+    def found() -> list[dict]:
+        with browser.live() as answer:
+            frame = json.loads(answer.readline().removeprefix(b"data: "))
+        [status] = [each["status"] for each in frame["machines"] if each["name"] == machine]
+        apps = status["apps"] if status else []
+        return [i for app in apps if app["name"] == "web" for i in app["instances"]]
+
+    return eventually(found)
+
+
+def has_figures(instance: dict) -> bool:
+    traffic = instance["traffic"]
+    return bool(instance["memory_bytes"] and traffic and traffic["requests_s"])
+
+
+def test_a_schedule_has_run_once_each_time_with_what_is_set_for_the_machine(shared):
+    file, project = shared.runs, shared.machines["m1"].folder.name
+    eventually(file.exists, within=120)
+    runs = [line.split() for line in file.read_text().splitlines()]
+    assert len({minute for minute, _ in runs}) == len(runs), runs
+    for minute, machine in runs:
+        key = shared.machines.key(run_key(f"{project}/work", int(minute)))
+        assert decoded(Holder, shared.store.get(key)) == Holder(machine=machine)
+
+
+def test_a_pause_is_of_all_machines_and_down_ends_the_project_on_each(shared):
+    one, _, three = shared.machines
     three.done("pause", SITE)
     assert all(map(_is_paused, shared.machines))
     one.done("down", "--now")

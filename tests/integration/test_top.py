@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
@@ -45,15 +46,15 @@ class Terminal:
     def press(self, keys):
         os.write(self._here, keys.encode())
 
-    def shows(self, *texts):
+    def shows(self, *texts, pattern=""):
         end = time.monotonic() + WITHIN
         while time.monotonic() < end:
             if select.select([self._here], [], [], 0.2)[0]:
                 self._stream.feed(os.read(self._here, 1 << 16))
             shown = "\n".join(self._screen.display)
-            if all(text in shown for text in texts):
+            if all(text in shown for text in texts) and re.search(pattern, shown):
                 return
-        raise AssertionError(f"{texts} are not shown:\n{shown}")
+        raise AssertionError(f"{texts} {pattern} are not shown:\n{shown}")
 
     def end(self):
         self.press("q")
