@@ -1,4 +1,4 @@
-"""Names in the code say what a thing is or does: `docs/ARCHITECTURE.md` has those that do not."""
+"""Names in the code say what a thing is or does: `docs/words.md` has those that do not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SOURCE = ROOT / "src/portico"
 
 @cache
 def retired() -> dict[str, re.Pattern[str]]:
-    table = (ROOT / "docs/ARCHITECTURE.md").read_text().split("| kind of name |")[1]
+    table = (ROOT / "docs/words.md").read_text().split("| kind of name |")[1]
     words: dict[str, set[str]] = {}
     for kind, names in re.findall(
         r"^\| (\w+) \| (.+?) \|", table.partition("\n\n")[0], re.MULTILINE
