@@ -24,8 +24,8 @@ from portico.adapters.store.etcd.store import EtcdStore
 from portico.core.model.shared import PRESENT, ClusterRecord, Presence, encoded
 from portico.core.model.stored import Put, StoreAddress
 from portico.core.planning.mirroring import prefix_of
-from portico.engine.cluster.following import Following, KeyChanges
 from portico.engine.cluster.session import Session
+from portico.engine.cluster.store_follower import KeyChanges, StoreFollower
 from portico.engine.troubles import Troubles
 from portico.system.clock import SystemClock
 from tests.etcd import Etcd, Place, etcd
@@ -44,12 +44,12 @@ class SimulatedMachine:
     def __init__(self, name: str, address: StoreAddress) -> None:
         clock, troubles = SystemClock(), Troubles()
         self.store = EtcdStore(address, clock)
-        self.following = Following(
+        self.follower = StoreFollower(
             CLUSTER, store=self.store, state=MemoryState(), troubles=troubles, clock=clock
         )
         presence = encoded(Presence(version="1"))
-        self.session = Session(name, self.store, self.following, troubles, clock, lambda: presence)
-        self.following.subscribe("bench", self._note)
+        self.session = Session(name, self.store, self.follower, troubles, clock, lambda: presence)
+        self.follower.subscribe("bench", self._note)
         self.heard: dict[bytes, float] = {}
 
     def _note(self, changes: KeyChanges) -> None:
@@ -58,11 +58,11 @@ class SimulatedMachine:
 
     async def live(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for part in (self.following, self.session):
+            for part in (self.follower, self.session):
                 group.create_task(self._repeat(part))
 
     @staticmethod
-    async def _repeat(part: Following | Session) -> None:
+    async def _repeat(part: StoreFollower | Session) -> None:
         while True:
             await part.look()
             await part.pause()
@@ -97,7 +97,7 @@ async def _measure(store: Etcd, count: int) -> dict[str, float]:
     machines = [SimulatedMachine(f"m{number}", address) for number in range(count)]
     tasks = [asyncio.create_task(each.live()) for each in machines]
     for _ in range(SETTLING_TIMEOUT):
-        if is_settled := all(len(each.following.under(PRESENT)) == count for each in machines):
+        if is_settled := all(len(each.follower.under(PRESENT)) == count for each in machines):
             break
         await asyncio.sleep(1.0)
     assert is_settled

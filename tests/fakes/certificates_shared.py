@@ -249,7 +249,7 @@ class Machine:
             sharing=self.sharing,
         )
         self.sharing.is_busy = self.loop.account.is_in_use
-        parts = (self.shared.following, self.shared.session) if follows else ()
+        parts = (self.shared.follower, self.shared.session) if follows else ()
         self.tasks = [asyncio.ensure_future(_again(each)) for each in parts]
         self.runs = True
 

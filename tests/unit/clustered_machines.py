@@ -37,12 +37,12 @@ from portico.core.planning.mirroring import prefix_of
 from portico.core.planning.neighbours import near_text
 from portico.core.planning.steps import StartInstance, Step
 from portico.engine.changes import Changes
+from portico.engine.cluster.change_state import ChangeState
 from portico.engine.cluster.cluster_operations import ClusterOperations
-from portico.engine.cluster.draining import Draining
 from portico.engine.cluster.issuer import IssuerRole
 from portico.engine.cluster.local_work import OwnWork
+from portico.engine.cluster.machine_drain import MachineDrain
 from portico.engine.cluster.session import DURATION
-from portico.engine.cluster.standing import Standing
 from portico.engine.cluster.turns import Turns
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.operations import Operations
@@ -131,16 +131,16 @@ class MemberDaemon(Daemon):
             convergence,
             **dict.fromkeys((*others, "traffic")),
         )
-        self.standing = Standing(shared, engine.state, engine.clock)
+        self.change_state = ChangeState(shared, engine.state, engine.clock)
         work = OwnWork(engine, operations, changes, preparation, lambda *_: None)
-        turns = Turns(shared, self.standing, vault, work, engine.clock, engine.troubles)
+        turns = Turns(shared, self.change_state, vault, work, engine.clock, engine.troubles)
         self.issuing = Issuing(self)
         shared.repeated_tasks |= {"changes of the cluster": turns, "certificates": self.issuing}
-        self.neighbourhood.may_replace = self.standing.may_replace
+        self.neighbourhood.may_replace = self.change_state.may_replace
         self.asked = ClusterOperations(
-            engine, operations, changes, preparation, shared, self.standing, vault
+            engine, operations, changes, preparation, shared, self.change_state, vault
         )
-        self.draining = Draining(engine, self.neighbourhood, changes, convergence)
+        self.machine_drain = MachineDrain(engine, self.neighbourhood, changes, convergence)
 
 
 class Lists:
@@ -193,7 +193,7 @@ class Member(Machine):
             ]
             is_reload = "+" in target  # it is finished where it was begun
             if replaced and not is_reload:
-                assert self.daemon.standing.fence, f"{self.name} replaces without the turn"
+                assert self.daemon.change_state.fence, f"{self.name} replaces without the turn"
 
     def assert_sound(self) -> None:
         """Nothing has failed that was not foreseen."""
@@ -323,7 +323,7 @@ class Cluster:
         for each in self.alive:
             each.check()
         if not self.is_forged:
-            holders = [each.name for each in self.alive if each.daemon.standing.fence]
+            holders = [each.name for each in self.alive if each.daemon.change_state.fence]
             assert len(holders) <= 1, f"two turns: {holders}"
         issuers = [each.name for each in self.alive if each.daemon.issuing.role.fence]
         assert len(issuers) <= 1, f"two issuers: {issuers}"
@@ -354,7 +354,7 @@ class Cluster:
         self.run(100.0)
         for each in self:
             if each.intent.drained_apps is not None:
-                each.daemon.draining.undrain(WHO)
+                each.daemon.machine_drain.undrain(WHO)
         self.ask("m1", self["m1"].daemon.asked.start("web", WHO))
         self.run(40.0)
         assert self.change is None or self.change.end, self.change

@@ -30,8 +30,8 @@ from portico.core.model.stored import Put
 from portico.core.planning.mirroring import prefix_of
 from portico.core.planning.switches import MissedSwitches
 from portico.engine.cluster.assembly import ClusterStore
+from portico.engine.cluster.change_state import ChangeState
 from portico.engine.cluster.shared_changes import SharedChanges
-from portico.engine.cluster.standing import Standing
 from portico.engine.cluster.turns import Turns
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, PorticoError, Refused
@@ -106,10 +106,10 @@ class Machine:
             events=None, intent=None, troubles=self.troubles, state=self.state, clock=self._loop
         )
         self.shared = ClusterStore(engine, None, CLUSTER, self.name, self.link)
-        self.standing = Standing(self.shared, self.state, self._loop)
-        self.changes = SharedChanges(self.shared, self.standing, self._loop)
-        turns = Turns(self.shared, self.standing, FakeVault(), self, self._loop, self.troubles)
-        parts = (self.shared.following, self.shared.session, turns)
+        self.change_state = ChangeState(self.shared, self.state, self._loop)
+        self.changes = SharedChanges(self.shared, self.change_state, self._loop)
+        turns = Turns(self.shared, self.change_state, FakeVault(), self, self._loop, self.troubles)
+        parts = (self.shared.follower, self.shared.session, turns)
         self._tasks = [self._loop.create_task(_again(each)) for each in parts]
 
     def kill(self) -> None:
@@ -227,7 +227,7 @@ class Machines:
         machine = self[name]
         who, absent = Requester("root"), "1" if without_absent else None
         change = machine.changes.draft("up", version, who, absent)
-        number = machine.standing.next_revision(PROJECT)
+        number = machine.change_state.next_revision(PROJECT)
         key = revision_key(PROJECT, number)
         file = SharedFile(who="root", source=version, folder="/", document={}, environ={})
         sealed = self.do(FakeVault().seal(prefix_of(CLUSTER) + key, zlib.compress(encoded(file))))
@@ -256,19 +256,19 @@ class Machines:
     def end(self) -> tuple[str, str]:
         """How the last change ended, and why."""
         for each in self:
-            if each.runs and not each.standing.trouble:
-                return each.standing.change.end, each.standing.change.why
+            if each.runs and not each.change_state.trouble:
+                return each.change_state.change.end, each.change_state.change.why
         raise AssertionError("no machine knows")
 
     def states(self) -> dict[str, str]:
-        known: dict[str, Progress] = self["m1"].standing.state().progress
+        known: dict[str, Progress] = self["m1"].change_state.state().progress
         return {name: each.state for name, each in known.items()}
 
     # What holds
 
     def assert_turn_of(self, machine: Machine) -> None:
         """No other one changes, also if it cannot know that its turn has ended."""
-        assert machine.standing.fence
+        assert machine.change_state.fence
         for other in self:
             assert other is machine or not other.is_changing, f"{other.name} and {machine.name}"
 

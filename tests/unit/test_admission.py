@@ -28,11 +28,11 @@ from portico.core.planning.members import member_list
 from portico.core.planning.store_permissions import machine_permissions
 from portico.engine.cluster.admission import Admission
 from portico.engine.cluster.authority import SEALED_AUTHORITY_KEY, ClusterAuthority
+from portico.engine.cluster.cluster_creation import ClusterCreation
 from portico.engine.cluster.etcd_members import EtcdMembers
-from portico.engine.cluster.following import Following
-from portico.engine.cluster.founding import Founding
 from portico.engine.cluster.machine_users import MachineUsers
 from portico.engine.cluster.store_addresses import StoreAddresses
+from portico.engine.cluster.store_follower import StoreFollower
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, NotFound, PorticoError, Refused
 from portico.ports.machine_signing import SignedMachine
@@ -80,7 +80,7 @@ class Member:
     def __init__(self, name: str, store: FakeStore, clock: FakeClock, home: Home) -> None:
         self.machine, self.cluster, self.store, self.clock = name, CLUSTER, store, clock
         self.revisions: dict[str, object] = {}
-        self.following = Following(
+        self.follower = StoreFollower(
             CLUSTER, store=store, state=MemoryState(), troubles=Troubles(), clock=clock
         )
         engine = SimpleNamespace(
@@ -104,8 +104,8 @@ class Member:
     async def transaction(
         self, compares: Sequence[Compare], writes: Sequence[Write], store: Store | None = None
     ) -> int | None:
-        self.following.assert_current()
-        prefix = self.following.prefix
+        self.follower.assert_current()
+        prefix = self.follower.prefix
         return await (store or self.store).transaction(
             [replace(each, key=prefix + each.key) for each in compares],
             [replace(each, key=prefix + each.key) for each in writes],
@@ -132,7 +132,7 @@ class Member:
     @property
     def machines(self) -> dict[str, str]:
         """With their serials."""
-        items = self.following.under("machines/")
+        items = self.follower.under("machines/")
         return dict(member_list(CLUSTER, items).serials)
 
 
@@ -177,7 +177,7 @@ def run(first: Home) -> Callable[[Callable[[Member, Member], Awaitable[None]]], 
         ]
         record = Put(f"/portico/{CLUSTER}/{CLUSTER_KEY}", encoded(ClusterRecord(least=1)))
         await store.transaction([], [record, *machines])
-        tasks = [asyncio.create_task(each.following.look()) for each in members]
+        tasks = [asyncio.create_task(each.follower.look()) for each in members]
         await settle()
         await work(*members)
         for task in tasks:
@@ -193,7 +193,7 @@ def test_a_machine_joins_by_any_member_and_is_given_what_it_needs(run):
         assert answer.cluster_key == bytes(32)
         assert answer.store.endpoints == STORE.endpoints
         assert one.machines == two.machines == {"m1": "1", "m2": "2", "m3": "11"}
-        assert SEALED_AUTHORITY_KEY in two.following.items
+        assert SEALED_AUTHORITY_KEY in two.follower.items
 
     run(work)
 
@@ -241,7 +241,7 @@ def test_a_token_ends_and_is_removed(run):
         with pytest.raises(Refused, match="the token was valid until"):
             await one.join(token, "m3", 3)
         await one.token()
-        assert len(one.following.under("tokens/")) == 1
+        assert len(one.follower.under("tokens/")) == 1
 
     run(work)
 
@@ -464,12 +464,12 @@ def test_without_the_store_nothing_is_promised(run):
 def test_a_second_cluster_in_a_store_has_to_be_asked_for(tmp_path: Path):
     async def work() -> None:
         store = FakeStore(FakeClock())
-        founding = Founding(lambda _: store, lambda _: FakeVault())
+        cluster_creation = ClusterCreation(lambda _: store, lambda _: FakeVault())
         write_store(tmp_path, STORE)
 
         async def create(cluster: str, **more: object) -> None:
             place = {"name": "m1", "address": "10.0.0.1", "folder": str(tmp_path), "serial": "1"}
-            await founding.create(ClusterRequest(cluster=cluster, **place, **more))
+            await cluster_creation.create(ClusterRequest(cluster=cluster, **place, **more))
 
         await create("one")
         found = await store.snapshot("/portico/one/")

@@ -10,9 +10,9 @@ from portico.core.model.event import Requester
 from portico.core.model.shared import SCHEMA, ClusterRecord, encoded
 from portico.core.model.stored import MAX_WRITES, Compare, Delete, Put, Snapshot, StoredItem
 from portico.core.planning.mirroring import prefix_of
-from portico.engine.cluster.following import SUBJECT, Following
 from portico.engine.cluster.recovery import StoreRecovery
 from portico.engine.cluster.session import DURATION, INTERVAL, Session
+from portico.engine.cluster.store_follower import SUBJECT, StoreFollower
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, Refused, Unreachable
 from portico.ports.store import StoreUnavailable
@@ -35,20 +35,20 @@ class Daemon:
         self.state = state or MemoryState()
         self.troubles = Troubles()
         self.changes: list[Mapping[str, StoredItem | None]] = []
-        self.following = Following(
+        self.follower = StoreFollower(
             CLUSTER,
             store=store,
             state=self.state,
             troubles=self.troubles,
             clock=clock,
         )
-        self.following.subscribe("test", self.changes.append)
-        self.recovery = StoreRecovery(CLUSTER, store, self.following, events_of(self.state, clock))
-        self.session = Session("m1", store, self.following, self.troubles, clock, lambda: b"here")
+        self.follower.subscribe("test", self.changes.append)
+        self.recovery = StoreRecovery(CLUSTER, store, self.follower, events_of(self.state, clock))
+        self.session = Session("m1", store, self.follower, self.troubles, clock, lambda: b"here")
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        tasks = [asyncio.create_task(_again(each)) for each in (self.following, self.session)]
+        tasks = [asyncio.create_task(_again(each)) for each in (self.follower, self.session)]
         try:
             yield
         finally:
@@ -57,7 +57,7 @@ class Daemon:
 
     @property
     def values(self) -> dict[str, bytes]:
-        return {key: item.value for key, item in self.following.items.items()}
+        return {key: item.value for key, item in self.follower.items.items()}
 
     @property
     def kept(self) -> dict[str, bytes]:
@@ -66,7 +66,7 @@ class Daemon:
         return {key.removeprefix(ROOT): item.value for key, item in found}
 
 
-async def _again(part: Following | Session) -> None:
+async def _again(part: StoreFollower | Session) -> None:
     while True:
         await part.look()
         await part.pause()
@@ -103,7 +103,7 @@ def test_what_is_shared_is_known_at_once_and_kept_on_disk_but_for_who_is_there(r
         assert daemon.kept.keys() == {"cluster", "a", MEMBER}
         assert daemon.changes[-1] == {"b": None}
         assert not daemon.troubles.sentences()
-        daemon.following.assert_current()
+        daemon.follower.assert_current()
 
     run(work)
 
@@ -116,7 +116,7 @@ def test_a_daemon_that_starts_without_the_store_goes_by_its_copy_and_refuses_cha
         with later.running():
             await settle()
             with pytest.raises(StoreUnavailable, match=r"refused; nothing was changed$"):
-                later.following.assert_current()
+                later.follower.assert_current()
             with pytest.raises(StoreUnavailable, match=r"refused; nothing was changed$"):
                 await later.recovery.accept(act=True, who=WHO)
             [sentence] = later.troubles.sentences()
@@ -161,7 +161,7 @@ def test_an_older_copy_of_the_store_is_no_order_and_the_store_itself_is_when_it_
             await daemon.clock.advance(INTERVAL)
             assert daemon.values["a"] == daemon.kept["a"] == b"2"
             assert why in daemon.troubles.of(SUBJECT)
-            assert bool(daemon.following.trouble) == bool(why)
+            assert bool(daemon.follower.trouble) == bool(why)
 
     run(work)
 
@@ -180,14 +180,14 @@ def test_an_answer_that_is_older_than_what_the_watch_has_told_is_not_an_older_st
             return found
 
         store.snapshot = late
-        asked = asyncio.ensure_future(daemon.following.read())
+        asked = asyncio.ensure_future(daemon.follower.read())
         await settle()
         store.snapshot = at_once
         await put(store, a=b"2")
         await settle()
         answered.set()
         assert await asked
-        assert (daemon.values["a"], daemon.following.trouble) == (b"2", "")
+        assert (daemon.values["a"], daemon.follower.trouble) == (b"2", "")
 
     run(work)
 
@@ -196,9 +196,9 @@ def test_what_the_watch_tells_of_after_it_was_read_is_not_an_older_store(run):
     async def work(daemon: Daemon) -> None:
         for value in (b"2", b"3"):
             await put(daemon.store, a=value)
-        assert await daemon.following.read()
+        assert await daemon.follower.read()
         await settle()
-        assert (daemon.values["a"], daemon.following.trouble) == (b"3", "")
+        assert (daemon.values["a"], daemon.follower.trouble) == (b"3", "")
         await put(daemon.store, a=b"4")
         await settle()
         assert daemon.values["a"] == b"4"
@@ -211,7 +211,7 @@ def test_a_newer_schema_is_not_followed_from_the_change_on_that_demands_it(run):
         await put(daemon.store, cluster=encoded(ClusterRecord(least=SCHEMA + 1)), a=b"new")
         await settle()
         assert daemon.values["a"] == b"1"
-        assert "upgrade Portico here" in daemon.following.trouble
+        assert "upgrade Portico here" in daemon.follower.trouble
 
     run(work)
 
@@ -271,15 +271,15 @@ def test_an_operator_decides_for_an_older_copy_of_the_store_on_each_machine(run)
         await settle()
         daemon.store.replace(old)
         await daemon.clock.advance(INTERVAL)
-        lost = daemon.following.position
+        lost = daemon.follower.position
         for act in (False, True):
             assert daemon.values["a"] == b"2"
             view = await daemon.recovery.accept(act=act, who=WHO)
             assert view.lines == ("a: changed", "b: removed")
             assert view.done is act
         await daemon.clock.advance(INTERVAL)
-        assert daemon.following.position > lost
-        assert daemon.following.revision < lost[1]
+        assert daemon.follower.position > lost
+        assert daemon.follower.revision < lost[1]
         assert daemon.kept["a"] == daemon.values["a"] == b"1"
         assert "b" not in daemon.values.keys() | daemon.kept.keys()
         assert not daemon.troubles.sentences()
@@ -308,7 +308,7 @@ def test_a_store_that_is_filled_from_one_machine_is_followed_by_all_with_the_sam
             before = daemon.kept
             daemon.store.replace(Snapshot(1) if is_wiped else old)
             await daemon.clock.advance(INTERVAL)
-            assert daemon.following.trouble
+            assert daemon.follower.trouble
             assert not (await daemon.recovery.restore(act=False, who=WHO)).done
             if is_wiped:
                 with pytest.raises(Refused, match="restore` fills it from the copy"):
@@ -335,7 +335,7 @@ def test_of_two_operators_who_fill_the_store_from_different_copies_one_does(run)
         copies = [other.kept, daemon.kept]
         daemon.store.replace(Snapshot(1))
         await daemon.clock.advance(INTERVAL)
-        await other.following.read()
+        await other.follower.read()
         at_once = daemon.store.transaction
 
         async def transaction(*arguments: object) -> int | None:
@@ -391,13 +391,13 @@ def test_a_subscriber_that_fails_keeps_nothing_from_being_followed(run):
         def fail(changes: object) -> None:
             raise Failed("it cannot")
 
-        daemon.following.subscribe("a part", fail)
-        daemon.following.subscribe("another part", daemon.changes.append)
+        daemon.follower.subscribe("a part", fail)
+        daemon.follower.subscribe("another part", daemon.changes.append)
         await put(daemon.store, a=b"2")
         await settle()
         assert daemon.changes[-1]["a"].value == b"2"
         assert daemon.troubles.sentences() == ["a part: it cannot"]
-        assert not daemon.following.trouble
+        assert not daemon.follower.trouble
 
     run(work)
 

@@ -67,7 +67,7 @@ def test_a_project_that_is_ended_again_while_machines_check_is_not_ended_out_of_
     cluster = Cluster()
     cluster.up("m1")
     cluster.run(40.0)
-    cluster["m2"].daemon.draining.drain(WHO)  # its check waits for the end of that
+    cluster["m2"].daemon.machine_drain.drain(WHO)  # its check waits for the end of that
     asked = cluster["m1"].daemon.asked
     first = cluster.ask("m1", asked.down(WHO, project="shop"))
     cluster.run(1.0)
@@ -161,7 +161,7 @@ class AnyCluster(RuleBasedStateMachine):
         if daemon := self.cluster[name].daemon:
 
             async def work() -> None:
-                (daemon.draining.drain if is_drained else daemon.draining.undrain)(WHO)
+                (daemon.machine_drain.drain if is_drained else daemon.machine_drain.undrain)(WHO)
 
             self.cluster.ask(name, work())
         self.cluster.run(2.0)

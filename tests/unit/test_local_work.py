@@ -11,8 +11,8 @@ import pytest
 from portico.core.model.app import App
 from portico.core.planning.switches import MissedSwitches
 from portico.engine import in_force
-from portico.engine.cluster.draining import TAKE_OVER_TIMEOUT
 from portico.engine.cluster.local_work import OwnWork
+from portico.engine.cluster.machine_drain import TAKE_OVER_TIMEOUT
 from portico.errors import Failed, Refused
 from tests.unit.test_switches import change
 

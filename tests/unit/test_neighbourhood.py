@@ -265,7 +265,7 @@ def test_a_drained_machine_runs_its_apps_again_when_no_other_machine_is_left(mac
 
 def test_another_machine_is_drained_only_with_a_store():
     operations = MemberOperations()
-    operations.draining = SimpleNamespace(machine="m1")
+    operations.machine_drain = SimpleNamespace(machine="m1")
     with pytest.raises(Refused, match=r"has no store; nothing was changed.*drain` on m2"):
         asyncio.run(operations.drain(None, "m2"))
 

@@ -112,20 +112,20 @@ def test_each_run_takes_place_once_and_none_without_the_store():
         machines.run(60.0)
         schedulers[0].claim(APP, NOON + 60 * (MINUTES_KEPT + 2))
         machines.run(5.0)
-        assert len(machines["m1"].shared.following.under(RUNS)) == 2
+        assert len(machines["m1"].shared.follower.under(RUNS)) == 2
 
 
 def test_runs_that_were_asked_for_and_keys_that_are_no_run_hold_up_no_run():
     with Machines("m1") as machines:
         one = Scheduler(machines, "m1")
-        following = machines["m1"].shared.following
+        follower = machines["m1"].shared.follower
         names = [requested_run_key(APP, str(n)) for n in range(300)]
         names += [f"{RUNS}{APP}/{each}" for each in ("\u00b2", "9" * 5000)]
         names.append(run_key(APP, 1))
-        machines.store.write({following.prefix + each: b"{}" for each in names})
+        machines.store.write({follower.prefix + each: b"{}" for each in names})
         machines.run(5.0)
         for minute in range(4):
             one.claim(APP, NOON + 60 * minute)
             machines.run(60.0)
         assert (len(one.runs), one.notes) == (4, [])
-        assert len(following.under(RUNS)) == 4
+        assert len(follower.under(RUNS)) == 4

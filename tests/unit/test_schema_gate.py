@@ -87,7 +87,7 @@ def test_a_machine_that_does_not_know_the_schema_serves_by_its_copy_and_refuses_
         address = encoded(SharedMachine(address="10.0.0.1"))
         machines = [Put(ROOT + machine_key(name), address) for name in ("m1", "m2")]
         await one.store.transaction([], [record, *machines])
-        task = asyncio.create_task(one.shared.following.look())
+        task = asyncio.create_task(one.shared.follower.look())
         await settle()
         await one.say("m2", NEWER)
         view = await one.gate.upgrade(WHO)
@@ -98,7 +98,7 @@ def test_a_machine_that_does_not_know_the_schema_serves_by_its_copy_and_refuses_
         assert one.schema == SCHEMA
 
         await one.say("m1", NEWER)
-        present = one.shared.following.item("present/m1")
+        present = one.shared.follower.item("present/m1")
         await one.store.transaction([], [Put(ROOT + "present/m1", present.value)])
         with pytest.raises(Refused, match="changed at the same moment; nothing was changed"):
             await one.gate.upgrade(WHO)  # it has not heard of that yet

@@ -122,7 +122,7 @@ def test_a_machine_that_joins_has_the_certificates_before_its_sites_are_served(c
         await cluster.look()
         new = cluster.machine("m4")
         new.start(follows=False)
-        assert await new.shared.following.read()
+        assert await new.shared.follower.read()
         await new.shared.take_before_serving()
         assert new.lineages.given[NAME].serial == "1"
         assert new.state.setting(THUMBPRINT) == cluster.machines[0].state.setting(THUMBPRINT)
@@ -389,7 +389,7 @@ def test_after_a_restored_store_all_machines_have_the_account_that_it_has(cluste
         cluster.store.replace(older)
         await cluster.wait(6)
         for each in cluster.machines:
-            each.shared.following.accept(cluster.store.all)
+            each.shared.follower.accept(cluster.store.all)
         await cluster.look()
 
     cluster.run(run())

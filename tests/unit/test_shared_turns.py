@@ -38,8 +38,8 @@ from portico.core.planning.turns import (
 )
 from portico.engine.cluster import turns
 from portico.engine.cluster.change_report import ChangeReport
+from portico.engine.cluster.change_state import ABSENCE_TIMEOUT
 from portico.engine.cluster.session import DURATION
-from portico.engine.cluster.standing import ABSENCE_TIMEOUT
 from portico.errors import Failed, Refused
 from portico.ports.store import StoreUnavailable
 from tests.examples import examples
@@ -83,7 +83,7 @@ def test_a_version_that_fails_touches_only_the_first_machine_which_takes_it_back
     machines.run(12.0)
     assert machines.end() == ("failed", "m1: web.1 exited with code 1")
     machines["m1"].fails = False
-    machines["m1"].standing.follow()
+    machines["m1"].change_state.follow()
     machines.run(60.0)
     assert machines.versions() == everywhere("good")
     assert machines.states() == {"m1": "back", "m2": "ready", "m3": "ready"}
@@ -95,10 +95,12 @@ def test_what_the_first_has_done_is_taken_back_where_a_later_one_fails(machines)
     machines["m3"].fails = True
     machines.begin("m1", "bad")
     machines.run(60.0)
-    assert machines["m3"].standing.unusable  # the one before does not run there any more either
+    assert machines[
+        "m3"
+    ].change_state.unusable  # the one before does not run there any more either
     assert machines.versions() == {"m1": "good", "m2": "good", "m3": "half"}
     machines["m3"].fails = False
-    machines["m3"].standing.follow()
+    machines["m3"].change_state.follow()
     machines.run(60.0)
     assert machines.versions() == everywhere("good")
 
@@ -155,9 +157,9 @@ def test_a_machine_that_was_absent_makes_up_for_what_was_switched_meanwhile(mach
     machines["m2"].fails = True
     machines["m2"].start()
     machines.run(60.0)
-    assert machines["m2"].standing.unusable
+    assert machines["m2"].change_state.unusable
     machines["m2"].fails = False
-    machines["m2"].standing.follow()
+    machines["m2"].change_state.follow()
     machines.run(60.0)
     assert machines["m2"].reloads == ["made up"]
 
@@ -185,7 +187,7 @@ def test_a_machine_that_begins_has_what_is_stopped_and_is_not_reloaded(machines)
     three = machines["m3"]
     three.start()
     machines.run(10.0)
-    three.standing.follow()
+    three.change_state.follow()
     machines.run(60.0)
     assert (three.version, three.stopped, three.reloads) == ("v1", True, [])
 
@@ -250,13 +252,13 @@ def test_a_machine_that_is_cut_off_in_its_turn_stops_before_another_one_takes_th
     assert two.is_changing
     two.link.is_cut = True
     machines.run(DURATION - 1.0)
-    assert (two.is_changing, two.version, two.standing.may_replace()) == (False, "half", False)
+    assert (two.is_changing, two.version, two.change_state.may_replace()) == (False, "half", False)
     machines.run(ABSENCE_TIMEOUT + 40.0)
     assert machines.versions() == {"m1": "v1", "m2": "half", "m3": "v1"}
     two.link.is_cut, two.takes = False, 3.0
     machines.run(60.0)
     assert machines.versions() == everywhere("v1")
-    assert two.standing.may_replace()
+    assert two.change_state.may_replace()
 
 
 def test_a_record_of_any_depth_and_a_disk_that_cannot_be_read_end_no_daemon(machines):
@@ -264,9 +266,9 @@ def test_a_record_of_any_depth_and_a_disk_that_cannot_be_read_end_no_daemon(mach
     machines.run(60.0)
     one = machines["m1"]
     deep = b'{"change":"","state":"done","x":' + b"[" * 5000 + b"]" * 5000 + b"}"
-    machines.store.write({one.shared.following.prefix + progress_key("m2"): deep})
+    machines.store.write({one.shared.follower.prefix + progress_key("m2"): deep})
     machines.run(5.0)
-    assert one.standing.may_replace()
+    assert one.change_state.may_replace()
     machines.begin("m3", "v2")
     machines.run(60.0)
     assert (machines.end()[0], machines.versions()) == ("done", everywhere("v2"))
@@ -275,15 +277,15 @@ def test_a_record_of_any_depth_and_a_disk_that_cannot_be_read_end_no_daemon(mach
         raise Failed("disk I/O error")
 
     one.state.setting = fail
-    assert not one.standing.may_replace()
+    assert not one.change_state.may_replace()
 
 
 def test_a_machine_that_keeps_to_nothing_resumes_what_was_resumed_meanwhile(machines):
-    standing = machines["m3"].standing
-    standing.take_switches(Switches(paused={"shop": 0.0}, stopped={"shop/web": True}))
-    standing.withdraw()
-    assert standing.own_switches == Switches(paused={"shop": 0.0})
-    assert missed(standing.own_switches, NO_SWITCHES).resume == ("shop",)
+    change_state = machines["m3"].change_state
+    change_state.take_switches(Switches(paused={"shop": 0.0}, stopped={"shop/web": True}))
+    change_state.withdraw()
+    assert change_state.own_switches == Switches(paused={"shop": 0.0})
+    assert missed(change_state.own_switches, NO_SWITCHES).resume == ("shop",)
 
 
 def test_a_change_after_a_restored_store_is_another_one_than_that_which_it_has_lost(machines):
@@ -296,7 +298,7 @@ def test_a_change_after_a_restored_store_is_another_one_than_that_which_it_has_l
         machines.store.replace(older)
         machines.run(10.0)
         for each in machines:
-            each.shared.following.accept(older)
+            each.shared.follower.accept(older)
         machines.run(60.0)
     assert [len(each.reloads) for each in machines] == [2, 2, 2]
 
@@ -323,13 +325,13 @@ def test_a_file_after_a_restored_store_is_another_one_than_that_which_it_has_los
     machines.store.replace(older)
     machines.run(20.0)
     for name in ("m1", "m3"):
-        machines[name].shared.following.accept(machines.store.all)
+        machines[name].shared.follower.accept(machines.store.all)
     machines.run(60.0)
     machines.begin("m1", "v3", without_absent=True)
     machines.run(60.0)
     machines["m2"].start()
     machines.run(10.0)
-    machines["m2"].shared.following.accept(machines.store.all)
+    machines["m2"].shared.follower.accept(machines.store.all)
     machines.run(60.0)
     assert machines.versions() == everywhere("v3")
 
@@ -349,8 +351,8 @@ def test_an_internal_error_on_one_machine_holds_up_no_other(machines):
     machines.run(60.0)
     three.start()
     machines.run(60.0)
-    assert [why.endswith(bug) for why in three.standing.unusable.values()] == [True]
-    assert machines.store.peek(three.shared.following.prefix + TURN_KEY) is None
+    assert [why.endswith(bug) for why in three.change_state.unusable.values()] == [True]
+    assert machines.store.peek(three.shared.follower.prefix + TURN_KEY) is None
 
 
 def test_whether_instances_may_be_replaced_is_known_without_reading_all_that_is_shared(machines):
@@ -361,8 +363,8 @@ def test_whether_instances_may_be_replaced_is_known_without_reading_all_that_is_
     def fail(_: str) -> None:
         raise AssertionError
 
-    one.shared.following.under = fail
-    assert one.standing.may_replace()
+    one.shared.follower.under = fail
+    assert one.change_state.may_replace()
 
 
 def test_a_file_that_becomes_large_once_it_is_decompressed_is_not_read(machines, monkeypatch):
@@ -374,7 +376,7 @@ def test_a_file_that_becomes_large_once_it_is_decompressed_is_not_read(machines,
 
 
 def test_a_change_ends_also_after_many_that_failed(machines):
-    prefix, numbers = machines["m1"].shared.following.prefix, range(1, 300)
+    prefix, numbers = machines["m1"].shared.follower.prefix, range(1, 300)
     machines.store.write({prefix + revision_key(PROJECT, each): b"" for each in numbers})
     machines.run(5.0)
     machines.begin("m1", "v1")
@@ -383,7 +385,7 @@ def test_a_change_ends_also_after_many_that_failed(machines):
 
 
 def test_what_another_machine_writes_of_a_machine_or_of_the_turn_does_not_last(machines):
-    prefix = machines["m1"].shared.following.prefix
+    prefix = machines["m1"].shared.follower.prefix
     machines.store.write(
         {
             prefix + present_key("m2"): None,
@@ -494,12 +496,12 @@ def test_a_machine_that_did_not_see_the_end_of_a_reload_does_not_reload_twice(ma
     machines.begin("m1", "v1")
     machines.run(60.0)
     reload = machines.switch("reload", "m2")
-    report = ChangeReport(machines["m2"].standing, reload.id, lambda _: None)
+    report = ChangeReport(machines["m2"].change_state, reload.id, lambda _: None)
     shown = machines.loop.create_task(report.follow(lambda moved: moved.wait()))
     while not machines["m3"].is_changing:
         machines.run(0.5)
     machines["m2"].link.is_cut = True
-    while not machines["m1"].standing.change.end:
+    while not machines["m1"].change_state.change.end:
         machines.run(0.5)
     machines.begin("m1", "v2")
     machines["m2"].link.is_cut = False
@@ -590,7 +592,7 @@ class Play:
                 machine.start()
         self._machines.run(SETTLED)
         for machine in self._machines:
-            machine.standing.unusable.clear()
+            machine.change_state.unusable.clear()
         self._machines.run(SETTLED)
 
 
@@ -603,20 +605,20 @@ def test_whatever_happens_there_is_one_turn_at_a_time_and_a_change_is_done_or_ta
             play.happen(kind, what)
             machines.run(seconds)
         play.calm()
-        standing = machines["m1"].standing
-        change, heads = standing.change, standing.state().heads
+        change_state = machines["m1"].change_state
+        change, heads = change_state.change, change_state.state().heads
         if change is None:
             return
         assert change.end
         if change.project and change.end == "done":
             assert heads[change.project] == change.revision
-        followers = [each for each in machines if each.standing.own().follows]
+        followers = [each for each in machines if each.change_state.own().follows]
         if heads:
-            assert {each.standing.own().applied["shop"].number for each in followers} == {
+            assert {each.change_state.own().applied["shop"].number for each in followers} == {
                 *heads.values()
             }
             assert len({each.version for each in followers}) == 1
             assert "half" not in machines.versions().values()
-        switched = [replace(each.standing.own_switches, last="") for each in followers]
-        assert all(each == replace(standing.switches, last="") for each in switched)
-        assert standing.state().holder == ""
+        switched = [replace(each.change_state.own_switches, last="") for each in followers]
+        assert all(each == replace(change_state.switches, last="") for each in switched)
+        assert change_state.state().holder == ""

@@ -42,7 +42,7 @@ def home(tmp_path: Path) -> Home:
 class Own:
     """As much of `Operations` as this machine does alone."""
 
-    draining = None
+    machine_drain = None
 
     def __init__(self) -> None:
         self.done: list[str] = []

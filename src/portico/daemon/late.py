@@ -21,7 +21,7 @@ from portico.core.render.challenge import pending_tokens
 from portico.engine.certificates.issued_files import IssuedFiles
 from portico.engine.changes import Changes
 from portico.engine.control.convergence import Convergence
-from portico.engine.control.members import MachineDraining
+from portico.engine.control.members import DrainOperations
 from portico.engine.control.operations import Operations
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
@@ -234,17 +234,17 @@ def totals_of(
     return Totals(engine, in_force, neighbourhood)
 
 
-def draining_of(
+def machine_drain_of(
     engine: Engine,
     neighbourhood: Neighbourhood | None,
     changes: Changes,
     convergence: Convergence,
-) -> MachineDraining | None:
+) -> DrainOperations | None:
     if neighbourhood is None:
         return None
-    from portico.engine.cluster.draining import Draining  # noqa: PLC0415 - few are in a cluster
+    from portico.engine.cluster.machine_drain import MachineDrain  # noqa: PLC0415 - few are in a cluster
 
-    return Draining(engine, neighbourhood, changes, convergence)
+    return MachineDrain(engine, neighbourhood, changes, convergence)
 
 
 def for_all_machines(  # noqa: PLR0913, PLR0917 - it stands before all that can be asked
@@ -264,23 +264,23 @@ def for_all_machines(  # noqa: PLR0913, PLR0917 - it stands before all that can 
 
         timetable.claim = lambda app, _: skip_run(engine, app)
         return cast("Operations", UnsharedOperations(operations))
+    from portico.engine.cluster.change_state import ChangeState  # noqa: PLC0415
     from portico.engine.cluster.cluster_operations import (  # noqa: PLC0415 - few have a store
         ClusterOperations,
     )
     from portico.engine.cluster.local_work import OwnWork  # noqa: PLC0415
     from portico.engine.cluster.scheduled_runs import ScheduledRuns  # noqa: PLC0415
-    from portico.engine.cluster.standing import Standing  # noqa: PLC0415
     from portico.engine.cluster.turns import Turns  # noqa: PLC0415
 
     vault = vault_of(home)
-    standing = Standing(shared, engine.state, engine.clock)
+    change_state = ChangeState(shared, engine.state, engine.clock)
     runs = ScheduledRuns(engine, shared)
     work = OwnWork(engine, operations, changes, preparation, runs.request)
-    turns = Turns(shared, standing, vault, work, engine.clock, engine.troubles)
+    turns = Turns(shared, change_state, vault, work, engine.clock, engine.troubles)
     shared.repeated_tasks["changes of the cluster"] = turns
     timetable.claim, shared.repeated_tasks["runs of schedules"] = runs.claim, runs
     stands_before = ClusterOperations(
-        engine, operations, changes, preparation, shared, standing, vault
+        engine, operations, changes, preparation, shared, change_state, vault
     )
     return cast("Operations", stands_before)
 

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from portico.api.join_listener import JoinListener
     from portico.core.model.stored import StoreUser
     from portico.engine.cluster.assembly import ClusterStore
-    from portico.engine.cluster.founding import Founding
+    from portico.engine.cluster.cluster_creation import ClusterCreation
 
 
-def founding_of(clock: Clock) -> Founding:
+def cluster_creation_of(clock: Clock) -> ClusterCreation:
     from portico.adapters.store.etcd.store import EtcdStore  # noqa: PLC0415 - asked once
     from portico.adapters.vault.children import ChildVault  # noqa: PLC0415
-    from portico.engine.cluster.founding import Founding  # noqa: PLC0415
+    from portico.engine.cluster.cluster_creation import ClusterCreation  # noqa: PLC0415
 
-    return Founding(
+    return ClusterCreation(
         lambda address: EtcdStore(address, clock), lambda key: ChildVault(sys.executable, key)
     )
 
@@ -46,7 +46,7 @@ def connect_members(
     """
     if shared is None:
         if not home.cluster.exists():
-            operations.founding = late(partial(founding_of, engine.clock))
+            operations.cluster_creation = late(partial(cluster_creation_of, engine.clock))
         return None
     operations.shared = shared
     from portico.adapters.store.etcd.store import EtcdStore  # noqa: PLC0415 - few have a store

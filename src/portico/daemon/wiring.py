@@ -44,11 +44,11 @@ from portico.daemon.late import (
     acme_authorities,
     certbot_bridge,
     dashboard_listener,
-    draining_of,
     edge_file,
     edited_document_of,
     for_all_machines,
     late,
+    machine_drain_of,
     machines_listener,
     neighbourhood_of,
     own_machine,
@@ -294,7 +294,7 @@ async def assemble(
         sites=sites,
         traffic=traffic,
     )
-    operations.draining = draining_of(engine, neighbourhood, changes, convergence)
+    operations.machine_drain = machine_drain_of(engine, neighbourhood, changes, convergence)
     join_listener = connect_members(engine, in_force, operations, shared, local, home)
     watches = FileWatches(
         intent,

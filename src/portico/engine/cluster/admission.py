@@ -114,7 +114,7 @@ class Admission:
                 f"{machine} is this machine; nothing was changed. Run `portico cluster leave`"
             )
         revision = self._machine_revision(machine)
-        if self._shared.following.item(present_key(machine)) and not force:
+        if self._shared.follower.item(present_key(machine)) and not force:
             raise Refused(
                 f"the daemon of {machine} runs; nothing was changed. Run `portico cluster leave` "
                 "there, or add --force"
@@ -163,8 +163,8 @@ class Admission:
         await self._assert_current()
         token, revision = self._token(request.id)
         machines = self._machines()
-        before = self._shared.following.item(machine_key(request.name))
-        schema, now = self._shared.following.schema, self._clock.now()
+        before = self._shared.follower.item(machine_key(request.name))
+        schema, now = self._shared.follower.schema, self._clock.now()
         if why := reason_not_to_join(request, token, machines, now, schema):
             raise Refused(why)
         assert token is not None  # noqa: S101 - else there was a reason
@@ -202,18 +202,18 @@ class Admission:
 
     async def _assert_current(self) -> None:
         """A daemon that was just started may not have asked the store yet."""
-        if self._shared.following.trouble:
-            await self._shared.following.read()
-        self._shared.following.assert_current()
+        if self._shared.follower.trouble:
+            await self._shared.follower.read()
+        self._shared.follower.assert_current()
 
     # What there is
 
     def _machines(self) -> Mapping[str, SharedMachine]:
-        return self._shared.following.values(SharedMachine, MACHINES)
+        return self._shared.follower.values(SharedMachine, MACHINES)
 
     def _machine_revision(self, name: str) -> int:
         """The revision of its record. Raises NotFound."""
-        item = self._shared.following.item(machine_key(name))
+        item = self._shared.follower.item(machine_key(name))
         if item is None:
             known = ", ".join(sorted(self._machines()))
             raise NotFound(f"there is no machine {name} in the cluster; its machines are {known}")
@@ -225,21 +225,21 @@ class Admission:
         return [self._users.name_of(name, machine.serial)] if machine else []
 
     def _token(self, token: str) -> tuple[JoinToken | None, int]:
-        item = self._shared.following.item(token_key(token))
+        item = self._shared.follower.item(token_key(token))
         return (decoded(JoinToken, item.value), item.revision) if item else (None, ABSENT)
 
     def _outdated_tokens(self, now: float) -> list[Write]:
         tokens = (
             (token_id, decoded(JoinToken, item.value))
-            for token_id, item in self._shared.following.under(TOKENS).items()
+            for token_id, item in self._shared.follower.under(TOKENS).items()
         )
         old = (each for each, token in tokens if token is None or token.until < now)
         return [Delete(token_key(each)) for each in islice(old, MAX_WRITES)]
 
     async def _delete(self, store: Store, machine: str, revision: int) -> None:
         """With all that it has written of itself, and the tokens by which it may be replaced."""
-        prefix, key = self._shared.following.prefix, machine_key(machine)
-        tokens = self._shared.following.values(JoinToken, TOKENS).items()
+        prefix, key = self._shared.follower.prefix, machine_key(machine)
+        tokens = self._shared.follower.values(JoinToken, TOKENS).items()
         replacing = [token_key(name) for name, each in tokens if each.replaces == machine]
         keys = [key, present_key(machine), progress_key(machine), *replacing]
         writes = [Delete(prefix + each) for each in keys]

@@ -23,10 +23,10 @@ from portico.core.model.shared import (
     machine_key,
 )
 from portico.core.model.stored import Compare, StoredItem, Write
-from portico.engine.cluster.following import SUBJECT, Following, Position
 from portico.engine.cluster.membership import Membership
 from portico.engine.cluster.recovery import StoreRecovery
 from portico.engine.cluster.session import Session
+from portico.engine.cluster.store_follower import SUBJECT, Position, StoreFollower
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.engine.tasks import Tasks
@@ -60,21 +60,21 @@ class ClusterStore:
         """`cluster` is its UUID, `machine` the own name; `thumbprint` is as in `Presence`."""
         self.cluster, self.machine, self.store = cluster, machine, store
         self._troubles = engine.troubles
-        self.following = Following(
+        self.follower = StoreFollower(
             cluster, store=store, state=engine.state, troubles=engine.troubles, clock=engine.clock
         )
         self.session = Session(
-            machine, store, self.following, engine.troubles, engine.clock, self._presence
+            machine, store, self.follower, engine.troubles, engine.clock, self._presence
         )
-        self._membership = Membership(engine, in_force, self.following, cluster, machine)
-        self.recovery = StoreRecovery(cluster, store, self.following, engine.events)
+        self._membership = Membership(engine, in_force, self.follower, cluster, machine)
+        self.recovery = StoreRecovery(cluster, store, self.follower, engine.events)
         self._thumbprint = thumbprint
         self.revisions: Callable[[], Mapping[str, int]] = dict
         """What the presence of this machine says is in force."""
         self.change_text: Callable[[], str] = str
         """The change of all machines that is under way; empty for none."""
         self.may_replace: Callable[[], bool] = lambda: True
-        """Whether this machine may replace one version by another (`Standing`)."""
+        """Whether this machine may replace one version by another (`ChangeState`)."""
         self.drained: Callable[[], Collection[str]] = tuple
         """The machines that say so, as far as this one hears of it."""
         self.is_waited_for = True
@@ -88,7 +88,7 @@ class ClusterStore:
         """A machine that has joined just now reads the store before it serves anything, so that
         the first `up` knows the machines, and has their certificates. Ends within 15 s.
         """
-        if self.following.mirror is None and await self.following.read():
+        if self.follower.mirror is None and await self.follower.read():
             await self._membership.look()
             if self.take_before_serving:
                 with suppress(TimeoutError):
@@ -96,7 +96,7 @@ class ClusterStore:
                         await self.take_before_serving()
 
     def start(self, tasks: Tasks) -> None:
-        tasks.repeat("the cluster's store", self.following.look, self.following.pause)
+        tasks.repeat("the cluster's store", self.follower.look, self.follower.pause)
         tasks.repeat("session in the cluster's store", self.session.look, self.session.pause)
         tasks.repeat("the machines of the cluster", self._membership.look, self._membership.pause)
         for subject, task in self.repeated_tasks.items():
@@ -111,10 +111,10 @@ class ClusterStore:
 
     def absent(self) -> frozenset[str]:
         """The machines whose daemons have no session, where that is certain."""
-        if self.following.trouble or not self.session.is_held():
+        if self.follower.trouble or not self.session.is_held():
             return frozenset()
-        names = self.following.under(MACHINES).keys()
-        return frozenset(names - self.following.under(PRESENT).keys())
+        names = self.follower.under(MACHINES).keys()
+        return frozenset(names - self.follower.under(PRESENT).keys())
 
     async def accept(self, *, act: bool, who: Requester) -> StoreChangeView:
         return await self.recovery.accept(act=act, who=who)
@@ -124,32 +124,32 @@ class ClusterStore:
 
     def assert_member(self) -> None:
         """Raises StoreUnavailable where it was removed: then it writes nothing any more."""
-        if self.following.item(machine_key(self.machine)) is None:
+        if self.follower.item(machine_key(self.machine)) is None:
             raise StoreUnavailable(f"{self.machine}, this machine, was removed from its cluster")
 
     def assert_known(self, machine: str) -> None:
         """Raises NotFound."""
-        if machine not in (known := self.following.under(MACHINES)):
+        if machine not in (known := self.follower.under(MACHINES)):
             names = ", ".join(sorted(known))
             raise NotFound(
                 f"there is no machine {machine} in the cluster; its machines are {names}"
             )
 
     def view(self) -> ClusterView:
-        following = self.following
-        present = following.under(PRESENT)
+        follower = self.follower
+        present = follower.under(PRESENT)
         # After `down --all` a machine says the same, and takes no part in changes any more.
-        drained = {*self.drained()} & following.under(PROGRESS).keys()
+        drained = {*self.drained()} & follower.under(PROGRESS).keys()
         return ClusterView(
             machine=self.machine,
             cluster=self.cluster,
-            followed=not following.trouble,
-            trouble=following.trouble,
-            revision=following.revision,
-            store_schema=following.schema,
+            followed=not follower.trouble,
+            trouble=follower.trouble,
+            revision=follower.revision,
+            store_schema=follower.schema,
             machines=tuple(
                 _member(name, item, present.get(name), is_drained=name in drained)
-                for name, item in sorted(following.under(MACHINES).items())
+                for name, item in sorted(follower.under(MACHINES).items())
             ),
             change=self.change_text(),
         )
@@ -161,10 +161,10 @@ class ClusterStore:
         user, if given. Returns where it was written. Raises StoreUnavailable too where the store
         is not followed, or this machine was removed from the cluster.
         """
-        if trouble := self.following.trouble:
+        if trouble := self.follower.trouble:
             raise StoreUnavailable(f"{SUBJECT} is not available: {trouble}")
         self.assert_member()
-        prefix, history = self.following.prefix, self.following.history
+        prefix, history = self.follower.prefix, self.follower.history
         revision = await (store or self.store).transaction(
             [replace(each, key=prefix + each.key) for each in compares],
             [replace(each, key=prefix + each.key) for each in writes],

@@ -35,7 +35,7 @@ class ClusterAuthority:
 
     async def _key(self) -> str:
         """PEM. Raises Failed."""
-        if item := self._shared.following.item(SEALED_AUTHORITY_KEY):
+        if item := self._shared.follower.item(SEALED_AUTHORITY_KEY):
             return (await self._vault.open(SEALED_AUTHORITY_KEY, item.value)).decode()
         file = self._home.cluster / AUTHORITY_KEY
         try:
@@ -48,7 +48,7 @@ class ClusterAuthority:
 
     async def writes_of_key(self) -> list[Put]:
         """The key for the store, where it is not there yet."""
-        if self._shared.following.item(SEALED_AUTHORITY_KEY):
+        if self._shared.follower.item(SEALED_AUTHORITY_KEY):
             return []
         sealed = await self._vault.seal(SEALED_AUTHORITY_KEY, (await self._key()).encode())
         return [Put(SEALED_AUTHORITY_KEY, sealed)]

@@ -45,10 +45,10 @@ from portico.engine.certificates.account import ROLLOVER, THUMBPRINT, THUMBPRINT
 from portico.engine.certificates.loop import YIELD_INTERVAL
 from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.cluster.failures import SharedFailures
-from portico.engine.cluster.following import KeyChanges, Position
 from portico.engine.cluster.issuer import IssuerRole
 from portico.engine.cluster.ledger import SharedLedger
 from portico.engine.cluster.lineages import SharedLineages
+from portico.engine.cluster.store_follower import KeyChanges, Position
 from portico.engine.engine import Engine
 from portico.errors import Failed
 from portico.ports.certificates import Authorities, KeepOrder, Lineages
@@ -78,7 +78,7 @@ class SharedCertificates:
         vault: Vault,
     ) -> None:
         self._clock, self._state, self._troubles = engine.clock, engine.state, engine.troubles
-        self._shared, self._following = shared, shared.following
+        self._shared, self._follower = shared, shared.follower
         self._authorities, self._vault = authorities, vault
         self._role = IssuerRole(shared, engine.clock)
         self._ledger = SharedLedger(shared, engine.state, engine.clock)
@@ -94,7 +94,7 @@ class SharedCertificates:
         """Called when there is something to take, or this machine's part may have changed."""
         self.is_busy: Callable[[], bool] = bool
         """Whether an order is under way here, or a change of the account."""
-        self._following.subscribe(SUBJECT, self._changed)
+        self._follower.subscribe(SUBJECT, self._changed)
         shared.take_before_serving = self._take_all
 
     def _changed(self, changes: KeyChanges) -> None:
@@ -119,7 +119,7 @@ class SharedCertificates:
         return unanswered(lineage, self._view())
 
     def is_issuer(self) -> bool:
-        return self._role.is_ready and not self._following.trouble
+        return self._role.is_ready and not self._follower.trouble
 
     def account_hindrance(self) -> str:
         view = self._view()
@@ -127,12 +127,12 @@ class SharedCertificates:
 
     def has_account(self) -> bool:
         known, item = (
-            self._following.value(AccountThumbprint, THUMBPRINT_KEY),
-            self._following.item(THUMBPRINT_KEY),
+            self._follower.value(AccountThumbprint, THUMBPRINT_KEY),
+            self._follower.item(THUMBPRINT_KEY),
         )
         if known is None or item is None:
             return False
-        at = self._following.history, item.revision
+        at = self._follower.history, item.revision
         is_own = at < self._account_written  # which is not followed yet
         return (
             is_own
@@ -160,10 +160,10 @@ class SharedCertificates:
 
     def _view(self) -> IssuerView:
         """Made once in a second, for thousands of lineages ask."""
-        trouble, fence = self._following.trouble, self._role.fence
+        trouble, fence = self._follower.trouble, self._role.fence
         known = (
             trouble,
-            self._following.revision,
+            self._follower.revision,
             fence,
             self._role.ready_revision,
             int(self._clock.now()),
@@ -173,9 +173,9 @@ class SharedCertificates:
         return self._cached_view[1]
 
     def _new_view(self, fence: int) -> IssuerView:
-        present = self._following.values(Presence, PRESENT)
+        present = self._follower.values(Presence, PRESENT)
         return IssuerView(
-            self._following.trouble,
+            self._follower.trouble,
             self._role.holder,
             "" if self._role.claimant == self._shared.machine else self._role.claimant,
             is_yielding=self._role.is_yielding,
@@ -190,7 +190,7 @@ class SharedCertificates:
 
     async def take_role(self, say: Callable[[str], None]) -> None:
         needed = any(each.behind_nginx for each in self._wanted_lineages.values())
-        if needed and not self._role.is_ready and not self._following.trouble:
+        if needed and not self._role.is_ready and not self._follower.trouble:
             await self._role.obtain(say)
 
     def note_attempt(self, *, reached: bool) -> None:
@@ -201,7 +201,7 @@ class SharedCertificates:
     # an order
 
     def has_order(self, lineage: Lineage) -> bool:
-        return self._following.item(order_key(lineage.name)) is not None
+        return self._follower.item(order_key(lineage.name)) is not None
 
     async def begin(self, lineage: Lineage, order: str) -> KeepOrder | None:
         compares = self._role.compares() if lineage.behind_nginx else []
@@ -211,8 +211,8 @@ class SharedCertificates:
             return None
         await self._failures.share(self._state.renewal_state(lineage.name), compares)
         key = order_key(lineage.name)
-        if item := self._following.item(key):
-            opened = await self._vault.open(self._following.prefix + key, item.value)
+        if item := self._follower.item(key):
+            opened = await self._vault.open(self._follower.prefix + key, item.value)
             known = decoded(SharedOrder, opened)
             if known and known.order == order:
                 await self._authorities.take_order(order, known.files)
@@ -238,7 +238,7 @@ class SharedCertificates:
             if not self._role.is_ready:
                 self._failures.take()
             is_whole = await self._take_account() and await self._lineages.take()
-            if self._following.trouble:
+            if self._follower.trouble:
                 return
             self._role.ready_revision = fence if is_whole else 0
             with self._contained():
@@ -252,7 +252,7 @@ class SharedCertificates:
 
     @contextmanager
     def _contained(self) -> Iterator[None]:
-        """What cannot be written now is written later. Following the store says what is wrong
+        """What cannot be written now is written later. StoreFollower the store says what is wrong
         with it.
         """
         try:
@@ -271,13 +271,13 @@ class SharedCertificates:
         have one of before.
         """
         known, item = (
-            self._following.value(AccountThumbprint, THUMBPRINT_KEY),
-            self._following.item(ACCOUNT_KEY),
+            self._follower.value(AccountThumbprint, THUMBPRINT_KEY),
+            self._follower.item(ACCOUNT_KEY),
         )
-        if known is None or item is None or self.has_account() or self._following.trouble:
+        if known is None or item is None or self.has_account() or self._follower.trouble:
             return known is None or self.has_account()
         with self._troubles.fence("account of the cluster"):
-            opened = await self._vault.open(self._following.prefix + ACCOUNT_KEY, item.value)
+            opened = await self._vault.open(self._follower.prefix + ACCOUNT_KEY, item.value)
             account = decoded(SharedAccount, opened)
             if account is None or digest_of(account.files) != known.digest:
                 raise Failed("the account of the cluster cannot be read")
@@ -327,7 +327,7 @@ class SharedCertificates:
     async def _share_account(self, compares: list[Compare]) -> bool:
         """Whether the store has it."""
         files = await self._authorities.account_files()
-        known = self._following.value(AccountThumbprint, THUMBPRINT_KEY)
+        known = self._follower.value(AccountThumbprint, THUMBPRINT_KEY)
         if known and digest_of(files) == self._state.setting(TAKEN_ACCOUNT):
             return True
         if any(name.endswith(_NEW_KEY) for name in files):
@@ -343,4 +343,4 @@ class SharedCertificates:
         return written is not None
 
     async def _sealed(self, key: str, plain: bytes) -> bytes:
-        return await self._vault.seal(self._following.prefix + key, plain)
+        return await self._vault.seal(self._follower.prefix + key, plain)

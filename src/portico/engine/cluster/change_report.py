@@ -8,7 +8,7 @@ from typing import Final
 
 from portico.core.model.shared_change import TOUCHED_STATES, SharedChange
 from portico.core.planning.turns import TurnState
-from portico.engine.cluster.standing import Standing
+from portico.engine.cluster.change_state import ChangeState
 from portico.errors import Failed, Refused
 
 MAX_BACK_PAUSES: Final = 600
@@ -17,8 +17,8 @@ _STATE_TEXTS: Final = {"done": "done", "back": "the file before is in force agai
 
 
 class ChangeReport:
-    def __init__(self, standing: Standing, id_: str, say: Callable[[str], None]) -> None:
-        self._standing, self._id, self._say = standing, id_, say
+    def __init__(self, change_state: ChangeState, id_: str, say: Callable[[str], None]) -> None:
+        self._change_state, self._id, self._say = change_state, id_, say
         self._counts: dict[str, int] = {}
         self._states: dict[str, str] = {}
 
@@ -27,12 +27,12 @@ class ChangeReport:
         pauses = 0
         while True:
             moved, change, state = (
-                self._standing.moved,
-                self._standing.change,
-                self._standing.state(),
+                self._change_state.moved,
+                self._change_state.change,
+                self._change_state.state(),
             )
             if change is None or change.id != self._id:
-                if self._standing.switches.last == self._id:
+                if self._change_state.switches.last == self._id:
                     return  # it was done, and the next one has begun
                 raise Failed(
                     "another change of the cluster was started; `portico events` shows both"
@@ -46,7 +46,7 @@ class ChangeReport:
             await pause(moved)
 
     def _report(self, change: SharedChange, state: TurnState) -> None:
-        if trouble := self._standing.trouble:
+        if trouble := self._change_state.trouble:
             self._say(f"waiting for the cluster's store: {trouble}")
         for name in change.order:
             if not (machine_state := state.state_of(name)):
@@ -67,7 +67,7 @@ class ChangeReport:
         if change.end != "failed" or change.project not in state.heads:
             return []
         touched = [m for m in change.order if state.state_of(m) in TOUCHED_STATES]
-        return [name for name in touched if self._standing.is_there(name)]
+        return [name for name in touched if self._change_state.is_there(name)]
 
 
 def _raise_end(change: SharedChange, state: TurnState, going_back: Sequence[str]) -> None:

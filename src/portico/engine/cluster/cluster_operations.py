@@ -25,9 +25,9 @@ from portico.core.model.views import ChangeView, StatusView
 from portico.engine.changes import Change, Changes
 from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.cluster.change_report import ChangeReport
-from portico.engine.cluster.following import NOT_ASKED
+from portico.engine.cluster.change_state import ChangeState
 from portico.engine.cluster.shared_changes import SharedChanges
-from portico.engine.cluster.standing import Standing
+from portico.engine.cluster.store_follower import NOT_ASKED
 from portico.engine.control.operations import Operations
 from portico.engine.control.up import FileChange
 from portico.engine.engine import Engine
@@ -53,14 +53,14 @@ class ClusterOperations:
         changes: Changes,
         preparation: Preparation,
         shared: ClusterStore,
-        standing: Standing,
+        change_state: ChangeState,
         vault: Vault,
     ) -> None:
         self._intent, self._clock = engine.intent, engine.clock
         self._operations, self._changes, self._preparation = operations, changes, preparation
-        self._shared, self._standing, self._vault = shared, standing, vault
-        self._following = shared.following
-        self._shared_changes = SharedChanges(shared, standing, engine.clock)
+        self._shared, self._change_state, self._vault = shared, change_state, vault
+        self._follower = shared.follower
+        self._shared_changes = SharedChanges(shared, change_state, engine.clock)
         self._projects = Projects(engine.intent)
 
     def __getattr__(self, name: str) -> object:
@@ -108,23 +108,23 @@ class ClusterOperations:
     async def take_shared(self, who: Requester) -> ChangeView:
         """Put in force on this machine what is in force in the cluster."""
         await self._wait_for_first_answer()
-        self._following.assert_current()
-        if not any(self._standing.state().heads.values()):
+        self._follower.assert_current()
+        if not any(self._change_state.state().heads.values()):
             raise Refused(
                 "no file is in force in the cluster; run `portico up` in the folder of a program"
             )
-        self._standing.follow()
+        self._change_state.follow()
         self._shared.is_waited_for = True
         key = progress_key(self._shared.machine)
         taking = encoded(Progress(change="", state="done"))
         await self._shared.transaction([Compare(key, ABSENT)], [Put(key, taking)])
 
         async def work(change: Change) -> None:
-            while left := self._standing.to_take():
-                if failures := self._standing.unusable.values():
+            while left := self._change_state.to_take():
+                if failures := self._change_state.unusable.values():
                     raise Failed("\n".join(failures))
                 change.say(f"waiting for {', '.join(left)}")
-                await self._pause(self._standing.moved)
+                await self._pause(self._change_state.moved)
 
         log.info("%s takes what is in force in the cluster", who)
         return self._changes.begin("up", "the cluster's files", [], work)
@@ -139,10 +139,10 @@ class ClusterOperations:
         self._assert_edits_file_in_force(file, name_of(revision))
         candidate = await within_deadline(self._preparation.check(self._intent.inputs(revision)))
         project = name_of(revision)
-        number = self._standing.next_revision(project)
+        number = self._change_state.next_revision(project)
         key = revision_key(project, number)
         packed = zlib.compress(encoded(SharedFile.of(with_links(revision, candidate))))
-        sealed = await self._vault.seal(self._following.prefix + key, packed)
+        sealed = await self._vault.seal(self._follower.prefix + key, packed)
         subject = file.subject or revision.source
         target = NamedTarget(
             apps=_full_names(project, candidate.desired.of(revision.project).apps)
@@ -162,7 +162,7 @@ class ClusterOperations:
         """Raises Refused where it is made of the file of this machine, and the cluster has another
         one in force.
         """
-        if file.kind != "up" and project in self._standing.to_take():
+        if file.kind != "up" and project in self._change_state.to_take():
             raise Refused(
                 f"cannot {file.kind}: this machine does not have the file of {project} that is in "
                 "force in the cluster; nothing was changed. Run it on another machine, or first "
@@ -285,13 +285,13 @@ class ClusterOperations:
             begin = self._operations.drain if verb == "drain" else self._operations.undrain
             return await begin(who)
         await self._wait_for_first_answer()
-        self._following.assert_current()
+        self._follower.assert_current()
         self._shared.assert_known(machine)
         change = self._shared_changes.draft(verb, machine, who, only=machine)
         return await self._begin(replace(change, target=NamedTarget()), [])
 
     async def _withdraw(self) -> None:
-        self._standing.withdraw()
+        self._change_state.withdraw()
         self._shared.is_waited_for = False
         with suppress(StoreUnavailable):  # then it counts as absent until it is removed
             await self._shared.transaction([], [Delete(progress_key(self._shared.machine))])
@@ -302,7 +302,7 @@ class ClusterOperations:
         if not names.projects or (project is None and file and not names.here):
             return None  # which is refused
         name = names.projects[names.project(project)]
-        return name if self._standing.state().heads.get(name) else None
+        return name if self._change_state.state().heads.get(name) else None
 
     async def _share_for_apps(
         self,
@@ -357,16 +357,16 @@ class ClusterOperations:
         begun = await self._shared_changes.begin(shared, writes)
 
         async def work(change: Change) -> None:
-            while self._following.position < begun:
-                await self._pause(self._standing.moved)
-            await ChangeReport(self._standing, shared.id, change.say).follow(self._pause)
+            while self._follower.position < begun:
+                await self._pause(self._change_state.moved)
+            await ChangeReport(self._change_state, shared.id, change.say).follow(self._pause)
 
         return self._changes.begin(shared.verb, shared.subject, [], work)
 
     async def _wait_for_first_answer(self) -> None:
         """A daemon that was just started for this command has not asked the store yet."""
         end = self._clock.monotonic() + FIRST_ANSWER_TIMEOUT
-        while self._following.trouble == NOT_ASKED and self._clock.monotonic() < end:
+        while self._follower.trouble == NOT_ASKED and self._clock.monotonic() < end:
             await self._clock.sleep(FIRST_ANSWER_PAUSE)
 
     async def _pause(self, moved: asyncio.Event) -> None:
@@ -382,7 +382,7 @@ class ClusterOperations:
         return view.model_copy(update={"notes": (*view.notes, *self._switch_notes())})
 
     def _switch_notes(self) -> Iterator[str]:
-        switched, names = self._standing.switches.stopped, self._projects.names()
+        switched, names = self._change_state.switches.stopped, self._projects.names()
         records = self._intent.versions.records
         for name, app in self._intent.desired.apps.items():
             shared = switched.get(names.full_name(name), not app.app.autostart)

@@ -41,7 +41,7 @@ class EtcdMembers:
 
     async def set_member(self, request: EtcdMemberRequest, who: Requester) -> EtcdMemberView:
         """Raises StoreUnavailable, Refused, Failed."""
-        self._shared.following.assert_current()
+        self._shared.follower.assert_current()
         name, peer = request.name, peer_url(request.address)
         endpoints, known = await self._endpoints()
         async with self._users.writer() as store:
@@ -70,7 +70,7 @@ class EtcdMembers:
 
     async def remove_member(self, name: str, address: str, who: Requester) -> EtcdMemberView:
         """Raises StoreUnavailable, Refused, NotFound, Failed."""
-        self._shared.following.assert_current()
+        self._shared.follower.assert_current()
         endpoints, known = await self._endpoints()
         async with self._users.writer() as store:
             member = member_to_drop(
@@ -98,7 +98,7 @@ class EtcdMembers:
                 "etcd has certificates of an authority of its own; nothing was changed. Add and "
                 "remove its members with `etcdctl member`"
             )
-        item = self._shared.following.item(ENDPOINTS_KEY)
+        item = self._shared.follower.item(ENDPOINTS_KEY)
         shared = decoded(StoreEndpoints, item.value) if item else None
         urls = shared.urls if shared else store.endpoints
         return list(urls), item.revision if item else ABSENT

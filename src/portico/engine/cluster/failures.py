@@ -10,7 +10,7 @@ from portico.core.model.shared import FAILURES, failures_key
 from portico.core.model.shared_certificates import failures_value, with_failures
 from portico.core.model.stored import ABSENT, Compare, Put
 from portico.engine.cluster.assembly import ClusterStore
-from portico.engine.cluster.following import Position
+from portico.engine.cluster.store_follower import Position
 from portico.ports.state import State
 
 
@@ -21,8 +21,8 @@ class SharedFailures:
         """By lineage, where in the store what was taken or written last is."""
 
     def take(self) -> None:
-        history = self._shared.following.history
-        for name, item in self._shared.following.under(FAILURES).items():
+        history = self._shared.follower.history
+        for name, item in self._shared.follower.under(FAILURES).items():
             if self._positions.get(name) == (history, item.revision):
                 continue
             known = self._state.renewal_state(name)
@@ -33,7 +33,7 @@ class SharedFailures:
     async def share(self, renewal: RenewalState, compares: list[Compare]) -> None:
         """Raises StoreUnavailable."""
         value, key = failures_value(renewal), failures_key(renewal.lineage)
-        item = self._shared.following.item(key)
+        item = self._shared.follower.item(key)
         if item is None or item.value != value:
             written = await self._shared.transaction(compares, [Put(key, value)])
             self._positions[renewal.lineage] = written or (0, ABSENT)

@@ -32,7 +32,7 @@ class IssuerRole:
     """Bound to the session of a machine: it ends with it, or is given up."""
 
     def __init__(self, shared: ClusterStore, clock: Clock) -> None:
-        self._shared, self._following, self._clock = shared, shared.following, clock
+        self._shared, self._follower, self._clock = shared, shared.follower, clock
         self.ready_revision = 0
         """The revision of our key since which all that is shared was taken here."""
         self._unreachable = 0
@@ -51,7 +51,7 @@ class IssuerRole:
         return self._machine(ISSUER_CLAIM_KEY)
 
     def _machine(self, key: str) -> str:
-        holder = self._following.value(Holder, key)
+        holder = self._follower.value(Holder, key)
         return holder.machine if holder else ""
 
     @property
@@ -80,7 +80,7 @@ class IssuerRole:
     @property
     def is_yielding(self) -> bool:
         """Whether this machine has reached no authority, and another one is there to try."""
-        others = self._following.under(PRESENT).keys() - {self._shared.machine}
+        others = self._follower.under(PRESENT).keys() - {self._shared.machine}
         return bool(others) and self._clock.monotonic() < self._yields_until
 
     async def obtain(self, say: Callable[[str], None]) -> None:
@@ -121,7 +121,7 @@ class IssuerRole:
             )
 
     async def _withdraw(self) -> None:
-        if (item := self._following.item(ISSUER_CLAIM_KEY)) and self._is_own_claim:
+        if (item := self._follower.item(ISSUER_CLAIM_KEY)) and self._is_own_claim:
             own = [Compare(ISSUER_CLAIM_KEY, created=item.created)]
             await self._shared.transaction(own, [Delete(ISSUER_CLAIM_KEY)])
 

@@ -43,7 +43,7 @@ class SharedLineages:
     def __init__(
         self, shared: ClusterStore, engine: Engine, lineages: Lineages, vault: Vault
     ) -> None:
-        self._shared, self._following = shared, shared.following
+        self._shared, self._follower = shared, shared.follower
         self._lineages, self._vault = lineages, vault
         self._clock, self._state, self._troubles = engine.clock, engine.state, engine.troubles
         self._numbers: dict[str, int] = json.loads(self._state.setting(TAKEN_LINEAGES) or "{}")
@@ -55,7 +55,7 @@ class SharedLineages:
 
     async def take(self) -> bool:
         """Whether all could be taken that were to be."""
-        found = ((name, self._current(name)) for name in self._following.under(CURRENT))
+        found = ((name, self._current(name)) for name in self._follower.under(CURRENT))
         shared = {name: current for name, current in found if current}
         here = {name: held.not_before for name in shared if (held := self._lineages.held(name))}
         is_whole = True
@@ -69,9 +69,9 @@ class SharedLineages:
 
     async def _take(self, name: str, number: int) -> None:
         key = lineage_key(name, number)
-        if (item := self._following.item(key)) is None:
+        if (item := self._follower.item(key)) is None:
             raise Failed(f"{key} is missing in the store{_UNCHANGED_TEXT}")
-        opened = await self._vault.open(self._following.prefix + key, item.value)
+        opened = await self._vault.open(self._follower.prefix + key, item.value)
         if (shared := decoded(SharedLineage, opened)) is None:
             raise Failed(f"{key} of the store cannot be read{_UNCHANGED_TEXT}")
         provenance = Provenance(shared.issuer, shared.profile, staging=shared.staging)
@@ -91,7 +91,7 @@ class SharedLineages:
         ):
             return
         number = self.number(name) + 1
-        item, key = self._following.item(current_key(name)), lineage_key(name, number)
+        item, key = self._follower.item(current_key(name)), lineage_key(name, number)
         record = CurrentLineage(
             number=number,
             serial=held.serial,
@@ -99,7 +99,7 @@ class SharedLineages:
             not_after=held.not_after,
         )
         sealed = await self._vault.seal(
-            self._following.prefix + key, encoded(await _shared_lineage(held))
+            self._follower.prefix + key, encoded(await _shared_lineage(held))
         )
         writes: list[Write] = [
             Put(key, sealed),
@@ -114,13 +114,13 @@ class SharedLineages:
 
     def _older(self, name: str, number: int) -> list[str]:
         """Those before a number: one is kept for machines that are about to read it."""
-        numbers = self._following.under(f"{LINEAGES}{name}/")
+        numbers = self._follower.under(f"{LINEAGES}{name}/")
         older = (each for each in numbers if is_number(each) and int(each) < number)
         return [f"{name}/{each}" for each in islice(older, MAX_WRITES)]
 
     async def prune(self, wanted: Collection[str], compares: list[Compare]) -> None:
         """Remove what has expired and no site uses. Raises StoreUnavailable."""
-        for name in self._following.under(CURRENT):
+        for name in self._follower.under(CURRENT):
             current = self._current(name)
             if name in wanted or not current or self._clock.now() < current.not_after:
                 continue
@@ -133,7 +133,7 @@ class SharedLineages:
         self._state.put_setting(TAKEN_LINEAGES, json.dumps(self._numbers))
 
     def _current(self, name: str) -> CurrentLineage | None:
-        return self._following.value(CurrentLineage, current_key(name))
+        return self._follower.value(CurrentLineage, current_key(name))
 
 
 async def _shared_lineage(held: Certificate) -> SharedLineage:

@@ -38,7 +38,7 @@ class MachineUsers:
 
     def are_needed(self) -> bool:
         """Whether the cluster was created with a user."""
-        return self._shared.following.item(KEEPER_KEY) is not None
+        return self._shared.follower.item(KEEPER_KEY) is not None
 
     async def add(self, machine: str, serial: str) -> StoreUser:
         """Raises StoreUnavailable, Failed."""
@@ -57,7 +57,7 @@ class MachineUsers:
         """
         if not self.are_needed():
             return True
-        machines = self._shared.following.values(SharedMachine, MACHINES)
+        machines = self._shared.follower.values(SharedMachine, MACHINES)
         async with self.keeper() as store:
             await store.add_user(await self._keeper(), [])
             for name, each in machines.items():
@@ -94,7 +94,7 @@ class MachineUsers:
             await store.close()
 
     async def _keeper(self) -> StoreUser:
-        item = self._shared.following.item(KEEPER_KEY)
+        item = self._shared.follower.item(KEEPER_KEY)
         opened = await self._vault.open(KEEPER_KEY, item.value) if item else b""
         if keeper := decoded(Keeper, opened):
             return StoreUser(keeper.user, keeper.password)

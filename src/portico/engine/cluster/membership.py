@@ -9,7 +9,7 @@ from typing import Final
 from portico.core.model.cluster import MemberList
 from portico.core.model.shared import CLUSTER_KEY, MACHINES
 from portico.core.planning.members import member_list
-from portico.engine.cluster.following import Following, KeyChanges
+from portico.engine.cluster.store_follower import KeyChanges, StoreFollower
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.errors import PorticoError
@@ -20,20 +20,25 @@ RETRY_INTERVAL: Final = 10.0
 
 class Membership:
     def __init__(
-        self, engine: Engine, in_force: InForce, following: Following, cluster: str, machine: str
+        self,
+        engine: Engine,
+        in_force: InForce,
+        follower: StoreFollower,
+        cluster: str,
+        machine: str,
     ) -> None:
         """`cluster` is its UUID, `machine` the own name."""
         self._intent, self._troubles, self._in_force = engine.intent, engine.troubles, in_force
         self._events = engine.events
-        self._following, self._cluster, self._machine = following, cluster, machine
+        self._follower, self._cluster, self._machine = follower, cluster, machine
         self._woken = asyncio.Event()
-        following.subscribe(SUBJECT, self._note)
+        follower.subscribe(SUBJECT, self._note)
 
     async def look(self) -> None:
         self._woken.clear()
-        if self._following.item(CLUSTER_KEY) is None:
+        if self._follower.item(CLUSTER_KEY) is None:
             return  # nothing is known of the store yet
-        members = member_list(self._cluster, self._following.under(MACHINES))
+        members = member_list(self._cluster, self._follower.under(MACHINES))
         if self._machine not in members.machines:
             self._troubles.report(
                 SUBJECT,

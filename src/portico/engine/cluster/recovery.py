@@ -17,7 +17,7 @@ from portico.core.planning.mirroring import (
     values_of,
     writes_to_restore,
 )
-from portico.engine.cluster.following import Following
+from portico.engine.cluster.store_follower import StoreFollower
 from portico.engine.events import Events
 from portico.errors import Refused
 from portico.ports.store import Store, StoreUnavailable
@@ -27,8 +27,10 @@ MAX_SIZE: Final = 1 << 19
 
 
 class StoreRecovery:
-    def __init__(self, cluster: str, store: Store, following: Following, events: Events) -> None:
-        self._cluster, self._store, self._following = cluster, store, following
+    def __init__(
+        self, cluster: str, store: Store, follower: StoreFollower, events: Events
+    ) -> None:
+        self._cluster, self._store, self._follower = cluster, store, follower
         self._events = events
         self.writer: Callable[[], AbstractAsyncContextManager[Store]] = lambda: nullcontext(store)
         """The store, by who may write what belongs to another machine."""
@@ -45,17 +47,17 @@ class StoreRecovery:
                 f"cannot accept what the store has because {why}; nothing was changed. `portico "
                 "cluster restore` fills it from the copy on this machine"
             )
-        lines = list(self._differences(self._following.mirror or Snapshot(0), found))
+        lines = list(self._differences(self._follower.mirror or Snapshot(0), found))
         if act:
             self._events.requested("accept", "the store of the cluster", who)
-            self._following.accept(found)
+            self._follower.accept(found)
         return StoreChangeView(lines=tuple(lines), done=act)
 
     async def restore(self, *, act: bool, who: Requester) -> StoreChangeView:
         """Make the store have what this machine knew. If not `act`, only say what would change
         there.
         """
-        mirror, found = self._following.mirror, await self._store_snapshot()
+        mirror, found = self._follower.mirror, await self._store_snapshot()
         if mirror is None:
             raise Refused(
                 "cannot restore the store: this machine has no copy of it; nothing was changed. "
@@ -67,14 +69,14 @@ class StoreRecovery:
             is_guarded = await self.restore_users()
             async with self.writer() as store:
                 await self._write(store, found, mirror)
-            self._following.accept(await self._store.snapshot(self._following.prefix))
+            self._follower.accept(await self._store.snapshot(self._follower.prefix))
         return StoreChangeView(lines=tuple(lines), done=act, guarded=is_guarded)
 
     async def _store_snapshot(self) -> Snapshot:
-        if not self._following.trouble:
+        if not self._follower.trouble:
             raise Refused("the store of the cluster is followed already; nothing was changed")
         try:
-            return await self._store.snapshot(self._following.prefix)
+            return await self._store.snapshot(self._follower.prefix)
         except StoreUnavailable as error:
             raise StoreUnavailable(f"{error}; nothing was changed") from None
 
@@ -82,7 +84,7 @@ class StoreRecovery:
         """While the record of the cluster is missing no machine follows the store: what is written
         by parts counts when all of it is there. Another `restore` that begins ends this one.
         """
-        prefix = self._following.prefix
+        prefix = self._follower.prefix
         record, own = prefix + CLUSTER_KEY, prefix + RESTORE_KEY
         item = found.items.get(record)
         as_found = Compare(record, item.revision if item else ABSENT)
@@ -93,7 +95,7 @@ class StoreRecovery:
             await _written(store, [Compare(record, ABSENT), Compare(own, begun)], part)
 
     def _differences(self, before: Snapshot, after: Snapshot) -> Iterator[str]:
-        old, new, start = values_of(before), values_of(after), len(self._following.prefix)
+        old, new, start = values_of(before), values_of(after), len(self._follower.prefix)
         for key in sorted(old.keys() | new.keys()):
             if old.get(key) != new.get(key):
                 what = "added" if key not in old else "changed" if key in new else "removed"

@@ -119,8 +119,8 @@ class MachineReports:
     async def _store_answer(self) -> StoreAnswer | None:
         if (shared := self._shared) is None:
             return None
-        following, members = shared.following, await shared.store.health()
-        return StoreAnswer(following.trouble, members, following.schema)
+        follower, members = shared.follower, await shared.store.health()
+        return StoreAnswer(follower.trouble, members, follower.schema)
 
     async def _member_of(self, other: NeighbourView) -> MemberAnswer:
         begun, asked = self._clock.monotonic(), self._clock.now()

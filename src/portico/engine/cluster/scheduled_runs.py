@@ -82,7 +82,7 @@ class ScheduledRuns:
             self._skip(app, SESSION_ENDED)
             return
         if is_skipped:
-            holder = self._shared.following.value(Holder, running.key)
+            holder = self._shared.follower.value(Holder, running.key)
             at = f" on {holder.machine}" if holder else ""
             self._skip(app, f"the previous run{at} has not finished")
         if is_mine and app in self._intent.desired.apps:
@@ -97,10 +97,10 @@ class ScheduledRuns:
         daemon was, and drop those of runs that have ended.
         """
         session = self._shared.session.number
-        if not session or self._shared.following.trouble:
+        if not session or self._shared.follower.trouble:
             return
         under_way = self._under_way()
-        held = self._shared.following.values(Holder, RUNNING)
+        held = self._shared.follower.values(Holder, RUNNING)
         try:
             for name in under_way:
                 self._claim_times.pop(name, None)
@@ -119,7 +119,7 @@ class ScheduledRuns:
         await self._clock.sleep(INTERVAL)
 
     async def _drop(self, key: str) -> None:
-        if item := self._shared.following.item(key):
+        if item := self._shared.follower.item(key):
             await self._shared.transaction([Compare(key, item.revision)], [Delete(key)])
 
     def _may_start(self, name: str) -> bool:
@@ -145,8 +145,8 @@ class ScheduledRuns:
         return encoded(Holder(machine=self._shared.machine))
 
     def _outdated_runs(self, name: str, minute: int) -> list[Delete]:
-        known = self._shared.following.under(f"{RUNS}{name}/")
-        change = self._shared.following.value(SharedChange, CHANGE_KEY)
+        known = self._shared.follower.under(f"{RUNS}{name}/")
+        change = self._shared.follower.value(SharedChange, CHANGE_KEY)
         kept = requested_run_key(name, change.id if change else "")
 
         def is_old(each: str) -> bool:

@@ -24,15 +24,15 @@ from portico.errors import Refused
 
 class SchemaUpgrade:
     def __init__(self, shared: ClusterStore, events: Events) -> None:
-        self._shared, self._following, self._events = shared, shared.following, events
+        self._shared, self._follower, self._events = shared, shared.follower, events
 
     async def upgrade(self, who: Requester) -> SchemaView:
         """Raises StoreUnavailable, and Refused where a machine has changed meanwhile."""
-        self._following.assert_current()
-        present = self._following.values(Presence, PRESENT)
-        names = sorted(self._following.under(MACHINES))
+        self._follower.assert_current()
+        present = self._follower.values(Presence, PRESENT)
+        names = sorted(self._follower.under(MACHINES))
         machines = tuple(_row(name, present.get(name)) for name in names)
-        least = self._following.schema
+        least = self._follower.schema
         schema, problem = next_schema(least, {each.name: each.knows for each in machines})
         if schema > least:
             await self._raise(schema, names)
@@ -42,8 +42,8 @@ class SchemaUpgrade:
     async def _raise(self, schema: int, names: list[str]) -> None:
         """Only while the same programs run on all machines."""
         keys = [CLUSTER_KEY, *map(present_key, names)]
-        record = self._following.value(ClusterRecord, CLUSTER_KEY)
-        items = {key: self._following.item(key) for key in keys}
+        record = self._follower.value(ClusterRecord, CLUSTER_KEY)
+        items = {key: self._follower.item(key) for key in keys}
         compares = [Compare(key, item.revision) for key, item in items.items() if item]
         assert record is not None  # noqa: S101 - a store without it is not followed
         writes = [Put(CLUSTER_KEY, encoded(replace(record, least=schema)))]

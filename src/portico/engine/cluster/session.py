@@ -10,7 +10,7 @@ from typing import Final
 
 from portico.core.model.shared import machine_key, present_key
 from portico.core.model.stored import Put
-from portico.engine.cluster.following import Following
+from portico.engine.cluster.store_follower import StoreFollower
 from portico.engine.troubles import Troubles
 from portico.errors import Failed
 from portico.ports.clock import Clock
@@ -34,14 +34,14 @@ class Session:
         self,
         name: str,
         store: Store,
-        following: Following,
+        follower: StoreFollower,
         troubles: Troubles,
         clock: Clock,
         presence: Callable[[], bytes],
     ) -> None:
         """`presence` is what the others are shown of this machine."""
         self._name = name
-        self._store, self._following, self._clock = store, following, clock
+        self._store, self._follower, self._clock = store, follower, clock
         self._troubles, self._presence = troubles, presence
         self._has_ended = False
         self._number = 0
@@ -58,11 +58,11 @@ class Session:
 
     def fence(self, key: str) -> int:
         """The revision at which a key came to it; 0 where that is not certain."""
-        item, number = self._following.item(key), self.number
+        item, number = self._follower.item(key), self.number
         return item.created if item and number and item.session == number else 0
 
     async def look(self) -> None:
-        if self._following.trouble or self._has_ended:
+        if self._follower.trouble or self._has_ended:
             self._troubles.resolve(SUBJECT)
             return
         try:
@@ -72,7 +72,7 @@ class Session:
         except OutcomeUnknown:
             return  # what was to be written is written again
         except Failed as error:
-            if not self._following.trouble:  # that of what follows the store says it, too
+            if not self._follower.trouble:  # that of what follows the store says it, too
                 self._troubles.report(SUBJECT, f"{SUBJECT}: {error}")
         else:
             self._troubles.resolve(SUBJECT)
@@ -94,7 +94,7 @@ class Session:
 
     def _is_member(self) -> bool:
         """A machine that was removed leaves nothing in the store."""
-        return self._following.item(machine_key(self._name)) is not None
+        return self._follower.item(machine_key(self._name)) is not None
 
     async def _keep(self) -> None:
         asked = self._clock.monotonic()
@@ -104,7 +104,7 @@ class Session:
             self._number = await self._store.open_session(DURATION)
         self._kept = asked
         key, presence = present_key(self._name), self._presence()
-        item = self._following.item(key)
+        item = self._follower.item(key)
         if item is None or (item.value, item.session) != (presence, self._number):
-            put = Put(self._following.prefix + key, presence, self._number)
+            put = Put(self._follower.prefix + key, presence, self._number)
             await self._store.transaction([], [put])

@@ -11,8 +11,8 @@ from portico.core.model.shared import CHANGE_KEY, encoded
 from portico.core.model.shared_change import SharedChange
 from portico.core.model.stored import Compare, Put, Write
 from portico.engine.cluster.assembly import ClusterStore
-from portico.engine.cluster.following import Position
-from portico.engine.cluster.standing import Standing
+from portico.engine.cluster.change_state import ChangeState
+from portico.engine.cluster.store_follower import Position
 from portico.errors import Refused
 from portico.ports.clock import Clock
 
@@ -21,8 +21,8 @@ OTHER_CHANGE_INTERVAL: Final = 0.05
 
 
 class SharedChanges:
-    def __init__(self, shared: ClusterStore, standing: Standing, clock: Clock) -> None:
-        self._shared, self._standing, self._clock = shared, standing, clock
+    def __init__(self, shared: ClusterStore, change_state: ChangeState, clock: Clock) -> None:
+        self._shared, self._change_state, self._clock = shared, change_state, clock
 
     def draft(
         self,
@@ -36,9 +36,9 @@ class SharedChanges:
         """Of all machines, or of one. Raises Refused where another one is under way, or a machine
         is absent, and StoreUnavailable where nothing can be shared.
         """
-        self._shared.following.assert_current()
+        self._shared.follower.assert_current()
         self.assert_none_under_way(verb)
-        there, absent = self._standing.machines()
+        there, absent = self._change_state.machines()
         if only:
             there, absent = [only], [only] * (only not in there)
         if absent and not without_absent:
@@ -50,7 +50,7 @@ class SharedChanges:
                 f"`{verb}` is refused because these machines are not connected to the cluster's "
                 f"store: {', '.join(absent)}; nothing was changed{'' if only else hint}"
             )
-        before = self._shared.following.item(CHANGE_KEY)
+        before = self._shared.follower.item(CHANGE_KEY)
         return SharedChange(
             id=f"{before.revision if before else 0}-{int(self._clock.now() * 1000)}",
             verb=verb,
@@ -64,7 +64,7 @@ class SharedChanges:
 
     def assert_none_under_way(self, verb: str) -> None:
         """Raises Refused where one is, as far as this machine knows."""
-        last = self._standing.change
+        last = self._change_state.change
         if last and not last.end:
             raise Refused(
                 f"`{verb}` is refused because {last.verb} of {last.subject}, which {last.who} "
@@ -92,9 +92,9 @@ class SharedChanges:
 
     async def _wait_for_other(self, before: int) -> None:
         """Wait until this machine knows of another change than the one of that revision."""
-        end, following = self._clock.monotonic() + OTHER_CHANGE_TIMEOUT, self._shared.following
+        end, follower = self._clock.monotonic() + OTHER_CHANGE_TIMEOUT, self._shared.follower
         while self._clock.monotonic() < end:
-            item = following.item(CHANGE_KEY)
+            item = follower.item(CHANGE_KEY)
             if item and item.revision != before:
                 return
             await self._clock.sleep(OTHER_CHANGE_INTERVAL)

@@ -10,7 +10,7 @@ from typing import Final
 from portico.core.model.shared import ENDPOINTS_KEY, StoreEndpoints
 from portico.core.model.stored import endpoint
 from portico.engine.cluster.assembly import ClusterStore
-from portico.engine.cluster.following import KeyChanges
+from portico.engine.cluster.store_follower import KeyChanges
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, Refused
 from portico.system.cluster_store import read_store, write_store
@@ -24,11 +24,11 @@ class StoreAddresses:
     def __init__(self, shared: ClusterStore, troubles: Troubles, home: Home) -> None:
         self._shared, self._troubles, self._home = shared, troubles, home
         self._woken = asyncio.Event()
-        shared.following.subscribe(SUBJECT, self._note)
+        shared.follower.subscribe(SUBJECT, self._note)
 
     async def look(self) -> None:
         self._woken.clear()
-        record = self._shared.following.value(StoreEndpoints, ENDPOINTS_KEY)
+        record = self._shared.follower.value(StoreEndpoints, ENDPOINTS_KEY)
         if record is None:
             return
         try:

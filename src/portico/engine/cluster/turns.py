@@ -45,8 +45,8 @@ from portico.core.planning.turns import (
     next_act,
 )
 from portico.engine.cluster.assembly import ClusterStore
-from portico.engine.cluster.following import Position
-from portico.engine.cluster.standing import SWITCHES_SUBJECT, Standing
+from portico.engine.cluster.change_state import SWITCHES_SUBJECT, ChangeState
+from portico.engine.cluster.store_follower import Position
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, PorticoError
 from portico.ports.clock import Clock
@@ -97,16 +97,21 @@ class Turns:
     def __init__(
         self,
         shared: ClusterStore,
-        standing: Standing,
+        change_state: ChangeState,
         vault: Vault,
         work: LocalWork,
         clock: Clock,
         troubles: Troubles,
     ) -> None:
-        self._shared, self._standing, self._vault, self._work = shared, standing, vault, work
+        self._shared, self._change_state, self._vault, self._work = (
+            shared,
+            change_state,
+            vault,
+            work,
+        )
         self._clock, self._troubles = clock, troubles
-        self._following = shared.following
-        self._next_update, self._interval = standing.moved, POLL_INTERVAL
+        self._follower = shared.follower
+        self._next_update, self._interval = change_state.moved, POLL_INTERVAL
         self._result: Progress | None = None
         """Of a change that was made here, until the others know."""
         self._written_position: Position = (0, ABSENT)
@@ -116,13 +121,13 @@ class Turns:
         """Do all that there is to do."""
         is_known, self._interval = True, POLL_INTERVAL
         while is_known:
-            self._next_update = self._standing.moved
-            if self._following.trouble or self._following.position < self._written_position:
+            self._next_update = self._change_state.moved
+            if self._follower.trouble or self._follower.position < self._written_position:
                 return
-            self._standing.is_changing = False
+            self._change_state.is_changing = False
             self._troubles.resolve(TURN_SUBJECT)
-            state = self._standing.state()
-            act = next_act(state, self._standing.own())
+            state = self._change_state.state()
+            act = next_act(state, self._change_state.own())
             if act is None:
                 self._interval = REST_INTERVAL if state.is_at_rest else POLL_INTERVAL
                 return
@@ -152,7 +157,7 @@ class Turns:
             case TakeSwitches():
                 return await self._take_switches(act)
             case CountSwitches(change):
-                self._standing.count_switches(change)
+                self._change_state.count_switches(change)
                 return True
             case WriteBack(change):
                 back = Progress(change=change.id, state="back")
@@ -203,15 +208,15 @@ class Turns:
     async def _do_work(self, change: SharedChange, begun: Progress, lines: list[str]) -> Progress:
         try:
             file = await self._file_of(change)
-            is_new = file is not None and change.project not in self._standing.own().applied
-            stopped = self._standing.stopped(change.project) if is_new else frozenset[str]()
-            self._standing.begin(change.project, change.revision)
+            is_new = file is not None and change.project not in self._change_state.own().applied
+            stopped = self._change_state.stopped(change.project) if is_new else frozenset[str]()
+            self._change_state.begin(change.project, change.revision)
             self._shared.is_waited_for = True
             await self._work.make(change, file, stopped, lines.append)
-            self._standing.made = change
+            self._change_state.made = change
             if is_new:
-                self._standing.note_begun(change.project)
-            self._standing.finish(change.project, change.revision)
+                self._change_state.note_begun(change.project)
+            self._change_state.finish(change.project, change.revision)
         except Exception as error:  # noqa: BLE001 - as above
             why = _reason(error, f"{change.verb} of {change.subject}")
             return _final_progress(begun, "failed", lines, why)
@@ -220,7 +225,7 @@ class Turns:
     @contextmanager
     def _until_turn_ends(self, subject: str) -> Iterator[None]:
         """Leave it where the turn ends. The machine keeps what it has of it, and replaces no
-        more instances until it has a turn again (`Standing.may_replace`).
+        more instances until it has a turn again (`ChangeState.may_replace`).
         """
         try:
             yield
@@ -241,7 +246,7 @@ class Turns:
         async def publish() -> None:
             shown = 0
             while not ended.is_set():
-                if not self._standing.fence:
+                if not self._change_state.fence:
                     raise TurnEnded
                 if begun and len(lines) > shown:
                     shown = len(lines)
@@ -253,7 +258,7 @@ class Turns:
                     async with asyncio.timeout(LINES_INTERVAL):
                         await ended.wait()
 
-        self._standing.is_changing = True
+        self._change_state.is_changing = True
         async with asyncio.TaskGroup() as group:
             group.create_task(publish())
             try:
@@ -268,16 +273,16 @@ class Turns:
             head = Head(number=change.revision, served=change.revision)
             writes += [Put(head_key(change.project), encoded(head)), *self._outdated(change)]
         if act.how == "done":
-            switches = switches_after(self._standing.switches, change)
+            switches = switches_after(self._change_state.switches, change)
             writes.append(Put(SWITCHES_KEY, encoded(switches)))
-        has_turn = self._standing.own().has_turn
+        has_turn = self._change_state.own().has_turn
         writes += [Delete(TURN_KEY)] if has_turn else []
         turn = self._as_known(TURN_KEY) if has_turn else Compare(TURN_KEY, ABSENT)
         return await self._write([self._as_known(CHANGE_KEY), turn], writes)
 
     def _outdated(self, change: SharedChange) -> list[Delete]:
         """The revisions before the one that comes into force."""
-        numbers = self._standing.revisions(change.project)
+        numbers = self._change_state.revisions(change.project)
         before = [each for each in numbers if not change.revision or each < change.revision]
         return [Delete(revision_key(change.project, each)) for each in before[:-1][:MAX_WRITES]]
 
@@ -286,10 +291,10 @@ class Turns:
 
     async def _file(self, project: str, number: int) -> SharedFile:
         key = revision_key(project, number)
-        item = self._following.item(key)
+        item = self._follower.item(key)
         if item is None:
             raise Failed(f"the cluster's store has no {key}; apply the file again: `portico up`")
-        packed = await self._vault.open(self._following.prefix + key, item.value)
+        packed = await self._vault.open(self._follower.prefix + key, item.value)
         with suppress(zlib.error):
             text = zlib.decompressobj().decompress(packed, MAX_FILE_SIZE)
             if file := decoded(SharedFile, text):
@@ -307,18 +312,18 @@ class Turns:
 
     async def _take_file(self, act: TakeFile, subject: str) -> bool:
         project, number = act.project, act.number
-        is_new = project not in self._standing.own().applied
+        is_new = project not in self._change_state.own().applied
         try:
             file = await self._file(project, number) if number else None
-            self._standing.begin(project, number)
-            stopped = self._standing.stopped(project)
+            self._change_state.begin(project, number)
+            stopped = self._change_state.stopped(project)
             await self._work.take(project, file, stopped, partial(log.info, "%s: %s", project))
             if is_new:
-                self._standing.note_begun(project)
-            self._standing.finish(project, number)
+                self._change_state.note_begun(project)
+            self._change_state.finish(project, number)
         except Exception as error:  # noqa: BLE001 - others wait for the turn
             why = f"cannot put {project} in force as in the cluster: {_reason(error, subject)}"
-            self._standing.unusable[act] = why
+            self._change_state.unusable[act] = why
             self._troubles.report(subject, f"{why}; `portico up` without a file tries again")
         else:
             self._troubles.resolve(subject)
@@ -332,14 +337,14 @@ class Turns:
         return is_taken
 
     async def _make_up_switches(self, act: TakeSwitches) -> bool:
-        own, shared = self._standing.own_switches, self._standing.switches
+        own, shared = self._change_state.own_switches, self._change_state.switches
         try:
             await self._work.make_up(missed(own, shared), partial(log.info, "%s"))
-            self._standing.take_switches(shared)
+            self._change_state.take_switches(shared)
         except Exception as error:  # noqa: BLE001 - as above
             reason = _reason(error, SWITCHES_SUBJECT)
             why = f"cannot make up for {SWITCHES_SUBJECT} in the cluster: {reason}"
-            self._standing.unusable[act] = why
+            self._change_state.unusable[act] = why
             self._troubles.report(
                 SWITCHES_SUBJECT, f"{why}; `portico up` without a file tries again"
             )
@@ -350,14 +355,14 @@ class Turns:
     # Writing
 
     def _as_known(self, key: str) -> Compare:
-        item = self._following.item(key)
+        item = self._follower.item(key)
         return Compare(key, item.revision if item else ABSENT)
 
     def _in_turn(self) -> Sequence[Compare]:
         """True as long as the turn is this daemon's, and the change has not ended. Raises
         SessionEnded where it is not for certain.
         """
-        if not (fence := self._standing.fence):
+        if not (fence := self._change_state.fence):
             raise SessionEnded
         return [Compare(TURN_KEY, created=fence), self._as_known(CHANGE_KEY)]
 

@@ -93,7 +93,7 @@ class UnsharedOperations:
         return await self._operations.undrain(who)
 
     def _is_this(self, machine: str | None) -> bool:
-        own = self._operations.draining
+        own = self._operations.machine_drain
         return own is not None and machine in {None, own.machine}
 
     async def leave_cluster(self) -> None:

@@ -19,7 +19,7 @@ from portico.errors import Refused
 _NO_STORE: Final = "this machine is in no cluster with a store; nothing was changed"
 
 
-class MachineDraining(Protocol):
+class DrainOperations(Protocol):
     @property
     def machine(self) -> str:
         """The own name."""
@@ -41,7 +41,7 @@ class Schema(Protocol):
     async def upgrade(self, who: Requester) -> SchemaView: ...
 
 
-class Founding(Protocol):
+class ClusterCreation(Protocol):
     async def create(self, request: ClusterRequest) -> MembershipView: ...
 
 
@@ -62,7 +62,7 @@ class EtcdMembership(Protocol):
 
 
 class MemberOperations:
-    draining: MachineDraining | None = None
+    machine_drain: DrainOperations | None = None
     """None on a machine that is in no cluster. Its parts stand on these operations."""
     shared: SharedStore | None = None
     """None where the cluster has no store."""
@@ -70,7 +70,7 @@ class MemberOperations:
     """None there too."""
     etcd: EtcdMembership | None = None
     """None there too."""
-    founding: Founding | None = None
+    cluster_creation: ClusterCreation | None = None
     """None on a machine that is in a cluster."""
     membership: Membership | None = None
     """None on a machine that is in no cluster with a store."""
@@ -81,15 +81,16 @@ class MemberOperations:
     async def undrain(self, who: Requester, machine: str | None = None) -> ChangeView:
         return self._in_cluster("undrain", machine).undrain(who)
 
-    def _in_cluster(self, what: str, machine: str | None) -> MachineDraining:
-        if self.draining is None:
+    def _in_cluster(self, what: str, machine: str | None) -> DrainOperations:
+        if self.machine_drain is None:
             raise Refused(f"cannot {what} this machine: it is in no cluster")
-        if machine not in {None, self.draining.machine}:
+        own = self.machine_drain.machine
+        if machine not in {None, own}:
             raise Refused(
-                f"cannot {what} {machine} from {self.draining.machine}: the cluster has no store; "
+                f"cannot {what} {machine} from {own}: the cluster has no store; "
                 f"nothing was changed. Run `portico cluster {what}` on {machine}"
             )
-        return self.draining
+        return self.machine_drain
 
     def cluster(self) -> ClusterView:
         return self._with_store().view()
@@ -124,9 +125,9 @@ class MemberOperations:
         return self.etcd
 
     async def create_cluster(self, request: ClusterRequest) -> MembershipView:
-        if self.founding is None:
+        if self.cluster_creation is None:
             raise Refused("this machine is in a cluster; nothing was changed")
-        return await self.founding.create(request)
+        return await self.cluster_creation.create(request)
 
     async def create_token(self, replaces: str, who: Requester) -> TokenView:
         return await self._in_store("create a token").create_token(replaces, who)

@@ -39,7 +39,7 @@ def _store_file(folder: Path) -> StoreFile:
     raise Failed(f"there is no {folder / STORE}; nothing was changed")
 
 
-class Founding:
+class ClusterCreation:
     def __init__(
         self,
         open_store: Callable[[StoreAddress], AdministeredStore],

@@ -42,7 +42,7 @@ from an older copy, and positions only rise.
 R = TypeVar("R", bound=Record)
 
 
-class Following:
+class StoreFollower:
     def __init__(
         self,
         cluster: str,

@@ -56,10 +56,10 @@ ABSENCE_TIMEOUT: Final = 20.0
 """Seconds after which a machine whose session has ended is not waited for any more."""
 
 
-class Standing:
+class ChangeState:
     def __init__(self, shared: ClusterStore, state: State, clock: Clock) -> None:
         self._shared, self._state, self._clock = shared, state, clock
-        self._following = shared.following
+        self._follower = shared.follower
         self.moved = asyncio.Event()
         """Set when anything of it has changed; each time another one."""
         self.is_changing = False
@@ -70,8 +70,8 @@ class Standing:
         """As `OwnState.made`."""
         self._absent: dict[str, float] = {}
         """Since when, by the own clock, machines of the change have been absent."""
-        self._history = self._following.history
-        self._following.subscribe("changes of the cluster", lambda _: self._note_change())
+        self._history = self._follower.history
+        self._follower.subscribe("changes of the cluster", lambda _: self._note_change())
         shared.revisions, shared.change_text = self._applied_numbers, self.change_text
         shared.may_replace = self.may_replace
 
@@ -79,19 +79,19 @@ class Standing:
         change = self.change
         return TurnState(
             change,
-            self._following.values(Progress, PROGRESS),
+            self._follower.values(Progress, PROGRESS),
             self._holder(),
-            {name: head.number for name, head in self._following.values(Head, HEADS).items()},
+            {name: head.number for name, head in self._follower.values(Head, HEADS).items()},
             self._lost_machines(change),
             self.switches,
-            item.revision if (item := self._following.item(SWITCHES_KEY)) else ABSENT,
+            item.revision if (item := self._follower.item(SWITCHES_KEY)) else ABSENT,
         )
 
     def _holder(self) -> str:
         """Of what no machine writes, a turn that ends with no session, this one: it removes it."""
-        if (item := self._following.item(TURN_KEY)) is None:
+        if (item := self._follower.item(TURN_KEY)) is None:
             return ""
-        holder = self._following.value(Holder, TURN_KEY)
+        holder = self._follower.value(Holder, TURN_KEY)
         return holder.machine if holder and item.session else self._shared.machine
 
     @property
@@ -113,7 +113,7 @@ class Standing:
     def _is_between(self) -> bool:
         """Also for a daemon that was started since, by what it knows without the store."""
         name, change = self._shared.machine, self.change
-        progress = self._following.value(Progress, progress_key(name))
+        progress = self._follower.value(Progress, progress_key(name))
         if change and not change.end and progress and progress.change == change.id:
             is_changing = progress.state == "changing"
         else:
@@ -141,10 +141,10 @@ class Standing:
     @property
     def trouble(self) -> str:
         """Why none of it can be changed; empty if it can."""
-        return self._following.trouble
+        return self._follower.trouble
 
     def is_there(self, machine: str) -> bool:
-        return machine == self._shared.machine or machine in self._following.under(PRESENT)
+        return machine == self._shared.machine or machine in self._follower.under(PRESENT)
 
     def to_take(self) -> list[str]:
         """What is in force and not on this machine: projects, and what was switched by hand."""
@@ -154,7 +154,7 @@ class Standing:
     @property
     def switches(self) -> Switches:
         """What is switched by hand, on all machines."""
-        return self._following.value(Switches, SWITCHES_KEY) or NO_SWITCHES
+        return self._follower.value(Switches, SWITCHES_KEY) or NO_SWITCHES
 
     @property
     def own_switches(self) -> Switches:
@@ -165,7 +165,7 @@ class Standing:
     @property
     def change(self) -> SharedChange | None:
         """The last one."""
-        return self._following.value(SharedChange, CHANGE_KEY)
+        return self._follower.value(SharedChange, CHANGE_KEY)
 
     def change_text(self) -> str:
         change, state = self.change, self.state()
@@ -179,24 +179,24 @@ class Standing:
 
     def machines(self) -> tuple[list[str], list[str]]:
         """Those that take part in changes, this one first: who is there, and who is absent."""
-        members = self._following.values(SharedMachine, MACHINES)
+        members = self._follower.values(SharedMachine, MACHINES)
         return participants(
             self._shared.machine,
             {name: each.state for name, each in members.items()},
-            self._following.under(PRESENT).keys(),
-            self._following.under(PROGRESS).keys(),
+            self._follower.under(PRESENT).keys(),
+            self._follower.under(PROGRESS).keys(),
         )
 
     def revisions(self, project: str) -> Sequence[int]:
         """The numbers of those in the store, the lowest first."""
-        names = self._following.under(f"{REVISIONS}{project}/")
+        names = self._follower.under(f"{REVISIONS}{project}/")
         return sorted(int(name) for name in names if is_number(name))
 
     def next_revision(self, project: str) -> int:
         """The number for a file that is to come into force: Unix time, because a store that was
         restored from an older copy does not have the last ones, which machines still have.
         """
-        head = self._following.value(Head, head_key(project))
+        head = self._follower.value(Head, head_key(project))
         numbers = [head.number if head else 0, *self.revisions(project)]
         return max(*numbers, int(self._clock.now())) + 1
 
@@ -270,17 +270,17 @@ class Standing:
 
     def _lost_machines(self, change: SharedChange | None) -> frozenset[str]:
         """Only what has been seen absent for as long as the store was followed."""
-        if change is None or change.end or self._following.trouble:
+        if change is None or change.end or self._follower.trouble:
             self._absent = {}
             return frozenset()
         now = self._clock.monotonic()
-        there = {self._shared.machine, *self._following.under(PRESENT)}
+        there = {self._shared.machine, *self._follower.under(PRESENT)}
         self._absent = {m: self._absent.get(m, now) for m in change.order if m not in there}
         return frozenset(m for m, since in self._absent.items() if now - since >= ABSENCE_TIMEOUT)
 
     def _note_change(self) -> None:
-        if self._history != self._following.history:  # what failed is of another store
-            self._history, self.unusable = self._following.history, {}
+        if self._history != self._follower.history:  # what failed is of another store
+            self._history, self.unusable = self._follower.history, {}
         self._note_update()
 
     def _note_update(self) -> None:

@@ -1,4 +1,4 @@
-"""Draining of this machine: other machines serve its apps, and its own instances leave."""
+"""MachineDrain of this machine: other machines serve its apps, and its own instances leave."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from portico.errors import Refused
 TAKE_OVER_TIMEOUT: Final = 120.0
 
 
-class Draining:
+class MachineDrain:
     def __init__(
         self,
         engine: Engine,
