@@ -21,7 +21,7 @@ from typing import Final
 import psutil
 
 from portico.adapters.store.etcd.store import EtcdStore
-from portico.core.model.shared import PRESENT, ClusterRecord, Presence, encoded
+from portico.core.model.shared import PRESENCES, ClusterRecord, Presence, encoded
 from portico.core.model.stored import Put, StoreAddress
 from portico.core.planning.mirroring import prefix_of
 from portico.engine.cluster.session import Session
@@ -97,7 +97,7 @@ async def _measure(store: Etcd, count: int) -> dict[str, float]:
     machines = [SimulatedMachine(f"m{number}", address) for number in range(count)]
     tasks = [asyncio.create_task(each.live()) for each in machines]
     for _ in range(SETTLING_TIMEOUT):
-        if is_settled := all(len(each.follower.under(PRESENT)) == count for each in machines):
+        if is_settled := all(len(each.follower.under(PRESENCES)) == count for each in machines):
             break
         await asyncio.sleep(1.0)
     assert is_settled

@@ -40,7 +40,7 @@ from portico.core.planning.mirroring import prefix_of
 from portico.system.cluster_identity import (
     AUTHORITY,
     AUTHORITY_KEY,
-    ISSUED,
+    ISSUED_FOLDER,
     write_identity,
 )
 from portico.system.cluster_store import (
@@ -87,7 +87,7 @@ class Machine(Stack):
         write_new(home.cluster / AUTHORITY, authority.pem)
         if has_key:
             write_new(home.cluster / AUTHORITY_KEY, authority.key_pem)
-            (home.cluster / ISSUED).mkdir(mode=0o700)
+            (home.cluster / ISSUED_FOLDER).mkdir(mode=0o700)
         write_identity(
             home.cluster, authority.cluster, self.name, pair.serial, pair.certificate, pair.key
         )

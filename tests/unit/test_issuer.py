@@ -5,7 +5,7 @@ import pytest
 from portico.core.model.certificate import Challenge, Entry
 from portico.core.model.shared_certificates import CurrentLineage, ledger_item
 from portico.core.planning.issuer import (
-    UNANSWERED,
+    NO_THUMBPRINT,
     IssuerView,
     RoleView,
     hindrance,
@@ -48,10 +48,10 @@ def view(**more):
         ),
         (
             lineage(),
-            view(answering={"m1": "t", "m2": "old", "m3": UNANSWERED}),
+            view(answering={"m1": "t", "m2": "old", "m3": NO_THUMBPRINT}),
             "m2, m3 cannot answer the authority yet",
         ),
-        (DNS, view(answering={"m2": UNANSWERED}), ""),
+        (DNS, view(answering={"m2": NO_THUMBPRINT}), ""),
         (lineage(), view(claimant="m2"), "m2 is about to obtain the certificates of the cluster"),
         (OWN, view(claimant="m2", is_yielding=True), ""),
         (

@@ -17,7 +17,7 @@ from portico.api.open_requests import OpenRequests
 from portico.api.tcp_clients import TcpClients
 from portico.core.model.event import Requester
 from portico.core.model.joining import JOIN_PATH, JoinAnswer, JoinOffer, JoinRequest
-from portico.core.model.json_text import UNREADABLE
+from portico.core.model.json_text import DECODE_ERRORS
 from portico.errors import PorticoError
 
 MAX_CONNECTIONS: Final = 8
@@ -58,7 +58,7 @@ class JoinListener:
     async def answer(self, request: Request) -> Answer:
         try:
             return await self._answer(request)
-        except UNREADABLE:
+        except DECODE_ERRORS:
             return _refused(_BAD_REQUEST, "the request is not one of a machine that joins")
         except TimeoutError:
             return _refused(_TIMEOUT, "it was not done in time")

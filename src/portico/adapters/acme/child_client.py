@@ -35,7 +35,7 @@ from portico.adapters.acme.wire import (
     RevokedAnswer,
     RevokeRequest,
 )
-from portico.core.model.json_text import UNREADABLE
+from portico.core.model.json_text import DECODE_ERRORS
 from portico.core.planning.preflight import PreflightFacts
 from portico.errors import Failed
 from portico.ports.certificates import AuthorityError
@@ -106,7 +106,7 @@ class AcmeChild:
         if failure is None:
             try:
                 return answer.decode(line.answer)
-            except UNREADABLE as error:
+            except DECODE_ERRORS as error:
                 failure = _unready(f"{_child(request)} returned an unreadable answer: {error}")
         raise _error(failure, holds)
 
@@ -168,7 +168,7 @@ async def _read(lines: asyncio.StreamReader | None, tell: Tell | None) -> Line |
             line = LINE.decode(text)
         except (
             ValueError,
-            *UNREADABLE,
+            *DECODE_ERRORS,
         ):  # what a library has printed; readline has dropped what is too long
             if lines.at_eof():
                 return last

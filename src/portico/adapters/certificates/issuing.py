@@ -39,7 +39,7 @@ _FACTS: Final = TypeAdapter(list[Facts])
 _PROBLEMS: Final = TypeAdapter(list[list[str]])
 _TEXT: Final = TypeAdapter(str)
 _FINDINGS: Final = TypeAdapter(list[Findings])
-_SIGNED: Final = TypeAdapter(SignedMachine)
+_SIGNED_MACHINE: Final = TypeAdapter(SignedMachine)
 
 
 class CertificateChild:
@@ -150,7 +150,7 @@ class CertificateChild:
             "host": machine_host(name),
             "address": address,
         }
-        return _SIGNED.validate_json(await self._ask(f"sign for machine {name}", question))
+        return _SIGNED_MACHINE.validate_json(await self._ask(f"sign for machine {name}", question))
 
     async def trust(self) -> Trust:
         request: Request = {

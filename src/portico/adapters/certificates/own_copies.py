@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from portico.adapters.certificates.lineage import CHAIN, KEY
-from portico.core.model.json_text import UNREADABLE
+from portico.core.model.json_text import DECODE_ERRORS
 from portico.core.model.pair import Facts, OwnCopy, OwnPair
 from portico.core.model.place import CertificateFiles
 from portico.system.folders import numbers
@@ -105,7 +105,7 @@ def newest(folder: Path, pair: OwnPair) -> OwnCopy | None:
         files = _files(place, number)
         try:
             facts = _RECORD.decode((place / str(number) / FACTS).read_bytes())
-        except (OSError, *UNREADABLE):
+        except (OSError, *DECODE_ERRORS):
             continue
         if Path(files.certificate).is_file() and Path(files.key).is_file():
             return OwnCopy(files, facts)

@@ -30,7 +30,7 @@ CHUNK: Final = 1 << 20
 MAX_ATTEMPTS: Final = 1000
 PACKED_SUFFIX: Final = ".gz"
 COMPRESSION: Final = 6
-_OPEN: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_OPEN_FLAGS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _NO_USER: Final = Account()
 
@@ -70,7 +70,7 @@ class _Rotation:
         """Whether there is a new PATH.1."""
 
     def run(self) -> str | None:
-        file = os.open(self._name, os.O_RDWR | _OPEN, dir_fd=self._folder)
+        file = os.open(self._name, os.O_RDWR | _OPEN_FLAGS, dir_fd=self._folder)
         try:
             return self._rotate(file)
         except OSError as error:
@@ -130,7 +130,7 @@ class _Rotation:
         part = f"{self._name}{PACKED_SUFFIX}.part"
         for each in plain[:1]:
             try:
-                file = os.open(each, os.O_RDONLY | _OPEN, dir_fd=self._folder)
+                file = os.open(each, os.O_RDONLY | _OPEN_FLAGS, dir_fd=self._folder)
                 try:
                     self._pack(file, part)
                 finally:

@@ -25,7 +25,7 @@ READ_SIZE: Final = 1 << 14
 MAX_LIST_SIZE: Final = 1 << 20
 MAX_REPORT_SIZE: Final = 8 << 20
 """A status of ten thousand instances is below 6 MiB."""
-READABLE: Final = 0o644
+READABLE_MODE: Final = 0o644
 """nginx's workers are another user."""
 _REASONS: Final[Mapping[int, str]] = {
     HTTPStatus.BAD_GATEWAY: "it does not accept connections, or its certificate is not valid",
@@ -89,9 +89,9 @@ class NearLists:
             ) from None
 
     def _write(self, text: str, *, drained: bool) -> None:
-        write(self._file, text, READABLE)
+        write(self._file, text, READABLE_MODE)
         if drained:
-            write(self._drained, "", READABLE)
+            write(self._drained, "", READABLE_MODE)
         else:
             self._drained.unlink(missing_ok=True)
 

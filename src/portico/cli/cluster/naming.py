@@ -15,7 +15,7 @@ from portico.core.model.names import bracketed
 from portico.errors import Refused
 
 MAX_PORT: Final = 65535
-_UNCHANGED: Final = "; nothing was changed"
+_UNCHANGED_CLAUSE: Final = "; nothing was changed"
 _NAME: Final = TypeAdapter(MachineName)
 
 
@@ -42,7 +42,7 @@ class SharedPlace:
 
 def with_unchanged(problem: str) -> str:
     """What a daemon has answered, which may say already that nothing was changed."""
-    return f"{problem.removesuffix(_UNCHANGED)}{_UNCHANGED}"
+    return f"{problem.removesuffix(_UNCHANGED_CLAUSE)}{_UNCHANGED_CLAUSE}"
 
 
 def parse_member(text: str) -> Member:

@@ -11,7 +11,7 @@ from portico.core.model.moments import moment
 from portico.core.model.names import bracketed
 from portico.system.certificate_end import end_of
 from portico.system.clock import SystemClock
-from portico.system.cluster_identity import AUTHORITY_KEY, ISSUED, read_identity
+from portico.system.cluster_identity import AUTHORITY_KEY, ISSUED_FOLDER, read_identity
 from portico.system.cluster_store import has_store
 
 if TYPE_CHECKING:
@@ -106,4 +106,4 @@ def _invited(home: Home) -> list[str]:
     """Empty on a machine that cannot invite, as none can where a token is needed."""
     if has_store(home) or not (home.cluster / AUTHORITY_KEY).exists():
         return []
-    return sorted(each.stem for each in (home.cluster / ISSUED).glob("*.pem"))
+    return sorted(each.stem for each in (home.cluster / ISSUED_FOLDER).glob("*.pem"))

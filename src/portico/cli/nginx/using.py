@@ -7,10 +7,10 @@ from pathlib import Path
 from portico.cli.session import Session
 from portico.cli.watching import watch_and_report
 from portico.core.model import nginx_verbs
-from portico.core.model.place import AUTO, BUNDLED
+from portico.core.model.place import AUTO, BUNDLED_NGINX
 
 
 def use(session: Session, name: str) -> None:
-    program = name if name in {AUTO, BUNDLED} else str(Path(name).absolute())
+    program = name if name in {AUTO, BUNDLED_NGINX} else str(Path(name).absolute())
     client = session.client(start=True)
     watch_and_report(session, client, client.ask(nginx_verbs.USE_NGINX, program=program))

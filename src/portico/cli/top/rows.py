@@ -115,21 +115,21 @@ COLUMNS: Final = (
 )
 """What matters most is first: a narrow terminal shows as many as fit."""
 HEADS: Final = tuple(column.head for column in COLUMNS)
-FIRST: Final = HEADS.index("instance")
+FIRST_COLUMN: Final = HEADS.index("instance")
 
 
 def first_column(status: StatusView) -> int:
     """Machines are shown in a cluster, and projects where there are several."""
     if any(i.machine for app in status.apps for i in app.instances):
         return HEADS.index("machine")
-    return HEADS.index("project") if len(status.projects) > 1 else FIRST
+    return HEADS.index("project") if len(status.projects) > 1 else FIRST_COLUMN
 
 
 @dataclass(slots=True)
 class Order:
     """The column by which rows are sorted."""
 
-    column: int = FIRST
+    column: int = FIRST_COLUMN
     is_reversed: bool = False
 
     def move(self, by: int, first: int = 0) -> None:

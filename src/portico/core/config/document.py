@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from portico.core.config.findings import Draft, Finding, Path, path_text
 from portico.core.config.rules import rule_findings
-from portico.core.config.shape_findings import REQUIRED, UNKNOWN, shape_findings
+from portico.core.config.shape_findings import REQUIRED_KEY, UNKNOWN_KEY, shape_findings
 from portico.core.model.document import Document
 from portico.core.model.names import parse_domain
 from portico.errors import ConfigError, Problem
@@ -119,10 +119,10 @@ def _left_out(content: dict[str, object], findings: Iterable[Finding]) -> set[Pa
     """Take what is wrong out of the content; return what may have been meant otherwise."""
     removed_paths: set[Path] = set()
     for finding in findings:
-        path = finding.path[:-1] if finding.what == REQUIRED else finding.path
+        path = finding.path[:-1] if finding.what == REQUIRED_KEY else finding.path
         while path and isinstance(path[-1], int):  # a list without one element would mislead
             path = path[:-1]
-        if finding.what == UNKNOWN and finding.hint:
+        if finding.what == UNKNOWN_KEY and finding.hint:
             removed_paths.add(path[:-1])
         removed_paths.add(path)
         if path:

@@ -19,7 +19,7 @@ from portico.core.model.site import Site
 from portico.core.model.units import Table
 
 _NAMED_TABLES = ("apps", "upstreams", "sites")
-UNKNOWN, REQUIRED = "unknown key", "is required"
+UNKNOWN_KEY, REQUIRED_KEY = "unknown key", "is required"
 
 
 def shape_findings(error: ValidationError, content: Mapping[str, object]) -> list[Finding]:
@@ -81,12 +81,12 @@ def _child(value: dict[str, object] | list[object], step: str | int) -> object:
 def _finding(detail: ErrorDetails, place: _Place) -> Finding:
     kind, shape, value = detail["type"], place.shape, place.value
     if hint := _unquoted_site(place.path, place.value):
-        return Finding(place.path, UNKNOWN, hint)
+        return Finding(place.path, UNKNOWN_KEY, hint)
     if kind == "extra_forbidden":
         hint = _dotted_name(place) or hint_for(str(place.path[-1]), place.table)
-        return Finding(place.path, UNKNOWN, hint)
+        return Finding(place.path, UNKNOWN_KEY, hint)
     if kind == "missing":
-        return Finding(place.path, REQUIRED)
+        return Finding(place.path, REQUIRED_KEY)
     if kind == "value_error" and not shape.branches:
         return Finding(place.path, str(detail["ctx"]["error"]), _spelling(place))
     within = shape.bounds if kind.startswith(("greater_than", "less_than")) else ""

@@ -22,20 +22,20 @@ ISSUERS: Final = {
     "zerossl": "https://acme.zerossl.com/v2/DV90",
     "google": "https://dv.acme-v02.api.pki.goog/directory",
 }
-LOCAL: Final = "local"
+LOCAL_ISSUER: Final = "local"
 """The issuer that stands for the local authority alone."""
 KEY_TYPE: Final[KeyType] = "ecdsa-p256"
 """Where the file says nothing of it."""
-STAGING: Final = {ISSUERS["letsencrypt"]: ISSUERS["letsencrypt-staging"]}
+STAGING_ISSUERS: Final = {ISSUERS["letsencrypt"]: ISSUERS["letsencrypt-staging"]}
 """Where an authority lets one try first: its directory and that of its staging."""
 
 
 def parse_issuer(text: str) -> str:
     """A known name as its directory URL; a URL, or `local`, as it is."""
-    if text == LOCAL or text.startswith("https://"):
+    if text == LOCAL_ISSUER or text.startswith("https://"):
         return text
     if text not in ISSUERS:
-        known = ", ".join((*ISSUERS, LOCAL))
+        known = ", ".join((*ISSUERS, LOCAL_ISSUER))
         raise ValueError(f"{text!r} is neither a directory URL nor one of {known}")
     return ISSUERS[text]
 
@@ -43,7 +43,7 @@ def parse_issuer(text: str) -> str:
 Issuer = Annotated[
     str,
     AfterValidator(parse_issuer),
-    WithJsonSchema({"type": "string", "examples": [*ISSUERS, LOCAL]}),
+    WithJsonSchema({"type": "string", "examples": [*ISSUERS, LOCAL_ISSUER]}),
 ]
 Challenge = Literal["http-01", "dns-01", "tls-alpn-01", "manual"]
 Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
@@ -257,9 +257,9 @@ class Issuing(Table):
             case None:
                 return (ISSUERS["letsencrypt"],)
             case str(one):
-                return () if one == LOCAL else (one,)
+                return () if one == LOCAL_ISSUER else (one,)
             case several:
-                return tuple(each for each in several if each != LOCAL)
+                return tuple(each for each in several if each != LOCAL_ISSUER)
 
 
 def _as_tuple(tables: T | tuple[T, ...] | None) -> tuple[T, ...]:

@@ -14,7 +14,9 @@ _ISO: Final = (
 )
 _LINE: Final = re.compile(rf"[^0-9]{{0,12}}{_ISO}")
 """A time at the beginning, perhaps behind a bracket or a level."""
-_COMMON: Final = re.compile(r"\[([0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9:]{8} [+-][0-9]{4})\]")
+_COMMON_LOG_TIME: Final = re.compile(
+    r"\[([0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9:]{8} [+-][0-9]{4})\]"
+)
 """As in nginx's combined format."""
 _KEYS: Final = ("time", "timestamp", "@timestamp", "ts", "msec", "date", "datetime")
 _MILLISECONDS: Final = 1e11
@@ -29,7 +31,7 @@ def time_of(line: str) -> float | None:
         return _of_json(line) if len(line) <= _MAX_JSON else None
     if found := _LINE.match(line):
         return _of_match(found)
-    if found := _COMMON.search(line, 0, 300):
+    if found := _COMMON_LOG_TIME.search(line, 0, 300):
         with suppress(ValueError):
             return datetime.strptime(found[1], "%d/%b/%Y:%H:%M:%S %z").timestamp()
     return None

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # it would bring pydantic along, and children start often
 MIN_NGINX: Final = (1, 27, 4)
 """The first version that finds servers by DNS (`resolve`) and keeps idle connections while it
 reloads (`keepalive_min_timeout`)."""
-BUNDLED: Final = "wheel"
+BUNDLED_NGINX: Final = "wheel"
 """Names the nginx that came with Portico, where a path could stand."""
 AUTO: Final = "auto"
 """Stands for that of the system if it can do all that the files need, else for the bundled one."""

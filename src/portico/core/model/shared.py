@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeVar
 import msgspec
 
 from portico.core.model.cluster import CROSSING_PORT
-from portico.core.model.json_text import UNREADABLE
+from portico.core.model.json_text import DECODE_ERRORS
 
 SCHEMA: Final = 1
 """The newest one that this version of Portico knows. It writes what `least` in the record of the
@@ -24,7 +24,7 @@ cluster says, until `portico cluster upgrade` raises that (`core/planning/schema
 CLUSTER_KEY: Final = "cluster"
 MACHINES: Final = "machines/"
 TOKENS: Final = "tokens/"
-PRESENT: Final = "present/"
+PRESENCES: Final = "present/"
 REVISIONS: Final = "revisions/"
 HEADS: Final = "head/"
 CHANGE_KEY: Final = "change"
@@ -35,14 +35,14 @@ ISSUER_CLAIM_KEY: Final = "issuer-claim"
 """The machine that is to hold `issuer` next."""
 LINEAGES: Final = "lineages/"
 ORDERS: Final = "orders/"
-CURRENT: Final = "current/"
+CURRENT_LINEAGES: Final = "current/"
 ACCOUNT_KEY: Final = "account"
 THUMBPRINT_KEY: Final = "thumbprint"
 LEDGER: Final = "ledger/"
 FAILURES: Final = "failures/"
 RUNS: Final = "runs/"
 ENDPOINTS_KEY: Final = "endpoints"
-RUNNING: Final = "running/"
+RUNNING_APPS: Final = "running/"
 SWITCHES_KEY: Final = "switches"
 KEEPER_KEY: Final = "keeper"
 """Sealed: the user of the store that creates and removes those of the machines."""
@@ -63,7 +63,7 @@ def token_key(token: str) -> str:
 
 
 def present_key(machine: str) -> str:
-    return f"{PRESENT}{machine}"
+    return f"{PRESENCES}{machine}"
 
 
 def revision_key(project: str, number: int) -> str:
@@ -84,7 +84,7 @@ def lineage_key(lineage: str, number: int) -> str:
 
 
 def current_key(lineage: str) -> str:
-    return f"{CURRENT}{lineage}"
+    return f"{CURRENT_LINEAGES}{lineage}"
 
 
 def order_key(lineage: str) -> str:
@@ -112,7 +112,7 @@ def requested_run_key(app: str, change: str) -> str:
 
 def running_key(app: str) -> str:
     """`app` is its name among those of all projects."""
-    return f"{RUNNING}{app}"
+    return f"{RUNNING_APPS}{app}"
 
 
 def is_number(text: str) -> bool:
@@ -212,6 +212,6 @@ def decoded(kind: type[R], value: bytes) -> R | None:
     """None where it is not readable as one: a wrong value of one key must not hold up others."""
     try:
         record = msgspec.json.decode(value, type=kind)
-    except UNREADABLE:
+    except DECODE_ERRORS:
         return None
     return record if record.v == 1 else None

@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from portico.core.model.certificate import Entry, RenewalState
-from portico.core.model.json_text import UNREADABLE
+from portico.core.model.json_text import DECODE_ERRORS
 from portico.core.model.shared import Record, ledger_key
 
 
@@ -112,5 +112,5 @@ def _with_deployment_of(renewal: RenewalState, own: RenewalState) -> RenewalStat
 def _decoded(value: bytes, kind: type[T]) -> T | None:
     try:
         return msgspec.json.decode(value, type=kind)
-    except UNREADABLE:
+    except DECODE_ERRORS:
         return None

@@ -16,7 +16,7 @@ from portico.core.model.certificate import Certificate, Entry, Lineage
 from portico.core.model.moments import moment
 from portico.core.model.shared_certificates import CurrentLineage
 
-UNANSWERED: Final = "-"
+NO_THUMBPRINT: Final = "-"
 """Thumbprint of a machine that is to answer for the account, and does not yet."""
 MAX_AHEAD: Final = 600.0
 """Seconds by which a clock may be ahead: with more, no order is sent (`preflight`)."""

@@ -21,7 +21,7 @@ from portico.core.model.certificate import (
 )
 from portico.core.model.certificate_views import StandaloneRequest
 from portico.core.model.desired import Desired, absolute
-from portico.core.model.issuing import ISSUERS, STAGING, DnsProvider, Issuing
+from portico.core.model.issuing import ISSUERS, STAGING_ISSUERS, DnsProvider, Issuing
 
 _LETS_ENCRYPT: Final = frozenset({ISSUERS["letsencrypt"], ISSUERS["letsencrypt-staging"]})
 _LIMITS: Final[Mapping[str, Limits]] = {
@@ -150,7 +150,7 @@ def _lineage(
 
 
 def _issuer(url: str, settings: Issuing, folder: str, secrets: Mapping[str, str]) -> Issuer:
-    is_staging = url in STAGING.values()
+    is_staging = url in STAGING_ISSUERS.values()
     binding = None
     for eab in settings.bindings:
         if binding is None and eab.issuer in {None, url}:
@@ -161,9 +161,10 @@ def _issuer(url: str, settings: Issuing, folder: str, secrets: Mapping[str, str]
         contact=(settings.email,) if settings.email else (),
         ca_bundle=absolute(settings.ca_bundle, folder) if settings.ca_bundle else None,
         binding=binding,
-        staging=STAGING.get(url) or (settings.staging if url == settings.issuers[0] else None),
+        staging=STAGING_ISSUERS.get(url)
+        or (settings.staging if url == settings.issuers[0] else None),
         limits=replace(_LIMITS.get(url, Limits()), **settings.limits_at(url)),
-        staging_limits=_LIMITS.get(STAGING.get(url, ""), Limits()),
+        staging_limits=_LIMITS.get(STAGING_ISSUERS.get(url, ""), Limits()),
         is_staging=is_staging,
         profile_for_addresses=_ADDRESS_PROFILE if url in _LETS_ENCRYPT else None,
     )

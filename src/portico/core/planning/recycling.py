@@ -21,7 +21,7 @@ SETTLE_TIMEOUT: Final = 15.0
 than its limit from the first moment on would be replaced without end."""
 AGE_SPREAD: Final = 0.1
 """Of `max_age`, either way, so that instances that were started together do not end together."""
-_GOLDEN: Final = 0.6180339887498949  # its multiples are spread evenly however many there are
+_GOLDEN_RATIO: Final = 0.6180339887498949  # its multiples are spread evenly however many there are
 _MEBIBYTE: Final = 1 << 20
 
 
@@ -40,7 +40,7 @@ def recycle(app: DesiredApp, instances: Sequence[Instance], world: World) -> Ite
 def age_limit(max_age: float, instance: InstanceId) -> float:
     """How old this instance may become, in seconds."""
     serial = int(instance.rpartition(".")[2])
-    return max_age * (1 - AGE_SPREAD + 2 * AGE_SPREAD * (serial * _GOLDEN % 1))
+    return max_age * (1 - AGE_SPREAD + 2 * AGE_SPREAD * (serial * _GOLDEN_RATIO % 1))
 
 
 def _reason(app: DesiredApp, i: Instance, world: World) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Sequence
 
-from portico.core.model.shared import MACHINES, PRESENT, PROGRESS
+from portico.core.model.shared import MACHINES, PRESENCES, PROGRESS
 from portico.core.model.stored import Permission
 from portico.core.planning.mirroring import prefix_of
 
@@ -35,7 +35,7 @@ def machine_permissions(cluster: str, machine: str) -> Sequence[Permission]:
     """Reads all keys of the cluster; writes all but those that belong to another machine."""
     prefix = prefix_of(cluster)
     permissions, first = [Permission(prefix, after(prefix))], prefix
-    for part in sorted((MACHINES, PRESENT, PROGRESS)):
+    for part in sorted((MACHINES, PRESENCES, PROGRESS)):
         permissions += [
             Permission(first, prefix + part, writes=True),
             Permission(f"{prefix}{part}{machine}", writes=True),

@@ -104,7 +104,7 @@ _JOIN: Final = f"{INTERNAL_PREFIX}/join"
 _JOIN_ZONE: Final = "portico_join"
 _JOIN_RATE, _JOIN_BURST, _JOIN_TIMEOUT = "1r/s", 5, "30s"
 _AGAIN, _END, _STREAM, _CALL = "@again", "@end", "@stream", "@call"
-_SILENT: Final = "@silent"
+_SILENT_LOCATION: Final = "@silent"
 """Where the daemon does not answer."""
 _WAY_BACK: Final = Raw("$http_" + WAY.replace("-", "_").lower())
 _REFUSED: Final = "@refused"
@@ -286,7 +286,7 @@ def _report(home: str) -> Iterator[Directive]:
     yield directive("proxy_connect_timeout", milliseconds(CONNECT_TIMEOUT))
     yield directive("proxy_read_timeout", milliseconds(CONNECT_TIMEOUT))
     yield directive("proxy_max_temp_file_size", "0")
-    yield directive("error_page", "502", "504", "=503", _SILENT)
+    yield directive("error_page", "502", "504", "=503", _SILENT_LOCATION)
     yield directive("proxy_pass", f"http://unix:{reports_socket(home)}:/")
 
 
@@ -321,7 +321,7 @@ def _crossed_locations(next_try: str) -> Iterator[Directive]:
     call = (*crossed_call(), directive("grpc_pass", Raw(f"grpc://${_TARGET}")))
     yield directive("location", _CALL, block=call)
     yield directive("location", _END, block=_end())
-    yield directive("location", _SILENT, block=(directive("return", "503"),))
+    yield directive("location", _SILENT_LOCATION, block=(directive("return", "503"),))
 
 
 def crossed_basics() -> Iterator[Directive]:

@@ -60,7 +60,7 @@ SENDER_KEEPALIVE, RECEIVER_KEEPALIVE = 4.0, "6s"
 """For how long an idle connection stays: the receiver answers for longer, also while it reloads
 (`keepalive_min_timeout`), so that no request meets a closed door."""
 _IDLE_CONNECTIONS: Final = "16"
-_RESOLVED: Final = ("service=http", "resolve")
+_RESOLVED_SERVICE: Final = ("service=http", "resolve")
 _ZONE_SIZE: Final = 256 << 10
 NEAR_VARIABLE, FAR_VARIABLE = "portico_near", "portico_far"
 """As `SENT_VARIABLE`: of tries on own instances of what can cross, and of those on others."""
@@ -193,7 +193,9 @@ def far_blocks(
         if not is_away(upstream, desired, context):
             # Each request that belongs to this machine is a failure of it there.
             own_hosts = map(machines_host, upstream.apps)
-            placed += [directive("server", host, *_RESOLVED, "max_fails=0") for host in own_hosts]
+            placed += [
+                directive("server", host, *_RESOLVED_SERVICE, "max_fails=0") for host in own_hosts
+            ]
         yield _block(machine_upstream(name), (by_key, *placed), context)
         if streams:
             taking = (_server(streams_host(app)) for app in upstream.apps)
@@ -215,7 +217,7 @@ def _block(name: str, peers: Iterable[Directive], context: RenderContext) -> Dir
 
 
 def _server(host: str, *words: str) -> Directive:
-    return directive("server", host, *_RESOLVED, f"fail_timeout={FAIL_TIMEOUT}", *words)
+    return directive("server", host, *_RESOLVED_SERVICE, f"fail_timeout={FAIL_TIMEOUT}", *words)
 
 
 def streamed_upstreams(places: Iterable[Scope], desired: Desired) -> frozenset[str]:

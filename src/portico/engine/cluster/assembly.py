@@ -13,7 +13,7 @@ from portico.core.model.cluster_views import ClusterView, MemberView, StoreChang
 from portico.core.model.event import Requester
 from portico.core.model.shared import (
     MACHINES,
-    PRESENT,
+    PRESENCES,
     PROGRESS,
     SCHEMA,
     Presence,
@@ -114,7 +114,7 @@ class ClusterStore:
         if self.follower.trouble or not self.session.is_held():
             return frozenset()
         names = self.follower.under(MACHINES).keys()
-        return frozenset(names - self.follower.under(PRESENT).keys())
+        return frozenset(names - self.follower.under(PRESENCES).keys())
 
     async def accept(self, *, act: bool, who: Requester) -> StoreChangeView:
         return await self.recovery.accept(act=act, who=who)
@@ -137,7 +137,7 @@ class ClusterStore:
 
     def view(self) -> ClusterView:
         follower = self.follower
-        present = follower.under(PRESENT)
+        present = follower.under(PRESENCES)
         # After `down --all` a machine says the same, and takes no part in changes any more.
         drained = {*self.drained()} & follower.under(PROGRESS).keys()
         return ClusterView(

@@ -16,10 +16,10 @@ from typing import Final
 from portico.core.model.certificate import Lineage
 from portico.core.model.shared import (
     ACCOUNT_KEY,
-    CURRENT,
+    CURRENT_LINEAGES,
     ISSUER_CLAIM_KEY,
     ISSUER_KEY,
-    PRESENT,
+    PRESENCES,
     THUMBPRINT_KEY,
     Presence,
     decoded,
@@ -34,7 +34,7 @@ from portico.core.model.shared_certificates import (
 )
 from portico.core.model.stored import ABSENT, Compare, Put
 from portico.core.planning.issuer import (
-    UNANSWERED,
+    NO_THUMBPRINT,
     IssuerView,
     hindrance,
     problem,
@@ -64,7 +64,7 @@ TAKEN_THUMBPRINT: Final = "shared_account_thumbprint"
 """Setting: of the key of these files."""
 _NEW_KEY: Final = ".new"
 """End of the name of a key that is to replace the account's, and has not yet everywhere."""
-_WAKING_KEYS: Final = (CURRENT, THUMBPRINT_KEY, ISSUER_KEY, ISSUER_CLAIM_KEY, PRESENT)
+_WAKING_KEYS: Final = (CURRENT_LINEAGES, THUMBPRINT_KEY, ISSUER_KEY, ISSUER_CLAIM_KEY, PRESENCES)
 
 
 class SharedCertificates:
@@ -155,8 +155,8 @@ class SharedCertificates:
         if not any(each.behind_nginx for each in self._wanted_lineages.values()):
             return ""
         if self._state.setting(ROLLOVER) or not self._state.setting(THUMBPRINT_OF):
-            return UNANSWERED
-        return self._state.setting(THUMBPRINT) or UNANSWERED
+            return NO_THUMBPRINT
+        return self._state.setting(THUMBPRINT) or NO_THUMBPRINT
 
     def _view(self) -> IssuerView:
         """Made once in a second, for thousands of lineages ask."""
@@ -173,7 +173,7 @@ class SharedCertificates:
         return self._cached_view[1]
 
     def _new_view(self, fence: int) -> IssuerView:
-        present = self._follower.values(Presence, PRESENT)
+        present = self._follower.values(Presence, PRESENCES)
         return IssuerView(
             self._follower.trouble,
             self._role.holder,
@@ -252,7 +252,7 @@ class SharedCertificates:
 
     @contextmanager
     def _contained(self) -> Iterator[None]:
-        """What cannot be written now is written later. StoreFollower the store says what is wrong
+        """What cannot be written now is written later. Following the store says what is wrong
         with it.
         """
         try:

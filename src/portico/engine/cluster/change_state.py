@@ -14,7 +14,7 @@ from portico.core.model.shared import (
     CHANGE_KEY,
     HEADS,
     MACHINES,
-    PRESENT,
+    PRESENCES,
     PROGRESS,
     REVISIONS,
     SWITCHES_KEY,
@@ -144,7 +144,7 @@ class ChangeState:
         return self._follower.trouble
 
     def is_there(self, machine: str) -> bool:
-        return machine == self._shared.machine or machine in self._follower.under(PRESENT)
+        return machine == self._shared.machine or machine in self._follower.under(PRESENCES)
 
     def to_take(self) -> list[str]:
         """What is in force and not on this machine: projects, and what was switched by hand."""
@@ -183,7 +183,7 @@ class ChangeState:
         return participants(
             self._shared.machine,
             {name: each.state for name, each in members.items()},
-            self._follower.under(PRESENT).keys(),
+            self._follower.under(PRESENCES).keys(),
             self._follower.under(PROGRESS).keys(),
         )
 
@@ -274,7 +274,7 @@ class ChangeState:
             self._absent = {}
             return frozenset()
         now = self._clock.monotonic()
-        there = {self._shared.machine, *self._follower.under(PRESENT)}
+        there = {self._shared.machine, *self._follower.under(PRESENCES)}
         self._absent = {m: self._absent.get(m, now) for m in change.order if m not in there}
         return frozenset(m for m, since in self._absent.items() if now - since >= ABSENCE_TIMEOUT)
 

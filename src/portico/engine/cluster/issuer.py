@@ -9,7 +9,7 @@ from typing import Final
 from portico.core.model.shared import (
     ISSUER_CLAIM_KEY,
     ISSUER_KEY,
-    PRESENT,
+    PRESENCES,
     Holder,
     encoded,
 )
@@ -80,7 +80,7 @@ class IssuerRole:
     @property
     def is_yielding(self) -> bool:
         """Whether this machine has reached no authority, and another one is there to try."""
-        others = self._follower.under(PRESENT).keys() - {self._shared.machine}
+        others = self._follower.under(PRESENCES).keys() - {self._shared.machine}
         return bool(others) and self._clock.monotonic() < self._yields_until
 
     async def obtain(self, say: Callable[[str], None]) -> None:

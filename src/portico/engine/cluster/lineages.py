@@ -12,7 +12,7 @@ from typing import Final
 
 from portico.core.model.certificate import Certificate, Provenance
 from portico.core.model.shared import (
-    CURRENT,
+    CURRENT_LINEAGES,
     LINEAGES,
     current_key,
     decoded,
@@ -55,7 +55,7 @@ class SharedLineages:
 
     async def take(self) -> bool:
         """Whether all could be taken that were to be."""
-        found = ((name, self._current(name)) for name in self._follower.under(CURRENT))
+        found = ((name, self._current(name)) for name in self._follower.under(CURRENT_LINEAGES))
         shared = {name: current for name, current in found if current}
         here = {name: held.not_before for name in shared if (held := self._lineages.held(name))}
         is_whole = True
@@ -120,7 +120,7 @@ class SharedLineages:
 
     async def prune(self, wanted: Collection[str], compares: list[Compare]) -> None:
         """Remove what has expired and no site uses. Raises StoreUnavailable."""
-        for name in self._follower.under(CURRENT):
+        for name in self._follower.under(CURRENT_LINEAGES):
             current = self._current(name)
             if name in wanted or not current or self._clock.now() < current.not_after:
                 continue

@@ -1,4 +1,4 @@
-"""MachineDrain of this machine: other machines serve its apps, and its own instances leave."""
+"""Drain of this machine: other machines serve its apps, and its own instances leave."""
 
 from __future__ import annotations
 

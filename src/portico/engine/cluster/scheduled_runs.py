@@ -11,7 +11,7 @@ from typing import Final
 
 from portico.core.model.shared import (
     CHANGE_KEY,
-    RUNNING,
+    RUNNING_APPS,
     RUNS,
     Holder,
     encoded,
@@ -100,7 +100,7 @@ class ScheduledRuns:
         if not session or self._shared.follower.trouble:
             return
         under_way = self._under_way()
-        held = self._shared.follower.values(Holder, RUNNING)
+        held = self._shared.follower.values(Holder, RUNNING_APPS)
         try:
             for name in under_way:
                 self._claim_times.pop(name, None)

@@ -9,7 +9,7 @@ from portico.core.model.event import Requester
 from portico.core.model.shared import (
     CLUSTER_KEY,
     MACHINES,
-    PRESENT,
+    PRESENCES,
     ClusterRecord,
     Presence,
     encoded,
@@ -29,7 +29,7 @@ class SchemaUpgrade:
     async def upgrade(self, who: Requester) -> SchemaView:
         """Raises StoreUnavailable, and Refused where a machine has changed meanwhile."""
         self._follower.assert_current()
-        present = self._follower.values(Presence, PRESENT)
+        present = self._follower.values(Presence, PRESENCES)
         names = sorted(self._follower.under(MACHINES))
         machines = tuple(_row(name, present.get(name)) for name in names)
         least = self._follower.schema

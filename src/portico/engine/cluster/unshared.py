@@ -22,7 +22,7 @@ from portico.errors import Failed, Refused
 from portico.ports.certificates import KeepOrder
 
 REASON: Final = "this machine cannot use the store of its cluster (`portico status` says why)"
-SHARED: Final = frozenset(
+SHARED_VERBS: Final = frozenset(
     each.name for each in (UP, SCALE, DELETE, ROLLBACK, PAUSE, RESUME, *MEMBER_VERBS)
 )
 """Names of verbs that concern all machines, whatever is said with them."""
@@ -42,7 +42,7 @@ class UnsharedOperations:
         self._operations = operations
 
     def __getattr__(self, name: str) -> object:
-        return _refuse if name in SHARED else getattr(self._operations, name)
+        return _refuse if name in SHARED_VERBS else getattr(self._operations, name)
 
     async def down(
         self,

@@ -15,7 +15,7 @@ from portico.core.model.event import Requester
 from portico.core.model.nginx_views import NginxBuildsView, NginxBuildView, NginxFeatureView
 from portico.core.model.openssl import unsupported_since
 from portico.core.model.optimization import gain, is_debugging, optimization
-from portico.core.model.place import AUTO, BUNDLED, MIN_NGINX, Build
+from portico.core.model.place import AUTO, BUNDLED_NGINX, MIN_NGINX, Build
 from portico.core.model.views import ChangeView
 from portico.engine import settings
 from portico.engine.changes import EVERY_APP, Change, Changes
@@ -82,7 +82,7 @@ class NginxPrograms:
                 f"the file in force sets [edge] nginx = {file}, which decides; change or remove "
                 "that key and run `portico up`. Nothing was changed"
             )
-        if program not in {AUTO, BUNDLED}:
+        if program not in {AUTO, BUNDLED_NGINX}:
             await asyncio.to_thread(_assert_usable, program)
         await self._nginx.build(None if program == AUTO else program)
         self._engine.events.requested("upgrade", "nginx", who, f"use {program}")

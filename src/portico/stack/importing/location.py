@@ -28,7 +28,7 @@ from portico.stack.importing.rules.table import outcome_of
 from portico.stack.importing.subrequests import subrequests
 from portico.stack.importing.targets import NO_TLS, Table, Targets, passed
 
-_STATIC: Final = ("root", "alias", "index", "try_files", "autoindex")
+_FILE_DIRECTIVES: Final = ("root", "alias", "index", "try_files", "autoindex")
 _PASS: Final = ("proxy_pass", "grpc_pass")
 _HOISTED_DIRECTIVES: Final = (
     "proxy_",
@@ -146,7 +146,7 @@ def _content(route: Route, around: Surroundings) -> Iterator[tuple[Line, Outcome
     part = route.part
     returned = next(part.own_lines("return"), None)
     proxied = next(part.own_lines(*_PASS), None)
-    static = list(part.own_lines(*_STATIC))
+    static = list(part.own_lines(*_FILE_DIRECTIVES))
     rewrites = list(part.own_lines("rewrite"))
     if returned is not None:
         yield returned, _returned(returned, part, around)
@@ -280,7 +280,7 @@ def _static(part: Part) -> Outcome:
     found = folder_of(part)
     if found is None or found[1]:
         return no_equal("a folder cannot be served in this way")
-    line = next(part.own_lines(*_STATIC), None) or part.first("root")
+    line = next(part.own_lines(*_FILE_DIRECTIVES), None) or part.first("root")
     if line is None:
         return DONE_OUTCOME
     return part.set("folder", found[0], line)

@@ -35,7 +35,7 @@ from portico.stack.importing.subrequests import subrequests
 from portico.stack.importing.targets import Targets
 
 _REFUSALS: Final = frozenset({"400", "403", "404", "410", "421", "444", "503"})
-_STATIC: Final = ("root", "index", "try_files", "autoindex", "expires")
+_FILE_DIRECTIVES: Final = ("root", "index", "try_files", "autoindex", "expires")
 _TARGETS: Final = ("app", "upstream", "folder", "redirect")
 _TO_HTTPS: Final = re.compile(
     r"https://(\$host|\$server_name|\$http_host|\$host:443|[a-z0-9.-]+)"
@@ -236,7 +236,7 @@ def _outcome(line: Line, server: Server, *, has_root: bool) -> Outcome:
         extra.part.set("redirect", redirect, line)
         server.routes.append(extra)
         return CARRIED_OUTCOME
-    if line.name in _STATIC and not has_root:
+    if line.name in _FILE_DIRECTIVES and not has_root:
         return CARRIED_OUTCOME if part.first("root") else DONE_OUTCOME
     return outcome_of(line, part)
 

@@ -31,7 +31,7 @@ _PORTICO_PARAMETERS: Final = (
 )
 _KEEPALIVE: Final = 64
 """What Portico keeps anyway."""
-_COMMERCIAL: Final = "nginx has it only in its commercial build, or in a module"
+_COMMERCIAL_ONLY: Final = "nginx has it only in its commercial build, or in a module"
 _NUMBERS: Final = {"weight": 1, "max_conns": 0, "max_fails": 1}
 _FLAGS: Final = ("backup", "down")
 _SLOT_PARAMETERS: Final = ("weight", *_FLAGS)
@@ -216,7 +216,7 @@ def _setting(line: Line, found: dict[str, object]) -> Outcome:
         return _sticky(line, found)
     if line.name in _PORTICO_PARAMETERS:
         return DONE_OUTCOME
-    return lost("" if line.name == "include" else _COMMERCIAL)
+    return lost("" if line.name == "include" else _COMMERCIAL_ONLY)
 
 
 def _method(line: Line, found: dict[str, object]) -> Outcome:

@@ -33,7 +33,7 @@ PORTS: Final = (80, 443)
 _USUAL_FILE: Final = "/etc/nginx/nginx.conf"
 _LOCAL_ADDRESS: Final = re.compile(r"(?:localhost|127\.[0-9.]+|\[::1\]):([0-9]{1,5})\b")
 _CONFIGURATION: Final = re.compile(r"^# configuration file (.+):$", re.MULTILINE)
-_BUILT: Final = re.compile(r"--(prefix|conf-path)=(\S+)")
+_BUILT_PATH: Final = re.compile(r"--(prefix|conf-path)=(\S+)")
 _TEST_TIMEOUT: Final = 30.0
 """Seconds that `nginx -T` may take."""
 _UNIT: Final = re.compile(r"/([\w@.\\-]+\.service)(?:/|$)", re.MULTILINE)
@@ -111,7 +111,7 @@ def _master(pid: int) -> int:
 def _main_file(program: str, words: tuple[str, ...]) -> Path:
     """Its configuration: `-c` of its command line, else what it was built with."""
     options = dict(pairwise(words))
-    built = dict(_BUILT.findall(version_output(program))) if program else {}
+    built = dict(_BUILT_PATH.findall(version_output(program))) if program else {}
     prefix = options.get("-p") or built.get("prefix", "/usr/local/nginx")
     named = options.get("-c") or built.get("conf-path") or _USUAL_FILE
     return Path(prefix) / named

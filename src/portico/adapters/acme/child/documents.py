@@ -11,7 +11,7 @@ from typing import Final, Literal
 from msgspec import Struct, field
 from msgspec.json import Decoder
 
-from portico.core.model.json_text import UNREADABLE
+from portico.core.model.json_text import DECODE_ERRORS
 from portico.system.base64url import base64url
 
 
@@ -127,7 +127,7 @@ def problem_of(body: bytes, status: int) -> Problem:
     """The problem document of an answer; what was answered instead, if there is none."""
     try:
         return PROBLEM.decode(body)
-    except UNREADABLE:
+    except DECODE_ERRORS:
         text = body[:200].decode("utf-8", "replace")
         return Problem(detail=f"status {status} without a problem document: {text}", status=status)
 

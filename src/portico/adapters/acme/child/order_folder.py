@@ -17,7 +17,7 @@ from portico.adapters.acme.child.failures import unready
 from portico.adapters.acme.child.files import remove_unused
 from portico.adapters.acme.wire import IssueRequest
 from portico.core.model.certificate import KeyType
-from portico.core.model.json_text import UNREADABLE
+from portico.core.model.json_text import DECODE_ERRORS
 from portico.system.files import write
 
 RECORD: Final = "order.json"
@@ -90,7 +90,7 @@ class OrderFolder:
         """None too if it is damaged, or is worth nothing because its key is lost."""
         try:
             record = _RECORD.decode((self.path / RECORD).read_bytes())
-        except (FileNotFoundError, *UNREADABLE):
+        except (FileNotFoundError, *DECODE_ERRORS):
             return None
         return record if self.key.exists() else None
 

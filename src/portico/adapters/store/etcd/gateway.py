@@ -17,6 +17,7 @@ from portico.adapters.store.etcd.wire import (
     DATABASE_IS_FULL,
     INVALID_ARGUMENT,
     NO_AUTHENTICATION,
+    NO_LEADER,
     NO_SPACE,
     NOT_IN_SYNC,
     OLD_REVISION,
@@ -24,11 +25,10 @@ from portico.adapters.store.etcd.wire import (
     REFUSALS,
     TOO_FEW_MEMBERS,
     UNAUTHENTICATED,
-    UNHEALTHY,
     Answer,
     Refusal,
 )
-from portico.core.model.json_text import UNREADABLE
+from portico.core.model.json_text import DECODE_ERRORS
 from portico.core.model.stored import StoreAddress
 from portico.errors import Failed
 from portico.ports.clock import Clock
@@ -120,7 +120,7 @@ class Gateway:
             self.leave_member(url, str(error))
             raise self._unknown() from error
         except RefusedByMember as refusal:
-            if refusal.message in {UNHEALTHY, TOO_FEW_MEMBERS}:
+            if refusal.message in {NO_LEADER, TOO_FEW_MEMBERS}:
                 self.leave_member(url, refusal.message)
                 raise self._unavailable() from refusal
             if refusal.code not in REFUSALS:
@@ -308,7 +308,7 @@ def decoded_answer(answer: bytes, kind: type[T]) -> T:
     """What answers there may be anything: an answer that cannot be read is no answer."""
     try:
         return msgspec.json.decode(answer, type=kind, strict=False)
-    except UNREADABLE as error:
+    except DECODE_ERRORS as error:
         raise ConnectionLost(f"it does not answer as etcd does: {error}") from error
 
 

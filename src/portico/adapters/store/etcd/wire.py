@@ -23,7 +23,7 @@ REFUSALS: Final = frozenset(
     }
 )
 """With these nothing was done; with any other one that is unknown."""
-UNHEALTHY = "etcdserver: no leader"
+NO_LEADER = "etcdserver: no leader"
 TOO_FEW_MEMBERS = "etcdserver: unhealthy cluster"
 """A member is not added while that could take the majority away."""
 NOT_IN_SYNC = "etcdserver: can only promote a learner member which is in sync with leader"

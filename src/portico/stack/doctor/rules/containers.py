@@ -16,7 +16,7 @@ _DATABASES: Final = {
     6379: "Redis", 8086: "InfluxDB", 9042: "Cassandra", 9200: "Elasticsearch", 9092: "Kafka",
     11211: "memcached", 15672: "RabbitMQ", 27017: "MongoDB",
 }  # fmt: skip
-_PUBLISHED: Final = re.compile(
+_PUBLISHED_PORT: Final = re.compile(
     r"(?:(?P<address>\[[0-9a-fA-F:]+\]|[0-9]+[.][0-9.]+):)?(?:(?P<outside>\d+)(?:-\d+)?:)?"
     r"(?P<inside>\d+)(?:-\d+)?(?:/tcp)?"
 )
@@ -42,7 +42,7 @@ def _published(container: Container) -> Iterator[tuple[int, int]]:
         if isinstance(each, dict):
             address, inside = str(each.get("host_ip", "")), str(each.get("target", ""))
             outside = str(each.get("published", ""))
-        elif found := _PUBLISHED.fullmatch(str(each)):
+        elif found := _PUBLISHED_PORT.fullmatch(str(each)):
             address, inside, outside = found["address"] or "", found["inside"], found["outside"]
         else:
             continue

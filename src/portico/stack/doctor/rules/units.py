@@ -19,7 +19,7 @@ ExecStart=/usr/bin/node /srv/shop/index.js
 [Install]
 WantedBy=multi-user.target
 """
-_SOUND: Final = "User=shop\nRestart=on-failure\nRestartSec=3\n"
+_SOUND_SERVICE: Final = "User=shop\nRestart=on-failure\nRestartSec=3\n"
 _SERVERS: Final = re.compile(
     r"\b(nginx|caddy|haproxy|apache2?|httpd|traefik|dockerd?|containerd|podman|sshd|portico\w*)\b"
 )
@@ -28,7 +28,7 @@ _SECRET: Final = re.compile(
     r"\b(?P<name>[A-Z0-9_]*(?:PASSWORD|PASSWD|SECRET|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|TOKEN)[A-Z0-9_]*)"
     r"=(?P<value>[^\s\"'%$]+)"
 )
-_QUICK: Final = 2.0
+_MIN_RESTART_DELAY: Final = 2.0
 """Seconds of RestartSec below which 5 starts are within the 10 s of StartLimitIntervalSec."""
 
 
@@ -62,7 +62,7 @@ def _place(unit: UnitFile, key: str) -> Place:
     why="systemd starts a program that crashed again only where `Restart=` says so. After the "
     "first crash the site answers 502 until an operator comes.",
     fix="Write `Restart=on-failure` (or `always`) and `RestartSec=3`.",
-    example=_example("User=shop\n", _SOUND),
+    example=_example("User=shop\n", _SOUND_SERVICE),
 )
 def without_restart(facts: Facts) -> Iterator[Fault]:
     for unit in _lasting(facts):
@@ -77,14 +77,18 @@ def without_restart(facts: Facts) -> Iterator[Fault]:
     why="By default systemd waits 0.1 s before a restart and gives up after 5 starts in 10 s: a "
     "database that is away for a second leaves the program stopped for good.",
     fix="Write `RestartSec=3`, or `StartLimitIntervalSec=0` in `[Unit]`.",
-    example=_example("User=shop\nRestart=always\n", _SOUND),
+    example=_example("User=shop\nRestart=always\n", _SOUND_SERVICE),
 )
 def gives_up(facts: Facts) -> Iterator[Fault]:
     for unit in _lasting(facts):
         restarts = unit.last("Service", "Restart") not in {"", "no"}
         limits = ("StartLimitIntervalSec", "StartLimitBurst", "StartLimitInterval")
         is_set = any(unit.all(section, key) for section in ("Unit", "Service") for key in limits)
-        if restarts and not is_set and _seconds(unit.last("Service", "RestartSec")) < _QUICK:
+        if (
+            restarts
+            and not is_set
+            and _seconds(unit.last("Service", "RestartSec")) < _MIN_RESTART_DELAY
+        ):
             yield _place(unit, "Restart"), "systemd gives up after 5 starts in 10 s"
 
 
@@ -92,7 +96,7 @@ def _seconds(text: str) -> float:
     """Of a plain number, or one with a unit; a time that is none is long enough."""
     found = re.fullmatch(r"([0-9.]+)\s*(ms|s|sec|)", text or "0.1")
     if found is None:
-        return _QUICK
+        return _MIN_RESTART_DELAY
     return float(found[1]) / (1000 if found[2] == "ms" else 1)
 
 
@@ -102,7 +106,7 @@ def _seconds(text: str) -> float:
     "A unit that runs its program as root",
     why="A hole in the program, or in one of its packages, opens the whole machine.",
     fix="Write `User=` with a user of its own, or `DynamicUser=yes`.",
-    example=_example("Restart=on-failure\nRestartSec=3\n", _SOUND),
+    example=_example("Restart=on-failure\nRestartSec=3\n", _SOUND_SERVICE),
 )
 def as_root(facts: Facts) -> Iterator[Fault]:
     for unit in _lasting(facts):
@@ -127,8 +131,8 @@ def as_root(facts: Facts) -> Iterator[Fault]:
     "`systemctl show` prints.",
     fix="Write it to a file of mode 0600, and name that file with `EnvironmentFile=`.",
     example=_example(
-        f"{_SOUND}Environment=DB_PASSWORD=hunter2\n",
-        f"{_SOUND}EnvironmentFile=/etc/shop/secrets.env\n",
+        f"{_SOUND_SERVICE}Environment=DB_PASSWORD=hunter2\n",
+        f"{_SOUND_SERVICE}EnvironmentFile=/etc/shop/secrets.env\n",
     ),
 )
 def secret(facts: Facts) -> Iterator[Fault]:

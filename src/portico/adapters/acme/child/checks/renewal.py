@@ -13,7 +13,7 @@ from portico.adapters.acme.child.documents import RENEWAL
 from portico.adapters.acme.child.failures import Denial, unready
 from portico.adapters.acme.child.protocol.authority import PublicDirectory
 from portico.adapters.acme.wire import RenewalInfo, RenewalInfoRequest
-from portico.core.model.json_text import UNREADABLE
+from portico.core.model.json_text import DECODE_ERRORS
 from portico.system.x509 import PARSE_ERRORS, ari_id
 
 MIN_INTERVAL: Final = 60.0  # seconds until it is asked again: RFC 9773 4.3.2
@@ -50,7 +50,7 @@ def _read(body: bytes, known_as: str, again: float, later: float) -> RenewalInfo
     try:
         document = RENEWAL.decode(body)
         start, end = moment(document.window.start), moment(document.window.end)
-    except (*UNREADABLE, ValueError):
+    except (*DECODE_ERRORS, ValueError):
         return RenewalInfo(known_as, later, why="its answer has no suggestedWindow (RFC 9773)")
     if end <= start:
         return RenewalInfo(known_as, later, why="its window ends before it starts")

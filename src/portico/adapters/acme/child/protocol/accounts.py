@@ -17,7 +17,7 @@ from portico.adapters.acme.child.files import locked, rename
 from portico.adapters.acme.child.protocol.authority import Authority
 from portico.adapters.acme.child.protocol.keys import make_key, read_jwk
 from portico.adapters.acme.wire import Account, AccountAnswer, AccountRequest, Failure
-from portico.core.model.json_text import UNREADABLE
+from portico.core.model.json_text import DECODE_ERRORS
 from portico.system.base64url import base64url
 from portico.system.files import write
 
@@ -285,7 +285,7 @@ def _read_urls(path: Path) -> dict[str, str]:
     """By URLs of directories; nothing if the file is lost or damaged."""
     try:
         return _URLS.decode(path.read_bytes())
-    except (FileNotFoundError, *UNREADABLE):
+    except (FileNotFoundError, *DECODE_ERRORS):
         return {}
 
 

@@ -34,7 +34,7 @@ from portico.adapters.acme.child.failures import (
 )
 from portico.adapters.acme.child.protocol.keys import algorithm
 from portico.adapters.acme.wire import Server
-from portico.core.model.json_text import UNREADABLE
+from portico.core.model.json_text import DECODE_ERRORS
 from portico.core.model.moments import moment
 
 T = TypeVar("T")
@@ -163,7 +163,7 @@ class Network:
         """The document in an answer."""
         try:
             return document.decode(answer.content)
-        except UNREADABLE as error:
+        except DECODE_ERRORS as error:
             why = str(error)[:_MAX_REASON_LENGTH]
             text = f"cannot {what}: {answer.url} does not follow RFC 8555: {why}"
             raise unavailable(text) from error
