@@ -20,7 +20,7 @@ from portico.adapters.processes.listening import (
     listeners,
 )
 from portico.adapters.processes.sockets import LinuxPorts, _range
-from portico.core.model.instance import Listening, Process
+from portico.core.model.instance import ListeningPort, Process
 from portico.system.clock import SystemClock
 from portico.system.proc import stat
 from tests.instances import PROGRAMS, Exits, launch, node, python, supervised, until
@@ -167,7 +167,7 @@ def test_it_is_seen_where_a_program_listens(tmp_path, program, host, address):
             return port, await ports.listening(process)
 
     port, found = ask(question)
-    assert found == {Listening(port, address)}
+    assert found == {ListeningPort(port, address)}
 
 
 def test_what_listens_is_told_alike_by_the_kernel_and_in_proc():

@@ -35,7 +35,7 @@ from portico.engine.inputs import Inputs
 from portico.engine.instances.assembly import assemble_instances
 from portico.engine.intent import Intent
 from portico.engine.loop import ReconcileLoop
-from portico.engine.observed import BOOT_SETTING, Observed
+from portico.engine.observed import BOOT_SETTING, ObservedWorld
 from portico.engine.prepare import Candidate
 from portico.engine.safe_mode import SafeMode
 from portico.engine.tasks import Tasks
@@ -70,7 +70,7 @@ class Bugs(Troubles):
         raise error
 
 
-class Watched(Observed):
+class Watched(ObservedWorld):
     def __init__(self, machine: Machine, discovery: Discovery) -> None:
         clock, host = machine.loop, machine.host
         events = events_of(machine.disk, clock)

@@ -15,7 +15,7 @@ from portico.core.model.instance import InstanceState as S
 from portico.core.model.moments import moment, parse_moment
 from portico.core.model.views import EventView
 from portico.core.planning.lifecycle import move_event
-from portico.engine.control.reading import number_in
+from portico.engine.control.read_operations import number_in
 from portico.errors import Refused
 from portico.system.proc import command_line
 from tests.fakes.clock import FakeClock

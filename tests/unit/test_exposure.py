@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from portico.core.config.notes import as_root, open_to_all
 from portico.core.model.app import App
-from portico.core.model.instance import InstanceState, Listening, Process
+from portico.core.model.instance import InstanceState, ListeningPort, Process
 from portico.engine.exposure import Exposure
 
 S = InstanceState
@@ -29,7 +29,7 @@ class Machine:
     async def listening(self, process):
         self.asked.append(process.pid)
         app = next(i.app for i in self.instances.values() if i.process == process)
-        return frozenset({Listening(*self.listens[app])})
+        return frozenset({ListeningPort(*self.listens[app])})
 
     def run(self, app, *, pid=1, state=S.READY, spec="1", port=80):
         self.instances[pid] = SimpleNamespace(

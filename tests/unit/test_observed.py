@@ -11,7 +11,7 @@ import pytest
 
 from portico.core.model.instance import InstanceState
 from portico.core.model.world import NginxSeen
-from portico.engine.observed import COUNT_INTERVAL, RECORDS_A_TURN, UNASKED_TIME, Observed
+from portico.engine.observed import COUNT_INTERVAL, RECORDS_A_TURN, UNASKED_TIME, ObservedWorld
 from portico.errors import Failed
 from tests.fakes.clock import FakeClock
 from tests.fakes.state import MemoryState, events_of
@@ -59,7 +59,7 @@ class Scene:
         self.instance = one(InstanceState.DRAINING, since=0.0)
         self.state.put_instance(self.instance)
         self.discovery, self.nginx, self.ports = Discovery(), Nginx(nginx), TcpPorts()
-        self.observed = Observed(
+        self.observed = ObservedWorld(
             self.state,
             self.clock,
             self.discovery,
@@ -132,12 +132,12 @@ class Disk(MemoryState):
         yield
 
 
-def begun(disk: Disk) -> Observed:
+def begun(disk: Disk) -> ObservedWorld:
     clock = FakeClock()
-    return Observed(disk, clock, Discovery(), Nginx(RUNS), TcpPorts(), events_of(disk, clock))
+    return ObservedWorld(disk, clock, Discovery(), Nginx(RUNS), TcpPorts(), events_of(disk, clock))
 
 
-def look(observed: Observed) -> None:
+def look(observed: ObservedWorld) -> None:
     asyncio.run(observed.look())
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from portico.core.model.instance import InstanceState, Listening
+from portico.core.model.instance import InstanceState, ListeningPort
 from portico.core.planning.lifecycle import moves
 from portico.core.planning.own_port import SETTLE_TIME, OwnPortSearch, holds_own_port, own_port
 from tests.documents import problems_of
@@ -15,8 +15,8 @@ from tests.unit.worlds import app, one, planned
 S = InstanceState
 
 
-def at(*ports: int, address: str = "*") -> set[Listening]:
-    return {Listening(port, address) for port in ports}
+def at(*ports: int, address: str = "*") -> set[ListeningPort]:
+    return {ListeningPort(port, address) for port in ports}
 
 
 @pytest.mark.parametrize(

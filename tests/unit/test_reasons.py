@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from portico.core.model.instance import Exit, Listening
+from portico.core.model.instance import Exit, ListeningPort
 from portico.core.planning.reasons import explain, explain_listening, unstamped
 
 NODE_IN_USE = """\
@@ -240,7 +240,7 @@ def test_a_line_without_end_is_cut():
 
 
 def listens(*places, trouble="nothing listens on port 41003", port_env="PORT"):
-    found = frozenset(Listening(port, address) for port, address in places)
+    found = frozenset(ListeningPort(port, address) for port, address in places)
     return explain_listening(41003, found, trouble, 30.0, port_env=port_env)
 
 

@@ -21,7 +21,7 @@ from portico.core.model.shared_change import NO_SWITCHES, Progress, SharedChange
 from portico.core.model.stored import Delete
 from portico.core.planning.switches import missed
 from portico.core.planning.turns import (
-    Applied,
+    AppliedRevision,
     CountSwitches,
     DropTurn,
     EndChange,
@@ -414,7 +414,7 @@ CHANGE = SharedChange(
 )
 FAILED = replace(CHANGE, end="failed", why="m2: it exited")
 ALL_READY = dict.fromkeys(NAMES, "ready")
-ONE, TWO = Applied(1, is_whole=True), Applied(2, is_whole=True)
+ONE, TWO = AppliedRevision(1, is_whole=True), AppliedRevision(2, is_whole=True)
 
 
 NEW = Switches(stopped={"shop/web": True}, last="7")
@@ -457,7 +457,7 @@ def act(name, states, *, change=CHANGE, has=ONE, turn="", lost=(), head=1, new=N
         (act("m1", {"m1": "done"}, change=FAILED), WriteBack(FAILED)),
         (act("m1", {"m1": "back"}, change=FAILED), None),
         (act("m1", {"m1": "done"}, change=None, turn="m1"), DropTurn()),
-        (act("m1", {}, change=None, has=Applied(1, is_whole=False)), TakeTurn()),
+        (act("m1", {}, change=None, has=AppliedRevision(1, is_whole=False)), TakeTurn()),
         (act("m1", {}, change=None, has=None, head=0), None),
         (act("m1", {}, change=None, head=0, turn="m1"), TakeFile(PROJECT, 0)),
         (act("m1", {}, change=None, has=TWO, unusable=frozenset([TakeFile(PROJECT, 1)])), None),

@@ -12,12 +12,12 @@ import pytest
 
 from portico.core.model.app import App
 from portico.core.model.desired import Spec
-from portico.core.model.instance import Exit, Instance, InstanceState, Listening, Process
+from portico.core.model.instance import Exit, Instance, InstanceState, ListeningPort, Process
 from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint, NginxSeen
 from portico.engine.instances.supervision import Supervision
-from portico.engine.observed import Observed
+from portico.engine.observed import ObservedWorld
 from tests.fakes.clock import FakeClock
 from tests.fakes.state import MemoryState, events_of
 from tests.unit.worlds import one
@@ -96,13 +96,13 @@ def taking_over(
     outside: Outside,
     kind: type[Supervision] = Supervision,
     clock: FakeClock | None = None,
-) -> tuple[Supervision, Observed]:
+) -> tuple[Supervision, ObservedWorld]:
     state, clock = MemoryState(), clock or FakeClock()
     for each in before:
         state.put_instance(each)
     asyncio.run(clock.advance(100.0))
     events = events_of(state, clock)
-    observed = Observed(state, clock, outside, outside, outside, events)
+    observed = ObservedWorld(state, clock, outside, outside, outside, events)
     engine = SimpleNamespace(
         clock=clock,
         events=events,
@@ -231,8 +231,8 @@ class Probed(Outside):
     async def probe(self, i: Instance) -> str:
         return "GET / answered 500" if await self.listening(OTHER) else "connection refused"
 
-    async def listening(self, _: Process) -> set[Listening]:
-        port = Listening(41001, "127.0.0.1")
+    async def listening(self, _: Process) -> set[ListeningPort]:
+        port = ListeningPort(41001, "127.0.0.1")
         return {port} if self.clock.monotonic() >= 100 + self.opens_at else set()
 
     def is_reached(self, _: str) -> bool:

@@ -13,7 +13,7 @@ from portico.engine.control.operations import Operations
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.ports.clock import Clock
-from portico.ports.machine_signing import MachineSigning
+from portico.ports.machine_signing import MachineSigner
 from portico.system.home import Home
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def connect_members(
     in_force: InForce,
     operations: Operations,
     shared: ClusterStore | None,
-    signing: MachineSigning,
+    signing: MachineSigner,
     home: Home,
 ) -> JoinListener | None:
     """What can be asked about members: to create a cluster, or of one with a store to admit and

@@ -86,7 +86,7 @@ from portico.engine.instances.observer import Observer
 from portico.engine.intent import Intent
 from portico.engine.loop import ReconcileLoop
 from portico.engine.notifications import Notifications
-from portico.engine.observed import Observed
+from portico.engine.observed import ObservedWorld
 from portico.engine.prepare import Preparation
 from portico.engine.projects import Projects
 from portico.engine.safe_mode import SafeMode
@@ -137,7 +137,7 @@ class Portico:
     """None on a machine that is in no cluster."""
     nginx: NginxProgram
     notifications: Notifications
-    observed: Observed
+    observed: ObservedWorld
     operations: Operations
     safe_mode: SafeMode
     shared: ClusterStore | None
@@ -180,7 +180,7 @@ async def assemble(
     processes = LinuxProcesses(home.logs, clock, paths, start_program)
     intent = Intent(state, nginx)
     events = Events(state, clock, Projects(intent).of_subject)
-    observed = Observed(state, clock, discovery, nginx, ports, events)
+    observed = ObservedWorld(state, clock, discovery, nginx, ports, events)
     observed.hold(intent.holds())
     loop = ReconcileLoop(
         clock,
@@ -358,7 +358,7 @@ async def assemble(
     )
 
 
-def _bootstrap_peers(intent: Intent, observed: Observed) -> Mapping[str, str]:
+def _bootstrap_peers(intent: Intent, observed: ObservedWorld) -> Mapping[str, str]:
     """The peers that discovery hands out, or will as soon as it is asked."""
     (desired, _), world = intent.wanted(), observed.now()
     instances = world.by_app()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from portico.engine.events import Events
 from portico.engine.intent import Intent
 from portico.engine.loop import ReconcileLoop
-from portico.engine.observed import Observed
+from portico.engine.observed import ObservedWorld
 from portico.engine.safe_mode import SafeMode
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
@@ -21,7 +21,7 @@ class Engine:
     events: Events
     intent: Intent
     loop: ReconcileLoop
-    observed: Observed
+    observed: ObservedWorld
     safe_mode: SafeMode
     state: State
     tasks: Tasks

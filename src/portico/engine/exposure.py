@@ -9,14 +9,16 @@ from portico.core.model.instance import Instance, InstanceState
 from portico.core.model.name_types import AppName
 from portico.core.model.names import split_name
 from portico.engine.intent import Intent
-from portico.engine.observed import Observed
+from portico.engine.observed import ObservedWorld
 from portico.ports.processes import TcpPorts
 
 
 class Exposure:
     """Where an app listens is looked up once for each of its versions, of one ready instance."""
 
-    def __init__(self, intent: Intent, observed: Observed, ports: TcpPorts, *, root: bool) -> None:
+    def __init__(
+        self, intent: Intent, observed: ObservedWorld, ports: TcpPorts, *, root: bool
+    ) -> None:
         self._intent, self._observed, self._ports, self._root = intent, observed, ports, root
         self._seen: dict[AppName, tuple[str, bool]] = {}
         """The version of each app that was looked at, and whether it listens on all addresses."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from portico.core.model.desired import Desired, absolute
-from portico.core.model.issuing import Issuing
+from portico.core.model.issuing import IssuanceSettings
 from portico.core.model.site import Folder, Maintenance, Site
 from portico.engine.client_files import files_of_clients, problem_of
 from portico.errors import Problem
@@ -78,7 +78,9 @@ def _programs(desired: Desired) -> Iterator[_Named]:
         yield "edge.nginx", desired.edge.nginx, False
     origins = {name: desired.origin(name) for name in desired.sites}
     files = {each.project: each for each in origins.values()}.values()
-    tables: list[tuple[str, str, Issuing]] = [("tls", each.folder, each.tls) for each in files]
+    tables: list[tuple[str, str, IssuanceSettings]] = [
+        ("tls", each.folder, each.tls) for each in files
+    ]
     tables += [
         (f'sites."{name}".tls', origins[name].folder, site.tls)
         for name, site in desired.sites.items()

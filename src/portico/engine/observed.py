@@ -38,7 +38,7 @@ UNASKED_TIME: Final = 4.0
 """nginx asks every second; an app it has not asked about for this long is in no site."""
 
 
-class Observed:
+class ObservedWorld:
     """Only the reconcile loop and what it executes change this; everybody else reads."""
 
     def __init__(

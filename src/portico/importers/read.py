@@ -82,8 +82,8 @@ def read_file(
     cannot be read.
     """
     path = find_file(current_folder(environ) / path)
-    reading = _Reading(environ, environment, only, cores or os.cpu_count() or 1, path.parent)
-    loaded = _toml(path, reading) if path.suffix == ".toml" else _pm2(path, reading)
+    options = _ReadOptions(environ, environment, only, cores or os.cpu_count() or 1, path.parent)
+    loaded = _toml(path, options) if path.suffix == ".toml" else _pm2(path, options)
     return _imported(loaded, str(path), path.parent, environ, site)
 
 
@@ -106,8 +106,8 @@ def read_program(
     """
     folder, script = current_folder(environ), str(entry["script"])
     source = str(folder / script)
-    reading = _Reading(environ, None, (), os.cpu_count() or 1, folder)
-    taken, is_there = _take(entry, Path(source), folder, reading)
+    options = _ReadOptions(environ, None, (), os.cpu_count() or 1, folder)
+    taken, is_there = _take(entry, Path(source), folder, options)
     if not is_there and not shutil.which(script, path=environ.get("PATH")):
         raise file_error(Path(source), "does not exist")
     loaded = _from_pm2_import(taken)
@@ -142,7 +142,7 @@ def file_in(folder: Path) -> Path | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class _ReadOptions:
     """What the content of a file is taken with."""
 
     environ: Mapping[str, str]
@@ -195,16 +195,16 @@ def toml_table(path: Path, text: str) -> dict[str, object]:
         raise file_error(path, f"contains a value that cannot be read: {error}") from None
 
 
-def _toml(path: Path, reading: _Reading) -> _LoadedFile:
+def _toml(path: Path, options: _ReadOptions) -> _LoadedFile:
     own = toml_table(path, read_text(path))
     named = own.pop(ECOSYSTEM, None)
     if named is None:
-        if reading.only:
+        if options.only:
             raise ConfigError(str(path), [Problem("--only", "is for a PM2 file")])
         return _LoadedFile(own)
     if not isinstance(named, str):
         raise ConfigError(str(path), [Problem(ECOSYSTEM, "must be the path of a PM2 file")])
-    theirs = _pm2(path.parent / named, reading)
+    theirs = _pm2(path.parent / named, options)
     pinned = {name for name, app in tables(own.get("apps")).items() if "port" in app}
     return _LoadedFile(
         _joined(own, theirs.table), theirs.notes, theirs.folders, theirs.pm2 - pinned
@@ -258,13 +258,13 @@ def _edge_ports(table: Mapping[str, object]) -> set[object]:
     return {named.get(key, port) for key, port in zip(("http", "https"), default, strict=True)}
 
 
-def _pm2(path: Path, reading: _Reading) -> _LoadedFile:
-    value = exported(path, reading.environ, reading.words)
-    taken, found = _take(value, path, path.parent, reading)
+def _pm2(path: Path, options: _ReadOptions) -> _LoadedFile:
+    value = exported(path, options.environ, options.words)
+    taken, found = _take(value, path, path.parent, options)
     if not found:
         # PM2 starts every path in the shell's folder: take that one if the scripts are there
-        here = current_folder(reading.environ)
-        other, found = _take(value, path, here, reading)
+        here = current_folder(options.environ)
+        other, found = _take(value, path, here, options)
         if found:
             note = f"paths are relative to {here}, where the scripts are"
             taken = replace(other, notes=(*other.notes, note))
@@ -276,27 +276,27 @@ def _from_pm2_import(taken: Pm2Import) -> _LoadedFile:
     return _LoadedFile(taken.table, taken.notes, taken.folders, names)
 
 
-def _take(value: object, path: Path, start: Path, reading: _Reading) -> tuple[Pm2Import, bool]:
+def _take(value: object, path: Path, start: Path, options: _ReadOptions) -> tuple[Pm2Import, bool]:
     """The table with its paths from `start`, and whether any script is there."""
     from portico.importers.pm2 import from_pm2  # noqa: PLC0415 - most files are portico.toml
 
     seen: set[Kind] = set()
 
     def look(name: str) -> Kind:
-        found = kind(reading.folder / name)
+        found = kind(options.folder / name)
         seen.add(found)
         return found
 
     context = Pm2Context(
         look,
-        sends=lambda name: sends_ready(reading.folder / name),
-        which=lambda name: shutil.which(name, path=reading.environ.get("PATH")),
+        sends=lambda name: sends_ready(options.folder / name),
+        which=lambda name: shutil.which(name, path=options.environ.get("PATH")),
         python=sys.executable,
-        only=reading.only,
-        cores=reading.cores,
-        home=reading.environ.get("HOME", "/"),
-        environment=reading.environment,
-        base="" if start == reading.folder else str(start),
+        only=options.only,
+        cores=options.cores,
+        home=options.environ.get("HOME", "/"),
+        environment=options.environment,
+        base="" if start == options.folder else str(start),
     )
     taken = from_pm2(value, str(path), context)
     return taken, bool(seen - {"missing"})

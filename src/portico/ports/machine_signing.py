@@ -14,7 +14,7 @@ class SignedMachine:
     """Hexadecimal."""
 
 
-class MachineSigning(Protocol):
+class MachineSigner(Protocol):
     async def sign_machine(
         self, authority: str, key: str, request: str, name: str, address: str = ""
     ) -> SignedMachine:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from portico.core.model.check import Check
 from portico.core.model.desired import Spec
-from portico.core.model.instance import Exit, Listening, Process
+from portico.core.model.instance import Exit, ListeningPort, Process
 from portico.core.model.launch import Launch, Notice
 from portico.core.model.names import InstanceId
 from portico.core.planning.ownership import PortAnswer
@@ -112,7 +112,7 @@ class TcpPorts(Protocol):
         UDP on this machine that send to it alone: so nginx holds a session.
         """
 
-    async def listening(self, process: Process) -> frozenset[Listening]:
+    async def listening(self, process: Process) -> frozenset[ListeningPort]:
         """Where a process, its session's or its children's processes listen on TCP."""
 
 

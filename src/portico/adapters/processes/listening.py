@@ -20,7 +20,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
-from portico.core.model.instance import Listening
+from portico.core.model.instance import ListeningPort
 from portico.system.socket_table import ESTABLISHED, LISTEN, Socket, in_state, open_table
 
 _TABLES: Final = ("/proc/net/tcp", "/proc/net/tcp6")
@@ -45,7 +45,7 @@ ANSWER_TIMEOUT: Final = 2.0
 class Listener:
     """A socket that listens."""
 
-    at: Listening
+    at: ListeningPort
     uid: int
     """Of the process that made it."""
     inode: int
@@ -55,7 +55,7 @@ class Listener:
 class Connection:
     """One end of a connection: two where both ends are of this machine."""
 
-    at: Listening
+    at: ListeningPort
     """Where the end is."""
     other: object
     """The other end; equal for the same one only."""
@@ -108,8 +108,8 @@ def _sockets_in_state(state: int, port: int = 0) -> list[Socket] | None:
     return None
 
 
-def _place(found: Socket) -> Listening:
-    return Listening(found.port, _address(found.address))
+def _place(found: Socket) -> ListeningPort:
+    return ListeningPort(found.port, _address(found.address))
 
 
 def _read_listeners() -> Iterator[Listener]:
@@ -134,12 +134,12 @@ def _rows(path: str, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
             yield from pattern.finditer(complete + newline)
 
 
-def _read_place(row: re.Match[bytes]) -> Listening:
+def _read_place(row: re.Match[bytes]) -> ListeningPort:
     """`0100007F` is 127.0.0.1: words of 32 bits, each in the machine's own byte order."""
     raw = bytes.fromhex(row["address"].decode())
     words = (raw[at : at + 4] for at in range(0, len(raw), 4))
     address = b"".join(socket.htonl(int.from_bytes(word)).to_bytes(4) for word in words)
-    return Listening(int(row["port"], 16), _address(address))
+    return ListeningPort(int(row["port"], 16), _address(address))
 
 
 @lru_cache(maxsize=1024)

@@ -27,7 +27,7 @@ from portico.adapters.processes.listening import (
 )
 from portico.adapters.processes.table import Table
 from portico.adapters.processes.turns import one_at_a_time
-from portico.core.model.instance import Listening, Process
+from portico.core.model.instance import ListeningPort, Process
 from portico.core.planning.ownership import Holder
 from portico.errors import Failed
 from portico.ports.clock import Clock
@@ -76,7 +76,7 @@ class LinuxPorts:
         """Each connection once, at its serving end: at an address where the port is served."""
         return await asyncio.to_thread(_established, ports)
 
-    async def listening(self, process: Process) -> frozenset[Listening]:
+    async def listening(self, process: Process) -> frozenset[ListeningPort]:
         return await asyncio.to_thread(_listening, process)
 
 
@@ -173,12 +173,12 @@ def _established(ports: frozenset[int]) -> Counter[int]:
     closed = ports - {at.port for at in served}  # its connections go on until they end
     found: Counter[int] = Counter()
     for at, number in count.items():
-        if at.port in closed or served & {at, Listening(at.port, "*")}:
+        if at.port in closed or served & {at, ListeningPort(at.port, "*")}:
             found[at.port] += number
     return found + sessions(ports)
 
 
 @one_at_a_time
-def _listening(process: Process) -> frozenset[Listening]:
+def _listening(process: Process) -> frozenset[ListeningPort]:
     own = {inode for each in Table().family(process) for inode in sockets(each.pid)}
     return frozenset(each.at for each in listeners() if each.inode in own)

@@ -9,7 +9,7 @@ from portico.core.config.findings import Draft, Finding, Path
 from portico.core.config.references import app_named, upstream_named
 from portico.core.model.auth import ESCAPED_URI, Auth
 from portico.core.model.names import is_ip
-from portico.core.model.site import Handling, Site
+from portico.core.model.site import RequestSettings, Site
 from portico.core.model.variables import unknown_variables
 
 _TARGET_KEYS = ("app", "upstream", "url")
@@ -37,7 +37,7 @@ def auth_findings(draft: Draft, path: Path, auth: Auth) -> Iterator[Finding]:
         yield Finding((*path, "sign_in"), what, 'write "$$" for a dollar sign')
 
 
-def sign_in_loop(site: Site, handling: Handling) -> bool:
+def sign_in_loop(site: Site, handling: RequestSettings) -> bool:
     """Whether the path that clients are redirected to, on the same site, is not open to them."""
     auth = handling.auth
     if not auth or not auth.sign_in or not auth.sign_in.startswith("/"):

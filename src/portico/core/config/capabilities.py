@@ -11,7 +11,7 @@ from portico.core.model.app import App
 from portico.core.model.balancing import Method
 from portico.core.model.document import Document
 from portico.core.model.place import Build
-from portico.core.model.site import ENCODERS, Handling, Site
+from portico.core.model.site import ENCODERS, RequestSettings, Site
 from portico.core.model.stream import Stream
 from portico.core.model.upstream import Upstream
 from portico.errors import Problem
@@ -201,12 +201,12 @@ def _site(path: Path, site: Site) -> Iterator[tuple[Path, str, str]]:
             yield (*place, "grpc"), "grpc over HTTP/2", "http2"
 
 
-def _handlings(document: Document) -> Iterator[tuple[Path, Handling]]:
+def _handlings(document: Document) -> Iterator[tuple[Path, RequestSettings]]:
     for name, site in document.sites.items():
         yield from _placed(("sites", name), site)
 
 
-def _placed(path: Path, site: Site) -> Iterator[tuple[Path, Handling]]:
+def _placed(path: Path, site: Site) -> Iterator[tuple[Path, RequestSettings]]:
     yield path, site
     for place, route in site.placed_routes():
         if not isinstance(route, str):

@@ -9,14 +9,14 @@ from portico.core.config.findings import Draft, Finding, Path
 from portico.core.config.references import app_named, upstream_named
 from portico.core.model.cache import Cache
 from portico.core.model.mirror import Mirror
-from portico.core.model.site import Handling, Route, Site
+from portico.core.model.site import RequestSettings, Route, Site
 from portico.core.model.variables import unknown_variables
 
 _VARIABLES_HINT = 'write "$$" for a dollar sign; docs/reference lists the variables'
 
 
 def handling_findings(
-    draft: Draft, path: Path, handling: Handling, targets: Sequence[str]
+    draft: Draft, path: Path, handling: RequestSettings, targets: Sequence[str]
 ) -> Iterator[Finding]:
     """`targets` are the keys that say where the requests go."""
     if handling.grpc and targets in (["folder"], ["redirect"]):
@@ -49,7 +49,7 @@ def _mirror(draft: Draft, path: Path, mirror: Mirror, targets: Sequence[str]) ->
 
 
 def _wait(
-    draft: Draft, path: Path, handling: Handling, targets: Sequence[str]
+    draft: Draft, path: Path, handling: RequestSettings, targets: Sequence[str]
 ) -> Iterator[Finding]:
     """Discovery answers when there is an instance again, and knows only apps."""
     here: Path = (*path, "wait")
@@ -65,7 +65,7 @@ def _wait(
         yield Finding(here, f'has no effect: upstream "{name}" has neither apps nor health')
 
 
-def _unknown_variables(path: Path, handling: Handling) -> Iterator[Finding]:
+def _unknown_variables(path: Path, handling: RequestSettings) -> Iterator[Finding]:
     tables = {"headers": handling.headers, "request_headers": handling.request_headers}
     for key, table in tables.items():
         for header, value in (table or {}).items():
@@ -74,7 +74,7 @@ def _unknown_variables(path: Path, handling: Handling) -> Iterator[Finding]:
                 yield Finding((*path, key, header), what, _VARIABLES_HINT)
 
 
-def _cache(path: Path, handling: Handling, targets: Sequence[str]) -> Iterator[Finding]:
+def _cache(path: Path, handling: RequestSettings, targets: Sequence[str]) -> Iterator[Finding]:
     here: Path = (*path, "cache")
     if not handling.cache:
         return
@@ -93,7 +93,7 @@ def _cache(path: Path, handling: Handling, targets: Sequence[str]) -> Iterator[F
                 yield Finding((*here, *place), what, _VARIABLES_HINT)
 
 
-def _basic_auth(draft: Draft, path: Path, handling: Handling) -> Iterator[Finding]:
+def _basic_auth(draft: Draft, path: Path, handling: RequestSettings) -> Iterator[Finding]:
     auth = handling.basic_auth
     here: Path = (*path, "basic_auth")
     if auth is None or draft.may_be_set(here, "users", "file"):

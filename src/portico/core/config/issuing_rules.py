@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from portico.core.config.findings import Finding, Path
 from portico.core.model.certificate import is_rsa
 from portico.core.model.document import Document
-from portico.core.model.issuing import ISSUERS, MAX_NAMES, DnsProvider, Issuing
+from portico.core.model.issuing import ISSUERS, MAX_NAMES, DnsProvider, IssuanceSettings
 from portico.core.model.names import is_ip
 from portico.core.model.site import Site
 
@@ -59,7 +59,7 @@ def _alpn(document: Document) -> Iterator[Finding]:
         yield Finding(path, what, "use http-01 or dns-01")
 
 
-def _settings(path: Path, settings: Issuing) -> Iterator[Finding]:
+def _settings(path: Path, settings: IssuanceSettings) -> Iterator[Finding]:
     if settings.dns is not None:
         yield from _provider((*path, "dns"), settings.dns)
     kinds = [is_rsa(each) for each in settings.key_types]
@@ -102,7 +102,7 @@ def _site(path: Path, name: str, site: Site, document: Document) -> Iterator[Fin
         yield Finding((*path, "tls", "challenge"), what)
 
 
-def _settings_of(site: Site, document: Document) -> Issuing | None:
+def _settings_of(site: Site, document: Document) -> IssuanceSettings | None:
     """None where no authority is asked: the owner brings a certificate, or wants none."""
     settings = site.tls.merged_over(document.tls) if site.tls else document.tls
     own = site.certificate or document.tls.certificate

@@ -12,7 +12,7 @@ from portico.core.model.app import App
 from portico.core.model.balancing import Sticky
 from portico.core.model.document import Document
 from portico.core.model.names import is_local_name
-from portico.core.model.site import Handling, Hsts, Site
+from portico.core.model.site import Hsts, RequestSettings, Site
 from portico.core.model.stream import Stream
 from portico.core.model.upstream import Upstream
 
@@ -183,13 +183,13 @@ def _sticky_cookie_is_secure(site: Site, document: Document) -> bool:
     return sticky is True or (isinstance(sticky, Sticky) and sticky.secure)
 
 
-def _handling(path: Path, handling: Handling, site: Site) -> Iterator[_Note]:
+def _handling(path: Path, handling: RequestSettings, site: Site) -> Iterator[_Note]:
     yield from _denial_of_all(path, handling)
     if sign_in_loop(site, handling):
         what = "requires a sign-in too, so clients may be redirected in a loop"
         yield (*path, "auth", "sign_in"), f"{what}; add a route for it with auth = false"
 
 
-def _denial_of_all(path: Path, handling: Handling | Stream) -> Iterator[_Note]:
+def _denial_of_all(path: Path, handling: RequestSettings | Stream) -> Iterator[_Note]:
     if "all" in handling.deny and not handling.allow:
         yield (*path, "deny"), 'denies everyone: it has "all", and allow is empty'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from portico.core.config.findings import Draft, Finding, Path
-from portico.core.model.site import Handling, Site
+from portico.core.model.site import RequestSettings, Site
 
 
 def page_findings(draft: Draft, path: Path, site: Site) -> Iterator[Finding]:
@@ -17,7 +17,7 @@ def page_findings(draft: Draft, path: Path, site: Site) -> Iterator[Finding]:
             yield from _missing_pages((*path, "routes", *place), route, site)
 
 
-def _missing_pages(path: Path, handling: Handling, site: Site) -> Iterator[Finding]:
+def _missing_pages(path: Path, handling: RequestSettings, site: Site) -> Iterator[Finding]:
     chosen, here = handling.proxy_intercept_errors, (*path, "proxy_intercept_errors")
     if chosen and not site.error_pages:
         yield Finding(here, "needs error_pages, which the site does not have")

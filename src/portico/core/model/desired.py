@@ -10,7 +10,7 @@ from typing import Final
 from portico.core.model.app import App
 from portico.core.model.cluster import Machine, placed_on
 from portico.core.model.edge import Edge, Tls
-from portico.core.model.issuing import Issuing
+from portico.core.model.issuing import IssuanceSettings
 from portico.core.model.names import PROJECT, InstanceId, qualified, split_name
 from portico.core.model.notification import NotifyTarget
 from portico.core.model.place import CertificateFiles
@@ -327,7 +327,7 @@ class Desired:
         """Whether its owner brings it, and so perhaps answers an authority too."""
         return (self.sites[name].certificate or self.origin(name).tls.certificate) is not None
 
-    def issuing(self, name: str) -> Issuing | None:
+    def issuing(self, name: str) -> IssuanceSettings | None:
         """How a site's certificate is obtained; None where its owner brings one, or wants none."""
         site, tls = self.sites[name], self.origin(name).tls
         settings = site.tls.merged_over(tls) if site.tls else tls

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from portico.core.model.app import UserName
-from portico.core.model.issuing import Issuing
+from portico.core.model.issuing import IssuanceSettings
 from portico.core.model.shown import shown
 from portico.core.model.units import FilePath, Kind, NginxPath, Port, Size, Table
 
@@ -138,7 +138,7 @@ class Edge(Table):
     )
 
 
-class Tls(Issuing):
+class Tls(IssuanceSettings):
     """Settings for every site's HTTPS, and where certificates come from."""
 
     certificate: NginxPath | None = Field(

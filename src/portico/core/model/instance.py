@@ -140,7 +140,7 @@ class LastExit:
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class ListeningPort:
     """A TCP port that an instance's processes listen on."""
 
     port: int

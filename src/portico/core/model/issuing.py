@@ -133,7 +133,7 @@ class DnsProvider(Table):
     env: dict[str, str] = Field(default_factory=dict, description="command: its environment.")
 
 
-class Issuing(Table):
+class IssuanceSettings(Table):
     """Where certificates come from and how names are validated. Keys that a site does not set are
     as in `[tls]`.
     """
@@ -197,14 +197,14 @@ class Issuing(Table):
         "or several, which run one by one. One that fails is repeated.",
     )
 
-    def merged_over(self, general: Issuing) -> Issuing:
+    def merged_over(self, general: IssuanceSettings) -> IssuanceSettings:
         """These settings where they are given, the general ones elsewhere."""
-        given = {key: getattr(self, key) for key in Issuing.model_fields}
+        given = {key: getattr(self, key) for key in IssuanceSettings.model_fields}
         wanted = {
             key: value if value is not None else getattr(general, key)
             for key, value in given.items()
         }
-        return Issuing.model_construct(**wanted)
+        return IssuanceSettings.model_construct(**wanted)
 
     def asks_authority(self, name: str) -> bool:
         """Whether a name gets its certificate from the issuers. One of a private network does so

@@ -12,7 +12,7 @@ from portico.core.model.auth import Auth
 from portico.core.model.cache import Cache
 from portico.core.model.client_certificates import ClientCertificates
 from portico.core.model.headers import HeaderName, HeaderValue
-from portico.core.model.issuing import Issuing
+from portico.core.model.issuing import IssuanceSettings
 from portico.core.model.match import Match
 from portico.core.model.mirror import Mirror
 from portico.core.model.name_types import AppName, Domain
@@ -177,7 +177,7 @@ class Folder(Table):
     )
 
 
-class Handling(Table):
+class RequestSettings(Table):
     """How requests are treated; of a site, or of one route only."""
 
     client_max_body_size: Size | None = Field(
@@ -297,7 +297,7 @@ class Target(Table):
     )
 
 
-class Route(Handling, Target):
+class Route(RequestSettings, Target):
     """One path of a site. Its key is that of nginx's `location`: `/prefix`, `= /exact`,
     `~ regex`, `~* regex` (any case), or `^~ /prefix`, which goes before every regex. A prefix
     takes whole names: `/admin` takes `/admin` and `/admin/x`, not `/adminx`.
@@ -325,7 +325,7 @@ class Route(Handling, Target):
     )
 
 
-class Site(Handling, Target):
+class Site(RequestSettings, Target):
     """Domain names and where their requests go. The table's name is the first domain."""
 
     aliases: tuple[Domain, ...] = Field((), description="Further names of the same site.")
@@ -341,7 +341,7 @@ class Site(Handling, Target):
     client_certificates: ClientCertificates | None = Field(
         None, description="Certificates that clients have to show, or may."
     )
-    tls: Issuing | None = Field(
+    tls: IssuanceSettings | None = Field(
         None, description="Settings of this site's certificate that differ from `[tls]`."
     )
     https: bool = Field(True, description="false: serve plain HTTP only.")

@@ -2,7 +2,7 @@
 
 The API serves the rows and describes them as OpenAPI, the client asks by them, and those that
 have a group are commands of their own, with help and reference. What a row calls `name` is the
-method of `engine/control/operations.py` that does it, or of `reading.py` there.
+method of `engine/control/operations.py` that does it, or of `read_operations.py` there.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from portico.core.model.certificate import (
 )
 from portico.core.model.certificate_views import StandaloneRequest
 from portico.core.model.desired import Desired, absolute
-from portico.core.model.issuing import ISSUERS, STAGING_ISSUERS, DnsProvider, Issuing
+from portico.core.model.issuing import ISSUERS, STAGING_ISSUERS, DnsProvider, IssuanceSettings
 
 _LETS_ENCRYPT: Final = frozenset({ISSUERS["letsencrypt"], ISSUERS["letsencrypt-staging"]})
 _LIMITS: Final[Mapping[str, Limits]] = {
@@ -63,7 +63,7 @@ def lineage_names(desired: Desired, site: str) -> tuple[str, ...]:
     return tuple(name for name, _ in _names(site, settings)) if settings else ()
 
 
-def _names(site: str, settings: Issuing) -> Iterator[tuple[str, KeyType]]:
+def _names(site: str, settings: IssuanceSettings) -> Iterator[tuple[str, KeyType]]:
     """An RSA certificate beside another one has a name of its own, whichever was written first."""
     several = len(settings.key_types) > 1
     for key_type in settings.key_types:
@@ -72,7 +72,7 @@ def _names(site: str, settings: Issuing) -> Iterator[tuple[str, KeyType]]:
 
 def standalone_lineage(request: StandaloneRequest) -> Lineage:
     """One that no site is for: the authority is answered on a port of our own."""
-    settings = Issuing.model_construct(
+    settings = IssuanceSettings.model_construct(
         issuer=request.issuer,
         email=request.email,
         ca_bundle=request.ca_bundle,
@@ -94,7 +94,7 @@ def settings_not_in_file(
     """Of settings as in `[sites."NAME".tls]` those that do not hold for this site yet."""
     holds = desired.issuing(site) if site in desired.sites else None
     try:
-        wanted = Issuing.model_validate(settings, strict=False)
+        wanted = IssuanceSettings.model_validate(settings, strict=False)
     except ValidationError:  # what another program has accepted need not be accepted here
         return dict(settings)
     if holds is None:
@@ -102,7 +102,7 @@ def settings_not_in_file(
     return {key: value for key, value in settings.items() if _of(wanted, key) != _of(holds, key)}
 
 
-def _of(settings: Issuing, key: str) -> object:
+def _of(settings: IssuanceSettings, key: str) -> object:
     """With what holds where nothing is said."""
     if key == "issuer":
         return settings.issuers
@@ -118,7 +118,7 @@ def secret_files(desired: Desired) -> Iterator[str]:
             yield from _secret_files(settings, desired.origin(site).folder)
 
 
-def _secret_files(settings: Issuing, folder: str) -> Iterator[str]:
+def _secret_files(settings: IssuanceSettings, folder: str) -> Iterator[str]:
     for each in settings.bindings:
         yield absolute(each.hmac_key_file, folder)
     if settings.dns:
@@ -128,7 +128,7 @@ def _secret_files(settings: Issuing, folder: str) -> Iterator[str]:
 
 
 def _lineage(
-    names: tuple[str, ...], settings: Issuing, folder: str, secrets: Mapping[str, str]
+    names: tuple[str, ...], settings: IssuanceSettings, folder: str, secrets: Mapping[str, str]
 ) -> Lineage:
     return Lineage(
         names[0],
@@ -149,7 +149,9 @@ def _lineage(
     )
 
 
-def _issuer(url: str, settings: Issuing, folder: str, secrets: Mapping[str, str]) -> Issuer:
+def _issuer(
+    url: str, settings: IssuanceSettings, folder: str, secrets: Mapping[str, str]
+) -> Issuer:
     is_staging = url in STAGING_ISSUERS.values()
     binding = None
     for eab in settings.bindings:
@@ -171,7 +173,7 @@ def _issuer(url: str, settings: Issuing, folder: str, secrets: Mapping[str, str]
 
 
 def _challenge(
-    names: tuple[str, ...], settings: Issuing, folder: str, secrets: Mapping[str, str]
+    names: tuple[str, ...], settings: IssuanceSettings, folder: str, secrets: Mapping[str, str]
 ) -> Challenge:
     has_wildcard = any(name.startswith("*.") for name in names)
     kind = settings.challenge or ("dns-01" if has_wildcard else "http-01")

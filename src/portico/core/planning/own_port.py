@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Final
 
 from portico.core.model.app import App
-from portico.core.model.instance import Instance, Listening
+from portico.core.model.instance import Instance, ListeningPort
 
 SETTLE_TIME: Final = 1.0
 """Seconds for which it has to be the same port: `$PORT` may be what it opens next."""
@@ -16,7 +16,7 @@ _FIRST_EPHEMERAL: Final = 32768
 """From here on Linux gives out ports that nobody asked for (ip_local_port_range)."""
 
 
-def own_port(listening: Collection[Listening], offered: int) -> int:
+def own_port(listening: Collection[ListeningPort], offered: int) -> int:
     """The port to send requests to; 0 if it is the offered one, or none is open yet.
 
     Of several it is the lowest: a web server has 3000 or 8080, a debugger 9229.
@@ -34,7 +34,7 @@ class OwnPortSearch:
     def __init__(self) -> None:
         self._port, self._since = 0, 0.0
 
-    def settled_port(self, listening: Collection[Listening], offered: int, now: float) -> int:
+    def settled_port(self, listening: Collection[ListeningPort], offered: int, now: float) -> int:
         """The port once it was the same for long enough; until then 0."""
         port = own_port(listening, offered)
         if port != self._port:

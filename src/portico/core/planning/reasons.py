@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
-from portico.core.model.instance import Exit, Listening
+from portico.core.model.instance import Exit, ListeningPort
 
 MAX_LINE_LENGTH: Final = 300
 READY_NOT_REPORTED: Final = (
@@ -87,7 +87,7 @@ def explain_end(ending: Exit, uptime: float) -> str:
 
 def explain_listening(
     port: int,
-    listening: Collection[Listening],
+    listening: Collection[ListeningPort],
     trouble: str,
     limit: float,
     *,

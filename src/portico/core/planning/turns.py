@@ -53,7 +53,7 @@ class TurnState:
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class AppliedRevision:
     """The revision of a project that a machine has."""
 
     number: int
@@ -84,7 +84,7 @@ class OwnState:
     has_turn: bool = False
     follows: bool = False
     """It has taken part in a change, or taken what was in force, and keeps to what is in force."""
-    applied: Mapping[str, Applied] = field(default_factory=dict)
+    applied: Mapping[str, AppliedRevision] = field(default_factory=dict)
     unusable: frozenset[TakeFile | TakeSwitches] = frozenset()
     """What failed here: it waits for another revision, or for an operator."""
     switches: Switches = NO_SWITCHES
@@ -248,7 +248,7 @@ def participants(
 
 
 def _has(own: OwnState, project: str, number: int) -> bool:
-    wanted = Applied(number, is_whole=True) if number else None
+    wanted = AppliedRevision(number, is_whole=True) if number else None
     return own.applied.get(project) == wanted
 
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 from portico.core.model.cache import Cache, CacheStatus
 from portico.core.model.desired import Desired
 from portico.core.model.place import RenderContext
-from portico.core.model.site import Handling
+from portico.core.model.site import RequestSettings
 from portico.core.render.claims import (
     FORWARDED_HEADERS,
     IDENTITIES,
@@ -351,7 +351,7 @@ def _zone(scope: Scope, user: str) -> str:
     return f"cache-{_folder(scope, user)}"
 
 
-def _setting(handling: Handling) -> Cache | None:
+def _setting(handling: RequestSettings) -> Cache | None:
     match handling.cache:
         case True:
             return _DEFAULT_CACHE
@@ -361,5 +361,5 @@ def _setting(handling: Handling) -> Cache | None:
             return table
 
 
-def _grpc(handling: Handling) -> bool | None:
+def _grpc(handling: RequestSettings) -> bool | None:
     return handling.grpc

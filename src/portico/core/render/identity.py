@@ -12,7 +12,7 @@ from typing import Final
 
 from portico.core.model.auth import Auth
 from portico.core.model.desired import Desired
-from portico.core.model.site import Handling, Site
+from portico.core.model.site import RequestSettings, Site
 from portico.core.render.client_certificates import certificate_headers
 from portico.core.render.directive import Directive, Raw, directive
 from portico.core.render.scope import INTERNAL_PREFIX, Scope, digest
@@ -150,7 +150,7 @@ def _targets(site: Site, desired: Desired) -> set[str]:
     return found.union(*(desired.upstreams[n].apps for n in found if n in desired.upstreams))
 
 
-def _auth(handling: Handling) -> Auth | bool | None:
+def _auth(handling: RequestSettings) -> Auth | bool | None:
     return handling.auth
 
 

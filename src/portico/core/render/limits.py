@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
-from portico.core.model.site import BasicAuth, ConnectionLimit, Handling, RateLimit
+from portico.core.model.site import BasicAuth, ConnectionLimit, RateLimit, RequestSettings
 from portico.core.render.directive import Directive, Raw, directive
 from portico.core.render.scope import Scope, digest
 
@@ -114,16 +114,16 @@ def htpasswd_files(scopes: Iterable[Scope]) -> Iterator[tuple[str, str]]:
             yield _htpasswd_name(scope), "".join(lines)
 
 
-def _auth(handling: Handling) -> BasicAuth | None:
+def _auth(handling: RequestSettings) -> BasicAuth | None:
     return handling.basic_auth
 
 
-def _rate(handling: Handling) -> RateLimit | None:
+def _rate(handling: RequestSettings) -> RateLimit | None:
     value = handling.rate_limit
     return RateLimit(rate=value) if isinstance(value, str) else value
 
 
-def _connections(handling: Handling) -> ConnectionLimit | None:
+def _connections(handling: RequestSettings) -> ConnectionLimit | None:
     value = handling.connection_limit
     return ConnectionLimit(connections=value) if isinstance(value, int) else value
 

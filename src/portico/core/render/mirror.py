@@ -13,7 +13,7 @@ from portico.core.model.desired import Desired
 from portico.core.model.mirror import Mirror
 from portico.core.model.names import label_of
 from portico.core.model.place import RenderContext
-from portico.core.model.site import Handling
+from portico.core.model.site import RequestSettings
 from portico.core.render.directive import Directive, Raw, WithDollar, directive, milliseconds
 from portico.core.render.headers import request_headers
 from portico.core.render.machines import far_question, far_upstream, is_away
@@ -94,7 +94,7 @@ def mirror_location(
     yield directive("location", "=", _mirror_path(number), block=lines)
 
 
-def _mirror(handling: Handling) -> Mirror | bool | None:
+def _mirror(handling: RequestSettings) -> Mirror | bool | None:
     return handling.mirror
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from portico.core.model.desired import Desired
-from portico.core.model.site import Handling, Maintenance, Site
+from portico.core.model.site import Maintenance, RequestSettings, Site
 from portico.core.render.directive import Directive, Raw, directive
 from portico.core.render.headers import response_headers, sets_header
 from portico.core.render.identity import sign_in_page
@@ -172,7 +172,7 @@ def _maintenance_page(scope: Scope, maintenance: Maintenance) -> tuple[Directive
     return (directive("return", "503", _MAINTENANCE_TEXT.strip()),)
 
 
-def _intercepted_statuses(handling: Handling) -> Collection[int] | None:
+def _intercepted_statuses(handling: RequestSettings) -> Collection[int] | None:
     match handling.proxy_intercept_errors:
         case True:
             return range(300, 600)

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Final, TypeVar
 
 from portico.core.model.desired import absolute
-from portico.core.model.site import Handling, Route, Site, Target
+from portico.core.model.site import RequestSettings, Route, Site, Target
 
 T = TypeVar("T")
 INTERNAL_PREFIX: Final = "/.portico"
@@ -59,7 +59,7 @@ class Scope:
         return f"{self.key} #{self.index + 1}" if self.index else self.key
 
     @property
-    def handling(self) -> Handling:
+    def handling(self) -> RequestSettings:
         """What was written at this very place."""
         return self.route or self.site
 
@@ -70,13 +70,13 @@ class Scope:
         number = f"-{self.index}" if self.index else ""
         return f"{name}-{digest(self.key)}{number}" if self.key else name
 
-    def value(self, setting: Callable[[Handling], T | None]) -> T | None:
+    def value(self, setting: Callable[[RequestSettings], T | None]) -> T | None:
         """What holds here: the route's, or else the site's."""
         if self.route is None or (own := setting(self.route)) is None:
             return setting(self.site)
         return own
 
-    def origin(self, setting: Callable[[Handling], T | None]) -> Scope:
+    def origin(self, setting: Callable[[RequestSettings], T | None]) -> Scope:
         """Where the value that holds here was written."""
         is_own = self.route is None or setting(self.route) is not None
         return self if is_own else replace(self, key="", route=None)

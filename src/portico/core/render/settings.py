@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final, TypeAlias
 
-from portico.core.model.site import Handling, Site
+from portico.core.model.site import RequestSettings, Site
 from portico.core.render.directive import Directive, directive, milliseconds, size
 from portico.core.render.headers import replaced_headers, request_headers, response_headers
 from portico.core.render.identity import client_headers, decision, satisfaction
@@ -143,35 +143,35 @@ def _encoder(name: str, scope: Scope, value: bool | None) -> tuple[Directive, ..
     return () if value is None or name not in scope.encoders else (_switch(name, value=value),)
 
 
-def _connect_timeout(handling: Handling) -> float | None:
+def _connect_timeout(handling: RequestSettings) -> float | None:
     return handling.proxy_connect_timeout
 
 
-def _read_timeout(handling: Handling) -> float | None:
+def _read_timeout(handling: RequestSettings) -> float | None:
     return handling.proxy_read_timeout
 
 
-def _send_timeout(handling: Handling) -> float | None:
+def _send_timeout(handling: RequestSettings) -> float | None:
     return handling.proxy_send_timeout
 
 
-def _buffering(handling: Handling) -> bool | None:
+def _buffering(handling: RequestSettings) -> bool | None:
     return handling.buffering
 
 
-def _request_buffering(handling: Handling) -> bool | None:
+def _request_buffering(handling: RequestSettings) -> bool | None:
     return handling.request_buffering
 
 
-def _gzip(handling: Handling) -> bool | None:
+def _gzip(handling: RequestSettings) -> bool | None:
     return handling.gzip
 
 
-def _brotli(handling: Handling) -> bool | None:
+def _brotli(handling: RequestSettings) -> bool | None:
     return handling.brotli
 
 
-def _zstd(handling: Handling) -> bool | None:
+def _zstd(handling: RequestSettings) -> bool | None:
     return handling.zstd
 
 

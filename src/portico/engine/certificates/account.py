@@ -33,20 +33,20 @@ KEY_REPLACED: Final = "replaced"
 """At all authorities; nginx, and in a cluster the other machines, may not have the new one yet."""
 
 
-class Rendering(Protocol):
+class Renderer(Protocol):
     async def render_again(self) -> None: ...
 
 
 class AccountKeeper:
     def __init__(
         self,
-        rendering: Rendering,
+        renderer: Renderer,
         *,
         authorities: Authorities,
         sharing: CertificateSharing | None = None,
         state: State,
     ) -> None:
-        self._rendering, self._authorities, self._state = rendering, authorities, state
+        self._renderer, self._authorities, self._state = renderer, authorities, state
         self._sharing = sharing
         self._changing = asyncio.Lock()
         self._users: list[str] = []
@@ -148,7 +148,7 @@ class AccountKeeper:
             log.warning("the account key was lost or replaced; its thumbprint is %s", thumbprint)
         self._state.put_setting(THUMBPRINT, thumbprint)
         if _behind_nginx(wanted):
-            await self._rendering.render_again()
+            await self._renderer.render_again()
         self._state.put_setting(THUMBPRINT_OF, await self._authorities.key_digest())
         if self._sharing and self._state.setting(ROLLOVER):
             await self._sharing.share_account()

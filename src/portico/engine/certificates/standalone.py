@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from portico.core.model.certificate import Lineage
 from portico.core.model.certificate_views import StandaloneRequest
 from portico.core.model.desired import Desired
-from portico.core.model.issuing import LOCAL_ISSUER, Issuing
+from portico.core.model.issuing import LOCAL_ISSUER, IssuanceSettings
 from portico.core.planning.lineages import standalone_lineage
 from portico.errors import Refused
 from portico.ports.state import State
@@ -32,7 +32,7 @@ def remember(state: State, request: StandaloneRequest, desired: Desired) -> str:
         raise Refused(f"{name} is a site of the file in force; run `portico certs issue {name}`")
     if request.issuer == LOCAL_ISSUER:
         raise Refused("the local authority issues only for sites; use another issuer")
-    settings = Issuing(issuer=request.issuer, ca_bundle=request.ca_bundle)
+    settings = IssuanceSettings(issuer=request.issuer, ca_bundle=request.ca_bundle)
     for each in request.names:
         if each.startswith("*."):
             raise Refused(f"{each} can only be validated in DNS; configure a site with [tls.dns]")

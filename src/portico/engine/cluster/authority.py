@@ -8,7 +8,7 @@ from typing import Final
 from portico.core.model.stored import Put
 from portico.engine.cluster.assembly import ClusterStore
 from portico.errors import Failed
-from portico.ports.machine_signing import MachineSigning, SignedMachine
+from portico.ports.machine_signing import MachineSigner, SignedMachine
 from portico.ports.vault import Vault
 from portico.system.cluster_identity import AUTHORITY, AUTHORITY_KEY
 from portico.system.home import Home
@@ -19,13 +19,13 @@ SEALED_AUTHORITY_KEY: Final = "authority"
 
 class ClusterAuthority:
     def __init__(
-        self, shared: ClusterStore, vault: Vault, signing: MachineSigning, home: Home
+        self, shared: ClusterStore, vault: Vault, signing: MachineSigner, home: Home
     ) -> None:
         self._shared, self._vault, self._signing = shared, vault, signing
         self._home = home
 
     async def sign(self, request: str, name: str, address: str = "") -> SignedMachine:
-        """As `MachineSigning.sign_machine`. Raises Failed."""
+        """As `MachineSigner.sign_machine`. Raises Failed."""
         certificate, key = await self.certificate(), await self._key()
         return await self._signing.sign_machine(certificate, key, request, name, address)
 

@@ -32,7 +32,7 @@ from portico.core.model.shared_change import NO_SWITCHES, Progress, SharedChange
 from portico.core.model.stored import ABSENT
 from portico.core.planning.switches import switches_after
 from portico.core.planning.turns import (
-    Applied,
+    AppliedRevision,
     OwnState,
     TakeFile,
     TakeSwitches,
@@ -206,13 +206,13 @@ class ChangeState:
         """From now on it may have parts of this revision. It keeps to what is in force."""
         applied = self._applied() or {}
         self._put_applied(
-            applied | {project: Applied(number, is_whole=False)} if project else applied
+            applied | {project: AppliedRevision(number, is_whole=False)} if project else applied
         )
 
     def finish(self, project: str, number: int) -> None:
         applied = self._applied() or {}
         if number:
-            applied[project] = Applied(number, is_whole=True)
+            applied[project] = AppliedRevision(number, is_whole=True)
         else:
             applied.pop(project, None)
         self._put_applied(applied)
@@ -250,13 +250,13 @@ class ChangeState:
         names = [name for name, is_stopped in self.switches.stopped.items() if is_stopped]
         return frozenset(name.rpartition("/")[2] for name in names if _project(name) == project)
 
-    def _applied(self) -> dict[str, Applied] | None:
+    def _applied(self) -> dict[str, AppliedRevision] | None:
         recorded = json.loads(self._state.setting(APPLIED_SETTING) or "null")
         if recorded is None:
             return None
-        return {name: Applied(number, whole) for name, (number, whole) in recorded.items()}
+        return {name: AppliedRevision(number, whole) for name, (number, whole) in recorded.items()}
 
-    def _put_applied(self, applied: Mapping[str, Applied] | None) -> None:
+    def _put_applied(self, applied: Mapping[str, AppliedRevision] | None) -> None:
         values = None
         if applied is not None:
             values = {name: (each.number, each.is_whole) for name, each in applied.items()}

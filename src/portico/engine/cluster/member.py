@@ -14,7 +14,7 @@ from portico.core.model.views import EventView, StatusView
 from portico.core.planning.cluster_check import digest_of
 from portico.core.planning.neighbours import SCHEMA as LISTS_SCHEMA
 from portico.engine.cluster.neighbourhood import Neighbourhood
-from portico.engine.control.reading import Reading
+from portico.engine.control.read_operations import ReadOperations
 from portico.engine.engine import Engine
 from portico.engine.projects import name_of
 
@@ -53,7 +53,7 @@ class AnswersToMachines:
     """A method for each verb that other machines may ask."""
 
     def __init__(
-        self, operations: Reading, member: Member, monotonic: Callable[[], float]
+        self, operations: ReadOperations, member: Member, monotonic: Callable[[], float]
     ) -> None:
         self._operations, self._member, self._now = operations, member, monotonic
         self._status_lock = asyncio.Lock()

@@ -11,7 +11,7 @@ from portico.engine.control.convergence import Convergence
 from portico.engine.control.nginx_programs import NginxPrograms
 from portico.engine.control.operations import Operations
 from portico.engine.control.problems import Machines
-from portico.engine.control.reading import ReadFile
+from portico.engine.control.read_operations import ReadFile
 from portico.engine.control.status import StatusReport
 from portico.engine.engine import Engine
 from portico.engine.exposure import Exposure

@@ -31,7 +31,7 @@ from portico.engine.control.convergence import Convergence
 from portico.engine.control.down import Down, ProjectName
 from portico.engine.control.members import MemberOperations
 from portico.engine.control.nginx_programs import NginxPrograms
-from portico.engine.control.reading import ReadFile, Reading
+from portico.engine.control.read_operations import ReadFile, ReadOperations
 from portico.engine.control.revisions import Revisions
 from portico.engine.control.status import StatusReport
 from portico.engine.control.up import FileChange, Up
@@ -48,7 +48,7 @@ from portico.ports.files import Logs
 from portico.ports.traffic import Traffic
 
 
-class Operations(Reading, MemberOperations):
+class Operations(ReadOperations, MemberOperations):
     def __init__(  # noqa: PLR0913, PLR0917 - where everything that can be asked comes together
         self,
         engine: Engine,

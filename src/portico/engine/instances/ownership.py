@@ -16,7 +16,7 @@ from portico.core.planning.ownership import (
     passed_on_text,
     port_taken_text,
 )
-from portico.engine.observed import Observed
+from portico.engine.observed import ObservedWorld
 from portico.ports.clock import Clock
 from portico.ports.processes import Processes
 
@@ -29,7 +29,12 @@ OWNERSHIP_STATES: Final = PROVEN_STATES | {InstanceState.STARTING}
 
 class Ownership:
     def __init__(
-        self, observed: Observed, wake: Callable[[], None], *, clock: Clock, processes: Processes
+        self,
+        observed: ObservedWorld,
+        wake: Callable[[], None],
+        *,
+        clock: Clock,
+        processes: Processes,
     ) -> None:
         self._observed, self._wake = observed, wake
         self._clock, self._processes = clock, processes

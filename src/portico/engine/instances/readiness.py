@@ -18,7 +18,7 @@ from portico.core.model.names import InstanceId
 from portico.core.planning.lateness import is_late
 from portico.core.planning.lifecycle import moved
 from portico.engine.intent import Intent
-from portico.engine.observed import Observed
+from portico.engine.observed import ObservedWorld
 from portico.ports.clock import Clock
 from portico.ports.processes import Notices
 
@@ -30,7 +30,7 @@ ProcessKey = tuple[InstanceId, Process | None]
 class Readiness:
     def __init__(
         self,
-        observed: Observed,
+        observed: ObservedWorld,
         intent: Intent,
         wake: Callable[[], None],
         *,

@@ -10,8 +10,8 @@ from typing import Final, Protocol
 from portico.core.model.certificate import is_rsa
 from portico.core.model.desired import Desired
 from portico.core.model.document import Document
-from portico.core.model.issuing import ISSUERS, Issuing
-from portico.core.model.site import Handling, Maintenance, Site
+from portico.core.model.issuing import ISSUERS, IssuanceSettings
+from portico.core.model.site import Maintenance, RequestSettings, Site
 from portico.stack.export.gateway import Gateway
 from portico.stack.export.ingress import Ingresses
 from portico.stack.export.kubernetes import Object, file_name, secret_name, site_object
@@ -144,7 +144,7 @@ def _keys(site: Site) -> set[str]:
     return {key for each in every for key in each.model_fields_set if _is_set(each, key)}
 
 
-def _is_set(handling: Handling, key: str) -> bool:
+def _is_set(handling: RequestSettings, key: str) -> bool:
     value = getattr(handling, key)
     if isinstance(value, Maintenance):
         return value.on
@@ -163,7 +163,7 @@ def _certificate(
     project: str,
     name: str,
     names: list[str],
-    settings: Issuing,
+    settings: IssuanceSettings,
     issuers: dict[str, Object],
     solver: Object,
 ) -> Iterator[Object]:
@@ -189,13 +189,13 @@ def _certificate(
     }
 
 
-def _key(settings: Issuing) -> Mapping[str, object]:
+def _key(settings: IssuanceSettings) -> Mapping[str, object]:
     kind = settings.key_types[0]
     algorithm = "RSA" if is_rsa(kind) else "ECDSA"
     return {"algorithm": algorithm, "size": int(kind.removeprefix("ecdsa-p").removeprefix("rsa"))}
 
 
-def _issuing_losses(name: str, settings: Issuing) -> Iterator[str]:
+def _issuing_losses(name: str, settings: IssuanceSettings) -> Iterator[str]:
     if settings.challenge not in {None, "http-01"} or name.startswith("*."):
         yield f"{name}: only http-01 is exported; add a dns01 solver to the Issuer"
     if len(settings.issuers) > 1 or len(settings.key_types) > 1:

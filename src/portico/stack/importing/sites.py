@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from portico.core.model.included import Line
-from portico.core.model.issuing import Issuing
+from portico.core.model.issuing import IssuanceSettings
 from portico.core.model.names import is_local_name
 from portico.stack.importing import kept
 from portico.stack.importing.location import Route
@@ -369,7 +369,7 @@ def _issuing(lineage: Lineage) -> dict[str, object]:
     return {
         key: value
         for key, value in lineage.settings.items()
-        if key in Issuing.model_fields
+        if key in IssuanceSettings.model_fields
         and not (key == "issuer" and value == _LETSENCRYPT)
         and value != _USUAL_SETTINGS.get(key)
     }

@@ -53,17 +53,17 @@ def read_caddyfile(path: Path, environ: Mapping[str, str]) -> tuple[tuple[Line, 
 
     Global options have an empty name, and snippets stand where they are imported. Raises Failed.
     """
-    reading = _Reading(environ)
-    blocks = reading.file(path, (path.resolve(),))
+    reader = _Reader(environ)
+    blocks = reader.file(path, (path.resolve(),))
     if blocks and all(each.block is None for each in blocks[:1]):
         first, *rest = blocks  # a single site may do without braces
         blocks = [replace(first, block=tuple(rest))]
     snippets = {each.name[1:-1]: each.block or () for each in blocks if each.name[:1] == "("}
     others = [each for each in blocks if each.name[:1] != "("]
-    return tuple(reading.imported(others, snippets, path)), reading.files
+    return tuple(reader.imported(others, snippets, path)), reader.files
 
 
-class _Reading:
+class _Reader:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._count = self._imports = 0

@@ -25,12 +25,12 @@ _ENCODING: Final = "it is not UTF-8 text; save the file as UTF-8"
 
 def read_nginx(path: Path) -> Stack:
     """Blocks. What cannot be read is a gap; Failed is raised where that is the file itself."""
-    reading = _Reading(path.parent)
-    lines = tuple(reading.file(path))
-    return Stack(nginx=lines, gaps=tuple(reading.gaps), files=tuple(reading.files))
+    reader = _Reader(path.parent)
+    lines = tuple(reader.file(path))
+    return Stack(nginx=lines, gaps=tuple(reader.gaps), files=tuple(reader.files))
 
 
-class _Reading:
+class _Reader:
     def __init__(self, prefix: Path) -> None:
         self._prefix = prefix
         self.gaps: list[Gap] = []

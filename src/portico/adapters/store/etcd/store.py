@@ -10,7 +10,7 @@ from typing import Final, assert_never
 
 from portico.adapters.store.etcd import members, users
 from portico.adapters.store.etcd.gateway import SEARCH_TIMEOUT, Gateway, refusal_message
-from portico.adapters.store.etcd.watching import Watching
+from portico.adapters.store.etcd.watch import Watch
 from portico.adapters.store.etcd.wire import (
     DATABASE_IS_FULL,
     NO_LEASE,
@@ -50,17 +50,17 @@ class EtcdStore:
         """Raises Failed where a file of the address cannot be used."""
         self._gateway = Gateway(address, clock)
         self._user = StoreUser(address.user, address.password)
-        self._watching = Watching(self._gateway, clock)
+        self._watch = Watch(self._gateway, clock)
 
     async def snapshot(self, prefix: str) -> Snapshot:
         answer = await self._gateway.read("/v3/kv/range", keys_from(prefix), KeysAnswer)
-        self._watching.newest = answer.header.revision  # or less than before: a restored copy
+        self._watch.newest = answer.header.revision  # or less than before: a restored copy
         return Snapshot(
             answer.header.revision, {decoded(each.key): _item(each) for each in answer.kvs}
         )
 
     def watch(self, prefix: str, after: int) -> AsyncGenerator[Changes, None]:
-        return self._watching.changes(prefix, after)
+        return self._watch.changes(prefix, after)
 
     async def transaction(
         self, compares: Sequence[Compare], writes: Sequence[Write]
@@ -76,7 +76,7 @@ class EtcdStore:
             if any(isinstance(each, Put) and each.session for each in writes):
                 _assert_session(error)
             raise
-        self._watching.newest = max(self._watching.newest, answer.header.revision)
+        self._watch.newest = max(self._watch.newest, answer.header.revision)
         return answer.header.revision if answer.succeeded else None
 
     async def open_session(self, seconds: int) -> int:
@@ -90,7 +90,7 @@ class EtcdStore:
         except StoreUnavailable as error:
             _assert_session(error)
             raise
-        self._watching.newest = max(self._watching.newest, kept.result.header.revision)
+        self._watch.newest = max(self._watch.newest, kept.result.header.revision)
         if kept.result.left <= 0:
             raise SessionEnded
 

@@ -134,7 +134,7 @@ class Refusal(msgspec.Struct):
     """In an answer of a stream, in place of `code`."""
 
 
-class Streamed(msgspec.Struct):
+class StreamLine(msgspec.Struct):
     """A line of a stream."""
 
     result: msgspec.Raw = msgspec.Raw(b"{}")

@@ -80,7 +80,7 @@ class OtherMachines(Protocol):
     async def member(self) -> MachineFactsView: ...
 
 
-class Reading(CertificateOperations):
+class ReadOperations(CertificateOperations):
     def __init__(  # noqa: PLR0913 - it reads from everything
         self,
         engine: Engine,

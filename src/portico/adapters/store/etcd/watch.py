@@ -16,7 +16,7 @@ from typing import Final
 
 from portico.adapters.store.etcd.connection import Connection, ConnectionLost
 from portico.adapters.store.etcd.gateway import Gateway, RefusedByMember, decoded_answer
-from portico.adapters.store.etcd.wire import Event, Streamed, WatchAnswer, decoded, keys_from
+from portico.adapters.store.etcd.wire import Event, StreamLine, WatchAnswer, decoded, keys_from
 from portico.core.model.stored import Changes, StoredItem
 from portico.ports.clock import Clock
 from portico.ports.store import WatchEnded
@@ -28,7 +28,7 @@ MAX_LINE_SIZE: Final = 1 << 24
 """Bytes of one message."""
 
 
-class Watching:
+class Watch:
     def __init__(self, gateway: Gateway, clock: Clock) -> None:
         self._gateway, self._clock = gateway, clock
         self.newest = 0
@@ -85,7 +85,7 @@ class _Lines:
 
 
 def _answer(line: bytes) -> WatchAnswer:
-    message = decoded_answer(line, Streamed)
+    message = decoded_answer(line, StreamLine)
     if message.error:
         raise RefusedByMember(message.error)
     return decoded_answer(message.result, WatchAnswer)
