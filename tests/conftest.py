@@ -7,13 +7,15 @@ from hypothesis import HealthCheck, settings
 
 # How long an example takes says more about the machine's other work than about the code.
 # The same examples in every run, so that none is red by chance: new ones are looked for with
-# `--hypothesis-profile=explore`. What fails is printed with how to reproduce it.
+# `--hypothesis-profile=explore`. `quick` is that of ./scripts/check, which is run after each edit;
+# ./scripts/test tries all. What fails is printed with how to reproduce it.
 ANY_TIME = {
     "deadline": None,
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
     "print_blob": True,
 }
 settings.register_profile("portico", **ANY_TIME, derandomize=True, max_examples=50)
+settings.register_profile("quick", **ANY_TIME, derandomize=True, max_examples=10)
 settings.register_profile("explore", **ANY_TIME, max_examples=1000)
 settings.load_profile("portico")
 
