@@ -8,6 +8,7 @@ import json
 import shutil
 import socket
 import ssl
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -452,10 +453,20 @@ def test_an_upload_that_is_not_kept_crosses_while_it_arrives(machines):
     assert machines.name_of(answer) in {"m2", M3}
 
 
-def test_a_websocket_crosses(machines):
+def test_a_websocket_crosses_and_ends_with_a_front_that_dies(machines):
+    """As long as it is silent the machine that took it looks whether the front is still there."""
+
+    def is_probed(name: str) -> bool:
+        words = ("ss", "--no-header", "-tno", "state", "established", "sport")
+        listed = subprocess.run(
+            (*words, f"= :{machines.ports[name]}"), check=True, capture_output=True, text=True
+        )
+        return "timer:(keepalive" in listed.stdout
+
     with machines.front.websocket("app.test", "/away") as tls:
         tls.sendall(b"frame")
         assert tls.recv(5) == b"frame"
+        eventually(lambda: any(map(is_probed, ("m2", M3))))
 
 
 def test_a_stream_of_events_crosses_piece_by_piece(machines):
