@@ -182,7 +182,7 @@ class Daemon:
         return self.discovery.endpoints
 
     async def live(self) -> None:
-        await take_over(self)
+        await take_over(self.engine, self.instances, self.in_force, self.nginx)
         self.takes_over = False
         self._machine.on_notice, self._machine.on_nginx_exit = (
             self.instances.readiness.on_notice,

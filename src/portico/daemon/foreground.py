@@ -32,7 +32,7 @@ async def run_in_foreground(
         nonlocal code
         signals = Signals()
         async with asyncio.TaskGroup() as tasks:
-            up_task = tasks.create_task(_up(portico.operations, file, environ))
+            up_task = tasks.create_task(_up(portico.control.operations, file, environ))
             stop_task = tasks.create_task(signals.first.wait())
             await asyncio.wait({up_task, stop_task}, return_when=asyncio.FIRST_COMPLETED)
             if up_task.done():
@@ -40,7 +40,7 @@ async def run_in_foreground(
             up_task.cancel()  # asked to stop, it must not put anything in force any more
             if not code:
                 await stop_task
-                await _down(portico.operations, signals)
+                await _down(portico.control.operations, signals)
             stop_task.cancel()
         process.stop.set()
 

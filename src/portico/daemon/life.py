@@ -19,7 +19,11 @@ from portico.daemon.late import DASHBOARD_PORT
 from portico.daemon.machine import Mode
 from portico.daemon.wiring import Portico, assemble
 from portico.engine.changes import Changes
+from portico.engine.engine import Engine
+from portico.engine.in_force import InForce
+from portico.engine.instances.assembly import Instances
 from portico.ports.clock import Clock
+from portico.ports.nginx import Nginx
 from portico.system.boot import boot_id
 from portico.system.home import Home
 from portico.system.memory import return_freed
@@ -63,15 +67,16 @@ async def run_daemon(
     async with AsyncExitStack() as stack, _task_group() as group:
         state = stack.enter_context(closing(SqliteState(home.database)))
         portico = await assemble(home, state, clock, group, mode, deaths.count(clock.now()))
-        await take_over(portico)
+        engine, control, nginx = portico.engine, portico.control, portico.programs.nginx
+        await take_over(engine, portico.instances, portico.in_force, nginx)
         _limit_garbage_collection()
-        group.create_task(portico.loop.run(), name="reconcile")
+        group.create_task(engine.loop.run(), name="reconcile")
         group.create_task(companion(portico), name="companion")
-        start, repeat = portico.tasks.start, portico.tasks.repeat
+        start, repeat = engine.tasks.start, engine.tasks.repeat
         start("watchdog signal", partial(_signal_watchdog, notify, clock))
         start("start of periodic tasks", partial(_start_periodic_tasks, portico, deaths))
         if int(state.setting(DASHBOARD_PORT) or 0):
-            start("dashboard", portico.dashboard.resume)
+            start("dashboard", control.dashboard.resume)
         if others := portico.neighbourhood:
             repeat("lists of other machines", others.look, others.pause)
         if totals := portico.totals:
@@ -81,25 +86,25 @@ async def run_daemon(
             start("answers to other machines", listener.open)
         if shared := portico.shared:
             stack.push_async_callback(shared.end)
-            with portico.troubles.fence("the cluster's store"):
+            with engine.troubles.fence("the cluster's store"):
                 await shared.begin()
-            shared.start(portico.tasks)
-        if joins := portico.join_listener:
+            shared.start(engine.tasks)
+        if joins := control.join_listener:
             repeat("listener for machines that join", joins.serve, joins.pause)
         ownership = portico.instances.ownership
         repeat("owners of ports", ownership.look, ownership.pause)
         reap = partial(_reap_orphans, Orphans(), portico)
         repeat("orphans", reap, partial(clock.sleep, REAP_INTERVAL))
-        portico.nginx.watch(portico.loop.wake)
+        nginx.watch(engine.loop.wake)
         await serve(
-            portico.api,
+            control.api,
             home.socket,
             process.stop,
             process.uids,
             notify.ready,
-            portico.events.close,
+            engine.events.close,
         )
-        await portico.observed.record()
+        await engine.observed.record()
     notify.stopping()
     log.info("exiting; instances and nginx keep running")
 
@@ -128,24 +133,24 @@ def _limit_garbage_collection() -> None:
 
 async def _start_periodic_tasks(portico: Portico, deaths: Deaths) -> None:
     """What is done again and again beside the loop, and not in safe mode."""
-    if portico.safe_mode.is_on:
-        await portico.safe_mode.ended()
+    engine, periodic = portico.engine, portico.periodic
+    if engine.safe_mode.is_on:
+        await engine.safe_mode.ended()
         deaths.forget()
-        portico.loop.wake()
-    repeat = portico.tasks.repeat
+        engine.loop.wake()
+    repeat = engine.tasks.repeat
     certificates, watches = portico.certificates, portico.watches
-    repeat("housekeeping", portico.housekeeping.look, portico.housekeeping.pause)
+    repeat("housekeeping", periodic.housekeeping.look, periodic.housekeeping.pause)
     repeat("certificates", certificates.loop.look, certificates.loop.pause)
     repeat("own certificates", certificates.own.look, certificates.own.pause)
     repeat("files of client certificates", certificates.clients.look, certificates.clients.pause)
     repeat("check of stored certificates", certificates.stored.look, certificates.stored.pause)
     repeat("search for other renewers", certificates.migration.look, certificates.migration.pause)
-    repeat("listener for metrics", portico.metrics.look, portico.metrics.pause)
-    repeat("counting of requests", portico.traffic.look, portico.traffic.pause)
+    repeat("listener for metrics", periodic.metrics.look, periodic.metrics.pause)
+    repeat("counting of requests", periodic.traffic.look, periodic.traffic.pause)
     repeat("watching of files", watches.look, watches.pause)
-    notifications = portico.notifications
-    repeat("notifications", notifications.look, notifications.pause)
-    repeat("removal of old events", portico.events.drop_old, portico.events.pause)
+    repeat("notifications", periodic.notifications.look, periodic.notifications.pause)
+    repeat("removal of old events", engine.events.drop_old, engine.events.pause)
 
 
 async def _signal_watchdog(notify: Notify, clock: Clock) -> None:
@@ -156,20 +161,21 @@ async def _signal_watchdog(notify: Notify, clock: Clock) -> None:
 
 
 async def _reap_orphans(orphans: Orphans, portico: Portico) -> None:
-    await asyncio.to_thread(orphans.reap, portico.watched())
+    await asyncio.to_thread(orphans.reap, portico.programs.processes.watched())
 
 
-async def take_over(portico: Portico) -> None:
+async def take_over(engine: Engine, instances: Instances, in_force: InForce, nginx: Nginx) -> None:
     """Adopt instances, and want again what an earlier daemon wanted."""
-    portico.observed.begin(boot_id())
-    await portico.instances.supervision.adopt()
-    is_first = portico.intent.is_first_of(__version__)
-    await portico.in_force.resume()
-    seen, build = portico.nginx.seen(), portico.intent.build
+    intent = engine.intent
+    engine.observed.begin(boot_id())
+    await instances.supervision.adopt()
+    is_first = intent.is_first_of(__version__)
+    await in_force.resume()
+    seen, build = nginx.seen(), intent.build
     if build is None:
         return
-    if is_first and portico.intent.is_in_force(seen) and not seen.runs(build):
-        portico.intent.request_upgrade(build)
+    if is_first and intent.is_in_force(seen) and not seen.runs(build):
+        intent.request_upgrade(build)
 
 
 async def stop_when_idle(portico: Portico, stop: asyncio.Event) -> None:
@@ -178,7 +184,7 @@ async def stop_when_idle(portico: Portico, stop: asyncio.Event) -> None:
     """
     idle = 0
     while idle < 2:  # noqa: PLR2004 - idle throughout, and not only when looked at
-        end_was_seen = await _end_was_seen(portico.changes, IDLE_TIMEOUT / 2)
+        end_was_seen = await _end_was_seen(portico.control.changes, IDLE_TIMEOUT / 2)
         idle = idle + 1 + end_was_seen if _is_idle(portico) else 0
     log.info("idle; exiting")
     stop.set()
@@ -195,13 +201,14 @@ async def _end_was_seen(changes: Changes, seconds: float) -> bool:
 
 
 def _is_idle(portico: Portico) -> bool:
+    engine, control = portico.engine, portico.control
     return not (
         (portico.shared and portico.shared.is_waited_for)
-        or portico.intent.desired.apps
-        or portico.intent.desired.needs_nginx
-        or portico.observed.instances
-        or portico.observed.unrecorded
-        or portico.changes.under_way()
-        or portico.api.answering
-        or portico.nginx.seen().pid
+        or engine.intent.desired.apps
+        or engine.intent.desired.needs_nginx
+        or engine.observed.instances
+        or engine.observed.unrecorded
+        or control.changes.under_way()
+        or control.api.answering
+        or portico.programs.nginx.seen().pid
     )
