@@ -133,7 +133,7 @@ class ServerChecks:
             await self._clock.sleep(group.check.interval)
 
     async def _probe(self, name: str, group: Group, server: CheckedServer) -> None:
-        problem = await self._servers.probe(
+        trouble = await self._servers.probe(
             group.check.as_check.model_copy(
                 update={"host": group.check.host or server.server.address}
             ),
@@ -145,7 +145,7 @@ class ServerChecks:
             return
         for index, now in enumerate(group.servers):
             if now.name == server.name:
-                group.servers[index] = server_after(now, problem, group.check)
+                group.servers[index] = server_after(now, trouble, group.check)
                 self._note(name, now, group.servers[index])
         self._apply(name, group)
 

@@ -13,15 +13,15 @@ log = logging.getLogger(__name__)
 
 class Troubles:
     def __init__(self) -> None:
-        self._standing: dict[str, tuple[str, str]] = {}
-        """By subject: the app or certificate that it goes with, if any, and the sentence."""
+        self._by_subject: dict[str, tuple[str, str]] = {}
+        """The app or certificate that it goes with, if any, and the sentence."""
 
     def report(self, subject: str, sentence: str, *, of: str = "") -> None:
         """Say it once in the log, and in `status` until it is over."""
         if self.of(subject) != sentence:
             is_named = sentence.startswith(subject)
             log.warning("%s", sentence if is_named else f"{subject}: {sentence}")
-            self._standing[subject] = of, sentence
+            self._by_subject[subject] = of, sentence
 
     @contextmanager
     def fence(self, subject: str, *, of: str = "") -> Iterator[None]:
@@ -46,17 +46,17 @@ class Troubles:
         self.report(subject, sentence, of=of)
 
     def resolve(self, subject: str) -> None:
-        if self._standing.pop(subject, None):
+        if self._by_subject.pop(subject, None):
             log.info("%s: resolved", subject)
 
     def resolve_all_of(self, thing: str) -> None:
         """The app or certificate is removed, and all that was wrong with it."""
-        for subject in [each for each, (of, _) in self._standing.items() if of == thing]:
-            del self._standing[subject]
+        for subject in [each for each, (of, _) in self._by_subject.items() if of == thing]:
+            del self._by_subject[subject]
 
     def of(self, subject: str) -> str:
         """Empty where there is none."""
-        return self._standing.get(subject, ("", ""))[1]
+        return self._by_subject.get(subject, ("", ""))[1]
 
     def sentences(self) -> list[str]:
-        return [sentence for _, sentence in self._standing.values()]
+        return [sentence for _, sentence in self._by_subject.values()]

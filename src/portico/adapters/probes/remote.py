@@ -59,7 +59,7 @@ class RemoteServers:
         except (WrongProtocol, AnswerTooLong) as error:
             return str(error)
         except (OSError, EOFError) as error:
-            return _problem(error)
+            return _trouble(error)
 
     def _context(self, tls: TlsToServer) -> ssl.SSLContext:
         """Read again when the file of authorities has changed. Blocks."""
@@ -105,7 +105,7 @@ async def _ask(
             await writer.wait_closed()
 
 
-def _problem(error: OSError | EOFError) -> str:
+def _trouble(error: OSError | EOFError) -> str:
     match error:
         case ConnectionRefusedError():
             return "refuses connections"

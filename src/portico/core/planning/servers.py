@@ -41,13 +41,13 @@ class CheckedServer:
         return f"{bracketed(self.address)}:{self.port}"
 
 
-def server_after(server: CheckedServer, problem: str | None, check: ServerCheck) -> CheckedServer:
-    """The server after one probe; `problem` is what was wrong, None if nothing was."""
-    if server.is_well is (problem is None):
-        return replace(server, against=0, reason=problem or "")
-    if server.against + 1 < (check.fall if problem else check.rise):
-        return replace(server, against=server.against + 1, reason=problem or server.reason)
-    return replace(server, is_well=problem is None, against=0, reason=problem or "")
+def server_after(server: CheckedServer, trouble: str | None, check: ServerCheck) -> CheckedServer:
+    """The server after one probe; `trouble` is what was wrong, None if nothing was."""
+    if server.is_well is (trouble is None):
+        return replace(server, against=0, reason=trouble or "")
+    if server.against + 1 < (check.fall if trouble else check.rise):
+        return replace(server, against=server.against + 1, reason=trouble or server.reason)
+    return replace(server, is_well=trouble is None, against=0, reason=trouble or "")
 
 
 def server_endpoints(servers: Sequence[CheckedServer], *, scale: int = 1) -> tuple[Endpoint, ...]:

@@ -10,9 +10,9 @@ from portico.engine.control.cache_purge import CachePurge
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.nginx_programs import NginxPrograms
 from portico.engine.control.operations import Operations
-from portico.engine.control.problems import Machines
 from portico.engine.control.read_operations import ReadFile
 from portico.engine.control.status import StatusReport
+from portico.engine.control.status_troubles import Machines
 from portico.engine.engine import Engine
 from portico.engine.exposure import Exposure
 from portico.engine.in_force import InForce

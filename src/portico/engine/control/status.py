@@ -37,7 +37,7 @@ from portico.core.planning.served_certificates import ServedCertificates
 from portico.core.render.site_urls import site_urls
 from portico.engine.control.activity import Activity
 from portico.engine.control.log_files import LogFiles
-from portico.engine.control.problems import Machines, Problems
+from portico.engine.control.status_troubles import Machines, StatusTroubles
 from portico.engine.engine import Engine
 from portico.engine.exposure import Exposure
 from portico.engine.instances.assembly import Instances
@@ -76,7 +76,9 @@ class StatusReport:
         self._instances, self.exposure = instances, exposure
         self._activity, self._daemon, self._issued = activity, daemon, issued
         self._server_checks = server_checks
-        self._problems = Problems(engine, instances.ownership, server_checks, machines)
+        self._status_troubles = StatusTroubles(
+            engine, instances.ownership, server_checks, machines
+        )
         self._processes, self._traffic = processes, traffic
         self.log_files = LogFiles(engine, logs, daemon.home)
         self._begun = engine.clock.monotonic()
@@ -130,7 +132,7 @@ class StatusReport:
             daemon=self._daemon_now(),
             source=first.source if first else "",
             revision=first.revision if first else 0,
-            troubles=tuple(map(with_project, self._problems.sentences(held, world))),
+            troubles=tuple(map(with_project, self._status_troubles.sentences(held, world))),
             notes=(*self.exposure.notes(), *_drained(desired)),
         )
 

@@ -1,4 +1,4 @@
-"""What is wrong now, each in one sentence: the end of `portico status`."""
+"""What does not work now, each trouble in one sentence: the end of `portico status`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from portico.engine.instances.ownership import Ownership
 from portico.engine.server_checks import ServerChecks
 
 S = InstanceState
-_PROBLEM_STATES: Final = frozenset({S.FAILED, S.BACKOFF, S.UNREADY, S.RESTARTING})
+_TROUBLE_STATES: Final = frozenset({S.FAILED, S.BACKOFF, S.UNREADY, S.RESTARTING})
 _EARLIER_FAILURE: Final = "it failed its health check before the daemon was started"
 
 
@@ -30,7 +30,7 @@ class Machines(Protocol):
     def views(self) -> tuple[NeighbourView, ...]: ...
 
 
-class Problems:
+class StatusTroubles:
     def __init__(
         self,
         engine: Engine,
@@ -53,7 +53,7 @@ class Problems:
             if i.state is S.READY and not i.taken:
                 continue
             retried = i.state is S.STARTING and i.last_failure
-            if i.state in _PROBLEM_STATES or retried or i.taken or self._ended_badly(i):
+            if i.state in _TROUBLE_STATES or retried or i.taken or self._ended_badly(i):
                 yield f"{i.id} {i.trouble}"
         yield from (f"{name} {note}" for name, note in self._ownership.notes())
         yield from (f"{name} {wait.why}" for name, wait in held.items() if wait.is_blocked)
