@@ -325,6 +325,10 @@ def test_members_of_etcd_that_cannot_be_are_refused(
             "it reaches 127.0.0.1 by 127.0.0.1; nothing was changed. Set",
         ),
         ("--etcd https://10.0.0.1 --address 192.0.2.1", "this machine cannot use --address"),
+        (
+            "--etcd https://127.0.0.1,https://10.0.0.1 --address 127.0.0.1",
+            "10.0.0.1 cannot reach a loopback address of this machine; nothing was changed",
+        ),
         ("--etcd https://10.0.0.1 --address fe80::1%lo", "that other machines can reach"),
         ("--address 10.0.0.1", "without --etcd"),
         ("--password-file none", "without --etcd"),
@@ -447,7 +451,10 @@ def test_no_machine_joins_with_the_loopback_address_by_which_it_reaches_another_
     with member.serving(tmp_path) as where:
         words = ("cluster", "join", where, "m3", "--token", member.token)
         result = run_here(words, environ, tmp_path, 60)
+        words = ("cluster", "join", "192.0.2.1:1", "m3", "--token", member.token)
+        set_so = run_here((*words, "--address", "127.0.0.1"), environ, tmp_path, 60)
     assert "it reaches 127.0.0.1 by 127.0.0.1; nothing was changed. Set it by" in result.stderr
+    assert "192.0.2.1 cannot reach a loopback address of this machine; noth" in set_so.stderr
     assert not (tmp_path / "m3" / "cluster").exists()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from portico.cli.cluster import own_address
-from portico.cli.cluster.own_address import address_towards, assert_own
+from portico.cli.cluster.own_address import address_towards, assert_own, assert_reachable
 from portico.errors import Refused
 
 
@@ -16,6 +16,14 @@ def test_an_address_of_another_machine_is_refused() -> None:
             Refused, match=f"cannot use --address {address}: .*nothing was changed"
         ):
             assert_own(address)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_a_loopback_address_is_for_a_cluster_at_one(address: str) -> None:
+    assert_reachable(address, ["127.0.0.2", "::1", "localhost"])
+    assert_reachable("10.0.0.7", ["m1.example"])
+    with pytest.raises(Refused, match=r"m1\.example cannot reach a loopback address"):
+        assert_reachable(address, ["127.0.0.1", "m1.example"])
 
 
 def test_what_is_reached_by_loopback_says_nothing_of_this_machine() -> None:

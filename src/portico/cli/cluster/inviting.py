@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from portico.cli.cluster.invitation import Invitation, write_invitation
 from portico.cli.cluster.naming import SharedPlace, assert_name
-from portico.cli.cluster.own_address import address_towards
+from portico.cli.cluster.own_address import address_towards, assert_reachable
 from portico.cli.cluster.prepared_authority import prepared_authority, remove_prepared_authority
 from portico.cli.cluster.restarting import restart_daemon
 from portico.core.model.cluster import machine_host
@@ -57,6 +57,8 @@ def init_with_store(
 ) -> None:
     """The same, with the cluster in a store. Nothing is left where that cannot be asked."""
     assert_name(name)
+    if place.address:
+        assert_reachable(place.address, (str(urlsplit(each).hostname) for each in store.endpoints))
     address = place.address or _address_towards(store)
     authority = _assert_new(session, name)
     client = session.client(start=True)

@@ -20,7 +20,7 @@ from portico.cli.cluster.naming import (
     parse_member,
     with_unchanged,
 )
-from portico.cli.cluster.own_address import address_towards
+from portico.cli.cluster.own_address import address_towards, assert_reachable
 from portico.cli.cluster.restarting import restart_daemon
 from portico.core.model.joining import (
     JOIN_PATH,
@@ -69,6 +69,8 @@ def join_by_token(session: Session, where: str, token: str, name: str, place: Sh
     member, parsed = parse_member(where), Token.parse(token)
     name = name or own_name()
     assert_name(name)
+    if place.address:
+        assert_reachable(place.address, [member.address])
     offer = _offer(member, parsed)
     authority = ssl.DER_cert_to_PEM_cert(offer.authority)
     one = read_identity(session.home)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from ipaddress import ip_address
 
 from portico.core.model.cluster import parse_address
+from portico.core.model.stored import is_loopback
 from portico.errors import Refused
 
 
@@ -20,6 +22,16 @@ def assert_own(address: str) -> None:
             f"this machine cannot use --address {address}: {error.strerror}; nothing was changed. "
             "Use an address of this machine, as `ip address` lists them"
         ) from None
+
+
+def assert_reachable(address: str, hosts: Iterable[str]) -> None:
+    """Refused where it is a loopback address, and one of the hosts is none."""
+    other = next((host for host in hosts if not is_loopback(host)), None)
+    if other and ip_address(address).is_loopback:
+        raise Refused(
+            f"this machine cannot use --address {address}: {other} cannot reach a loopback "
+            "address of this machine; nothing was changed. Use an address that it reaches"
+        )
 
 
 def address_towards(host: str, port: int) -> str:
