@@ -99,6 +99,32 @@ class Member:
     def runs(self) -> bool:
         return self._process is not None
 
+    @property
+    def has_exited(self) -> bool:
+        """By itself."""
+        return self._process.poll() is not None
+
+    @contextmanager
+    def on_small_disk(self, size: str) -> Iterator[None]:
+        """While it does not run, its data moves to a disk of its own, and back at the end."""
+        aside = self.folder.with_name(f"{self.name}-aside")
+        self.folder.rename(aside)
+        self.folder.mkdir(mode=0o700)
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "portico-test"]
+        subprocess.run([*mount, str(self.folder)], check=True)
+        _copy(aside, self.folder)
+        shutil.rmtree(aside)
+        try:
+            yield
+        finally:
+            if self.runs:
+                self.kill()
+            aside.mkdir(mode=0o700)
+            _copy(self.folder, aside)
+            subprocess.run(["umount", str(self.folder)], check=True)
+            self.folder.rmdir()
+            aside.rename(self.folder)
+
 
 class Etcd:
     def __init__(
@@ -221,6 +247,11 @@ class Etcd:
             text=True,
             timeout=60,
         )
+
+
+def _copy(folder: Path, to: Path) -> None:
+    """With holes for the zeros of logs, of which etcd allocates 64 MB in advance."""
+    subprocess.run(["cp", "-a", "--sparse=always", f"{folder}/.", str(to)], check=True)
 
 
 def _key(key: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from portico.core.model.shared import SharedMachine, encoded, machine_key
 from tests import etcd as harness
 from tests import newer
 from tests.cluster import SITE, Machine, Machines, needs_root
-from tests.etcd import Etcd
+from tests.etcd import Etcd, Member
 from tests.stack import PROGRAMS, eventually
 
 pytestmark = [
@@ -41,6 +41,8 @@ app = "web"
 """
 QUOTA, PIECE = 2 << 20, 96 << 10
 """Bytes that the database may have, and of what it is filled with."""
+DISK = "132m"
+"""Of a member: etcd allocates 64 MB for its log, and for its next one."""
 STEADY = {"rate": 60.0, "connections": 8, "seconds": 120.0, "timeout": 8.0, "posts": 0.3}
 
 
@@ -86,6 +88,12 @@ class Shared:
         with suppress(OSError):  # a member that has no time
             return "NOSPACE" in str(self.store.ask("maintenance/alarm", {"action": "GET"}))
         return False
+
+    def has_ended(self, member: Member) -> bool:
+        """Whether it has, with one more small value to write."""
+        with suppress(OSError):  # the others agree on another leader
+            self.store.put("/full/disk", "x" * 4096, member=1)
+        return member.has_exited
 
     def pids(self) -> list[list[int]]:
         return [
@@ -214,6 +222,32 @@ def test_the_store_is_replaced_by_an_older_copy(shared: Shared, tmp_path: Path) 
             said = each.done("cluster", "accept", "--yes").stdout
             assert "machines/m2: changed" in said
         eventually(lambda: shared.troubles() == {""})
+
+
+def test_the_disk_of_a_member_is_full(shared: Shared) -> None:
+    one, full = shared.machines["m1"], shared.store.members[0]
+    with shared.undisturbed():
+        full.kill()
+        with full.on_small_disk(DISK):
+            shared.store.start()
+            ballast = full.folder / "ballast"
+            fill(ballast)
+            eventually(lambda: shared.has_ended(full))
+            shared.change(member=1)
+            eventually(shared.is_current)
+            assert "portico cluster join" in one.done("cluster", "token").stdout
+            found = one.portico("cluster", "check")
+            assert found.returncode == 2
+            assert f"error: etcd at {full.url}: Connect" in found.stdout
+            ballast.unlink()
+        shared.store.start()
+
+
+def fill(file: Path) -> None:
+    """Until the disk is full."""
+    with file.open("wb", buffering=0) as opened, suppress(OSError):
+        while opened.write(bytes(4096)):
+            pass
 
 
 def test_the_database_of_the_store_is_full(shared: Shared) -> None:
