@@ -266,16 +266,18 @@ def test_the_database_of_the_store_is_full(shared: Shared) -> None:
         shared.store.ctl("alarm", "disarm")
 
 
-def test_a_machine_with_an_older_portico_serves_and_refuses_changes(
+def test_a_machine_with_an_older_portico_serves_and_refuses_what_it_does_not_understand(
     shared: Shared, tmp_path: Path
 ) -> None:
     one, two = shared.each
-    later = newer.portico_in(tmp_path)
-    newer.edit(tmp_path / "portico/core/model/shared.py", "SCHEMA: Final = 1", "SCHEMA: Final = 2")
+    later, model = newer.portico_in(tmp_path), tmp_path / "portico/core/model"
+    newer.edit(model / "shared.py", "SCHEMA: Final = 1", "SCHEMA: Final = 2")
+    newer.edit(model / "app.py", "    # what runs\n", "    later: bool = False\n")
     with shared.machines.load("m1", path="/jobs", **STEADY) as load:
         two.environ |= later
         two.done("upgrade")
         eventually(lambda: "Portico on m1 is older" in raised(one).stderr)
+        change_over_both_versions(shared)
         before = dict(one.environ)
         one.environ |= later
         one.done("upgrade")
@@ -285,12 +287,31 @@ def test_a_machine_with_an_older_portico_serves_and_refuses_changes(
         one.done("upgrade")
         eventually(lambda: "its schema is 2" in one.api("/v1/cluster")["trouble"])
         assert "upgrade Portico here" in one.portico("reload", "web").stderr
+        eventually(lambda: not two.sees(2))
+        assert "cluster's store: m1; nothing was changed" in two.portico("reload", "web").stderr
         assert "schema is 2" in one.done("status").stderr
         found = two.portico("cluster", "check")
         assert found.returncode == 2
         assert "error: m1 knows schema 1 of the store, and 2 is in use" in found.stdout
         report = load.stop()
     assert (report.lost, report.answers) == (0, report.answers)
+
+
+def change_over_both_versions(shared: Shared) -> None:
+    """The Portico of m2 is a later one: a file of m1, and one that only m2 understands."""
+    one, two = shared.each
+    file, before = one.folder / "portico.toml", shared.pids()
+    file.write_text(APPS.replace("instances = 1", "instances = 1\nenv.SAY = 'for both'"))
+    one.done("up")
+    pids = shared.pids()
+    assert not any({*old} & {*new} for old, new in zip(before, pids, strict=True))
+    file.write_text(APPS.replace("instances = 1", "instances = 1\nlater = true"))
+    refused = two.portico("up", str(file))
+    assert refused.returncode != 0
+    assert "m1: " in refused.stderr
+    assert "apps.web.later: unknown key" in refused.stderr
+    assert "nothing was changed on any machine" in refused.stderr
+    assert shared.pids() == pids
 
 
 def raised(machine: Machine) -> CompletedProcess[str]:
