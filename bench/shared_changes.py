@@ -4,8 +4,8 @@ of those that are wanted, as `porticod of m2`.
 
 Each row kills something at one step of an `up`: the daemon of each machine, or the leader of etcd,
 when that machine has checked the change, while it has the turn, and when it has made it; or a
-whole machine in its turn; or a machine is cut off from the others and etcd, before a change and in
-its turn. One is a version that cannot start. Prints whether each change was done
+whole machine before its turn or in it; or a machine is cut off from the others and etcd, before a
+change and in its turn. One is a version that cannot start. Prints whether each change was done
 everywhere, or taken back, and what was lost. Root only.
 """
 
@@ -23,6 +23,7 @@ from itertools import product
 from pathlib import Path
 from typing import Final
 
+from portico.core.model.shared import HEADS
 from portico.engine.cluster.session import DURATION
 from tests.cluster import Machine, Machines
 from tests.integration.test_shared_changes import STEADY, Shared, are_others
@@ -66,6 +67,7 @@ def _rows(shared: Shared) -> dict[str, Callable[[str], Row]]:
         **rows,
         "nothing; the version cannot start": partial(_failing, shared),
         **{f"{name} while it has the turn": partial(_dying, shared, name) for name in NAMES[1:]},
+        "all of m1, which is ready": partial(_dying_first, shared),
         "the way of m3 to m1, m2 and etcd": partial(_divided, shared),
         "the way of m2 to m1, m3 and etcd in its turn": partial(_fenced, shared),
     }
@@ -131,6 +133,33 @@ def _dying(shared: Shared, name: str, what: str) -> Row:
     shared.machines[name].begin()
     eventually(lambda: shared.state_of(name) == "back", CHANGE_TIMEOUT)
     return _counted(report, is_as_wanted=untouched)
+
+
+def _dying_first(shared: Shared, what: str) -> Row:
+    """m1, which is to change first, is gone when it has checked the change: the others refuse it,
+    or it is taken back on m1 alone.
+    """
+    before, in_force = shared.pids(), _in_force(shared)
+    shared.write(SAY=what)
+    one, two, _ = shared.machines
+    with shared.machines.load("m2", **WORK) as load, one.running("up"):
+        _wait_for_step(shared, "m1", "ready")
+        shared.machines.die("m1")
+        step = shared.state_of("m1")
+        eventually(lambda: not two.api("/v1/cluster")["change"], CHANGE_TIMEOUT)
+        report = load.stop()
+    is_kept = all(shared.pids_of(name) == before[name] for name in NAMES[1:])
+    shared.machines.mend("m1")
+    one.begin()
+    last = "ready" if step == "ready" else "back"
+    eventually(lambda: _is_whole(one, shared.instances) and shared.state_of("m1") == last, 300.0)
+    is_as_wanted = is_kept and _in_force(shared) == in_force
+    return _counted(report, is_as_wanted=is_as_wanted) | {"was then": step}
+
+
+def _in_force(shared: Shared) -> str:
+    """Of the store."""
+    return shared.store.ctl("get", "--prefix", shared.machines.key(HEADS))
 
 
 def _divided(shared: Shared, what: str) -> Row:

@@ -131,12 +131,19 @@ class Machine(Stack):
         return view["followed"] and sum(m["present"] for m in view["machines"]) == machines
 
     def kill(self) -> None:
-        """SIGKILL all that runs on it, at once: daemon, nginx and instances."""
-        processes = self._processes()
+        """SIGKILL all that runs on it, at once: daemon, nginx and instances. Those of others have
+        its folder in their environment too, if an `up` was given here.
+        """
+        processes = [each for each in self._processes() if self._is_here(each)]
         for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         eventually(lambda: all(is_gone(process.pid) for process in processes))
+
+    def _is_here(self, process: psutil.Process) -> bool:
+        with suppress(OSError):
+            return Path(f"/proc/{process.pid}/ns/net").samefile(self.network.path)
+        return False
 
     def close(self) -> list[str]:
         left = super().close()
