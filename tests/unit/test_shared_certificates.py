@@ -143,6 +143,25 @@ def test_what_a_machine_has_lost_it_takes_again(cluster):
     assert len(cluster.authority.orders) == 1
 
 
+@pytest.mark.parametrize("is_answered", [False, True])
+def test_an_account_key_that_is_lost_where_no_certificates_are_obtained_is_taken_again(
+    cluster, is_answered
+):
+    first, second, _ = cluster.machines
+
+    async def run():
+        await cluster.look()
+        second.authorities.account.clear()
+        if is_answered:  # as `certs renew` there does
+            await second.loop.account.publish_thumbprint(await second.loop.wanted())
+        await cluster.look()
+        await renewed_by(first)
+
+    cluster.run(run())
+    assert second.authorities.account == first.authorities.account
+    assert [each.serial for each in cluster.machines] == [2, 2, 2]
+
+
 def test_what_no_site_uses_is_removed_from_the_store_when_it_has_expired(cluster):
     async def run():
         await cluster.look()

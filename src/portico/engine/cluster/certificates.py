@@ -274,8 +274,10 @@ class SharedCertificates:
             self._follower.value(AccountThumbprint, THUMBPRINT_KEY),
             self._follower.item(ACCOUNT_KEY),
         )
-        if known is None or item is None or self.has_account() or self._follower.trouble:
+        if known is None or item is None or self._follower.trouble:
             return known is None or self.has_account()
+        if self.has_account() and not await self._is_key_lost(known):
+            return True
         with self._troubles.fence("account of the cluster"):
             opened = await self._vault.open(self._follower.prefix + ACCOUNT_KEY, item.value)
             account = decoded(SharedAccount, opened)
@@ -288,6 +290,17 @@ class SharedCertificates:
             self._remember_account(known)
             return True
         return False
+
+    async def _is_key_lost(self, known: AccountThumbprint) -> bool:
+        """Whether the account's key was lost or replaced by hand, on a machine that does not
+        obtain the certificates: what it would answer with is for this machine alone.
+        """
+        if self._role.is_ready or self._state.setting(ROLLOVER):
+            return False
+        if self._state.setting(THUMBPRINT) != known.thumbprint:
+            return True
+        answered = self._state.setting(THUMBPRINT_OF)
+        return bool(answered) and answered != await self._authorities.key_digest()
 
     def _remember_account(self, record: AccountThumbprint) -> None:
         self._state.put_setting(TAKEN_THUMBPRINT, record.thumbprint)
