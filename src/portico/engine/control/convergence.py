@@ -26,6 +26,8 @@ others; each part of it has a shorter deadline.
 """
 REPORT_INTERVAL: Final = 10.0
 """Seconds between two lines that say that nothing has changed, and what is waited for."""
+RUN_REPORT_INTERVAL: Final = 60.0
+"""The same while a program runs once before others, which may take hours."""
 SITES_TIMEOUT: Final = 10.0
 NGINX_TIMEOUT: Final = 10.0
 """Seconds; it asks every second, after a lost answer every two."""
@@ -54,8 +56,8 @@ class Convergence:
     ) -> None:
         """Wait until the world is as wanted for these apps, or cannot become so."""
         names = list(apps)
-        begun, said, next_at = self._clock.monotonic(), tuple[str, ...](), REPORT_INTERVAL
-        run_until = begun
+        begun, said = self._clock.monotonic(), tuple[str, ...]()
+        run_until = said_at = begun
         while (waited := self._clock.monotonic() - run_until) < CHANGE_TIMEOUT:
             given_up = self._given_up(change, names)
             desired, generation = self._intent.wanted()
@@ -74,14 +76,16 @@ class Convergence:
                     change.say(line)
                 await self._nginx_knows(change, names)
                 return
+            now = self._clock.monotonic()
             for line in state.waiting:
                 if line not in said:
                     change.say(line)
-            said, now = state.waiting, self._clock.monotonic()
+                    said_at = now
+            said = state.waiting
             if state.runs:
                 run_until = now
-            if now - begun >= next_at:
-                next_at = now - begun + REPORT_INTERVAL
+            if now - said_at >= (RUN_REPORT_INTERVAL if state.runs else REPORT_INTERVAL):
+                said_at = now
                 why = self._report.waits_for(frozenset(names))
                 what = "; ".join(filter(None, (*said, why)))
                 change.say(f"waiting for {now - begun:.0f}s: {what}")
