@@ -277,12 +277,16 @@ def crossing_headers(
 
 def stream_settings(own: Settings) -> Settings:
     """For a body that is passed on while it arrives: it cannot come back."""
-    *others, _, repeated, key, _ = own["request headers"]
-    way, kind = (
-        directive("proxy_set_header", WAY, Raw('""')),
-        directive("proxy_set_header", KIND, "stream"),
-    )
-    return {**own, "request headers": (*others, way, repeated, key, kind)}
+    lines = {
+        name: directive("proxy_set_header", name, value)
+        for name, value in ((WAY, Raw('""')), (KIND, "stream"))
+    }
+    headers = own["request headers"]
+    return {**own, "request headers": tuple(lines.get(_header(each), each) for each in headers)}
+
+
+def _header(line: Directive) -> str:
+    return line.head.split(" ")[1]
 
 
 def far_passing(

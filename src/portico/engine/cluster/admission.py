@@ -47,7 +47,7 @@ from portico.engine.cluster.authority import ClusterAuthority
 from portico.engine.cluster.machine_users import MachineUsers
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
-from portico.errors import Failed, NotFound, Refused
+from portico.errors import Failed, Refused
 from portico.ports.store import Store
 from portico.system.cluster_store import KEY_FILE, read_store
 from portico.system.home import Home
@@ -83,7 +83,7 @@ class Admission:
                 "changed. `portico cluster leave` removes its files"
             )
         if replaces:
-            self._machine_revision(replaces)
+            self._shared.follower.machine_record(replaces)  # NotFound
         await self._in_force.serve_members()
         now = self._clock.now()
         authority = await self._authority.certificate()
@@ -113,7 +113,7 @@ class Admission:
             raise Refused(
                 f"{machine} is this machine; nothing was changed. Run `portico cluster leave`"
             )
-        revision = self._machine_revision(machine)
+        revision = self._shared.follower.machine_record(machine).revision
         if self._shared.follower.item(present_key(machine)) and not force:
             raise Refused(
                 f"the daemon of {machine} runs; nothing was changed. Run `portico cluster leave` "
@@ -134,8 +134,8 @@ class Admission:
                 f"{machine} serves what is in force in the cluster; nothing was changed. Run "
                 "`portico cluster drain` and `portico down --all` first"
             )
-        if machine in self._machines():
-            await self._delete(self._shared.store, machine, self._machine_revision(machine))
+        if record := self._shared.follower.item(machine_key(machine)):
+            await self._delete(self._shared.store, machine, record.revision)
             self._events.note("machine", machine, f"has left; {who} asked for it")
         _, access = await asyncio.to_thread(self._access)
         await self._users.remove(access.user)
@@ -210,14 +210,6 @@ class Admission:
 
     def _machines(self) -> Mapping[str, SharedMachine]:
         return self._shared.follower.values(SharedMachine, MACHINES)
-
-    def _machine_revision(self, name: str) -> int:
-        """The revision of its record. Raises NotFound."""
-        item = self._shared.follower.item(machine_key(name))
-        if item is None:
-            known = ", ".join(sorted(self._machines()))
-            raise NotFound(f"there is no machine {name} in the cluster; its machines are {known}")
-        return item.revision
 
     def _user_names(self, name: str) -> Sequence[str]:
         """Of its user in etcd, if there is such a machine."""

@@ -30,7 +30,7 @@ from portico.engine.cluster.store_follower import SUBJECT, Position, StoreFollow
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.engine.tasks import Tasks
-from portico.errors import Failed, NotFound
+from portico.errors import Failed
 from portico.ports.store import AdministeredStore, Store, StoreUnavailable
 
 END_TIMEOUT: Final = 1.0
@@ -126,14 +126,6 @@ class ClusterStore:
         """Raises StoreUnavailable where it was removed: then it writes nothing any more."""
         if self.follower.item(machine_key(self.machine)) is None:
             raise StoreUnavailable(f"{self.machine}, this machine, was removed from its cluster")
-
-    def assert_known(self, machine: str) -> None:
-        """Raises NotFound."""
-        if machine not in (known := self.follower.under(MACHINES)):
-            names = ", ".join(sorted(known))
-            raise NotFound(
-                f"there is no machine {machine} in the cluster; its machines are {names}"
-            )
 
     def view(self) -> ClusterView:
         follower = self.follower

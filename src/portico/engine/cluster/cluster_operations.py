@@ -286,7 +286,7 @@ class ClusterOperations:
             return await begin(who)
         await self._wait_for_first_answer()
         self._follower.assert_current()
-        self._shared.assert_known(machine)
+        self._follower.machine_record(machine)  # NotFound
         change = self._shared_changes.draft(verb, machine, who, only=machine)
         return await self._begin(replace(change, target=NamedTarget()), [])
 

@@ -11,7 +11,14 @@ from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import Final, TypeVar
 
-from portico.core.model.shared import CLUSTER_KEY, ClusterRecord, Record, decoded
+from portico.core.model.shared import (
+    CLUSTER_KEY,
+    MACHINES,
+    ClusterRecord,
+    Record,
+    decoded,
+    machine_key,
+)
 from portico.core.model.stored import Changes, Snapshot, StoredItem
 from portico.core.planning.mirroring import (
     continues,
@@ -22,7 +29,7 @@ from portico.core.planning.mirroring import (
     remedy,
 )
 from portico.engine.troubles import Troubles
-from portico.errors import Failed
+from portico.errors import Failed, NotFound
 from portico.ports.clock import Clock
 from portico.ports.state import State
 from portico.ports.store import Store, StoreUnavailable, WatchEnded
@@ -98,6 +105,13 @@ class StoreFollower:
 
     def item(self, key: str) -> StoredItem | None:
         return self._snapshot.items.get(self.prefix + key)
+
+    def machine_record(self, machine: str) -> StoredItem:
+        """Raises NotFound."""
+        if record := self.item(machine_key(machine)):
+            return record
+        names = ", ".join(sorted(self.under(MACHINES)))
+        raise NotFound(f"there is no machine {machine} in the cluster; its machines are {names}")
 
     def value(self, kind: type[R], key: str) -> R | None:
         """None where it is missing, or cannot be read as one."""
