@@ -196,4 +196,4 @@ def test_the_part_of_a_drained_machine_is_run_elsewhere_until_it_is_ready_there(
 ):
     machines = {"m2": Machine(address="10.0.0.2")}
     known = with_answers(neighbours_of(machines, {}), {"m2": list_})
-    assert drained_machines(before, known, {"m2": {"web": 2}}) == frozenset(found)
+    assert drained_machines(before, known, lambda _: {"web": {"m2": 2}}) == frozenset(found)

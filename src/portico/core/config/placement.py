@@ -29,8 +29,7 @@ def placed(desired: Desired, machine: str, cores: int, drained: Collection[str] 
         desired,
         machine=machine,
         apps=apps,
-        returning={m: _ready_parts(desired, m, {*drained} - {m}) for m in drained},
-        returning_together={m: _ready_parts(desired, m, ()) for m in drained},
+        totals={n: app.app for n, app in every if app.app.total},
     )
 
 
@@ -68,6 +67,19 @@ def vacated_machines(before: Desired, after: Desired) -> set[str]:
     return found
 
 
+def ready_parts(desired: Desired, drained: Collection[str]) -> dict[str, dict[str, int]]:
+    """By app that has a `total` and is not stopped by hand, how many instances of it each machine
+    has ready while those are `drained`.
+    """
+    return {
+        name: {
+            m: _ready_of(app, n) for m, n in parts(name, app, desired.machines, drained).items()
+        }
+        for name, app in desired.totals.items()
+        if not desired.apps[name].stopped or desired.apps[name].is_left
+    }
+
+
 def _part_of(
     app: DesiredApp, desired: Desired, machine: str, cores: int, drained: frozenset[str]
 ) -> DesiredApp:
@@ -98,15 +110,6 @@ def _parts_elsewhere(
         return {}
     found = parts(app.name, app.app, desired.machines, drained)
     return {m: _ready_of(app.app, n) for m, n in found.items() if m != machine}
-
-
-def _ready_parts(desired: Desired, machine: str, drained: Collection[str]) -> dict[str, int]:
-    """By app that has a `total`, how many instances a machine has ready of its part of it."""
-    return {
-        name: _ready_of(app.app, parts(name, app.app, desired.machines, drained).get(machine, 0))
-        for name, app in desired.apps.items()
-        if app.app.total
-    }
 
 
 def _ready_of(app: App, count: int | Literal["max"]) -> int:

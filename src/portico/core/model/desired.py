@@ -215,11 +215,8 @@ class Desired:
     """The own name among them; empty in no cluster."""
     drained: bool = False
     """Whether this machine is (`portico cluster drain`)."""
-    returning: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """By drained machine whose part of each `total` others run: of how many instances of which
-    app it gets its part back when they are ready there."""
-    returning_together: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """The same where all of them get their parts back at once."""
+    totals: Mapping[str, App] = field(default_factory=dict)
+    """The apps of which the machines run a `total` together, with the `on` of their files."""
     removed_apps: Mapping[str, DesiredApp] = field(default_factory=dict)
     """Apps that are in no file any more, as they were last: what is left of them lives and ends
     by that."""

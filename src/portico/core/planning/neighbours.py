@@ -16,7 +16,7 @@ within an interval. What leaves the list on purpose waits for that, and for ngin
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -177,18 +177,31 @@ def _serving(neighbours: Mapping[str, Neighbour]) -> list[Neighbour]:
 def drained_machines(
     before: Collection[str],
     neighbours: Mapping[str, Neighbour],
-    returning: Mapping[str, Mapping[str, int]],
+    parts: Callable[[frozenset[str]], Mapping[str, Mapping[str, int]]],
 ) -> frozenset[str]:
     """The other machines whose part of each `total` is run elsewhere, by those `before`: each that
-    says that it is drained, until it says that it is not and has its part ready (`returning`).
-    What is not known of a machine, or not any more, changes nothing.
+    says that it is drained, until it says that it is not and has its part ready. What is not known
+    of a machine, or not any more, changes nothing. `parts` are how many instances of each app each
+    machine has ready while those machines are drained.
+
+    Of those that return as many as possible do, as each part is the smaller the more return: first
+    all of them are looked at, then all but those that have not so much ready, and so on.
     """
+    heard = {
+        n: known for n, known in neighbours.items() if known.has_answered and not known.is_out
+    }
+    drained = frozenset(n for n in neighbours if (heard[n].leaving if n in heard else n in before))
+    back = [known for n, known in heard.items() if n in before and n not in drained]
+    while back:
+        needed = parts(drained)
+        missing = {n.name for n in back if not _has_ready(n, needed)}
+        if not missing:
+            break
+        drained |= missing
+        back = [n for n in back if n.name not in missing]
+    return drained
 
-    def is_drained(name: str, known: Neighbour) -> bool:
-        if not known.has_answered or known.is_out:
-            return name in before
-        awaited = returning.get(name, {}).items()
-        is_ready = all(known.apps.get(app, 0) >= count for app, count in awaited)
-        return known.leaving or (name in before and not is_ready)
 
-    return frozenset(name for name, known in neighbours.items() if is_drained(name, known))
+def _has_ready(machine: Neighbour, parts: Mapping[str, Mapping[str, int]]) -> bool:
+    every = parts.items()
+    return all(machine.apps.get(app, 0) >= found.get(machine.name, 0) for app, found in every)

@@ -3,14 +3,12 @@ that has joined counts as one that was drained, until it has its part ready.
 
 Each machine goes by the lists of the others, and none waits for a turn: nothing is replaced by
 another version. A machine that is drained keeps its part until the others have it ready, and they
-keep it until that machine has it ready again. Machines that return at the same time get smaller
-parts than each gets while the others are drained.
+keep it until that machine has it ready again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
+from portico.core.config.placement import ready_parts
 from portico.core.planning.neighbours import SHORT_INTERVAL, drained_machines
 from portico.engine.cluster.neighbourhood import Neighbourhood
 from portico.engine.engine import Engine
@@ -32,27 +30,14 @@ class Totals:
     def _drained(self) -> frozenset[str]:
         """Empty where no app has a `total`."""
         desired, before = self._intent.desired, self._intent.drained_machines
-        if not any(app.app.total for app in desired.apps.values()):
+        if not desired.totals:
             return frozenset()
         known = self._neighbourhood.cluster()
         if not known.neighbours:  # none was asked yet
             return before
-        unasked = (before & desired.other_machines.keys()) - known.neighbours.keys()
-        others = unasked | drained_machines(
-            before, known.neighbours, self._awaited(desired.returning)
+        kept = (before & desired.other_machines.keys()) - known.neighbours.keys()  # not asked yet
+        if desired.drained:
+            kept |= {known.machine}
+        return kept | drained_machines(
+            before, known.neighbours, lambda drained: ready_parts(desired, drained | kept)
         )
-        if self._intent.drained_apps is not None:
-            return others | {known.machine}
-        together = self._awaited(desired.returning_together)
-        is_awaited = unasked or drained_machines(before, known.neighbours, together)
-        return others if is_awaited else frozenset()
-
-    def _awaited(
-        self, returning: Mapping[str, Mapping[str, int]]
-    ) -> Mapping[str, Mapping[str, int]]:
-        """Without the apps that are stopped."""
-        apps = self._intent.desired.apps
-        return {
-            machine: {app: count for app, count in awaited.items() if not apps[app].stopped}
-            for machine, awaited in returning.items()
-        }
