@@ -142,7 +142,7 @@ def test_what_leaves_on_purpose_is_withdrawn_and_runs_until_others_know(wanted):
 def test_at_the_end_of_all_nginx_goes_on_until_others_know():
     down = desired_apps(removed_apps={"web": ALL})
     at_once = replace(down, at_once=True)
-    waiting = seen(cluster(NearList("m1", leaving=True), left=NOW))
+    waiting = seen(cluster(NearList("m1", leaving=True, down=True), left=NOW))
 
     assert plan(down, waiting) == ()
     assert any(isinstance(s, StopNginx) for s in plan(at_once, waiting))

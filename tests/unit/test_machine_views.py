@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from portico.cli.cluster.machines import machine_row
 from portico.cli.commands.status import HEADS, instance_row
+from portico.cli.states import STATES
 from portico.cli.top.rows import COLUMNS, rows_of
 from portico.client.client import Record
 from portico.core.model.machine_views import MachineStatusView, MachineView
@@ -34,6 +38,22 @@ def test_what_is_unknown_is_ignored_and_what_is_missing_is_null():
     assert row.pop("instance") == "web.1.1"
     assert row.pop("state") == "dreaming"
     assert set(row.values()) == {"web", "-"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "state"),
+    [
+        ({"reached": True}, "reached"),
+        ({"reached": True, "drained": True}, "drained"),
+        ({"reached": True, "down": True}, "down"),
+        ({"reached": False, "down": True}, "down"),
+        ({"reached": False}, "not reached"),
+    ],
+)
+def test_status_says_whether_another_machine_is_reached_drained_or_down(keys, state):
+    machine = MachineView(name="m2", address="10.0.0.2", used=True, **keys)
+    assert machine_row(machine, "m1")[2] == state
+    assert state in STATES
 
 
 def test_rows_of_top_are_those_of_all_machines_and_each_has_a_key():

@@ -145,11 +145,20 @@ def test_a_machine_at_another_address_is_another_one():
     assert neighbours_of({"m3": MACHINES["m3"]}, WELL).keys() == {"m3"}
 
 
-@given(st.dictionaries(st.text("abc/-", min_size=1), st.integers(1, 1000)), st.booleans())
-def test_a_list_is_read_as_it_was_written(apps, leaving):
-    near = NearList("m2", apps, leaving)
+@given(
+    st.dictionaries(st.text("abc/-", min_size=1), st.integers(1, 1000)),
+    st.booleans(),
+    st.booleans(),
+)
+def test_a_list_is_read_as_it_was_written(apps, leaving, down):
+    near = NearList("m2", apps, leaving, down)
 
     assert read_near(near_text(near).encode(), "m2") == near
+
+
+def test_the_list_of_an_older_portico_does_not_say_whether_the_machine_is_down():
+    older = b'{"v":1,"machine":"m2","leaving":true,"apps":{}}'
+    assert read_near(older, "m2") == NearList("m2", leaving=True)
 
 
 @pytest.mark.parametrize(

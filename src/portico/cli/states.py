@@ -14,6 +14,7 @@ STATES: Final[dict[str, Style]] = {
     "reached": "green",
     "not reached": "red",
     "drained": "yellow",
+    "down": "yellow",
     "restarting": "yellow",
     "draining": "yellow",
     "stopping": "yellow",

@@ -159,7 +159,7 @@ def shared_of(
             shared = ClusterStore(engine, in_force, own.cluster, own.name, store, thumbprint)
             neighbourhood.absent = shared.absent
             neighbourhood.may_replace = lambda: shared.may_replace()  # noqa: PLW0108 - set later
-            shared.drained = neighbourhood.drained
+            shared.drained, shared.down = neighbourhood.drained, neighbourhood.down
             return shared
     return None
 

@@ -66,6 +66,8 @@ def machine_row(machine: MachineView, own: str) -> tuple[str, ...]:
 
 
 def _state(machine: MachineView) -> str:
+    if machine.down:  # its nginx has ended, so that it is not reached
+        return "down"
     if not machine.reached:
         return "not reached"
     return "drained" if machine.drained else "reached"

@@ -14,7 +14,7 @@ class MemberView(View):
     address: str
     port: int
     labels: tuple[str, ...] = ()
-    state: str = Field(description="`in`, `drained`, or `leaving`.")
+    state: str = Field(description="`in`, `drained`, `down`, or `leaving`.")
     present: bool = Field(description="Whether its daemon is connected to the store.")
     version: str = Field("", description="Of Portico there; empty while it is not present.")
 

@@ -14,7 +14,9 @@ class NearList:
     apps: Mapping[str, int] = field(default_factory=dict)
     """How many instances of each app are ready there; those with none are not in it."""
     leaving: bool = False
-    """Whether the machine is drained: what it has left is for those that no other has."""
+    """Whether the machine is drained or down: what it has left is for those that no other has."""
+    down: bool = False
+    """Whether no file is in force there (`portico down --all`); an older Portico does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Neighbour:
     port: int
     apps: Mapping[str, int] = field(default_factory=dict)
     leaving: bool = False
+    down: bool = False
     is_out: bool = False
     """Nothing is sent to it: it did not answer, where another one did."""
     failures: int = 0

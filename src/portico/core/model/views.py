@@ -265,6 +265,7 @@ class NeighbourView(View):
     reached: bool = Field(description="Whether it answered the last time.")
     used: bool = Field(description="Whether requests are sent to it.")
     drained: bool = Field(False, description="By `portico cluster drain`.")
+    down: bool = Field(False, description="By `portico down --all`.")
     reason: str = Field("", description="Why it did not answer.")
     since: float | None = Field(
         None, description="Since when it does not answer. Unix time, seconds."

@@ -66,8 +66,8 @@ def near_list(machine: str, desired: Desired, world: World) -> NearList:
     wanted = [app for name, app in desired.apps.items() if _is_wanted(desired, name)]
     counts = {app.name: _ready(app, world) or int(desired.held_here(app) > 0) for app in wanted}
     ready = {name: count for name, count in counts.items() if count}
-    is_leaving = desired.drained or not (desired.apps or desired.needs_nginx)
-    return NearList(machine, ready, is_leaving)
+    is_down = not (desired.apps or desired.needs_nginx)
+    return NearList(machine, ready, desired.drained or is_down, is_down)
 
 
 def _ready(app: DesiredApp, world: World) -> int:

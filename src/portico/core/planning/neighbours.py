@@ -54,7 +54,13 @@ def departure_wait(neighbours: int) -> float:
 
 
 def near_text(near: NearList) -> str:
-    shown = {"v": SCHEMA, "machine": near.machine, "leaving": near.leaving, "apps": near.apps}
+    shown = {
+        "v": SCHEMA,
+        "machine": near.machine,
+        "leaving": near.leaving,
+        "down": near.down,
+        "apps": near.apps,
+    }
     return json.dumps(shown, separators=(",", ":"), sort_keys=True) + "\n"
 
 
@@ -63,7 +69,8 @@ def read_near(text: bytes, name: str) -> NearList:
     try:
         found = json.loads(text)
         apps = {_name(app): _count(count) for app, count in found["apps"].items()}
-        near = NearList(found["machine"], apps, found["leaving"] is True)
+        is_down = found.get("down") is True
+        near = NearList(found["machine"], apps, found["leaving"] is True, is_down)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise ValueError("its answer is not a list of apps") from None
     if near.machine != name:
@@ -121,6 +128,7 @@ def _with_answer(before: Neighbour, answer: NearList | str, *, is_cut_off: bool)
             before,
             apps=answer.apps,
             leaving=answer.leaving,
+            down=answer.down,
             is_out=False,
             failures=0,
             reason="",

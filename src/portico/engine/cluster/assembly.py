@@ -77,6 +77,8 @@ class ClusterStore:
         """Whether this machine may replace one version by another (`ChangeState`)."""
         self.drained: Callable[[], Collection[str]] = tuple
         """The machines that say so, as far as this one hears of it."""
+        self.down: Callable[[], Collection[str]] = tuple
+        """The same of those on which no file is in force."""
         self.is_waited_for = True
         """Whether the others count on the daemon; not after `down --all`, when it may exit."""
         self.repeated_tasks: dict[str, RepeatedTask] = {}
@@ -130,8 +132,9 @@ class ClusterStore:
     def view(self) -> ClusterView:
         follower = self.follower
         present = follower.under(PRESENCES)
-        # After `down --all` a machine says the same, and takes no part in changes any more.
+        # An older Portico says so after `down --all`, too; it takes no part in changes then.
         drained = {*self.drained()} & follower.under(PROGRESS).keys()
+        states = {**dict.fromkeys(drained, "drained"), **dict.fromkeys(self.down(), "down")}
         return ClusterView(
             machine=self.machine,
             cluster=self.cluster,
@@ -140,7 +143,7 @@ class ClusterStore:
             revision=follower.revision,
             store_schema=follower.schema,
             machines=tuple(
-                _member(name, item, present.get(name), is_drained=name in drained)
+                _member(name, item, present.get(name), states.get(name))
                 for name, item in sorted(follower.under(MACHINES).items())
             ),
             change=self.change_text(),
@@ -178,7 +181,7 @@ class ClusterStore:
 
 
 def _member(
-    name: str, item: StoredItem, present: StoredItem | None, *, is_drained: bool
+    name: str, item: StoredItem, present: StoredItem | None, state: str | None
 ) -> MemberView:
     machine = decoded(SharedMachine, item.value) or SharedMachine(address="", port=0)
     presence = decoded(Presence, present.value) if present else None
@@ -187,7 +190,7 @@ def _member(
         address=machine.address,
         port=machine.port,
         labels=machine.labels,
-        state="drained" if is_drained else machine.state,
+        state=state or machine.state,
         present=present is not None,
         version=presence.version if presence else "",
     )

@@ -151,7 +151,13 @@ class Neighbourhood:
     def drained(self) -> frozenset[str]:
         """The machines that are; one that does not answer was so when it answered last."""
         own = [self.machine] * (self._engine.intent.drained_apps is not None)
-        return frozenset([*own, *(n for n, each in self._neighbours.items() if each.leaving)])
+        others = (n for n, each in self._neighbours.items() if each.leaving and not each.down)
+        return frozenset([*own, *others])
+
+    def down(self) -> frozenset[str]:
+        """The machines on which no file is in force, in the same way."""
+        own = [self.machine] * bool(self._announced and self._announced.down)
+        return frozenset([*own, *(n for n, each in self._neighbours.items() if each.down)])
 
     def apps_to_leave(self) -> frozenset[str]:
         """The apps of this machine that others are ready for; with the part of this machine where
@@ -191,7 +197,8 @@ class Neighbourhood:
                 address=each.address,
                 reached=each.has_answered and not each.failures,
                 used=each.has_answered and not each.is_out,
-                drained=each.leaving,
+                drained=each.leaving and not each.down,
+                down=each.down,
                 reason=each.reason,
                 since=self._silent_since.get(each.name),
                 apps=each.apps,
