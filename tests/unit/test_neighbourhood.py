@@ -9,10 +9,14 @@ from types import SimpleNamespace
 import pytest
 
 from portico.core.model.app import App
-from portico.core.model.event import EventFilter
+from portico.core.model.event import EventFilter, Requester
 from portico.core.model.instance import InstanceState
 from portico.core.model.neighbour import NearList
 from portico.core.planning.neighbours import read_near
+from portico.engine.changes import Changes
+from portico.engine.cluster.machine_drain import MachineDrain
+from portico.engine.control.convergence import Convergence
+from portico.engine.control.down import Down, ProjectName
 from portico.engine.control.members import MemberOperations
 from portico.errors import Refused
 from tests.unit.test_safety_cluster import LinkedMachine
@@ -228,6 +232,49 @@ def test_machines_that_return_at_once_get_their_parts_of_a_total_back():
         lists["m3"] = NearList("m3", WEB)
         machine.run(5.0)
         assert ready(machine) == 2
+
+
+@pytest.mark.parametrize("is_waited_for", [True, False])
+def test_the_end_of_everything_waits_until_others_run_the_part_of_a_total(is_waited_for):
+    """Or until it is asked for again."""
+    with LinkedMachine() as machine:
+        lists, daemon = machine.others.lists, machine.daemon
+        lists |= {name: NearList(name, WEB) for name in ("m2", "m3")}
+        machine.up("web", App(command="run", total=6), "v1")
+        machine.run(5.0)
+        changes = Changes(daemon.tasks, machine.loop)
+        convergence = Convergence(daemon.engine, None, nginx=daemon.nginx, sites=None)
+        drain_operations = MachineDrain(daemon.engine, daemon.neighbourhood, changes, convergence)
+        down = Down(daemon.engine, changes, daemon.in_force, convergence)
+
+        def end() -> None:
+            daemon.group.create_task(
+                down.begin(
+                    Requester("root"),
+                    ProjectName(None, None, ""),
+                    everything=True,
+                    now=False,
+                    drain=drain_operations,
+                )
+            )
+            machine.run(10.0)
+
+        end()
+        assert ready(machine) == 2
+        assert read_near(machine.others.file, "m1") == NearList("m1", WEB, leaving=True)
+        if is_waited_for:
+            lists |= {name: NearList(name, {"web": 3}) for name in ("m2", "m3")}
+            machine.run(10.0)
+        else:
+            end()
+        assert machine.instances == {}
+        assert read_near(machine.others.file, "m1") == NearList("m1", leaving=True, down=True)
+        [view] = changes.views()
+        assert view.state == "done"
+        assert view.lines[0] == "waiting until other machines run this machine's part of web"
+        for act in (drain_operations.drain, drain_operations.undrain):
+            with pytest.raises(Refused, match="no file is in force on it; nothing was changed"):
+                act(Requester("root"))
 
 
 def test_the_end_of_all_is_the_end_of_a_drain(machine):

@@ -1,4 +1,6 @@
-"""Drain of this machine: other machines serve its apps, and its own instances leave."""
+"""Drain of this machine: other machines serve its apps, and its own instances leave. They also
+run its part of each `total` before everything on it ends (`portico down --all`).
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,9 @@ class MachineDrain:
 
     def drain(self, who: Requester) -> ChangeView:
         """What no other machine has ready keeps running, and a run that is under way ends."""
-        machine = self._neighbourhood.machine
+        machine = self.machine
         self._changes.hold([EVERY_APP])
+        self._assert_in_force("drain")
         if not self._neighbourhood.is_known():
             raise Refused(
                 f"cannot drain {machine}: no other machine of the cluster answers; nothing was "
@@ -53,6 +56,17 @@ class MachineDrain:
             await self._convergence.apps(change, leaving)
 
         return self._begin("drain", who, work)
+
+    def before_end(self, *, everything: bool) -> Callable[[Change], Awaitable[None]] | None:
+        """What the end of everything waits for; None if for nothing, as where all machines with a
+        store end their last project, which is not `everything` on one of them.
+        """
+        if self._neighbourhood.has_store and not everything:
+            return None
+        if not self._neighbourhood.is_known() or not self._neighbourhood.apps_not_taken():
+            return None
+        self._intent.leave_to_others(self._neighbourhood.apps_to_leave())
+        return self._wait_for_others
 
     async def _wait_for_others(self, change: Change) -> None:
         """Until they run this machine's part of each `total`; what they have not ready by the end
@@ -74,6 +88,7 @@ class MachineDrain:
 
     def undrain(self, who: Requester) -> ChangeView:
         self._changes.hold([EVERY_APP])
+        self._assert_in_force("undrain")
         back = self._intent.drained_apps or frozenset()
         self._intent.leave_to_others(None)
 
@@ -82,10 +97,17 @@ class MachineDrain:
 
         return self._begin("undrain", who, work)
 
+    def _assert_in_force(self, verb: str) -> None:
+        if not self._intent.revisions:
+            raise Refused(
+                f"cannot {verb} {self.machine}: no file is in force on it; nothing was changed. "
+                "`portico up` starts its apps"
+            )
+
     def _begin(
         self, kind: str, who: Requester, work: Callable[[Change], Awaitable[None]]
     ) -> ChangeView:
-        machine = self._neighbourhood.machine
+        machine = self.machine
         self._events.requested(kind, machine, who)
         self._loop.wake()
         return self._changes.begin(kind, machine, [EVERY_APP], work)

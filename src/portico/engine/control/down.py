@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 from portico.core.model.event import Requester
 from portico.core.model.records import Revision
@@ -12,6 +11,7 @@ from portico.core.planning.unchanged import moved_ports
 from portico.engine.changes import EVERY_APP, Change, Changes
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.kept_ports import assert_ports_kept
+from portico.engine.control.members import BeforeEnd, DrainOperations
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.engine.intent import SITES
@@ -40,9 +40,17 @@ class Down:
         """By change: the project that it ends."""
 
     async def begin(
-        self, who: Requester, named: ProjectName, *, everything: bool, now: bool
+        self,
+        who: Requester,
+        named: ProjectName,
+        *,
+        everything: bool,
+        now: bool,
+        drain: DrainOperations | None = None,
     ) -> ChangeView:
-        """A second call, while it is under way, waits for nothing any more."""
+        """A second call, while it is under way, waits for nothing any more. `drain` is of this
+        machine, in a cluster.
+        """
         if going := self._under_way(named):
             going.say("second request: no longer waiting for open requests")
             self._stop_waiting(going)
@@ -52,7 +60,10 @@ class Down:
             key = self._key(named)
             if in_force.keys() != {key}:
                 return await self._end_project(key, who, now=now)
-        return self._end_everything(who, now=now)
+        self._events.requested("down", EVERY_APP, who)
+        self._changes.cancel_all("everything is being stopped")
+        before = drain.before_end(everything=everything) if drain and not now else None
+        return self._end_everything(before, now=now)
 
     def _key(self, named: ProjectName) -> str:
         names = self._projects.names(named.folder)
@@ -63,15 +74,22 @@ class Down:
             )
         return names.project(named.project)
 
-    def _end_everything(self, who: Requester, *, now: bool) -> ChangeView:
-        self._events.requested("down", EVERY_APP, who)
-        self._changes.cancel_all("everything is being stopped")
+    def _end_everything(self, before: BeforeEnd | None, *, now: bool) -> ChangeView:
         desired = self._intent.desired
         ending = [each.app for each in (*desired.apps.values(), *desired.removed_apps.values())]
         times = (app.drain_timeout + app.stop_timeout for app in ending)
-        end = partial(self._convergence.end, longest=max([desired.edge.shutdown_timeout, *times]))
+        longest = max([desired.edge.shutdown_timeout, *times])
         apps = len(desired.apps)
-        self._in_force.clear(at_once=now)
+        if before is None:
+            self._in_force.clear(at_once=now)
+
+        async def end(change: Change) -> None:
+            if before:
+                await before(change)
+                if self._intent.revisions:  # no second call has ended the wait
+                    self._in_force.clear(at_once=False)
+            await self._convergence.end(change, longest)
+
         subject = "1 app" if apps == 1 else f"{apps} apps"
         return self._changes.begin("down", subject, [EVERY_APP], end)
 

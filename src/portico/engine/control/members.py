@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from portico.core.model.cluster_views import ClusterView, SchemaView, StoreChangeView
@@ -14,8 +15,10 @@ from portico.core.model.member_views import (
     TokenView,
 )
 from portico.core.model.views import ChangeView
+from portico.engine.changes import Change
 from portico.errors import Refused
 
+BeforeEnd = Callable[[Change], Awaitable[None]]
 _NO_STORE: Final = "this machine is in no cluster with a store; nothing was changed"
 
 
@@ -27,6 +30,9 @@ class DrainOperations(Protocol):
     def drain(self, who: Requester) -> ChangeView: ...
 
     def undrain(self, who: Requester) -> ChangeView: ...
+
+    def before_end(self, *, everything: bool) -> BeforeEnd | None:
+        """What the end of everything on the machine waits for first; None if for nothing."""
 
 
 class SharedStore(Protocol):

@@ -129,7 +129,9 @@ class Operations(ReadOperations, MemberOperations):
     ) -> ChangeView:
         """End a project, or everything."""
         named = ProjectName(project, folder, file)
-        return await self._down.begin(who, named, everything=everything, now=now)
+        return await self._down.begin(
+            who, named, everything=everything, now=now, drain=self.machine_drain
+        )
 
     async def take_shared(self, who: Requester) -> ChangeView:
         raise Refused(f"cannot take a file for {who}: this machine is in no cluster with a store")
