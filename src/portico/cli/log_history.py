@@ -55,9 +55,9 @@ def history(path: Path, account: Account, wanted: LineFilter, end: int) -> Itera
 def _lines(path: Path, account: Account, wanted: LineFilter, end: int) -> Iterator[LogLine]:
     files = list(_files(path, account, wanted)) if wanted.looks_back else [path]
     at, is_exact = 0.0, False
-    for each in reversed(files):
-        with _opened(each, account) as (file, written):
-            for text in _texts(file, end if each == path else None):
+    for log_path in reversed(files):
+        with _opened(log_path, account) as (file, written):
+            for text in _texts(file, end if log_path == path else None):
                 own = time_of(text)
                 # A clock that was set back must not take lines out of their order in the file.
                 at = max(at, own) if own is not None else at if is_exact else written

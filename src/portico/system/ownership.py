@@ -21,14 +21,14 @@ def assert_own(home: Path, uid: int) -> None:
     way, seen = [home], set[Path]()
     while way:
         at = way.pop()
-        for each in (at, *at.parents):
-            if each in seen:
+        for folder in (at, *at.parents):
+            if folder in seen:
                 continue
-            seen.add(each)
-            if wrong := _problem(each, uid, sticky=each != home):
+            seen.add(folder)
+            if wrong := _problem(folder, uid, sticky=folder != home):
                 raise Refused(f"cannot use {home} as PORTICO_HOME: {wrong}")
-            if each.is_symlink():
-                way.append(each.parent / each.readlink())
+            if folder.is_symlink():
+                way.append(folder.parent / folder.readlink())
 
 
 def writer(seen: os.stat_result, uid: int = 0, *, sticky: bool = True) -> str:

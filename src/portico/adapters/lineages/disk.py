@@ -159,11 +159,11 @@ def _load(certificates: Path) -> tuple[dict[str, _LineageState], dict[str, str]]
     found: dict[str, _LineageState] = {}
     troubles: dict[str, str] = {}
     lineages = certificates / "lineages"
-    for each in sorted(lineages.iterdir()) if lineages.is_dir() else ():
-        folder = _lineage_folder(certificates, each.name)
+    for path in sorted(lineages.iterdir()) if lineages.is_dir() else ():
+        folder = _lineage_folder(certificates, path.name)
         known, wrong = _read(folder)
         names = {certificate.lineage for certificate in known.generations.values()}
-        lineage = names.pop() if len(names) == 1 else each.name
+        lineage = names.pop() if len(names) == 1 else path.name
         if known.generations:
             found[lineage] = known
             wrong += _heal(folder, known)

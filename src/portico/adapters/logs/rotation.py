@@ -128,15 +128,15 @@ class _Rotation:
         """
         plain = [each for each in self._rotated()[1:] if not each.endswith(PACKED_SUFFIX)]
         part = f"{self._name}{PACKED_SUFFIX}.part"
-        for each in plain[:1]:
+        for name in plain[:1]:
             try:
-                file = os.open(each, os.O_RDONLY | _OPEN_FLAGS, dir_fd=self._folder)
+                file = os.open(name, os.O_RDONLY | _OPEN_FLAGS, dir_fd=self._folder)
                 try:
                     self._pack(file, part)
                 finally:
                     os.close(file)
-                self._rename(part, each + PACKED_SUFFIX)
-                self._remove(each)
+                self._rename(part, name + PACKED_SUFFIX)
+                self._remove(name)
             except OSError:
                 with suppress(OSError):
                     self._remove(part)

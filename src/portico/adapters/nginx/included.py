@@ -39,9 +39,9 @@ def _parsed(path: str) -> list[dict[str, Any]] | None:
 
 
 def _lines(parsed: list[dict[str, Any]], file: str, depth: int) -> Iterator[Line]:
-    for each in parsed:
-        name, args, number = each["directive"], tuple(each["args"]), each["line"]
-        block = each.get("block")
+    for entry in parsed:
+        name, args, number = entry["directive"], tuple(entry["args"]), entry["line"]
+        block = entry.get("block")
         inner = None if block is None else tuple(_lines(block, file, depth))
         if name == "include" and args and args[0].startswith("/"):
             yield from _of_include(args[0], depth)

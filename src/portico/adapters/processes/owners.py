@@ -144,12 +144,12 @@ def _is_own(seen: Collection[Socket], family: Family | None) -> bool:
 
 def _sockets_of(family: Iterable[Stat]) -> Family:
     inodes, uids, hidden = set[int](), set[int](), set[int]()
-    for each in family:
-        if (uid := user_of(each.pid)) is None:
+    for process in family:
+        if (uid := user_of(process.pid)) is None:
             continue
         uids.add(uid)
-        if may_read_sockets(each.pid):
-            inodes |= set(sockets(each.pid))
+        if may_read_sockets(process.pid):
+            inodes |= set(sockets(process.pid))
         else:
             hidden.add(uid)
     return Family(frozenset(inodes), frozenset(uids), frozenset(hidden))

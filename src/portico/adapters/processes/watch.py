@@ -192,13 +192,13 @@ def _end_family(cleanup: Cleanup, family: list[Stat]) -> tuple[Stat, ...]:
     writers = [each for each in rest if not cleanup.kill_writer and _is_writer(each.pid)]
     if rest and group and cleanup.kill and not writers:
         groups.kill(group)
-    for each in rest:
-        if each in writers:
+    for process in rest:
+        if process in writers:
             continue  # it ends when nobody can write to it any more
         if cleanup.kill:
-            _signal(each, signal.SIGKILL)
-        elif cleanup.stop_signal and each.session != cleanup.process.pid:
-            _signal(each, cleanup.stop_signal)
+            _signal(process, signal.SIGKILL)
+        elif cleanup.stop_signal and process.session != cleanup.process.pid:
+            _signal(process, cleanup.stop_signal)
     return tuple(rest)
 
 

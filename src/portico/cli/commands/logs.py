@@ -221,28 +221,28 @@ class _LogView:
         time behind them, merged by it.
         """
         timed = list[tuple[_LogFile, list[str]]]()
-        for each in sorted(self._shown.values(), key=lambda each: each.tail.modified_at):
-            lines = [line for part in each.tail.lines_so_far() for line in part]
-            if lines and not each.tail.earlier and time_of(lines[0]) is not None:
-                timed.append((each, lines))
+        for view in sorted(self._shown.values(), key=lambda each: each.tail.modified_at):
+            lines = [line for part in view.tail.lines_so_far() for line in part]
+            if lines and not view.tail.earlier and time_of(lines[0]) is not None:
+                timed.append((view, lines))
                 continue
-            if each.tail.earlier:
-                self._print([each.heading(now, earlier=True)])
-                self._print(each.tail.earlier, each)
+            if view.tail.earlier:
+                self._print([view.heading(now, earlier=True)])
+                self._print(view.tail.earlier, view)
             if lines:
-                self._print([each.heading(now, earlier=False)])
-                self._print(lines, each)
+                self._print([view.heading(now, earlier=False)])
+                self._print(lines, view)
         if len(timed) == 1:
             self._print([timed[0][0].heading(now, earlier=False)])
         self._print_merged([(each, _timed(lines, 0.0)) for each, lines in timed], ())
 
     def report_removed(self) -> None:
         """A program goes on writing to a file that was removed, where nobody can read it."""
-        for each in self._shown.values():
-            file = each.file
-            if file.started and file.stream in _OUTPUT and not each.tail.is_there:
+        for view in self._shown.values():
+            file = view.file
+            if file.started and file.stream in _OUTPUT and not view.tail.is_there:
                 self._session.terminal.write_stderr(
-                    f"{each.prefix} {file.stream}: {file.path} does not exist; "
+                    f"{view.prefix} {file.stream}: {file.path} does not exist; "
                     f"`portico restart {file.app}` writes it again"
                 )
 

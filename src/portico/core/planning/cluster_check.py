@@ -114,15 +114,15 @@ def findings(
 def _store(own: str, store: StoreAnswer) -> Iterator[ClusterFindingView]:
     if store.trouble:
         yield _error(own, f"does not follow the store of the cluster: {store.trouble}")
-    for each in store.members:
-        if each.problem:
-            yield _error("", f"etcd at {each.endpoint}: {each.problem}")
-        quota = each.quota or DEFAULT_QUOTA
-        if each.size is not None and each.size > LARGE_SHARE * quota and not each.problem:
+    for member in store.members:
+        if member.problem:
+            yield _error("", f"etcd at {member.endpoint}: {member.problem}")
+        quota = member.quota or DEFAULT_QUOTA
+        if member.size is not None and member.size > LARGE_SHARE * quota and not member.problem:
             yield _warning(
                 "",
-                f"etcd at {each.endpoint}: its database has {_mib(each.size)} of {_mib(quota)}, "
-                "and takes no changes when it is full. Compact and defragment it",
+                f"etcd at {member.endpoint}: its database has {_mib(member.size)} of "
+                f"{_mib(quota)}, and takes no changes when it is full. Compact and defragment it",
             )
 
 
@@ -169,12 +169,12 @@ def _unreached(members: Sequence[MachineFactsView]) -> Iterator[ClusterFindingVi
 
 
 def _clocks(own: str, answers: Sequence[MemberAnswer]) -> Iterator[ClusterFindingView]:
-    for each in answers:
-        offset = each.clock_offset
-        if offset is not None and abs(offset) > CLOCK_TOLERANCE + each.round_trip / 2:
+    for answer in answers:
+        offset = answer.clock_offset
+        if offset is not None and abs(offset) > CLOCK_TOLERANCE + answer.round_trip / 2:
             way = "ahead of" if offset > 0 else "behind"
             yield _warning(
-                each.name,
+                answer.name,
                 f"has a clock that is {abs(offset):.1f} s {way} that of {own}; synchronize both "
                 "by NTP",
             )

@@ -68,13 +68,13 @@ def with_verdicts(
     """Those found, each with what its probes have shown before, and no address twice."""
     before = {each.name: each for each in known}
     servers: dict[str, CheckedServer] = {}
-    for each in found:
-        if old := before.get(each.name):
+    for server in found:
+        if old := before.get(server.name):
             servers.setdefault(
-                each.name,
-                replace(each, is_well=old.is_well, against=old.against, reason=old.reason),
+                server.name,
+                replace(server, is_well=old.is_well, against=old.against, reason=old.reason),
             )
-        servers.setdefault(each.name, each)
+        servers.setdefault(server.name, server)
     return list(servers.values())
 
 

@@ -132,14 +132,14 @@ class RedirectedSites:
     @classmethod
     def of(cls, desired: Desired, *, any_token: bool = False) -> RedirectedSites:
         roots, without, any_program = dict[str, str](), list[str](), False
-        for each in _sites(desired):
-            name = each[0].name
+        for site_scopes in _sites(desired):
+            name = site_scopes[0].name
             if desired.issuing(name) is None or not is_redirected(name, desired):
                 continue
-            names = (name, *each[0].site.aliases)
-            if root := webroot(each):
+            names = (name, *site_scopes[0].site.aliases)
+            if root := webroot(site_scopes):
                 roots |= dict.fromkeys(names, root)
-            if _has_program(each) and not any_token:
+            if _has_program(site_scopes) and not any_token:
                 any_program = True
             else:
                 without += names

@@ -118,12 +118,12 @@ async def _no_users() -> bool:
 
 def _parts(writes: Sequence[Write]) -> Iterator[list[Write]]:
     part, size = list[Write](), 0
-    for each in writes:
-        length = len(each.value) if isinstance(each, Put) else 0
+    for write in writes:
+        length = len(write.value) if isinstance(write, Put) else 0
         if part and (len(part) == MAX_WRITES or size + length > MAX_SIZE):
             yield part
             part, size = [], 0
-        part.append(each)
+        part.append(write)
         size += length
     if part:
         yield part

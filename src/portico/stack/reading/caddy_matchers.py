@@ -52,12 +52,12 @@ def _named(line: Line) -> Matcher | None:
         )
     keys: tuple[str, ...] = ()
     match: dict[str, object] = {}
-    for each in conditions:
-        if each.name == "path" and each.args and not keys:
-            keys = tuple(map(_key, each.args))
-        elif each.name == "path_regexp" and each.args and not keys:
-            keys = (f"~ {each.args[-1]}",)
-        elif not _condition(each, match):
+    for condition in conditions:
+        if condition.name == "path" and condition.args and not keys:
+            keys = tuple(map(_key, condition.args))
+        elif condition.name == "path_regexp" and condition.args and not keys:
+            keys = (f"~ {condition.args[-1]}",)
+        elif not _condition(condition, match):
             return None
     return Matcher(keys, match) if keys or match else None
 

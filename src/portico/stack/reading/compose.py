@@ -164,16 +164,16 @@ class _Service:
     def _ports(self) -> Iterator[tuple[int, int]]:
         """Outside and inside of the container."""
         ports = self._value.get("ports")
-        for each in ports if isinstance(ports, list) else ():
-            if isinstance(each, dict):
-                inner, outer = str(each.get("target", "")), str(each.get("published", ""))
+        for port in ports if isinstance(ports, list) else ():
+            if isinstance(port, dict):
+                inner, outer = str(port.get("target", "")), str(port.get("published", ""))
                 found = _PORT.fullmatch(f"{outer}:{inner}" if outer else inner)
             else:
-                found = _PORT.fullmatch(str(each))
+                found = _PORT.fullmatch(str(port))
             if found:
                 yield int(found[1] or found[2]), int(found[2])
             else:
-                self._gap("ports", each, "it is not one TCP port; see [streams]")
+                self._gap("ports", port, "it is not one TCP port; see [streams]")
 
     def _setting(  # noqa: C901, PLR0912 - a case for each key
         self, key: str, value: object, table: dict[str, object], runs: set[str]

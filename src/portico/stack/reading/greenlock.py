@@ -48,16 +48,16 @@ def read_greenlock(path: Path) -> Stack:
     email = _email(root, path) or defaults.get("subscriberEmail")
     gaps = list(_gaps(defaults, place))
     found = []
-    for each in map(_table, sites):
-        names = [str(name) for name in (each.get("subject"), *_list(each.get("altnames"))) if name]
-        gaps += _gaps(each, place)
+    for site in map(_table, sites):
+        names = [str(name) for name in (site.get("subject"), *_list(site.get("altnames"))) if name]
+        gaps += _gaps(site, place)
         if not names:
-            gaps.append(Gap(place, quoted(json.dumps(each)), "this site has no subject"))
+            gaps.append(Gap(place, quoted(json.dumps(site)), "this site has no subject"))
         elif program is None:
             why = "no package.json says which program answers; write its app yourself"
             gaps.append(Gap(place, names[0], why))
         else:
-            found.append(Site(names[0], place, _site(names, {**defaults, **each}, email)))
+            found.append(Site(names[0], place, _site(names, {**defaults, **site}, email)))
     if program:
         gaps.append(Gap(program.place, "greenlock-express", _CHANGE))
     files = dict.fromkeys((str(path), str(config)))
@@ -140,10 +140,10 @@ def _program(root: Path, path: Path) -> Program | None:
 
 def _email(root: Path, path: Path) -> str:
     """What the program names, in the file that was given or in its main one."""
-    for each in (path, root / "server.js", root / "index.js", root / "app.js"):
-        if each.suffix == ".js" and each.is_file():
+    for script in (path, root / "server.js", root / "index.js", root / "app.js"):
+        if script.suffix == ".js" and script.is_file():
             try:
-                found = _EMAIL.search(plain_text(each))
+                found = _EMAIL.search(plain_text(script))
             except Failed:
                 continue
             if found:

@@ -48,9 +48,9 @@ class _Reader:
     def _lines(
         self, parsed: list[dict[str, Any]], file: str, above: tuple[str, ...], depth: int = 0
     ) -> Iterator[Line]:
-        for each in parsed:
-            name, args, number = each["directive"], tuple(each["args"]), each["line"]
-            block = each.get("block")
+        for entry in parsed:
+            name, args, number = entry["directive"], tuple(entry["args"]), entry["line"]
+            block = entry.get("block")
             if block is not None and depth >= MAX_BLOCKS:
                 raise Failed(f"cannot read {file}: line {number}: it is nested too deeply")
             inner = None if block is None else tuple(self._lines(block, file, above, depth + 1))

@@ -24,19 +24,19 @@ def sources(folder: Path, *endings: str) -> Iterator[tuple[Path, str]]:
     count, waiting = 0, [folder]
     while waiting and count < _MAX_FILES:
         here = waiting.pop(0)
-        for each in _sorted(here):
-            if each.is_dir() and not each.is_symlink():
-                depth = len(each.relative_to(folder).parts)
+        for path in _sorted(here):
+            if path.is_dir() and not path.is_symlink():
+                depth = len(path.relative_to(folder).parts)
                 if (
-                    each.name not in _FOREIGN_FOLDERS
-                    and each.name[0] != "."
+                    path.name not in _FOREIGN_FOLDERS
+                    and path.name[0] != "."
                     and depth < _MAX_DEPTH
                 ):
-                    waiting.append(each)
-            elif each.name.endswith(endings) and each.is_file():
+                    waiting.append(path)
+            elif path.name.endswith(endings) and path.is_file():
                 count += 1
-                if (text := text_of(each)) is not None:
-                    yield each.relative_to(folder), text
+                if (text := text_of(path)) is not None:
+                    yield path.relative_to(folder), text
 
 
 def text_of(path: Path) -> str | None:

@@ -46,13 +46,13 @@ def found_in(jlist: str, scripts: Collection[str], folders: Collection[str]) -> 
     """`jlist` is what `pm2 jlist` prints, after other lines perhaps."""
     found, others = [], 0
     with suppress(ValueError):
-        for each in json.loads(jlist[jlist.index("[") :].strip().splitlines()[-1]):
-            settings = each.get("pm2_env", {})
+        for app in json.loads(jlist[jlist.index("[") :].strip().splitlines()[-1]):
+            settings = app.get("pm2_env", {})
             is_ours = settings.get("pm_exec_path") in scripts or settings.get("pm_cwd") in folders
             if settings.get("status") != "online":
                 continue
             if is_ours:
-                found.append(Pm2App(each["pm_id"], each["name"], each.get("pid") or 0))
+                found.append(Pm2App(app["pm_id"], app["name"], app.get("pid") or 0))
             else:
                 others += 1
     return Pm2Apps(tuple(found), others)

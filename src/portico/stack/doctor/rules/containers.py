@@ -38,11 +38,11 @@ def _service(name: str, image: str, *lines: str) -> str:
 def _published(container: Container) -> Iterator[tuple[int, int]]:
     """Ports of the machine that other machines reach, and those of the container they lead to."""
     ports = container.table.get("ports")
-    for each in ports if isinstance(ports, list) else ():
-        if isinstance(each, dict):
-            address, inside = str(each.get("host_ip", "")), str(each.get("target", ""))
-            outside = str(each.get("published", ""))
-        elif found := _PUBLISHED_PORT.fullmatch(str(each)):
+    for port in ports if isinstance(ports, list) else ():
+        if isinstance(port, dict):
+            address, inside = str(port.get("host_ip", "")), str(port.get("target", ""))
+            outside = str(port.get("published", ""))
+        elif found := _PUBLISHED_PORT.fullmatch(str(port)):
             address, inside, outside = found["address"] or "", found["inside"], found["outside"]
         else:
             continue

@@ -56,13 +56,13 @@ def not_rotated(facts: Facts) -> Iterator[Fault]:
 )
 def output_of_pm2(facts: Facts) -> Iterator[Fault]:
     seen: set[str] = set()
-    for each in facts.stack.programs:
-        logs = each.table.get("logs")
+    for program in facts.stack.programs:
+        logs = program.table.get("logs")
         kept = not (isinstance(logs, dict) and (logs.get("enabled") is False or "stdout" in logs))
-        if each.manager == "pm2" and kept and each.place.file not in seen:
-            seen.add(each.place.file)
+        if program.manager == "pm2" and kept and program.place.file not in seen:
+            seen.add(program.place.file)
             if not facts.machine.pm2_rotates:
-                yield place_of(each), "PM2 writes the output to files without an end"
+                yield place_of(program), "PM2 writes the output to files without an end"
 
 
 @rule(

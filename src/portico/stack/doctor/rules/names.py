@@ -60,16 +60,16 @@ def name_misspelt(facts: Facts) -> Iterator[Fault]:
 def name_of_two(facts: Facts) -> Iterator[Fault]:
     owner: dict[tuple[str, int, bool, str], Server] = {}
     for server in facts.nginx.servers:
-        for each in server.listens:
+        for listen in server.listens:
             for name in server.names or ("",):
-                key = (each.address, each.port, each.quic, name.lower())
+                key = (listen.address, listen.port, listen.quic, name.lower())
                 first = owner.setdefault(key, server)
-                if first is not server and each.port:
+                if first is not server and listen.port:
                     where = f"{first.line.file}:{first.line.number}"
                     what = name or "requests without a name"
                     yield (
                         place_of(server.line),
-                        f"{what} on port {each.port} is answered by {where}",
+                        f"{what} on port {listen.port} is answered by {where}",
                     )
 
 
@@ -160,10 +160,10 @@ def underscore(facts: Facts) -> Iterator[Fault]:
 def answers_others(facts: Facts) -> Iterator[Fault]:
     for server in facts.nginx.servers:
         own = [name for name in server.names if name not in {"_", '""', ""}]
-        for each in server.listens:
-            if each.default and own and not server.rejects and not server.all("return"):
+        for listen in server.listens:
+            if listen.default and own and not server.rejects and not server.all("return"):
                 yield (
-                    place_of(each.line or server.line),
+                    place_of(listen.line or server.line),
                     f"{own[0]} answers all other names as well",
                 )
                 break

@@ -73,13 +73,13 @@ def no_such_capture(facts: Facts) -> Iterator[Fault]:
 def never_reached(facts: Facts) -> Iterator[Fault]:
     for block in facts.nginx.blocks:
         seen: dict[tuple[str, ...], int] = {}
-        for each in block.blocks:
-            if not location_regex(each):
+        for location in block.blocks:
+            if not location_regex(location):
                 continue
-            first = seen.setdefault(each.line.args, each.line.number)
-            if first != each.line.number:
+            first = seen.setdefault(location.line.args, location.line.number)
+            if first != location.line.number:
                 yield (
-                    place_of(each.line),
+                    place_of(location.line),
                     f"the location of line {first} answers what this one matches",
                 )
 

@@ -69,12 +69,13 @@ def not_balanced(facts: Facts) -> Iterator[Fault]:
         counted = [each for each in fleet.programs if each.ports]
         missing = [each for each in counted if not named & set(each.ports)]
         if len(missing) < len(counted):
-            for each in missing:
+            for program in missing:
                 yield (
-                    place_of(each),
+                    place_of(program),
                     (
-                        f"no upstream names port {each.ports[0]} of {each.name}: nginx passes to "
-                        f"{len(counted) - len(missing)} of {len(counted)} that run {fleet.what}"
+                        f"no upstream names port {program.ports[0]} of {program.name}: nginx "
+                        f"passes to {len(counted) - len(missing)} of {len(counted)} that run "
+                        f"{fleet.what}"
                     ),
                 )
 
@@ -116,13 +117,13 @@ def of_no_process(facts: Facts) -> Iterator[Fault]:
 )
 def port_of_two(facts: Facts) -> Iterator[Fault]:
     first: dict[int, Program] = {}
-    for each in facts.stack.programs:
-        if each.table.get("instances", 1) != 1:
+    for program in facts.stack.programs:
+        if program.table.get("instances", 1) != 1:
             continue
-        for port in each.ports or _ports_in(each.table.get("env")):
-            other = first.setdefault(port, each)
-            if other is not each and other.place.file == each.place.file:
-                yield place_of(each), f"{each.name} has port {port}, as {other.name} has"
+        for port in program.ports or _ports_in(program.table.get("env")):
+            other = first.setdefault(port, program)
+            if other is not program and other.place.file == program.place.file:
+                yield place_of(program), f"{program.name} has port {port}, as {other.name} has"
 
 
 def _ports_in(env: object) -> tuple[int, ...]:

@@ -58,15 +58,19 @@ def proofs(
     """How each is proven, by name. Raises AcmeFailure, with all that cannot be."""
     found: list[Proof] = []
     problems: dict[str, str] = {}
-    for each in sorted(open_ones, key=lambda one: one.name):
-        offered = {challenge.type: challenge for challenge in each.challenges}
-        fitting = [m for m in methods if fits(m, each.name) and challenge_type(m) in offered]
+    for authorization in sorted(open_ones, key=lambda one: one.name):
+        offered = {challenge.type: challenge for challenge in authorization.challenges}
+        fitting = [
+            m for m in methods if fits(m, authorization.name) and challenge_type(m) in offered
+        ]
         if not fitting:
-            problems[each.name] = f"the authority offers {', '.join(sorted(offered)) or 'nothing'}"
+            problems[authorization.name] = (
+                f"the authority offers {', '.join(sorted(offered)) or 'nothing'}"
+            )
             continue
         challenge = offered[challenge_type(fitting[0])]
         proof = key_authorization(challenge.token, thumbprint)
-        found.append(Proof(each.identifier, fitting[0], challenge, proof))
+        found.append(Proof(authorization.identifier, fitting[0], challenge, proof))
     _raise_for(problems, methods)
     return found
 

@@ -215,15 +215,15 @@ class _Payload(JSONDeSerializable):
 def reason(error: BaseException) -> str:
     """What lies at the bottom of an error of the network, without what the library adds."""
     inner = error
-    for each in _chain(error):
-        if isinstance(each, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted: {each.verify_message}"
-        if isinstance(each, TimeoutError | requests.Timeout):
+    for cause in _chain(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {cause.verify_message}"
+        if isinstance(cause, TimeoutError | requests.Timeout):
             return "timed out"
-        if isinstance(each, socket.gaierror):
-            return f"its name does not resolve ({each.strerror})"
-        if isinstance(each, OSError) and each.strerror:
-            inner = each
+        if isinstance(cause, socket.gaierror):
+            return f"its name does not resolve ({cause.strerror})"
+        if isinstance(cause, OSError) and cause.strerror:
+            inner = cause
     return str(getattr(inner, "strerror", None) or inner)
 
 

@@ -55,17 +55,17 @@ class TxtRecords:
         taken away stays on record for the next run, and stops nothing.
         """
         cleanup, kept = self._context.with_cleanup_time(), set(keep)
-        for each in self._on_record():
-            if each.by != self._publisher.by or each.value in kept:
+        for record in self._on_record():
+            if record.by != self._publisher.by or record.value in kept:
                 continue
-            entry = Entry(each.domain, each.name, each.zone, each.value)
+            entry = Entry(record.domain, record.name, record.zone, record.value)
             try:
-                self._publisher.remove(entry, each.output, cleanup)
+                self._publisher.remove(entry, record.output, cleanup)
             except AcmeFailure as failure:
                 self._context.say("note", str(failure))
                 continue
-            self._record([other for other in self._on_record() if other != each])
-            self._context.say("cleaned", f"removed the TXT record of {each.name}")
+            self._record([other for other in self._on_record() if other != record])
+            self._context.say("cleaned", f"removed the TXT record of {record.name}")
 
     def _put(self, entry: Entry) -> None:
         new = PublishedRecord(
