@@ -22,7 +22,10 @@ from portico.core.model.requests import DocumentRequest
 from portico.core.model.shared import (
     CHANGE_KEY,
     CLUSTER_KEY,
+    ISSUER_CLAIM_KEY,
+    ISSUER_KEY,
     PROGRESS,
+    RESTORE_KEY,
     TURN_KEY,
     ClusterRecord,
     SharedMachine,
@@ -341,11 +344,17 @@ class Cluster:
         read = {k[len(whole) :]: decoded(kind, i.value) for k, i in items if k.startswith(whole)}
         return {name: each for name, each in read.items() if each is not None}
 
+    def _right_values(self) -> dict[str, bytes | None]:
+        """Of what no machine writes again: no session ends what another one has written."""
+        items = ((key, self.store.peek(PREFIX + key)) for key in (ISSUER_KEY, ISSUER_CLAIM_KEY))
+        forged = dict.fromkeys(key for key, item in items if item and not item.session)
+        return {CLUSTER_KEY: encoded(ClusterRecord(least=1)), RESTORE_KEY: None, **forged}
+
     def calm(self) -> None:
         """Nothing goes wrong any more, and a good version is applied."""
         self.become_right()
         self.parted.clear()
-        self.put({machine_key(name): address(name) for name in NAMES})
+        self.put({machine_key(name): address(name) for name in NAMES} | self._right_values())
         for each in self:
             each.link.is_cut = each.link.loses_answer = False
             each.lists.lie = None

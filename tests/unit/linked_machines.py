@@ -67,7 +67,7 @@ class Link:
         done = await self._store.transaction(compares, writes)
         if self.loses_answer:
             self.loses_answer = False
-            raise OutcomeUnknown("no answer")
+            raise OutcomeUnknown("the store gave no answer")
         return done
 
     async def watch(self, prefix, after):

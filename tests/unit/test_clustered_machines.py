@@ -23,14 +23,25 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from portico.core.model.neighbour import NearList
 from portico.core.model.shared import (
     CHANGE_KEY,
+    CLUSTER_KEY,
+    ENDPOINTS_KEY,
+    ISSUER_CLAIM_KEY,
+    ISSUER_KEY,
+    RESTORE_KEY,
+    SWITCHES_KEY,
     TURN_KEY,
+    Head,
     Holder,
     SharedMachine,
     encoded,
+    head_key,
     machine_key,
     present_key,
     progress_key,
     revision_key,
+    run_key,
+    running_key,
+    token_key,
 )
 from portico.core.model.shared_change import Progress, SharedChange
 from portico.core.model.stored import Snapshot
@@ -44,6 +55,13 @@ names = st.sampled_from(NAMES)
 seconds = st.sampled_from([0.5, 2.0, 4.0, 8.0, 20.0])
 garbage = st.sampled_from([b"", b"{}", b"\xff", b'{"v": 2}'])
 states = st.sampled_from(["ready", "refused", "changing", "done", "failed", "back"])
+holders = st.sampled_from([encoded(Holder(machine=each)) for each in (*NAMES, "m9")])
+shared_keys = st.sampled_from(
+    [
+        *(CLUSTER_KEY, ENDPOINTS_KEY, ISSUER_KEY, ISSUER_CLAIM_KEY, RESTORE_KEY, SWITCHES_KEY),
+        *(head_key("shop"), run_key("web", 17), running_key("web"), token_key("1")),
+    ]
+)
 orders = st.sampled_from([(), ("m9",), ("m2", "m9"), NAMES])
 
 
@@ -244,13 +262,7 @@ class AnyCluster(RuleBasedStateMachine):
         self.cluster.lie(machine_key(name), value)
         self.cluster.run(2.0)
 
-    @rule(
-        value=st.one_of(
-            st.none(),
-            garbage,
-            st.sampled_from([encoded(Holder(machine=each)) for each in (*NAMES, "m9")]),
-        )
-    )
+    @rule(value=st.one_of(st.none(), garbage, holders))
     def lie_whose_turn_it_is(self, value: bytes | None) -> None:
         self.cluster.lie(TURN_KEY, value)
         self.cluster.run(2.0)
@@ -270,6 +282,16 @@ class AnyCluster(RuleBasedStateMachine):
     @rule(number=st.sampled_from(["1", "2", "9", "²", "9" * 30, "x"]), value=garbage)
     def lie_what_files_there_are(self, number: str, value: bytes) -> None:
         self.cluster.lie(revision_key("shop", 0)[:-1] + number, value)
+        self.cluster.run(2.0)
+
+    @rule(key=shared_keys, value=st.one_of(st.none(), garbage, holders))
+    def lie_about_what_all_share(self, key: str, value: bytes | None) -> None:
+        self.cluster.lie(key, value)
+        self.cluster.run(2.0)
+
+    @rule(number=st.sampled_from([0, 1, 2, 9]))
+    def lie_which_file_is_in_force(self, number: int) -> None:
+        self.cluster.lie(head_key("shop"), encoded(Head(number=number)))
         self.cluster.run(2.0)
 
     @rule(name=names, count=st.sampled_from([0, 1, 1000]), leaves=st.booleans())
