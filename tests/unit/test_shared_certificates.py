@@ -181,6 +181,18 @@ def test_what_no_site_uses_is_removed_from_the_store_when_it_has_expired(cluster
     assert min(cluster.keys("ledger/")) > f"{cluster.clock.now() - 30 * DAY:.0f}"
 
 
+def test_a_line_of_the_ledger_that_nothing_counts_any_more_is_not_written_again(cluster):
+    async def run():
+        await cluster.look()
+        await cluster.wait(31 * DAY)
+        await cluster.look()
+        for _ in range(3):
+            await cluster.look(1)
+            assert cluster.keys("ledger/") == set()
+
+    cluster.run(run())
+
+
 def test_an_issuer_that_cannot_read_what_is_shared_leaves_it_to_others(cluster):
     first = cluster.machines[0]
 

@@ -53,10 +53,11 @@ class SharedLedger:
         """
         known = self._shared.follower.under(LEDGER)
         read = {line[0] for key, line in self._lines.items() if key in known}
+        oldest = ledger_key(self._clock.now() - ISSUE_COUNT_PERIOD, "")
         missing = [
             Put(key, value)
             for key, value in self._own_lines().items()
-            if key[len(LEDGER) :] not in known and key not in read
+            if key >= oldest and key[len(LEDGER) :] not in known and key not in read
         ]
         for batch in _batches(missing):
             if await self._shared.transaction(compares, batch) is None:
