@@ -143,6 +143,24 @@ def test_what_a_machine_has_lost_it_takes_again(cluster):
     assert len(cluster.authority.orders) == 1
 
 
+def test_a_certificate_that_is_forgotten_on_a_machine_is_not_taken_again(cluster):
+    second = cluster.machines[1]
+
+    async def run():
+        await cluster.look()
+        cluster.name = "b.example.com"
+        for each in cluster.machines:
+            each.kill()
+            each.start()
+        await cluster.look()
+        del second.lineages.newest[NAME], second.lineages.given[NAME]
+        await cluster.look(2)
+
+    cluster.run(run())
+    assert NAME not in second.lineages.newest
+    assert cluster.keys("current/") == {NAME, "b.example.com"}
+
+
 @pytest.mark.parametrize("is_answered", [False, True])
 def test_an_account_key_that_is_lost_where_no_certificates_are_obtained_is_taken_again(
     cluster, is_answered

@@ -105,7 +105,7 @@ class SharedCertificates:
         """What a new machine is to have before its sites are served."""
         async with self._lock:
             await self._take_account()
-            await self._lineages.take()
+            await self._lineages.take(self._follower.under(CURRENT_LINEAGES))
 
     # what may be done here
 
@@ -237,7 +237,7 @@ class SharedCertificates:
             self._ledger.take()
             if not self._role.is_ready:
                 self._failures.take()
-            is_whole = await self._take_account() and await self._lineages.take()
+            is_whole = await self._take_account() and await self._lineages.take(wanted)
             if self._follower.trouble:
                 return
             self._role.ready_revision = fence if is_whole else 0

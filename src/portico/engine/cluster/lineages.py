@@ -53,10 +53,16 @@ class SharedLineages:
         current = self._current(name)
         return max(current.number if current else 0, self._numbers.get(name, 0))
 
-    async def take(self) -> bool:
-        """Whether all could be taken that were to be."""
+    async def take(self, wanted: Collection[str]) -> bool:
+        """Whether all could be taken that were to be. What is not wanted is taken once: it may
+        have been forgotten here.
+        """
         found = ((name, self._current(name)) for name in self._follower.under(CURRENT_LINEAGES))
-        shared = {name: current for name, current in found if current}
+        shared = {
+            name: current
+            for name, current in found
+            if current and (name in wanted or current.number > self._numbers.get(name, 0))
+        }
         here = {name: held.not_before for name in shared if (held := self._lineages.held(name))}
         is_whole = True
         for name, number in list(to_take(shared, self._numbers, here, self._clock.now())):
