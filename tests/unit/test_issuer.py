@@ -122,7 +122,7 @@ def test_only_what_is_newer_or_was_lost_and_is_valid_is_taken():
     assert list(to_take(shared, known, held, NOW)) == [("a", 2)]
     assert list(to_take(shared, known, held | {"b": NOW - 500}, NOW)) == [("a", 2), ("b", 2)]
     del held["c"]
-    assert list(to_take(shared, known, held, NOW)) == [("a", 2)]
+    assert list(to_take(shared, known, held, NOW)) == [("a", 2), ("c", 1)]
 
 
 @pytest.mark.parametrize(

@@ -136,12 +136,13 @@ def to_take(
     now: float,
 ) -> Iterator[tuple[str, int]]:
     """Lineages with the number to fetch: newer ones than this machine has taken or written, and
-    what was lost here since. Never an older one, and none that has expired. `held` has the moment
-    from which what is here is valid.
+    those of which nothing as new is here: it was lost, or the store numbers them from 1 again, as
+    it does when it has removed what had expired. None that has expired. `held` has the moment from
+    which what is here is valid.
     """
     for lineage, current in shared.items():
         number = known.get(lineage, 0)
-        is_lost = current.number == number and held.get(lineage, 0.0) < current.not_before
+        is_lost = current.number <= number and held.get(lineage, 0.0) < current.not_before
         if (current.number > number or is_lost) and now < current.not_after:
             yield lineage, current.number
 
