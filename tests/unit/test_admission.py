@@ -95,7 +95,8 @@ class Member:
             return store
 
         self.users = MachineUsers(self, vault, open_as, lambda: bytes(32))
-        authority = ClusterAuthority(self, vault, Signing(), home)
+        self.signing = Signing()
+        authority = ClusterAuthority(self, vault, self.signing, home)
         self.admission = Admission(engine, self, self, authority, self.users, home)
         self.etcd = EtcdMembers(self, authority, self.users, engine.events, home)
 
@@ -320,6 +321,24 @@ def test_each_certificate_has_a_user_of_its_own_in_a_store_that_has_users(run):
             await two.admission.remove_machine(machine, WHO)
         assert users(one.store) == set()
         assert set(two.asked_by) == {"keeper"}
+
+    run(work)
+
+
+def test_a_join_that_is_refused_leaves_the_user_of_the_one_that_was_quicker(run):
+    async def work(one: Member, two: Member) -> None:
+        await one.share_keeper()
+        slow, quick = await two.token(), await one.token()
+        sign = two.signing.sign_machine
+
+        async def overtaken(*args: str) -> SignedMachine:
+            await one.join(quick, "m3", 3)
+            return await sign(*args)
+
+        two.signing.sign_machine = overtaken
+        with pytest.raises(Refused, match="at the same moment"):
+            await two.join(slow, "m3", 4)
+        assert one.store.users.keys() - {"keeper"} == {one.users.name_of("m3", one.machines["m3"])}
 
     run(work)
 

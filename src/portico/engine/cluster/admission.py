@@ -168,8 +168,8 @@ class Admission:
         if why := reason_not_to_join(request, token, machines, now, schema):
             raise Refused(why)
         assert token is not None  # noqa: S101 - else there was a reason
-        signed = await self._authority.sign(request.request, request.name)
-        name = request.name
+        name, outdated = request.name, self._user_names(request.name)
+        signed = await self._authority.sign(request.request, name)
         cluster_key, access = await asyncio.to_thread(self._access)
         record = SharedMachine(
             address=request.address,
@@ -178,7 +178,7 @@ class Admission:
             serial=signed.serial,
         )
         used = msgspec.structs.replace(token, used=name)
-        await self._users.remove(*self._user_names(name))  # while the record has its serial
+        await self._users.remove(*outdated)  # while the record has its serial
         async with self._users.writer() as store:
             done = await self._shared.transaction(
                 [
