@@ -280,5 +280,6 @@ class Machines:
 
 async def _again(part) -> None:
     while True:
-        await part.look()
+        with suppress(Failed):  # as the daemon does
+            await part.look()
         await part.pause()

@@ -234,9 +234,9 @@ def test_machines_that_return_at_once_get_their_parts_of_a_total_back():
         assert ready(machine) == 2
 
 
-@pytest.mark.parametrize("is_waited_for", [True, False])
-def test_the_end_of_everything_waits_until_others_run_the_part_of_a_total(is_waited_for):
-    """Or until it is asked for again."""
+@pytest.mark.parametrize("ends", ["others have it", "a second call", "the daemon exits"])
+def test_the_end_of_everything_waits_until_others_run_the_part_of_a_total(ends):
+    """Or until it is asked for again; where the daemon exits meanwhile, the next one ends it."""
     with LinkedMachine() as machine:
         lists, daemon = machine.others.lists, machine.daemon
         lists |= {name: NearList(name, WEB) for name in ("m2", "m3")}
@@ -262,7 +262,15 @@ def test_the_end_of_everything_waits_until_others_run_the_part_of_a_total(is_wai
         end()
         assert ready(machine) == 2
         assert read_near(machine.others.file, "m1") == NearList("m1", WEB, leaving=True)
-        if is_waited_for:
+        if ends == "the daemon exits":
+            [task] = [
+                t for t in asyncio.all_tasks(machine.loop) if t.get_name() == "down of 1 app"
+            ]
+            task.cancel()
+            machine.run(1.0)
+            assert machine.disk.setting("in_force") == "{}"
+            return
+        if ends == "others have it":
             lists |= {name: NearList(name, {"web": 3}) for name in ("m2", "m3")}
             machine.run(10.0)
         else:

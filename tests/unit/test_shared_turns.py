@@ -515,6 +515,26 @@ def test_a_machine_that_did_not_see_the_end_of_a_reload_does_not_reload_twice(ma
     assert shown.exception() is None
 
 
+def test_a_full_disk_of_one_machine_does_not_keep_the_next_change_waiting(machines):
+    machines.begin("m1", "v1")
+    machines.run(60.0)
+    machines.switch("reload", "m1")
+    while not machines["m3"].is_changing:
+        machines.run(0.5)
+
+    def full(*_: str) -> None:
+        raise Failed("cannot write: the disk is full")
+
+    machines["m1"].state.put_setting = full
+    machines.run(60.0)
+    assert machines.end() == ("done", "")
+    machines.begin("m2", "v2")
+    machines.run(60.0)
+    end, why = machines.end()
+    assert end == "failed"
+    assert "m1: cannot write: the disk is full" in why
+
+
 def test_a_machine_that_is_lost_is_left_out_where_the_operator_said_so():
     change = replace(CHANGE, without_absent=True)
     assert act("m2", ALL_READY, change=change, lost=["m1"]) == TakeTurn()

@@ -35,8 +35,10 @@ _REASONS: Final[Mapping[int, str]] = {
     HTTPStatus.SERVICE_UNAVAILABLE: "porticod does not answer there",
 }
 
-_SILENCE: Final = frozenset((HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT))
-"""What nginx of this machine answers where the other one does not."""
+_REFUSALS: Final = frozenset((HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN))
+"""What the other machine's nginx answers. That of this one has its own where the other gives no
+answer, or where it lacks sockets itself: 500.
+"""
 
 
 class NearLists:
@@ -50,10 +52,10 @@ class NearLists:
         status, body = await self._answer(f"/{machine}/near.json", MAX_LIST_SIZE)
         if status == HTTPStatus.NOT_FOUND:
             return b""
-        if status in _SILENCE:
-            raise Failed(_reason(status))
-        if status != HTTPStatus.OK:
+        if status in _REFUSALS:
             raise Rejected(_reason(status))
+        if status != HTTPStatus.OK:
+            raise Failed(_reason(status))
         return body
 
     async def report(self, machine: str, target: str) -> bytes:

@@ -230,9 +230,9 @@ class ChangeState:
 
     def count_switches(self, change: SharedChange) -> None:
         """All machines, and so this one, have made the change."""
-        self.take_switches(switches_after(self.own_switches, change))
         if self.made and self.made.id == change.id:
-            self.made = None
+            self.made = None  # first: a disk that is full must not keep the next change waiting
+        self.take_switches(switches_after(self.own_switches, change))
 
     def take_switches(self, switches: Switches) -> None:
         """These are done here."""

@@ -85,9 +85,11 @@ class Down:
 
         async def end(change: Change) -> None:
             if before:
-                await before(change)
-                if self._intent.revisions:  # no second call has ended the wait
-                    self._in_force.clear(at_once=False)
+                try:
+                    await before(change)
+                finally:  # also where the daemon exits meanwhile: its successor ends the rest
+                    if self._intent.revisions:  # no second call has ended the wait
+                        self._in_force.clear(at_once=False)
             await self._convergence.end(change, longest)
 
         subject = "1 app" if apps == 1 else f"{apps} apps"
