@@ -80,6 +80,7 @@ class Member:
     def __init__(self, name: str, store: FakeStore, clock: FakeClock, home: Home) -> None:
         self.machine, self.cluster, self.store, self.clock = name, CLUSTER, store, clock
         self.revisions: dict[str, object] = {}
+        self.is_replaced = False
         self.follower = StoreFollower(
             CLUSTER, store=store, state=MemoryState(), troubles=Troubles(), clock=clock
         )
@@ -101,6 +102,9 @@ class Member:
         self.etcd = EtcdMembers(self, authority, self.users, engine.events, home)
 
     async def serve_members(self) -> None: ...
+
+    def is_member(self) -> bool:
+        return self.machine in self.machines and not self.is_replaced
 
     async def transaction(
         self, compares: Sequence[Compare], writes: Sequence[Write], store: Store | None = None
@@ -228,7 +232,14 @@ def test_a_machine_is_replaced_by_a_token_for_it_alone(run):
         with pytest.raises(Refused, match="the token is for machine m2"):
             await one.join(token, "m3", 3)
         await one.join(token, "m2", 9)
-        assert one.machines["m2"] != "2"
+        serial = one.machines["m2"]
+        assert serial != "2"
+        two.is_replaced = True
+        with pytest.raises(Refused, match="from its cluster, or replaced"):
+            await two.token()
+        await two.admission.leave_cluster(WHO)
+        await settle()
+        assert one.machines["m2"] == serial, "that of its successor"
         with pytest.raises(NotFound, match="its machines are m1, m2"):
             await one.token("m7")
 

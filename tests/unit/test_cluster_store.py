@@ -3,13 +3,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
 from portico.core.model.event import Requester
-from portico.core.model.shared import SCHEMA, ClusterRecord, encoded
+from portico.core.model.shared import SCHEMA, ClusterRecord, SharedMachine, encoded
 from portico.core.model.stored import MAX_WRITES, Compare, Delete, Put, Snapshot, StoredItem
 from portico.core.planning.mirroring import prefix_of
+from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.cluster.recovery import StoreRecovery
 from portico.engine.cluster.session import DURATION, INTERVAL, Session
 from portico.engine.cluster.store_follower import SUBJECT, StoreFollower
@@ -44,7 +46,18 @@ class Daemon:
         )
         self.follower.subscribe("test", self.changes.append)
         self.recovery = StoreRecovery(CLUSTER, store, self.follower, events_of(self.state, clock))
-        self.session = Session("m1", store, self.follower, self.troubles, clock, lambda: b"here")
+        self.session = Session(
+            "m1",
+            store,
+            self.follower,
+            self.troubles,
+            clock,
+            lambda: b"here",
+            is_member=self.is_member,
+        )
+
+    def is_member(self) -> bool:
+        return self.follower.item(MEMBER) is not None
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -413,5 +426,29 @@ def test_a_machine_that_was_removed_leaves_nothing_in_the_store(run):
         await put(daemon.store, **{MEMBER: b""})  # it has joined again
         await daemon.clock.advance(INTERVAL)
         assert "present/m1" in daemon.values
+
+    run(work)
+
+
+def test_a_machine_that_was_replaced_leaves_the_store_to_its_successor(run):
+    async def work(daemon: Daemon) -> None:
+        """That of the successor."""
+        engine = SimpleNamespace(**vars(daemon), events=None, intent=None)
+        former = ClusterStore(engine, None, CLUSTER, "m1", daemon.store)
+        former.serial = "1"
+        tasks = [asyncio.create_task(_again(each)) for each in (former.follower, former.session)]
+        for serial in ("", "1"):  # an older Portico wrote none
+            await put(daemon.store, **{MEMBER: encoded(SharedMachine("10.0.0.1", serial=serial))})
+            await daemon.clock.advance(INTERVAL)
+            assert former.session.is_held()
+            assert await former.transaction([], [Put("progress/m1", b"1")])
+        await put(daemon.store, **{MEMBER: encoded(SharedMachine("10.0.0.1", serial="2"))})
+        await daemon.clock.advance(2 * INTERVAL)
+        assert not former.session.is_held()
+        assert daemon.store.peek(f"{ROOT}present/m1").session == daemon.session.number
+        with pytest.raises(StoreUnavailable, match="from its cluster, or replaced"):
+            await former.transaction([], [Delete("progress/m1")])
+        for task in tasks:
+            task.cancel()
 
     run(work)

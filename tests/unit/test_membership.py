@@ -48,11 +48,22 @@ def test_a_machine_that_was_removed_keeps_the_machines_that_it_knew_and_says_so(
     machine.store.happen({"m2", "m3"})
     machine.run(5.0)
     assert names(machine) == {"m1", "m2", "m3"}
-    assert "was removed from the list of the machines of the cluster: others" in trouble(machine)
+    assert (
+        "was removed from the list of the machines of the cluster, or replaced: others"
+        in trouble(machine)
+    )
     machine.store.happen({"m1", "m2"})
     machine.run(1.0)
     assert names(machine) == {"m1", "m2"}
     assert not trouble(machine)
+
+
+def test_a_machine_that_was_replaced_keeps_the_machines_that_it_knew_and_says_so(machine):
+    machine.daemon.shared.serial = "1"
+    machine.store.put("machines/m1", encoded(SharedMachine(address="10.0.0.9", serial="2")))
+    machine.run(5.0)
+    assert machine.intent.members.machines["m1"].address != "10.0.0.9"
+    assert "or replaced: others refuse it" in trouble(machine)
 
 
 def test_machines_that_cannot_be_written_are_tried_again(machine):

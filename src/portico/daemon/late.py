@@ -157,6 +157,7 @@ def shared_of(
         if address := store_address(home):
             store = EtcdStore(address, engine.clock)
             shared = ClusterStore(engine, in_force, own.cluster, own.name, store, thumbprint)
+            shared.serial = Path(own.certificate).parent.name
             neighbourhood.absent = shared.absent
             neighbourhood.may_replace = lambda: shared.may_replace()  # noqa: PLW0108 - set later
             shared.drained, shared.down = neighbourhood.drained, neighbourhood.down

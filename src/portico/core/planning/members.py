@@ -32,6 +32,14 @@ def member_list(cluster: str, items: Mapping[str, StoredItem]) -> MemberList:
     )
 
 
+def has_certificate(item: StoredItem | None, serial: str) -> bool:
+    """Whether the record of a machine is still that of its certificate with this serial: another
+    machine that replaced it has the record of the same name. An older Portico wrote no serial.
+    """
+    record = decoded(SharedMachine, item.value) if item else None
+    return item is not None and (not serial or not record or record.serial in {"", serial})
+
+
 def _machine(name: str, record: SharedMachine) -> Machine | None:
     table = {key: each for key, each in msgspec.structs.asdict(record).items() if key in _KEYS}
     try:

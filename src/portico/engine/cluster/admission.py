@@ -77,10 +77,10 @@ class Admission:
         """Raises StoreUnavailable, Refused, NotFound."""
         await self._assert_current()
         own = self._machines().get(self._shared.machine)
-        if own is None:
+        if own is None or not self._shared.is_member():
             raise Refused(
-                f"this machine, {self._shared.machine}, was removed from its cluster; nothing was "
-                "changed. `portico cluster leave` removes its files"
+                f"this machine, {self._shared.machine}, was removed from its cluster, or "
+                "replaced; nothing was changed. `portico cluster leave` removes its files"
             )
         if replaces:
             self._shared.follower.machine_record(replaces)  # NotFound
@@ -134,7 +134,8 @@ class Admission:
                 f"{machine} serves what is in force in the cluster; nothing was changed. Run "
                 "`portico cluster drain` and `portico down --all` first"
             )
-        if record := self._shared.follower.item(machine_key(machine)):
+        record = self._shared.follower.item(machine_key(machine))
+        if record and self._shared.is_member():  # else the record is that of its successor
             await self._delete(self._shared.store, machine, record.revision)
             self._events.note("machine", machine, f"has left; {who} asked for it")
         _, access = await asyncio.to_thread(self._access)

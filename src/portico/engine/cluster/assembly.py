@@ -23,6 +23,7 @@ from portico.core.model.shared import (
     machine_key,
 )
 from portico.core.model.stored import Compare, StoredItem, Write
+from portico.core.planning.members import has_certificate
 from portico.engine.cluster.membership import Membership
 from portico.engine.cluster.recovery import StoreRecovery
 from portico.engine.cluster.session import Session
@@ -59,14 +60,24 @@ class ClusterStore:
     ) -> None:
         """`cluster` is its UUID, `machine` the own name; `thumbprint` is as in `Presence`."""
         self.cluster, self.machine, self.store = cluster, machine, store
+        self.serial = ""
+        """Of the certificate of this machine; empty where its name alone counts."""
         self._troubles = engine.troubles
         self.follower = StoreFollower(
             cluster, store=store, state=engine.state, troubles=engine.troubles, clock=engine.clock
         )
         self.session = Session(
-            machine, store, self.follower, engine.troubles, engine.clock, self._presence
+            machine,
+            store,
+            self.follower,
+            engine.troubles,
+            engine.clock,
+            self._presence,
+            is_member=self.is_member,
         )
-        self._membership = Membership(engine, in_force, self.follower, cluster, machine)
+        self._membership = Membership(
+            engine, in_force, self.follower, cluster, machine, self.is_member
+        )
         self.recovery = StoreRecovery(cluster, store, self.follower, engine.events)
         self._thumbprint = thumbprint
         self.revisions: Callable[[], Mapping[str, int]] = dict
@@ -124,10 +135,16 @@ class ClusterStore:
     async def restore(self, *, act: bool, who: Requester) -> StoreChangeView:
         return await self.recovery.restore(act=act, who=who)
 
+    def is_member(self) -> bool:
+        """Whether this machine was neither removed nor replaced, as far as it knows."""
+        return has_certificate(self.follower.item(machine_key(self.machine)), self.serial)
+
     def assert_member(self) -> None:
-        """Raises StoreUnavailable where it was removed: then it writes nothing any more."""
-        if self.follower.item(machine_key(self.machine)) is None:
-            raise StoreUnavailable(f"{self.machine}, this machine, was removed from its cluster")
+        """Raises StoreUnavailable where it is no member: then it writes nothing any more."""
+        if not self.is_member():
+            raise StoreUnavailable(
+                f"{self.machine}, this machine, was removed from its cluster, or replaced"
+            )
 
     def view(self) -> ClusterView:
         follower = self.follower
@@ -154,7 +171,7 @@ class ClusterStore:
     ) -> Position | None:
         """As `Store.transaction`, by keys without prefix; of a `store` that is open to another
         user, if given. Returns where it was written. Raises StoreUnavailable too where the store
-        is not followed, or this machine was removed from the cluster.
+        is not followed, or this machine was removed from the cluster or replaced.
         """
         if trouble := self.follower.trouble:
             raise StoreUnavailable(f"{SUBJECT} is not available: {trouble}")

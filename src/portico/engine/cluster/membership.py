@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -26,11 +27,13 @@ class Membership:
         follower: StoreFollower,
         cluster: str,
         machine: str,
+        is_member: Callable[[], bool],
     ) -> None:
         """`cluster` is its UUID, `machine` the own name."""
         self._intent, self._troubles, self._in_force = engine.intent, engine.troubles, in_force
         self._events = engine.events
         self._follower, self._cluster, self._machine = follower, cluster, machine
+        self._is_member = is_member
         self._woken = asyncio.Event()
         follower.subscribe(SUBJECT, self._note)
 
@@ -39,12 +42,12 @@ class Membership:
         if self._follower.item(CLUSTER_KEY) is None:
             return  # nothing is known of the store yet
         members = member_list(self._cluster, self._follower.under(MACHINES))
-        if self._machine not in members.machines:
+        if self._machine not in members.machines or not self._is_member():
             self._troubles.report(
                 SUBJECT,
-                f"{self._machine}, this machine, was removed from the list of {SUBJECT}: others "
-                "refuse it, and it uses the list that it had. Run `portico cluster leave` here, "
-                "or join again",
+                f"{self._machine}, this machine, was removed from the list of {SUBJECT}, or "
+                "replaced: others refuse it, and it uses the list that it had. Run `portico "
+                "cluster leave` here, or join again",
             )
             return
         if members != self._intent.members:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from portico.core.model.shared import machine_key, present_key
+from portico.core.model.shared import present_key
 from portico.core.model.stored import Put
 from portico.engine.cluster.store_follower import StoreFollower
 from portico.engine.troubles import Troubles
@@ -30,7 +30,7 @@ SUBJECT: Final = "presence of this machine in the cluster's store"
 
 
 class Session:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is another part of the daemon
         self,
         name: str,
         store: Store,
@@ -38,11 +38,15 @@ class Session:
         troubles: Troubles,
         clock: Clock,
         presence: Callable[[], bytes],
+        *,
+        is_member: Callable[[], bool],
     ) -> None:
-        """`presence` is what the others are shown of this machine."""
+        """`presence` is what the others are shown of this machine. One that is no member leaves
+        nothing in the store.
+        """
         self._name = name
         self._store, self._follower, self._clock = store, follower, clock
-        self._troubles, self._presence = troubles, presence
+        self._troubles, self._presence, self._is_member = troubles, presence, is_member
         self._has_ended = False
         self._number = 0
         self._kept = 0.0
@@ -91,10 +95,6 @@ class Session:
         number, self._number = self._number, 0
         if number:
             await self._store.end_session(number)
-
-    def _is_member(self) -> bool:
-        """A machine that was removed leaves nothing in the store."""
-        return self._follower.item(machine_key(self._name)) is not None
 
     async def _keep(self) -> None:
         asked = self._clock.monotonic()
