@@ -199,6 +199,24 @@ def test_what_no_site_uses_is_removed_from_the_store_when_it_has_expired(cluster
     assert min(cluster.keys("ledger/")) > f"{cluster.clock.now() - 30 * DAY:.0f}"
 
 
+def test_what_is_left_of_a_site_that_never_had_a_certificate_is_removed_from_the_store(cluster):
+    async def run():
+        cluster.authority.refuses = True
+        await cluster.look()
+        assert cluster.keys("orders/") == cluster.keys("failures/") == {NAME}
+        cluster.authority.refuses = False
+        cluster.name = "b.example.com"
+        for each in cluster.machines:
+            each.kill()
+            each.start()
+        await cluster.wait(20)
+        await cluster.look()
+
+    cluster.run(run())
+    assert cluster.keys("orders/") == set()
+    assert cluster.keys("failures/") <= {"b.example.com"}
+
+
 def test_a_line_of_the_ledger_that_nothing_counts_any_more_is_not_written_again(cluster):
     async def run():
         await cluster.look()

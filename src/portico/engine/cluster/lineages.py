@@ -6,14 +6,16 @@ import asyncio
 import json
 import logging
 from collections.abc import Collection
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
 from portico.core.model.certificate import Certificate, Provenance
 from portico.core.model.shared import (
     CURRENT_LINEAGES,
+    FAILURES,
     LINEAGES,
+    ORDERS,
     current_key,
     decoded,
     encoded,
@@ -125,7 +127,9 @@ class SharedLineages:
         return [f"{name}/{each}" for each in islice(older, MAX_WRITES)]
 
     async def prune(self, wanted: Collection[str], compares: list[Compare]) -> None:
-        """Remove what has expired and no site uses. Raises StoreUnavailable."""
+        """Remove what has expired, and what never came of an order, and no site uses. Raises
+        StoreUnavailable.
+        """
         for name in self._follower.under(CURRENT_LINEAGES):
             current = self._current(name)
             if name in wanted or not current or self._clock.now() < current.not_after:
@@ -133,6 +137,13 @@ class SharedLineages:
             keys = [current_key(name), failures_key(name), order_key(name)]
             keys += [f"{LINEAGES}{each}" for each in self._older(name, current.number + 1)]
             await self._shared.transaction(compares, [Delete(key) for key in keys])
+        known = {*wanted, *self._follower.under(CURRENT_LINEAGES)}
+        orders = (order_key(name) for name in self._follower.under(ORDERS) if name not in known)
+        failures = (
+            failures_key(name) for name in self._follower.under(FAILURES) if name not in known
+        )
+        if unused := [*map(Delete, islice(chain(orders, failures), MAX_WRITES))]:
+            await self._shared.transaction(compares, unused)
 
     def _remember(self, name: str, number: int) -> None:
         self._numbers[name] = number
