@@ -503,6 +503,25 @@ def connect(network: Network, device: str, address: str, to: Network) -> None:
     to.ip(f"link set {end} master bridge up")
 
 
+def test_a_member_that_is_reached_by_tls_is_asked_so_after_others_that_were_not():
+    received = []
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.append(await reader.read(1))
+        writer.close()
+
+    async def work() -> None:
+        gateway = Gateway(StoreAddress(["http://127.0.0.1:1"]), SystemClock())
+        async with await asyncio.start_server(note, "127.0.0.1", 0) as server:
+            url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            gateway.use([url])
+            with pytest.raises(StoreUnavailable):
+                await gateway.answer_of_member(url, "/version")
+
+    asyncio.run(work())
+    assert received == [b"\x16"], "a handshake (RFC 8446 5.1)"
+
+
 def test_what_two_calls_find_out_about_a_member_counts_once():
     """The other one is asked next, and not that member again."""
     gateway = Gateway(StoreAddress(["http://127.0.0.1:1", "http://127.0.0.1:2"]), SystemClock())

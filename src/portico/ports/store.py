@@ -87,7 +87,7 @@ class Store(Protocol):
         """
 
     def use(self, endpoints: Sequence[str]) -> None:
-        """Ask the members at these URLs from now on."""
+        """Ask the members at these URLs from now on. Raises Failed, and asks those before."""
 
     async def close(self) -> None:
         """Close connections. Sessions go on until their time is up."""

@@ -13,7 +13,7 @@ from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.cluster.store_follower import KeyChanges
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, Refused
-from portico.system.cluster_store import read_store, write_store
+from portico.system.cluster_store import StoreFile, read_store, write_store
 from portico.system.home import Home
 
 SUBJECT: Final = "addresses of the cluster's store"
@@ -32,8 +32,9 @@ class StoreAddresses:
         if record is None:
             return
         try:
-            if await asyncio.to_thread(self._keep, record.urls):
+            if file := await asyncio.to_thread(self._changed_file, record.urls):
                 self._shared.store.use(record.urls)
+                await asyncio.to_thread(write_store, self._home.cluster, file)
             self._troubles.resolve(SUBJECT)
         except (OSError, Failed, Refused) as error:
             self._troubles.report(SUBJECT, f"cannot use the {SUBJECT}: {error}; retrying")
@@ -43,15 +44,14 @@ class StoreAddresses:
             async with asyncio.timeout(RETRY_INTERVAL if self._troubles.of(SUBJECT) else None):
                 await self._woken.wait()
 
-    def _keep(self, urls: tuple[str, ...]) -> bool:
-        """Whether they are others than those in the file."""
+    def _changed_file(self, urls: tuple[str, ...]) -> StoreFile | None:
+        """With these addresses; None where it has them. Raises Failed, Refused."""
         file = read_store(self._home)
         if file is None or tuple(file.endpoints) == urls or not urls:
-            return False
+            return None
         for each in urls:
             endpoint(each, plain=file.plain)
-        write_store(self._home.cluster, replace(file, endpoints=urls))
-        return True
+        return replace(file, endpoints=urls)
 
     def _note(self, changes: KeyChanges) -> None:
         if ENDPOINTS_KEY in changes:

@@ -78,8 +78,12 @@ class Gateway:
         return self._address.endpoints
 
     def use(self, endpoints: Sequence[str]) -> None:
-        """From now on, instead of those before."""
-        self._address, self._current = replace(self._address, endpoints=endpoints), 0
+        """From now on, instead of those before. Raises Failed, with those before kept, where a
+        file for TLS cannot be used.
+        """
+        address = replace(self._address, endpoints=endpoints)
+        self._tls = self._tls or _context(address)
+        self._address, self._current = address, 0
 
     @property
     def url(self) -> str:
