@@ -507,7 +507,7 @@ def test_a_second_cluster_in_a_store_has_to_be_asked_for(tmp_path: Path):
         with pytest.raises(Refused, match="etcd has the data of cluster one; nothing was changed"):
             await create("two")
         await create("two", another=True)
-        with pytest.raises(Refused, match="has a cluster two already"):
+        with pytest.raises(Refused, match="etcdctl del --prefix /portico/two/`"):
             await create("two", another=True, user="root")
         assert store.users == {}
         await create("four", another=True, user="root")

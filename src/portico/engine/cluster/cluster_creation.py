@@ -134,4 +134,8 @@ class ClusterCreation:
             ],
         )
         if done is None:
-            raise Refused(f"etcd has a cluster {request.cluster} already; nothing was changed")
+            raise Refused(
+                f"etcd has a cluster {request.cluster} already; nothing was changed. If no "
+                "machine is in it, because an earlier `init` was not confirmed, delete it with "
+                f"`etcdctl del --prefix {prefix}`"
+            )
