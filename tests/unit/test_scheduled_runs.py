@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from portico.core.model.instance import InstanceState
 from portico.core.model.shared import RUNS, requested_run_key, run_key
 from portico.engine.cluster.scheduled_runs import MINUTES_KEPT, START_TIMEOUT, ScheduledRuns
 from tests.unit.linked_machines import Machines
@@ -22,6 +23,7 @@ class Scheduler:
     """As much of a machine as runs apps."""
 
     def __init__(self, machines: Machines, name: str) -> None:
+        self._clock = machines.loop
         self.runs: list[str] = []
         self.notes: list[tuple[str, ...]] = []
         self.app = SimpleNamespace(
@@ -48,7 +50,15 @@ class Scheduler:
 
     def run(self) -> None:
         """What was claimed last is under way."""
-        self.instances["clean.1"] = SimpleNamespace(app=APP, process=object())
+        self._observe(InstanceState.READY, object())
+
+    def end(self) -> None:
+        self._observe(InstanceState.STOPPED, None)
+
+    def _observe(self, state: InstanceState, process: object) -> None:
+        self.instances["clean.1"] = SimpleNamespace(
+            app=APP, process=process, state=state, is_run=True, since=self._clock.monotonic()
+        )
 
     def skipped(self) -> list[str]:
         return [text for kind, _, text in self.notes if kind == "skip"]
@@ -88,6 +98,22 @@ def test_a_run_that_lasts_is_the_only_one_on_all_machines():
         again.claim(APP, NOON + 240)
         machines.run(1.0)
         assert again.runs == [APP]
+
+
+def test_a_run_that_was_short_makes_room_for_another_one_at_once():
+    with Machines("m1", "m2") as machines:
+        one, two = (Scheduler(machines, each.name) for each in machines)
+        for minute in range(3):
+            one.claim(APP, NOON + 60 * minute)
+            machines.run(1.0)
+            assert len(one.runs) == minute + 1
+            machines.run(5.0)
+            two.claim(APP, NOON + 600 + 60 * minute)  # it has not started yet
+            machines.run(1.0)
+            assert two.runs == []
+            one.end()
+            machines.run(5.0)
+        assert (len(one.skipped()), len(two.skipped())) == (0, 3)
 
 
 def test_each_run_takes_place_once_and_none_without_the_store():

@@ -4,11 +4,13 @@ while the one before has not ended on any of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import islice
+from operator import attrgetter
 from typing import Final
 
+from portico.core.model.instance import InstanceState
 from portico.core.model.shared import (
     CHANGE_KEY,
     RUNNING_APPS,
@@ -34,7 +36,7 @@ SESSION_ENDED: Final = (
 )
 INTERVAL: Final = 2.0
 START_TIMEOUT: Final = 30.0
-"""Seconds after which a run that has not been seen has ended: it was short, or did not start."""
+"""Seconds after which a run of which nothing was seen does not start any more."""
 
 
 class ScheduledRuns:
@@ -99,7 +101,7 @@ class ScheduledRuns:
         session = self._shared.session.number
         if not session or self._shared.follower.trouble:
             return
-        under_way = self._under_way()
+        under_way, end_times = self._under_way(), self._end_times()
         held = self._shared.follower.values(Holder, RUNNING_APPS)
         try:
             for name in under_way:
@@ -110,7 +112,8 @@ class ScheduledRuns:
                     await self._shared.transaction([free], [taken])
             for name, holder in held.items():
                 is_mine = holder.machine == self._shared.machine
-                if is_mine and name not in under_way and not self._may_start(name):
+                may_start = self._may_start(name, end_times.get(name, 0.0))
+                if is_mine and name not in under_way and not may_start:
                     await self._drop(running_key(name))
         except (StoreUnavailable, SessionEnded):
             return  # what follows the store says so, and this is tried again
@@ -122,9 +125,19 @@ class ScheduledRuns:
         if item := self._shared.follower.item(key):
             await self._shared.transaction([Compare(key, item.revision)], [Delete(key)])
 
-    def _may_start(self, name: str) -> bool:
+    def _may_start(self, name: str, ended: float) -> bool:
         claimed = self._claim_times.get(name, float("-inf"))
-        return self._clock.monotonic() - claimed < START_TIMEOUT
+        return ended <= claimed and self._clock.monotonic() - claimed < START_TIMEOUT
+
+    def _end_times(self) -> Mapping[str, float]:
+        """By shared name, when the last run of an app with a schedule has ended here."""
+        names, apps = self._projects.names(), self._intent.desired.apps
+        known = sorted(self._engine.observed.instances.values(), key=attrgetter("since"))
+        return {
+            names.full_name(i.app): i.since
+            for i in known
+            if i.is_run and i.state is InstanceState.STOPPED and i.app in apps
+        }
 
     def _under_way(self) -> set[str]:
         """By shared name, the apps with a schedule that have a process here."""
