@@ -70,6 +70,7 @@ def limit() -> float:
     return max(MOST_TIME, MOST_PLANS * statistics.median(times))
 
 
+@pytest.mark.slow
 def test_no_turn_is_long_when_many_instances_are_checked_exit_and_are_stopped(machine):
     def exit_all() -> None:
         for process in list(machine.processes.values()):

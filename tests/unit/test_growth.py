@@ -30,6 +30,7 @@ def grows(act: Callable[[int], Callable[[], object]]) -> float:
     return (many - none) / (few - none)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slow_start", [0, 30])
 @pytest.mark.parametrize(
     "state", [S.READY, S.STARTING, S.UNREADY, S.DRAINING, S.STOPPING, S.BACKOFF, S.GONE, None]

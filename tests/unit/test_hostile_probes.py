@@ -153,6 +153,7 @@ def test_a_grpc_answer_that_is_cut_off_is_no_good_one(data, said):
     assert probe(Check(grpc=True, timeout=60.0), PREFACE, head, body, end) == said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("check", "parts"),
     [

@@ -59,6 +59,7 @@ def recipe(name):
     return pytest.mark.parametrize("copy", [name], indirect=True, ids=[""])
 
 
+@pytest.mark.slow
 @recipe("A key of the file")
 def test_a_key_is_added_as_the_page_says(copy):
     copy.edit(
@@ -87,6 +88,7 @@ def test_a_key_is_added_as_the_page_says(copy):
     assert printed == "Joe\nTrue True\n"
 
 
+@pytest.mark.slow
 @recipe("A verb")
 def test_a_verb_is_added_as_the_page_says(copy):
     copy.edit(
@@ -123,6 +125,7 @@ def test_a_verb_is_added_as_the_page_says(copy):
     assert printed == "True\nTrue\nTrue\n202\n"
 
 
+@pytest.mark.slow
 @recipe("A kind of check")
 def test_a_kind_of_check_is_added_as_the_page_says(copy):
     copy.edit(
@@ -167,6 +170,7 @@ def test_a_kind_of_check_is_added_as_the_page_says(copy):
     assert printed == "None\nsaid b'220 ready'\n"
 
 
+@pytest.mark.slow
 @recipe("A DNS provider")
 def test_a_dns_provider_is_added_as_the_page_says(copy, tmp_path):
     copy.edit("core/model/issuing.py", "^(rfc2136|command|", "^(rfc2136|command|paper|")
@@ -246,6 +250,7 @@ def test_a_dns_provider_is_added_as_the_page_says(copy, tmp_path):
     assert (tmp_path / "sheet.txt").read_text() == "_acme-challenge.example.com abc"
 
 
+@pytest.mark.slow
 @recipe("A balancing method")
 def test_a_balancing_method_is_added_as_the_page_says(copy):
     copy.edit(
@@ -270,6 +275,7 @@ def test_a_balancing_method_is_added_as_the_page_says(copy):
     assert printed == "fair weighted\n"
 
 
+@pytest.mark.slow
 def test_every_recipe_of_the_page_is_followed():
     recipes = PAGE.split("## Recipes\n")[1].split("\n## ")[0]
     assert set(re.findall(r"^### (.+)$", recipes, re.MULTILINE)) == FOLLOWED

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from portico.core.model.desired import Desired
 from portico.core.model.place import RenderContext
 from portico.core.model.site import Site
@@ -50,6 +52,7 @@ def test_a_file_without_sites_still_gives_nginx_a_server():
     assert "8443" not in main
 
 
+@pytest.mark.slow
 def test_thousands_of_sites_are_rendered_within_two_seconds_and_in_linear_time():
     small, large = (_seconds_for(number) for number in (400, 2000))
     assert large < 2  # 0.7 on quiet cores, and half as much again where others share their caches

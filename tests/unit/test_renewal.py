@@ -368,6 +368,7 @@ def test_a_certificate_is_never_renewed_after_its_backstop_nor_before_it_has_set
     assert at + min(DAY, held.lifetime / 10) * 0.999 <= action.at <= backstop(held) + 0.001
 
 
+@pytest.mark.slow
 def test_a_pass_takes_less_than_a_second_for_ten_thousand_lineages_and_grows_with_them():
     def seconds(count):
         cases = [

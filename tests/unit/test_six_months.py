@@ -118,6 +118,7 @@ events = st.one_of(
 weeks = st.lists(st.tuples(st.floats(0, 2), events), min_size=WEEKS, max_size=WEEKS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_ari", [True, False])
 @pytest.mark.parametrize("days", [SHORT, 45])
 @examples(2)

@@ -111,6 +111,7 @@ def test_variables_come_from_the_file_next_to_it(tmp_path):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "why"),
     [

@@ -145,6 +145,7 @@ def test_the_schemas_of_kubernetes_allow_all_of_it(shop):
         validate.validate(checked[0], validate.latest_version(), strict=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["shop", "gateway"])
 def test_the_schemas_of_gateway_api_and_cert_manager_allow_all_of_it(kind, request):
     if not (MODELS / "node_modules/@kubernetes-models").is_dir():

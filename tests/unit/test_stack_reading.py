@@ -203,6 +203,7 @@ def test_blocks_without_an_end_of_nesting_are_refused_in_words(tmp_path, depth):
         read_stack([path], {})
 
 
+@pytest.mark.slow
 def test_a_file_of_50000_lines_is_read_in_seconds(tmp_path):
     path = tmp_path / "site.conf"
     path.write_text("server { listen 80;\n server_name a.test;\n root /srv;\n}\n" * 12_500)
