@@ -106,6 +106,10 @@ class Member:
     def is_member(self) -> bool:
         return self.machine in self.machines and not self.is_replaced
 
+    def assert_member(self) -> None:
+        if not self.is_member():
+            raise StoreUnavailable(f"{self.machine} was removed from its cluster, or replaced")
+
     async def transaction(
         self, compares: Sequence[Compare], writes: Sequence[Write], store: Store | None = None
     ) -> int | None:
@@ -237,6 +241,11 @@ def test_a_machine_is_replaced_by_a_token_for_it_alone(run):
         two.is_replaced = True
         with pytest.raises(Refused, match="from its cluster, or replaced"):
             await two.token()
+        with pytest.raises(StoreUnavailable, match="or replaced"):
+            await two.admission.remove_machine("m1", WHO, force=True)
+        with pytest.raises(StoreUnavailable, match="or replaced"):
+            await two.join(await one.token(), "m4", 4)
+        assert one.machines.keys() == {"m1", "m2"}
         await two.admission.leave_cluster(WHO)
         await settle()
         assert one.machines["m2"] == serial, "that of its successor"

@@ -66,6 +66,20 @@ def test_a_machine_that_was_replaced_keeps_the_machines_that_it_knew_and_says_so
     assert "or replaced: others refuse it" in trouble(machine)
 
 
+def test_a_copy_that_is_older_than_the_certificate_says_nothing_of_the_machine(machine):
+    machine.store.put("machines/m1", encoded(SharedMachine(address="10.0.0.1", serial="1")))
+    machine.run(1.0)
+    machine.store.happen("away")
+    machine.lose_daemon()
+    machine.begin()
+    machine.daemon.shared.serial = "2"
+    machine.run(60.0)
+    assert not trouble(machine)
+    machine.store.happen("right")
+    machine.run(60.0)
+    assert "or replaced: others refuse it" in trouble(machine)
+
+
 def test_machines_that_cannot_be_written_are_tried_again(machine):
     machine.disk.full = True
     machine.store.happen({"m1", "m2"})

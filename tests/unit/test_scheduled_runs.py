@@ -64,6 +64,20 @@ class Scheduler:
         return [text for kind, _, text in self.notes if kind == "skip"]
 
 
+def test_a_run_that_was_skipped_does_not_keep_its_app_taken():
+    with Machines("m1", "m2") as machines:
+        one = Scheduler(machines, "m1")
+        one.claim(APP, NOON)
+        machines.run(0.2)
+        one.end()
+        machines.run(0.1)
+        one.claim(APP, NOON + 60)  # its key is not dropped yet
+        machines.run(6.0)
+        one.claim(APP, NOON + 120)
+        machines.run(1.0)
+        assert (len(one.runs), len(one.skipped())) == (2, 1)
+
+
 def test_a_run_that_lasts_is_the_only_one_on_all_machines():
     with Machines("m1", "m2") as machines:
         one, two = (Scheduler(machines, each.name) for each in machines)

@@ -109,6 +109,7 @@ class Admission:
         Failed. Its rights in the store end first: by the record they are found again.
         """
         await self._assert_current()
+        self._shared.assert_member()
         if machine == self._shared.machine:
             raise Refused(
                 f"{machine} is this machine; nothing was changed. Run `portico cluster leave`"
@@ -162,6 +163,7 @@ class Admission:
 
     async def _admit(self, request: JoinRequest) -> JoinAnswer:
         await self._assert_current()
+        self._shared.assert_member()
         token, revision = self._token(request.id)
         machines = self._machines()
         before = self._shared.follower.item(machine_key(request.name))

@@ -41,6 +41,8 @@ class Membership:
         self._woken.clear()
         if self._follower.item(CLUSTER_KEY) is None:
             return  # nothing is known of the store yet
+        if self._follower.trouble and not self._is_member():
+            return  # the copy may be older than the certificate of this machine
         members = member_list(self._cluster, self._follower.under(MACHINES))
         if self._machine not in members.machines or not self._is_member():
             self._troubles.report(
@@ -63,8 +65,9 @@ class Membership:
         self._troubles.resolve(SUBJECT)
 
     async def pause(self) -> None:
+        is_open = self._troubles.of(SUBJECT) or self._follower.trouble
         with suppress(TimeoutError):
-            async with asyncio.timeout(RETRY_INTERVAL if self._troubles.of(SUBJECT) else None):
+            async with asyncio.timeout(RETRY_INTERVAL if is_open else None):
                 await self._woken.wait()
 
     def _note_events(self, before: MemberList | None, after: MemberList) -> None:

@@ -70,10 +70,11 @@ class ScheduledRuns:
         running = Put(running_key(name), self._holder(), session)
         is_new, is_free = Compare(key, ABSENT), Compare(running.key, ABSENT)
         transaction = self._shared.transaction
-        self._claim_times[name] = self._clock.monotonic()
         if not session:
             self._skip(app, SESSION_ENDED)
             return
+        before, claimed = self._claim_times.get(name), self._clock.monotonic()
+        self._claim_times[name] = claimed
         try:
             is_mine = await transaction([is_new, is_free], [mine, running, *old])
             is_skipped = not is_mine and await transaction([is_new], [mine, *old])
@@ -83,6 +84,8 @@ class ScheduledRuns:
         except SessionEnded:
             self._skip(app, SESSION_ENDED)
             return
+        if not is_mine and self._claim_times.get(name) == claimed:  # it starts nothing
+            self._claim_times[name] = before or 0.0
         if is_skipped:
             holder = self._shared.follower.value(Holder, running.key)
             at = f" on {holder.machine}" if holder else ""
