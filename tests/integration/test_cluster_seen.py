@@ -128,8 +128,8 @@ def test_a_machine_of_another_version_whose_clock_is_wrong_is_shown_and_serves(m
     two.environ |= newer.portico_in(folder)
     newer.edit(
         folder / "portico/core/planning/neighbours.py",
-        'shown = {"v": SCHEMA, ',
-        'shown = {"v": SCHEMA, "zone": "a", ',
+        '"machine": near.machine,',
+        '"machine": near.machine, "zone": "a",',
     )
     newer.edit(
         folder / "portico/core/model/views.py",
