@@ -22,7 +22,7 @@ import httpx
 import pytest
 
 from portico.core.model.cluster import OwnMachine, machine_host
-from portico.system.machine_certificates import MACHINE_LIFE, MachineAuthority
+from portico.system.machine_certificates import MACHINE_LIFETIME, MachineAuthority
 from tests.edge import Edge
 from tests.fakes.backend import Backend
 from tests.fakes.discovery import FakeDiscovery
@@ -114,7 +114,7 @@ KEYS = 24
 PLACED = ("keyed", "addressed")
 """Apps with two instances a machine, on which a key is placed."""
 NAMES = (M3, "m2", "m1")
-EXPIRED = 2 * MACHINE_LIFE.total_seconds()
+EXPIRED = 2 * MACHINE_LIFETIME.total_seconds()
 """Age of a certificate that is not valid any more."""
 CLOSED = 1
 """A port of loopback on which nothing listens: TCP port service multiplexer (RFC 1078)."""

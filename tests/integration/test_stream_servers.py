@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from portico.core.model.place import CertificateFiles, NamesApart
+from portico.core.model.place import CertificateFiles, ExtraCertificate
 from tests.edge import Edge, certificate
 from tests.lines import Lines, server
 from tests.stack import eventually, free_port
@@ -95,7 +95,7 @@ def edge(other) -> Iterator[Edge]:
             upstream = "own"
             server_names = {{ "db.test" = "tls" }}
         """
-        part = NamesApart(("c.own.test",), (other,))
+        part = ExtraCertificate(("c.own.test",), (other,))
         with Edge(text, apart={"own.test": (part,)}) as edge:
             yield edge
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from portico.engine.changes import EVERY_APP, MAX_FINISHED, Changes
+from portico.engine.changes import EVERY_APP, MAX_FINISHED_CHANGES, Changes
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, NotFound, Refused
@@ -68,7 +68,7 @@ def test_changes_that_ended_long_ago_are_forgotten_and_one_under_way_never_is():
     async def scenario(changes):
         go_on = asyncio.Event()
         long = changes.begin("reload", "slow", ["slow"], lambda _: go_on.wait())
-        for _ in range(2 * MAX_FINISHED):
+        for _ in range(2 * MAX_FINISHED_CHANGES):
             begun = changes.begin("reload", "web", ["web"], lambda _: asyncio.sleep(0))
             async for _ in changes.follow(begun.id):
                 pass
@@ -77,7 +77,7 @@ def test_changes_that_ended_long_ago_are_forgotten_and_one_under_way_never_is():
 
     long, last, views = in_group(scenario)
     assert (views[0].id, views[0].state, views[-1].id) == (long.id, "doing", last.id)
-    assert len(views) == 1 + MAX_FINISHED + 1
+    assert len(views) == 1 + MAX_FINISHED_CHANGES + 1
     assert len({view.id for view in views}) == len(views)
 
 

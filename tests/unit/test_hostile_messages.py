@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from portico.adapters.logs.files import LAST_BYTES, last_lines
 from portico.adapters.nginx import binary
-from portico.adapters.nginx.error_lines import MAX_KEPT, LogTail, error_lines
+from portico.adapters.nginx.error_lines import MAX_KEPT_LINES, LogTail, error_lines
 from portico.adapters.processes.notices import MAX_STATUS_LENGTH, UnixNotices, parse
 from portico.api.app import Api, Request
 from portico.api.connection import Connection
@@ -105,7 +105,7 @@ def test_any_words_of_nginx_are_complaints_or_passed_over(tmp_path_factory, said
     log = tmp_path_factory.mktemp("nginx") / "error.log"
     tail = LogTail(log)
     log.write_bytes(said + b"\n")
-    assert len(tail.error_lines()) <= MAX_KEPT
+    assert len(tail.error_lines()) <= MAX_KEPT_LINES
 
 
 def test_a_grave_complaint_is_seen_behind_many_megabytes_and_each_byte_is_read_once(tmp_path):

@@ -16,7 +16,7 @@ import pytest
 
 from portico.core.config.document import read_document
 from portico.stack.importing.imported import imported
-from portico.stack.importing.part import Fate
+from portico.stack.importing.part import OutcomeKind
 from portico.stack.importing.writing import text_of
 from portico.stack.reading.nginx import read_nginx
 
@@ -40,11 +40,11 @@ def test_every_line_is_carried_over_done_kept_or_listed(path):
     kept = "".join(found.files.values())
     listed = {gap.place.line for gap in found.gaps}
     for line, around in lines_of(stack.nginx):
-        fate = found.fates.get(id(line))
-        assert fate is not None, line
-        if fate is Fate.LISTED:
+        kind = found.outcome_kinds.get(id(line))
+        assert kind is not None, line
+        if kind is OutcomeKind.LISTED:
             assert {each.number for each in (line, *around)} & listed, line
-        if fate is Fate.KEPT and line.name != "include":
+        if kind is OutcomeKind.KEPT and line.name != "include":
             assert line.name in kept, line
 
 

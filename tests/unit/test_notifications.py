@@ -15,7 +15,7 @@ from portico.core.model.desired import Desired
 from portico.core.model.event import KINDS
 from portico.core.model.notification import MACHINE_KEY, Notify, NotifyTarget
 from portico.core.model.requests import DocumentRequest
-from portico.core.planning.notifications import MAX_ATTEMPTS, MAX_WAITING, signature
+from portico.core.planning.notifications import MAX_ATTEMPTS, MAX_WAITING_EVENTS, signature
 from portico.engine.inputs import Inputs, read_files
 from portico.engine.notifications import Notifications
 from portico.engine.troubles import Troubles
@@ -145,9 +145,9 @@ def test_a_target_that_fails_is_tried_again_later_and_later_then_its_events_are_
 def test_of_too_many_events_the_oldest_are_dropped_and_counted():
     scene = Scene()
     scene.look()
-    scene.note(MAX_WAITING + 20)
+    scene.note(MAX_WAITING_EVENTS + 20)
     scene.look()
-    assert len(scene.texts()) == MAX_WAITING
+    assert len(scene.texts()) == MAX_WAITING_EVENTS
     assert scene.texts()[0] == "20"
     assert scene.receiver.taken[0]["dropped"] == 20
 

@@ -11,7 +11,7 @@ import pytest
 
 from portico.core.model.instance import InstanceState
 from portico.core.model.world import NginxSeen
-from portico.engine.observed import COUNT_INTERVAL, RECORDS_A_TURN, UNASKED_TIME, ObservedWorld
+from portico.engine.observed import COUNT_INTERVAL, RECORDS_AT_ONCE, UNASKED_TIME, ObservedWorld
 from portico.errors import Failed
 from tests.fakes.clock import FakeClock
 from tests.fakes.state import MemoryState, events_of
@@ -163,11 +163,11 @@ def test_what_becomes_of_a_thousand_instances_in_a_round_is_few_writes():
     for i in its[500:]:
         observed.forget(i.id)
     look(observed)
-    assert disk.writes == 1 + 2000 // RECORDS_A_TURN
+    assert disk.writes == 1 + 2000 // RECORDS_AT_ONCE
     assert {i.state for i in disk.instances()} == {InstanceState.DRAINING}
     assert len(disk.instances()) == 500
     look(observed)
-    assert disk.writes == 1 + 2000 // RECORDS_A_TURN
+    assert disk.writes == 1 + 2000 // RECORDS_AT_ONCE
 
 
 def test_on_a_full_disk_what_ends_is_forgotten_all_the_same_and_written_when_there_is_room():

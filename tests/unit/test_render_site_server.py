@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from portico.core.model.place import CertificateFiles, NamesApart
+from portico.core.model.place import CertificateFiles, ExtraCertificate
 from tests.rendered import nginx_conf, rendered, site, site_block
 
 
@@ -40,7 +40,7 @@ def test_an_operators_page_for_plain_requests_on_https_is_kept():
 
 
 def test_names_with_another_certificate_have_a_server_of_their_own_that_answers_alike():
-    other = NamesApart(("app.localhost",), (CertificateFiles("/other.pem", "/other.key"),))
+    other = ExtraCertificate(("app.localhost",), (CertificateFiles("/other.pem", "/other.key"),))
     text = site('aliases = ["app.localhost", "www.app.test"]\ndefault = true')
     conf = rendered(text, apart={"app.test": (other,)})["nginx.conf"]
     blocks = [each.splitlines() for each in conf.replace("        ", "").split("server {\n")[-2:]]

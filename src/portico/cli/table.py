@@ -98,7 +98,7 @@ _CODE: Final = (
 )
 _SETTINGS: Final = "not supported: settings are in portico.toml"
 _PAID_NOTE: Final = "not supported: it belongs to PM2's paid monitoring"
-_UP: Final = "run `portico up FILE`: it starts what is new and replaces what has changed"
+_UP_NOTE: Final = "run `portico up FILE`: it starts what is new and replaces what has changed"
 PM2_HINTS: Final = {
     **dict.fromkeys(("save", "dump", "resurrect", "cleardump"), _STORED_NOTE),
     **dict.fromkeys(("flush", "reloadLogs", "logrotate"), _ROTATION_NOTE),
@@ -106,7 +106,7 @@ PM2_HINTS: Final = {
     **dict.fromkeys(("set", "multiset", "get", "conf", "config", "unset"), _SETTINGS),
     **dict.fromkeys(("install", "module:install", "uninstall", "module:update"), _SETTINGS),
     **dict.fromkeys(("link", "unlink", "plus", "register", "login", "monitor"), _PAID_NOTE),
-    **dict.fromkeys(("startOrReload", "startOrRestart", "startOrGracefulReload"), _UP),
+    **dict.fromkeys(("startOrReload", "startOrRestart", "startOrGracefulReload"), _UP_NOTE),
     **dict.fromkeys(
         ("dashboard", "sysmonit"),
         "run `portico open` for the dashboard in a browser, `portico top` for the terminal",

@@ -54,10 +54,10 @@ T = TypeVar("T")
 
 def late(make: Callable[[], T]) -> T:
     """Stands for what `make` returns, and calls it once, when an attribute is first read."""
-    return cast("T", _LatePart(make))
+    return cast("T", _DeferredPart(make))
 
 
-class _LatePart:
+class _DeferredPart:
     def __init__(self, make: Callable[[], object]) -> None:
         self._made = cache(make)
 

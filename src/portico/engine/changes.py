@@ -16,7 +16,7 @@ from portico.ports.clock import Clock
 
 log = logging.getLogger(__name__)
 
-MAX_FINISHED: Final = 100
+MAX_FINISHED_CHANGES: Final = 100
 EVERY_APP: Final = "*"
 
 
@@ -126,7 +126,7 @@ class Changes:
     def _forget(self) -> None:
         """Where files are watched there may be a change a minute, for months."""
         ended = [number for number, change in self._all.items() if change.state != "doing"]
-        for number in ended[:-MAX_FINISHED]:
+        for number in ended[:-MAX_FINISHED_CHANGES]:
             del self._all[number]
 
     def cancel_all(self, why: str) -> None:

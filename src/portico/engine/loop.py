@@ -17,7 +17,7 @@ from portico.ports.clock import Clock
 RESYNC_INTERVAL: Final = 2.0  # seconds that a lost wake-up may cost
 COUNT_INTERVAL: Final = 0.25  # while connections of a draining instance are counted
 ROUND_TIMEOUT: Final = 1.0
-MAX_REST: Final = 0.1
+MAX_REST_TIME: Final = 0.1
 """Seconds. After it has looked and planned, the loop rests as long as that took: with a thousand
 instances it then leaves half of the time to requests, and hears many of them in one round.
 """
@@ -44,7 +44,7 @@ class ReconcileLoop:
         reserve: Callable[[Sequence[StartInstance]], Awaitable[None]],
         *,
         turn: Callable[[], Awaitable[object]] = _turn_of_others,
-        longest_rest: float = MAX_REST,
+        longest_rest: float = MAX_REST_TIME,
     ) -> None:
         """`desired` returns the same object for as long as nothing else is wanted.
 

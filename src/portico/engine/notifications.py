@@ -16,8 +16,8 @@ from portico.core.model.event import Event, EventFilter
 from portico.core.model.notification import NotifyTarget
 from portico.core.planning.notifications import (
     MAX_ATTEMPTS,
-    MAX_IN_REQUEST,
-    MAX_WAITING,
+    MAX_EVENTS_IN_REQUEST,
+    MAX_WAITING_EVENTS,
     document_of,
     pause_after,
     variables_of,
@@ -115,12 +115,12 @@ class Notifications:
         if not waiting:
             self._done[key] = last  # what is not for it is not looked at again
             return []
-        if waiting > MAX_WAITING:
-            newest = self._state.events(wanted, MAX_WAITING)
-            self._drop(key, waiting - MAX_WAITING, "too many were waiting", wanted.project)
+        if waiting > MAX_WAITING_EVENTS:
+            newest = self._state.events(wanted, MAX_WAITING_EVENTS)
+            self._drop(key, waiting - MAX_WAITING_EVENTS, "too many were waiting", wanted.project)
             after = newest[0].number - 1
             self._mark(key, after)
-        limit = MAX_IN_REQUEST if target.table.url else 1
+        limit = MAX_EVENTS_IN_REQUEST if target.table.url else 1
         return self._state.events(wanted, limit, after=after)
 
     def _filter(self, target: NotifyTarget) -> EventFilter | None:

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 MAX_MOVES: Final = 10_000
 """Kept while the disk is full."""
-RECORDS_A_TURN: Final = 100
+RECORDS_AT_ONCE: Final = 100
 """Records of instances, and as many moves: a few milliseconds, in one transaction."""
 SETTLE_TIME: Final = 1.0
 """Seconds after nginx acknowledged: requests it balanced just before have connected by then."""
@@ -125,8 +125,8 @@ class ObservedWorld:
         alive, nor hold up what ends.
         """
         while self._changed or self._moves:
-            names = set(islice(self._changed, RECORDS_A_TURN))
-            moves = list(islice(self._moves, RECORDS_A_TURN))
+            names = set(islice(self._changed, RECORDS_AT_ONCE))
+            moves = list(islice(self._moves, RECORDS_AT_ONCE))
             more = len(names) < len(self._changed) or len(moves) < len(self._moves)
             try:
                 with self._state.together(durable=False, more=more):

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from portico.core.model.desired import Desired
 from portico.core.model.pair import OwnPair
-from portico.core.model.place import CertificateFiles, NamesApart
+from portico.core.model.place import CertificateFiles, ExtraCertificate
 from portico.core.planning.lineages import lineage_names
 from portico.core.planning.own_pairs import own_pairs
 from portico.core.planning.served_certificates import CertifiedNames, ServedCertificates
@@ -36,7 +36,7 @@ class SiteCertificates:
 
     async def of_sites(
         self, desired: Desired, *, make: bool
-    ) -> Mapping[str, Sequence[NamesApart]]:
+    ) -> Mapping[str, Sequence[ExtraCertificate]]:
         """Each site's pairs: its own, or those of authorities, or one of the local authority for
         names that nothing else covers; those of its first name first. Without `make` the files
         are named and not made.
@@ -56,8 +56,8 @@ class SiteCertificates:
         made = (
             await self._certificates.local(local) if make else self._certificates.expected(local)
         )
-        return {name: [NamesApart((), pairs)] for name, pairs in own.items()} | {
-            name: [NamesApart(part.names, _files(part) or (made[name],)) for part in each]
+        return {name: [ExtraCertificate((), pairs)] for name, pairs in own.items()} | {
+            name: [ExtraCertificate(part.names, _files(part) or (made[name],)) for part in each]
             for name, each in parts.items()
         }
 

@@ -22,7 +22,7 @@ _NODE_FRAME = re.compile(r"\s+at .*(node:|\[eval\])|Node\.js v\d")
 
 # The answer goes to a file descriptor of its own, so that the file may print what it likes.
 # `import` takes CommonJS and modules alike; a .json file may have comments, as PM2 allows.
-_ASK: Final = r"""
+_READER_SCRIPT: Final = r"""
 const fs = require('node:fs');
 const [file, output, ...options] = process.argv.slice(1);
 process.argv = [process.argv[0], 'pm2', 'start', file, ...options];
@@ -74,7 +74,7 @@ def evaluate(
     if node is None:
         raise file_error(path, "is evaluated by Node, but node is not in PATH", "install Node")
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        argv = [node, "-e", _ASK, "--", str(path), str(output.fileno()), *words]
+        argv = [node, "-e", _READER_SCRIPT, "--", str(path), str(output.fileno()), *words]
         code = _run(argv, output, errors, environ, within)
         if code is None:
             raise file_error(

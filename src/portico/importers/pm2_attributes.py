@@ -17,7 +17,7 @@ from portico.core.model.cron import parse_cron
 from portico.core.model.units import LAST_PORT, parse_size
 
 LISTEN_TIMEOUT: Final = 3.0  # seconds; PM2's default
-_OFF: Final[Sequence[object]] = (None, False, "", 0, "0", [], {})
+_OFF_VALUES: Final[Sequence[object]] = (None, False, "", 0, "0", [], {})
 _TIMES: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "": 0.001}
 _MOMENTS_AS_TEXT = (
     "YYYY=%Y YY=%y MMMM=%B MMM=%b MM=%m M=%-m DDDD=%j DDD=%-j DD=%d Do=%-d D=%-d dddd=%A ddd=%a "
@@ -58,7 +58,7 @@ class PartialAttribute:
 class MissingAttribute:
     words: tuple[str, ...]
     why: str
-    idle: Sequence[object] = _OFF
+    idle: Sequence[object] = _OFF_VALUES
     """Values that ask for nothing, so that nothing is missing."""
 
 
@@ -116,7 +116,7 @@ def words(value: object) -> list[str]:
 
 
 def watched(value: object) -> bool | list[str]:
-    if value in _OFF:
+    if value in _OFF_VALUES:
         return False
     return flag(value) if str(value).lower() in {"true", "false"} else texts(value)
 
@@ -131,7 +131,7 @@ def codes(value: object) -> list[int]:
 
 def cron(value: object) -> str | None:
     """PM2's own library also takes a field for seconds, before the others, and `?` for any."""
-    if value in _OFF:
+    if value in _OFF_VALUES:
         return None
     fields = text(value).replace("?", "*").split()
     return parse_cron(" ".join(fields[1:] if len(fields) == CRON_FIELDS + 1 else fields))
@@ -232,7 +232,7 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
         "max_memory",
         parse_size,
         "a rollout of that instance; checked every 5 s; PM2: every 30 s",
-        _OFF,
+        _OFF_VALUES,
     ),
     PartialAttribute(
         ("watch",),
@@ -267,7 +267,7 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
         flag,
         "process.send('ready'); its port, or its `health` path, has to answer too. Without it the "
         "instance counts as ready after listen_timeout",
-        _OFF,
+        _OFF_VALUES,
     ),
     MissingAttribute(
         ("shutdown_with_message",),
@@ -292,9 +292,9 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
     ),
     MissingAttribute(("disable_logs",), "not supported: output is kept, and its size is capped"),
     MissingAttribute(("log_type",), "not supported: lines are kept as the app writes them"),
-    PartialAttribute(("log_date_format",), date_format, "logs.timestamp", _OFF),
+    PartialAttribute(("log_date_format",), date_format, "logs.timestamp", _OFF_VALUES),
     PartialAttribute(
-        ("time",), flag, "logs.timestamp, if log_date_format is not set", (*_OFF, "false")
+        ("time",), flag, "logs.timestamp, if log_date_format is not set", (*_OFF_VALUES, "false")
     ),
     MissingAttribute(
         ("merge_logs", "combine_logs"),
@@ -305,7 +305,7 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
     MissingAttribute(
         ("namespace",),
         "not supported: commands accept the name of an app, or act on all",
-        (*_OFF, "default"),
+        (*_OFF_VALUES, "default"),
     ),
     MissingAttribute(("install_url",), "not supported: Portico installs no apps"),
     MissingAttribute(("force",), "not needed: two apps may run the same script"),
@@ -319,15 +319,15 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
         "not supported: set node_args to --enable-source-maps",
     ),
     MissingAttribute(
-        ("disable_source_map_support",), "not needed: source maps are off", (*_OFF, True)
+        ("disable_source_map_support",), "not needed: source maps are off", (*_OFF_VALUES, True)
     ),
     MissingAttribute(("username",), "not needed: to run as another user, set user"),
-    MissingAttribute(("windowsHide",), "only for Windows", (*_OFF, True)),
+    MissingAttribute(("windowsHide",), "only for Windows", (*_OFF_VALUES, True)),
     *(
         MissingAttribute((name,), "not supported: it belongs to PM2's paid monitoring")
         for name in ("pmx", "automation", "trace", "v8", "event_loop_inspector", "deep_monitoring")
     ),
-    MissingAttribute(("disable_trace",), "not needed: there is no tracing", (*_OFF, True)),
+    MissingAttribute(("disable_trace",), "not needed: there is no tracing", (*_OFF_VALUES, True)),
     MissingAttribute(("io",), "not supported: it belongs to PM2's paid monitoring"),
     MissingAttribute(("write",), "not supported: Portico writes nothing into your folder"),
 )

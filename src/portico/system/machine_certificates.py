@@ -35,8 +35,8 @@ from portico.system.signing import (
 )
 from portico.system.x509 import PARSE_ERRORS
 
-AUTHORITY_LIFE: Final = timedelta(days=7305)
-MACHINE_LIFE: Final = timedelta(days=3652)
+AUTHORITY_LIFETIME: Final = timedelta(days=7305)
+MACHINE_LIFETIME: Final = timedelta(days=3652)
 """What ends the rights of a machine is its removal from the list of machines, not time."""
 _USAGES: Final = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
 
@@ -60,7 +60,7 @@ class MachineAuthority:
     @classmethod
     def create(cls, cluster: str, now: float) -> Self:
         subject = _subject(cluster, NameOID.COMMON_NAME, "Portico machines")
-        root = new_root(subject, now, AUTHORITY_LIFE)
+        root = new_root(subject, now, AUTHORITY_LIFETIME)
         return cls(cluster, root.certificate, root.key)
 
     @classmethod
@@ -135,7 +135,7 @@ class MachineAuthority:
 
     def _leaf(self, unit: str, names: Sequence[x509.GeneralName]) -> Leaf:
         subject = _subject(self.cluster, NameOID.ORGANIZATIONAL_UNIT_NAME, unit)
-        return Leaf(subject, names, _USAGES, MACHINE_LIFE)
+        return Leaf(subject, names, _USAGES, MACHINE_LIFETIME)
 
 
 def member_unit(name: str) -> str:

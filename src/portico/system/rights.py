@@ -25,7 +25,7 @@ _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _OTHERS_WRITE_BITS: Final = stat.S_IWGRP | stat.S_IWOTH
 _MAX_LINKS: Final = 40  # as the kernel's
 _NO_USER: Final = Account()
-_ASK: Final = ctypes.c_uint(-1)
+_INVALID_ID: Final = ctypes.c_uint(-1)
 _SETGROUPS: Final = {"x86_64": 116, "ppc64le": 81, "i686": 206, "armv7l": 206, "s390x": 206}
 _SETGROUPS_ELSEWHERE: Final = 159
 _libc: Final = ctypes.CDLL(None, use_errno=True)
@@ -246,6 +246,6 @@ def _become(uid: int, gid: int, groups: tuple[int, ...]) -> None:
     _libc.syscall(number, len(groups), (ctypes.c_uint * len(groups))(*groups))
     _libc.setfsgid(ctypes.c_uint(gid))
     _libc.setfsuid(ctypes.c_uint(uid))
-    is_so = (_libc.setfsuid(_ASK), _libc.setfsgid(_ASK)) == (uid, gid)
+    is_so = (_libc.setfsuid(_INVALID_ID), _libc.setfsgid(_INVALID_ID)) == (uid, gid)
     if not is_so or set(os.getgroups()) != set(groups):
         raise PermissionError(errno.EPERM, f"cannot take on the rights of user {uid}")

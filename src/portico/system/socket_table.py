@@ -16,7 +16,7 @@ _SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _REQUEST, _DUMP = 4, 20, 0x1, 0x300
 _ERROR, _DONE = 2, 3
 _HEADER: Final = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, pid
 _QUESTION: Final = struct.Struct("=BBBxI")  # struct inet_diag_req_v2, up to its id
-_ENDS: Final = struct.Struct("!HH4s12x4s12x")  # struct inet_diag_sockid; ports and addresses
+_ADDRESS_PAIR: Final = struct.Struct("!HH4s12x4s12x")  # struct inet_diag_sockid: ports, addresses
 _NO_COOKIE: Final = struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
 _ANSWER_HEAD: Final = struct.Struct(
     "!B3xHH16s16s"
@@ -59,7 +59,7 @@ def in_state(
     table: socket.socket, state: int, family: socket.AddressFamily, port: int = 0
 ) -> Iterator[Socket]:
     """All of TCP in that state, or those of a port. Raises OSError."""
-    ends = _ENDS.pack(port, 0, bytes(4), bytes(4)) + bytes(len(_NO_COOKIE))
+    ends = _ADDRESS_PAIR.pack(port, 0, bytes(4), bytes(4)) + bytes(len(_NO_COOKIE))
     _ask(table, _DUMP, family, socket.SOCK_STREAM, 1 << state, ends)
     while True:
         data, at = table.recv(_PIECE), 0
@@ -81,7 +81,9 @@ def find(
     """The one between these ends, of IPv4. Raises OSError."""
     # For UDP the kernel looks from the other end (udp_dump_one).
     local, remote = (other, own) if kind is socket.SOCK_DGRAM else (own, other)
-    ends = _ENDS.pack(local[1], remote[1], socket.inet_aton(local[0]), socket.inet_aton(remote[0]))
+    ends = _ADDRESS_PAIR.pack(
+        local[1], remote[1], socket.inet_aton(local[0]), socket.inet_aton(remote[0])
+    )
     _ask(table, 0, socket.AF_INET, kind, 0xFFFFFFFF, ends + _NO_COOKIE)
     answer = table.recv(_PIECE)
     found = _HEADER.unpack_from(answer)[1] == _SOCK_DIAG_BY_FAMILY

@@ -21,8 +21,8 @@ from typing import Final
 from portico.system import become
 from portico.system.programs import STDOUT, OwnChild, Program, start_here
 
-BECOME: Final = str(Path(become.__file__))
-_FIRST_LIFTED: Final = 10
+BECOME_PROGRAM: Final = str(Path(become.__file__))
+_FIRST_LIFTED_DESCRIPTOR: Final = 10
 """Above all descriptors that a program is started with."""
 _OPAQUE_SIZE: Final = 1024
 """Octets; posix_spawnattr_t has 336 in glibc and in musl, the others less."""
@@ -34,12 +34,12 @@ _CALLS: Final = (
     "posix_spawn_file_actions_addfchdir_np",
     "posix_spawn_file_actions_addclosefrom_np",  # glibc 2.34
 )
-_IS_POSSIBLE: Final = all(hasattr(_libc, name) for name in _CALLS)
+_HAS_SPAWN_CALLS: Final = all(hasattr(_libc, name) for name in _CALLS)
 
 
 def start_beside(program: Program, stdin: int, stdout: int, stderr: int) -> OwnChild:
     """Start it as a child of this process. Implements `StartProgram`."""
-    if not _IS_POSSIBLE or program.keep or "/" not in program.words[0]:
+    if not _HAS_SPAWN_CALLS or program.keep or "/" not in program.words[0]:
         return start_here(program, stdin, stdout, stderr)
     with ExitStack() as stack:
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
@@ -89,7 +89,7 @@ def _spawn(
         elif cwd is not None:
             _libc.posix_spawn_file_actions_addchdir_np(actions, os.fsencode(cwd))
         for number, file in enumerate(files):
-            lifted = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, _FIRST_LIFTED)
+            lifted = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, _FIRST_LIFTED_DESCRIPTOR)
             stack.callback(os.close, lifted)
             _libc.posix_spawn_file_actions_adddup2(actions, lifted, number)
         _libc.posix_spawn_file_actions_addclosefrom_np(actions, len(files))
@@ -119,7 +119,7 @@ def _spawn_as(
     stack.callback(os.close, reading)
     try:
         pid = _spawn(
-            (sys.executable, "-I", "-S", BECOME),
+            (sys.executable, "-I", "-S", BECOME_PROGRAM),
             os.environ,
             (*streams, request, writing),
             program.cwd,
@@ -130,7 +130,7 @@ def _spawn_as(
     if said != b"+":
         os.waitpid(pid, 0)
         number = int(said.lstrip(b"+") or errno.ECHILD)
-        file_at_fault = program.words[0] if said else BECOME
+        file_at_fault = program.words[0] if said else BECOME_PROGRAM
         raise OSError(number, os.strerror(number), file_at_fault)
     return pid
 

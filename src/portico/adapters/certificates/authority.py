@@ -25,8 +25,8 @@ from portico.errors import Failed
 from portico.system.signing import KeyPair, Leaf, new_certificate, new_root
 from portico.system.x509 import PARSE_ERRORS
 
-ROOT_LIFE: Final = timedelta(days=3652)
-LEAF_LIFE: Final = timedelta(days=90)
+ROOT_LIFETIME: Final = timedelta(days=3652)
+LEAF_LIFETIME: Final = timedelta(days=90)
 _KEY: Final = "key.pem"
 _MAX_HOST_LENGTH: Final = 26  # a common name has at most 64 characters: RFC 5280 appendix A.1
 
@@ -40,7 +40,7 @@ class Authority:
         """A new certificate for the names with its key, both PEM."""
         subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Portico local")])
         usages = [ExtendedKeyUsageOID.SERVER_AUTH]
-        leaf = Leaf(subject, map(_general, names), usages, LEAF_LIFE)
+        leaf = Leaf(subject, map(_general, names), usages, LEAF_LIFETIME)
         pair = new_certificate(KeyPair(self.root, self.key), leaf, now)
         return pair.certificate_pem, pair.key_pem
 
@@ -60,7 +60,7 @@ def local_authority(folder: Path, host: str, now: float) -> Authority:
     place = folder / AUTHORITY
     if place.exists():
         authority = _read(place)
-        if datetime.fromtimestamp(now, UTC) + LEAF_LIFE < authority.root.not_valid_after_utc:
+        if datetime.fromtimestamp(now, UTC) + LEAF_LIFETIME < authority.root.not_valid_after_utc:
             return authority
         place.rename(folder / f"_{AUTHORITY}-{authority.root.serial_number:x}")
     with contextlib.suppress(FileExistsError):
@@ -90,7 +90,7 @@ def _make(place: Path, host: str, now: float) -> None:
     moment = datetime.fromtimestamp(now, UTC)
     common = f"Portico local authority ({host[:_MAX_HOST_LENGTH]}, {moment:%Y-%m-%d})"
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
-    root = new_root(name, now, ROOT_LIFE)
+    root = new_root(name, now, ROOT_LIFETIME)
     write_folder(place, {ROOT: root.certificate_pem, _KEY: root.key_pem})
 
 

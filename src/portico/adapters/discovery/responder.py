@@ -30,7 +30,7 @@ HOST: Final = "127.0.0.1"
 MAX_QUERY_SIZE: Final = 4096
 DATAGRAMS_AT_ONCE: Final = 64  # before others get their turn
 IDLE_TIMEOUT: Final = 30.0
-MAX_REMEMBERED: Final = 4096
+MAX_REMEMBERED_QUERIES: Final = 4096
 ID_LENGTH: Final = 2  # octets of a message's id; what follows decides the answer
 
 
@@ -182,7 +182,7 @@ class Responder:
         if not send() or not counts:
             return
         if reply.truncated:
-            if len(self._truncated) >= MAX_REMEMBERED:
+            if len(self._truncated) >= MAX_REMEMBERED_QUERIES:
                 self._truncated.clear()
             self._truncated[query] = sender
         elif reply.app:
@@ -251,7 +251,7 @@ class Responder:
             reply = reply_to(query, zone, tcp=tcp)
             if reply is None:
                 return _CachedReply(None, 0)
-            if len(self._cache) >= MAX_REMEMBERED:
+            if len(self._cache) >= MAX_REMEMBERED_QUERIES:
                 self._cache.clear()
             without_id = replace(reply, octets=reply.octets[ID_LENGTH:])
             cached = _CachedReply(without_id, self._versions.get(reply.app or "", 0))

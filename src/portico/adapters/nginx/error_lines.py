@@ -12,14 +12,14 @@ from typing import Final
 
 from portico.ports.processes import TcpPorts
 
-MAX_SHOWN: Final = 3
+MAX_SHOWN_REASONS: Final = 3
 ERROR_LEVELS: Final = frozenset({"emerg", "alert"})
 """Levels that say why nginx does not come up. Clients and instances can fill a log with others."""
 READ_SIZE: Final = 1 << 20
 """Bytes of the log read at a time."""
 MAX_LINE_LENGTH: Final = 1 << 14
 """Bytes; nginx writes 2,048."""
-MAX_KEPT: Final = 100
+MAX_KEPT_LINES: Final = 100
 
 _STDERR_LINE: Final = re.compile(r"nginx: \[(\w+)\] (.*)")
 _LOG_LINE: Final = re.compile(
@@ -27,7 +27,7 @@ _LOG_LINE: Final = re.compile(
 )
 _LOCATION: Final = re.compile(r"(.*) in (/.*):(\d+)")
 _BIND_ERROR: Final = re.compile(r"bind\(\) to (.*):([0-9]{1,5}) failed \(([0-9]{1,5}): ")
-_GIVE_UP_TEXT: Final = "still could not bind()"
+_BIND_FAILURE_TEXT: Final = "still could not bind()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def error_lines(text: str) -> list[ErrorLine]:
 
 
 class LogTail:
-    """The lines of ERROR_LEVELS written to a file from now on, at most the first MAX_KEPT.
+    """The lines of ERROR_LEVELS written to a file from now on, at most the first MAX_KEPT_LINES.
     However much else is written, each byte is read once, and little of it at a time.
     """
 
@@ -80,7 +80,7 @@ class LogTail:
             if any(b"[%b]" % level.encode() in line for level in ERROR_LEVELS):
                 found = error_lines(line[:MAX_LINE_LENGTH].decode(errors="replace"))
                 self._found += [each for each in found if each.level in ERROR_LEVELS]
-        self._found = self._found[:MAX_KEPT]
+        self._found = self._found[:MAX_KEPT_LINES]
         return self._found
 
     def __str__(self) -> str:
@@ -100,11 +100,11 @@ class LogTail:
 async def explain(output: str, folder: Path, ports: TcpPorts) -> str:
     """The reasons in nginx's words, files named as in a generation; `folder` is HOME/nginx."""
     fatal = [each.text for each in error_lines(output) if each.level == "emerg"]
-    reasons = dict.fromkeys(text for text in fatal if text != _GIVE_UP_TEXT)
+    reasons = dict.fromkeys(text for text in fatal if text != _BIND_FAILURE_TEXT)
     if not reasons:
         return output.strip().partition("\n")[0] or "nginx gave no reason"
     explanations = [
-        await _explained(reason, folder, ports) for reason in list(reasons)[:MAX_SHOWN]
+        await _explained(reason, folder, ports) for reason in list(reasons)[:MAX_SHOWN_REASONS]
     ]
     return "; ".join(explanations)
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 _OK: Final = range(200, 300)
 _REDIRECTS: Final = range(300, 400)
-_MAX_SHOWN: Final = 120
+_MAX_SHOWN_BYTES: Final = 120
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def send(request: dict[str, object]) -> str | None:
         return None
     if answer.status in _REDIRECTS:
         return f"{url.hostname} answered {answer.status}; redirects are not followed"
-    said = " ".join(answer.read(_MAX_SHOWN).decode(errors="replace").split())
+    said = " ".join(answer.read(_MAX_SHOWN_BYTES).decode(errors="replace").split())
     return f"{url.hostname} answered {answer.status}: {said}".rstrip(": ")
 
 

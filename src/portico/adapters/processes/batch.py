@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final, Generic, TypeVar
 
-ANSWERS_A_TURN: Final = 20
+ANSWERS_AT_ONCE: Final = 20
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
@@ -69,7 +69,7 @@ class Batch(Generic[Question, Answer]):
 
 def _resolve_by_turns(answers: Iterator[tuple[asyncio.Future[Answer], Answer]]) -> None:
     """A few at a time, because what waits for a thousand of them would hold up all else."""
-    for future, answer in (some := list(islice(answers, ANSWERS_A_TURN))):
+    for future, answer in (some := list(islice(answers, ANSWERS_AT_ONCE))):
         if not future.done():
             future.set_result(answer)
     if some:

@@ -7,7 +7,7 @@ import select
 from collections.abc import Callable
 from typing import Final
 
-ENDS_A_TURN: Final = 20
+ENDS_AT_ONCE: Final = 20
 
 
 class Ends:
@@ -35,7 +35,7 @@ class Ends:
             self._loop.remove_reader(self._poll)
 
     def _on_ends(self) -> None:
-        for pidfd, _ in self._poll.poll(0, ENDS_A_TURN):
+        for pidfd, _ in self._poll.poll(0, ENDS_AT_ONCE):
             if call := self._calls.get(pidfd):
                 self.remove(pidfd)
                 call()

@@ -30,9 +30,9 @@ log = logging.getLogger(__name__)
 MAX_MESSAGE_SIZE: Final = 4096
 """Bytes of a message that are read."""
 MAX_STATUS_LENGTH: Final = 200
-MAX_KEPT: Final = 1000
+MAX_KEPT_NOTICES: Final = 1000
 """Senders that wait to be asked for: anybody on the machine may send, and go on sending."""
-MAX_OPEN: Final = 256
+MAX_OPEN_CONNECTIONS: Final = 256
 """Connections of Node programs; more are closed at once, and their programs come again."""
 MESSAGES_AT_ONCE: Final = 64
 """Messages that are read before others of the event loop have their turn."""
@@ -100,7 +100,7 @@ class UnixNotices:
 
     async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One word, answered when it is on record: until then its sender would say it again."""
-        if len(self._open) >= MAX_OPEN:
+        if len(self._open) >= MAX_OPEN_CONNECTIONS:
             writer.transport.abort()
             return
         self._open.add(writer)
@@ -131,7 +131,7 @@ class UnixNotices:
             log.info("pid %d reported its status, but exited before it could be identified", pid)
             return False
         before = self._notices.get(sessions, Notice(sessions))
-        if sessions not in self._notices and len(self._notices) >= MAX_KEPT:
+        if sessions not in self._notices and len(self._notices) >= MAX_KEPT_NOTICES:
             return False
         last_status = before.status if status is None else status
         self._notices[sessions] = Notice(sessions, ready or before.ready, last_status)

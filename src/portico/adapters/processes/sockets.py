@@ -35,7 +35,7 @@ from portico.system.proc import pids, program_name, sockets, stat, user_of
 
 FIRST_PORT, LAST_PORT = 20000, 29999
 """Below the ephemeral range of most systems, and below the node ports of Kubernetes."""
-MAX_TRIED: Final = 500
+MAX_TRIED_PORTS: Final = 500
 _ANY_ADDRESS: Final = frozenset({"*", "0.0.0.0", "[::]"})  # noqa: S104 - compared, not bound
 _CUSTOMARY_PORTS: Final = frozenset(
     # minecraft, rabbitmq, cockroach, sentinel, mongodb, rethinkdb, fluentd, steam
@@ -56,7 +56,7 @@ class LinuxPorts:
         begin = int(self._clock.jitter() * len(self._range))
         taken = {*avoid, *self._recent, *_CUSTOMARY_PORTS}
         here = (p for p in chain(self._range[begin:], self._range[:begin]) if p not in taken)
-        for port in islice(here, MAX_TRIED):
+        for port in islice(here, MAX_TRIED_PORTS):
             if _is_free(port) and _is_free(port, socket.SOCK_DGRAM):
                 self._recent.append(port)
                 return port

@@ -42,7 +42,7 @@ SILENCE_TIMEOUT: Final = 60.0
 """Seconds after which a child without an answer is ended. After a start it first reads what was
 written meanwhile.
 """
-MAX_BEHIND: Final = 30.0
+MAX_COUNTING_DELAY: Final = 30.0
 """Seconds; more of it is said in `status`."""
 KEEP_TIME: Final = 1.0
 """Seconds for which rates are not asked for again."""
@@ -172,7 +172,7 @@ def _rates(answer: Mapping[str, Any]) -> Rates:
 def _problem(answer: Mapping[str, Any]) -> str:
     if answer["unsaved"]:
         return f"cannot store how many requests were counted: {answer['unsaved']}"
-    if answer["behind_seconds"] > MAX_BEHIND:
+    if answer["behind_seconds"] > MAX_COUNTING_DELAY:
         return (
             f"access logs are counted {answer['behind_seconds']:.0f} seconds late; "
             f"{answer['behind_bytes']} bytes remain"

@@ -43,7 +43,7 @@ class Refusal:
 WRONG_HOST: Final = Refusal(421, "this is the dashboard of Portico, at 127.0.0.1 only")
 OTHER_SITE: Final = Refusal(403, "the request comes from another site")
 NOT_SIGNED_IN: Final = Refusal(401, "not signed in; `portico open` prints a link that signs in")
-LINK_IS_USED: Final = Refusal(
+USED_LINK: Final = Refusal(
     401, "this link was used or is older than a minute; `portico open` prints another one"
 )
 NO_KEY: Final = Refusal(403, "the request lacks the key of this session; `portico open` signs in")

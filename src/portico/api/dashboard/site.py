@@ -86,7 +86,7 @@ class Dashboard:
         token = parse_qs(query).get(_LINK, [""])[0]
         signing = self._sessions.sign_in(token, self._now())
         if signing is None:
-            return _refused(guard.LINK_IS_USED)
+            return _refused(guard.USED_LINK)
         headers = {
             "Set-Cookie": guard.set_cookie(signing.cookie),
             "Location": f"/#key={signing.key}",

@@ -16,7 +16,7 @@ from portico.core.model.site import Hsts, RequestSettings, Site
 from portico.core.model.stream import Stream
 from portico.core.model.upstream import Upstream
 
-_MAX_NAMED = 5
+_MAX_NAMED_APPS = 5
 _YEAR_SECONDS = 31536000
 _GROUP_KEYS = {"max_fails", "fail_timeout"}
 _Note: TypeAlias = tuple[Path, str]
@@ -70,8 +70,8 @@ def _app_notes(apps: Sequence[str], *, one: str, several: str) -> list[str]:
         case [name]:
             return [f"{path_text(('apps', name))}: {one}"]
         case _:
-            named = ", ".join(apps[:_MAX_NAMED])
-            more = len(apps) - _MAX_NAMED
+            named = ", ".join(apps[:_MAX_NAMED_APPS])
+            more = len(apps) - _MAX_NAMED_APPS
             return [f"apps: {named}{f' and {more} more' if more > 0 else ''} {several}"]
 
 

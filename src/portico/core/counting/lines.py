@@ -18,7 +18,7 @@ from portico.core.counting.histogram import ZERO, bucket
 from portico.core.counting.table import Row, is_stream
 
 MAX_SECONDS: Final = 1e8
-MAX_KNOWN: Final = 1 << 16
+MAX_KNOWN_VALUES: Final = 1 << 16
 NO_TIME: Final = ZERO - 1
 _Bytes = Annotated[int, Meta(ge=0, le=1 << 48)]
 _Seconds = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
@@ -202,7 +202,7 @@ class _Memo(dict[K, V]):
         self._work_out = work_out
 
     def __missing__(self, key: K) -> V:
-        if len(self) >= MAX_KNOWN:
+        if len(self) >= MAX_KNOWN_VALUES:
             self.clear()
         value = self[key] = self._work_out(key)
         return value

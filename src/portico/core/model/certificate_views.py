@@ -115,7 +115,7 @@ class FolderRequest(View):
     folder: str = Field(description="Absolute path.")
 
 
-class TakenView(View):
+class ImportedLineageView(View):
     """A certificate that was imported from certbot."""
 
     name: str
@@ -140,7 +140,7 @@ class RenewerView(View):
 class ImportView(View):
     """The result of importing a certbot folder."""
 
-    taken: tuple[TakenView, ...]
+    taken: tuple[ImportedLineageView, ...]
     skipped: tuple[str, ...] = Field(
         description="What certbot keeps renewing, each with the reason."
     )

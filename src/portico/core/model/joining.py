@@ -26,7 +26,7 @@ SCHEMA: Final = 1
 JOIN_PATH: Final = "/join"
 MAX_JOIN_SIZE: Final = 16 << 10
 """Bytes of a question or an answer."""
-TOKEN_LIFE: Final = 900.0
+TOKEN_LIFETIME: Final = 900.0
 MAX_CLOCK_DIFFERENCE: Final = 600.0
 """Seconds between the clocks of the two machines; certificates are valid from an hour before."""
 _TOKEN: Final = re.compile(r"([0-9a-f]{8})\.([0-9a-f]{32})\.([0-9a-f]{64})")

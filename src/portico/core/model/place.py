@@ -56,7 +56,7 @@ class CertificateFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class NamesApart:
+class ExtraCertificate:
     """Names of a site that are served with other certificates than its first one."""
 
     names: tuple[str, ...]
@@ -74,7 +74,7 @@ class RenderContext:
     """`127.0.0.1:41053`, where discovery answers."""
     certificates: Mapping[str, tuple[CertificateFiles, ...]] = field(default_factory=dict)
     """By the site's name; every site with https has one, or one for each kind of key."""
-    apart: Mapping[str, tuple[NamesApart, ...]] = field(default_factory=dict)
+    apart: Mapping[str, tuple[ExtraCertificate, ...]] = field(default_factory=dict)
     """By the site's name; few sites have any."""
     thumbprint: str = ""
     """Of the key of our account at certificate authorities (RFC 7638): what answers HTTP-01."""

@@ -18,9 +18,9 @@ from portico.core.model.shared_certificates import CurrentLineage
 
 NO_THUMBPRINT: Final = "-"
 """Thumbprint of a machine that is to answer for the account, and does not yet."""
-MAX_AHEAD: Final = 600.0
+MAX_CLOCK_LEAD: Final = 600.0
 """Seconds by which a clock may be ahead: with more, no order is sent (`preflight`)."""
-MAX_UNREACHABLE: Final = 2
+MAX_UNREACHABLE_ATTEMPTS: Final = 2
 """Attempts in a row in which no authority was reached, after which another machine is to try."""
 HANDOVER_TIME: Final = 60.0
 """Seconds for which a machine then leaves the key to others."""
@@ -101,7 +101,7 @@ def _hindrance_of_issuer(lineage: Lineage, view: IssuerView, now: float) -> str:
         return "this machine has reached no authority, and another one tries"
     if not view.is_ready:
         return "this machine has not read yet what the others know of certificates"
-    if now < view.ledger_until <= now + MAX_AHEAD:
+    if now < view.ledger_until <= now + MAX_CLOCK_LEAD:
         return (
             "the clock of this machine is behind: the last order of the cluster is of "
             f"{moment(view.ledger_until)}"

@@ -15,9 +15,9 @@ from portico.core.planning.backoff import restart_delay
 VERSION: Final = 1
 """Of the document; raised where a key is removed or renamed."""
 MAX_ATTEMPTS: Final = 10
-MAX_WAITING: Final = 1000
+MAX_WAITING_EVENTS: Final = 1000
 """Events for one target; older ones are dropped."""
-MAX_IN_REQUEST: Final = 100
+MAX_EVENTS_IN_REQUEST: Final = 100
 _FIRST_PAUSE: Final = 4.0
 _MAX_PAUSE: Final = 900.0
 

@@ -104,12 +104,12 @@ def name_findings(lineage: Lineage, issuer: Issuer) -> Iterator[Finding]:
     for name in lineage.names:
         if is_ip(name):
             if not private and not ip_address(name).is_global:
-                yield Finding(f"{name} is not a public address", _ASK_NOBODY, name)
+                yield Finding(f"{name} is not a public address", _NO_AUTHORITY_ADVICE, name)
         elif malformed := _malformed(name.removeprefix("*.")):
             what = f"{name} is not a valid domain name: {malformed}"
             yield Finding(what, "correct it in the file", name)
         elif not private and (why := _not_public(name)):
-            yield Finding(f"{name} is not a public name: {why}", _ASK_NOBODY, name)
+            yield Finding(f"{name} is not a public name: {why}", _NO_AUTHORITY_ADVICE, name)
 
 
 def findings(lineage: Lineage, issuer: Issuer, seen: PreflightFacts) -> Iterator[Finding]:
@@ -137,7 +137,7 @@ def challenge_of(name: str, challenges: Sequence[Challenge]) -> Challenge | None
     return None
 
 
-_ASK_NOBODY: Final = (
+_NO_AUTHORITY_ADVICE: Final = (
     'no authority issues certificates for it; for a local one, set issuer = "local"'
 )
 

@@ -9,7 +9,7 @@ from portico.core.model.names import InstanceId
 from portico.core.model.neighbour import NearList
 from portico.core.model.world import Endpoint, FarEndpoint
 
-MAX_NAMED: Final = 16
+MAX_NAMED_SLOTS: Final = 16
 """More slots than these are counted instead of named."""
 
 
@@ -59,7 +59,7 @@ class Publish:
     why: str
 
     def __str__(self) -> str:
-        if len(self.endpoints) > MAX_NAMED:
+        if len(self.endpoints) > MAX_NAMED_SLOTS:
             return f"publish {len(self.endpoints)} slots of {self.app}"
         slots = ", ".join(str(endpoint.slot) for endpoint in self.endpoints) or "none"
         return f"publish slots {slots} of {self.app}"

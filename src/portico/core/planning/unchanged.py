@@ -8,7 +8,7 @@ from typing import Final
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.names import split_name
 
-MAX_NAMED: Final = 8
+MAX_NAMED_APPS: Final = 8
 """More apps than so many are counted instead of named."""
 
 
@@ -78,7 +78,7 @@ def unchanged_text(names: Sequence[str]) -> str:
             return ""
         case [name]:
             return f"{name} is unchanged; `portico reload {name}` replaces it"
-        case _ if len(names) > MAX_NAMED:
+        case _ if len(names) > MAX_NAMED_APPS:
             return f"{len(names)} apps are unchanged; `portico reload APP` replaces one"
         case _:
             return f"{', '.join(names)} are unchanged; `portico reload APP` replaces one"

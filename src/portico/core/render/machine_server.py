@@ -84,16 +84,16 @@ _FORWARDED_HEADERS: Final = tuple(
     f"X-Accel-{word}" for word in ("Redirect", "Expires", "Limit-Rate", "Charset", "Buffering")
 )
 """What an app says to nginx, and the front alone obeys."""
-_LAST_CAME_BACK: Final = rf"~^[^|]*\|[^|]*\|([^|]* )?{UNSENT_STATUS}\|"
-_FIRST_CAME_BACK: Final = (
+_LAST_UNSENT_PATTERN: Final = rf"~^[^|]*\|[^|]*\|([^|]* )?{UNSENT_STATUS}\|"
+_FIRST_UNSENT_PATTERN: Final = (
     rf"[^|]*\|{UNSENT_STATUS}( : 502)*( : 50[24])\|[0-9]+( : 0)+\|[0-9]+ : (0 : )*"
 )
-_CAME_BACK: Final = (
-    (rf'"{_LAST_CAME_BACK}[^|]*\|[^|]*[1-9][^|]* : [^|]*$"', "1"),
-    (f'"{_LAST_CAME_BACK}"', ""),
+_UNSENT_CASES: Final = (
+    (rf'"{_LAST_UNSENT_PATTERN}[^|]*\|[^|]*[1-9][^|]* : [^|]*$"', "1"),
+    (f'"{_LAST_UNSENT_PATTERN}"', ""),
     # The first came back, and since then one got it, or none.
-    (rf'"~^\|{_FIRST_CAME_BACK}[1-9][0-9]*( : 0)*$"', "1"),
-    (rf'"~^[^|]*\|{_FIRST_CAME_BACK}0$"', ""),
+    (rf'"~^\|{_FIRST_UNSENT_PATTERN}[1-9][0-9]*( : 0)*$"', "1"),
+    (rf'"~^[^|]*\|{_FIRST_UNSENT_PATTERN}0$"', ""),
 )
 """No instance got it there: whether one had before is in what was sent before."""
 _TARGET, _RETRY_TARGET, _OVER, _STRANGER, _UNSENT = (
@@ -107,7 +107,7 @@ _AGAIN, _END, _STREAM, _CALL = "@again", "@end", "@stream", "@call"
 _SILENT_LOCATION: Final = "@silent"
 """Where the daemon does not answer."""
 _WAY_BACK: Final = Raw("$http_" + WAY.replace("-", "_").lower())
-_REFUSED: Final = "@refused"
+_REFUSED_LOCATION: Final = "@refused"
 """Of requests of machines that are not let in."""
 _BAD_CERTIFICATE: Final = "495"
 """nginx's own code for a certificate that is not valid, which it answers as 400."""
@@ -124,8 +124,8 @@ def crossing_maps(desired: Desired, context: RenderContext) -> Iterator[Directiv
         (MACHINE_WAY, "machine", "machinelive"),
     ):
         yield variable_map(f"${LIVE_VARIABLE}", variable, again, directive('"1"', live))
-    yield sent_map(NEAR_VARIABLE, MAX_OWN_TRIES, NO_OWN_PEER, *_CAME_BACK)
-    yield sent_map(FAR_VARIABLE, MAX_FAR_TRIES, *_CAME_BACK)
+    yield sent_map(NEAR_VARIABLE, MAX_OWN_TRIES, NO_OWN_PEER, *_UNSENT_CASES)
+    yield sent_map(FAR_VARIABLE, MAX_FAR_TRIES, *_UNSENT_CASES)
     every = desired.upstreams.values()
     keys, cookies = (
         tuple(filter(None, (each(upstream, desired, context) for upstream in every)))
@@ -235,7 +235,7 @@ def _crossing_server(
     yield directive("ssl_verify_client", "optional" if machine.has_store else "on")
     yield directive("ssl_protocols", "TLSv1.3")
     yield from crossed_basics()
-    yield directive("error_page", "403", _BAD_CERTIFICATE, "=", _REFUSED)
+    yield directive("error_page", "403", _BAD_CERTIFICATE, "=", _REFUSED_LOCATION)
     if "keepalive_min_timeout" in context.build.can:
         yield directive("keepalive_min_timeout", RECEIVER_KEEPALIVE)
     yield directive("keepalive_requests", "100000")
@@ -263,7 +263,7 @@ def _crossing_server(
     if machine.has_store:
         yield directive("location", "=", _JOIN, block=_joining(context))
     waits = crossed_waits(desired)
-    yield directive("location", _REFUSED, block=_refused())
+    yield directive("location", _REFUSED_LOCATION, block=_refused())
     yield from _crossed_locations(Raw(f"${NEXT_VARIABLE}") if waits else _AGAIN)
     yield from crossed_wait_locations(waits, desired, context, again=_AGAIN, end=_END, over=_OVER)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from portico.core.model.desired import Desired, paths
 from portico.core.model.names import is_ip
-from portico.core.model.place import NamesApart, RenderContext
+from portico.core.model.place import ExtraCertificate, RenderContext
 from portico.core.model.site import RealIp, Site
 from portico.core.render.access_log import site_log
 from portico.core.render.auth import auth_locations
@@ -38,7 +38,7 @@ def site_servers(
     parts = context.apart.get(name, ()) if site.https else ()
     others = {each for part in parts for each in part.names}
     names = tuple(each for each in (name, *site.aliases) if each not in others)
-    first = NamesApart(names, context.certificates[name] if site.https else ())
+    first = ExtraCertificate(names, context.certificates[name] if site.https else ())
     every = (first, *parts)
     default = first if site.default else next(filter(_has_address, every), first)
     for part in every:
@@ -46,14 +46,14 @@ def site_servers(
         yield directive("server", block=_lines(scopes, part, owner, desired, sockets, context))
 
 
-def _has_address(part: NamesApart) -> bool:
+def _has_address(part: ExtraCertificate) -> bool:
     """Who that asks for it sends no name, and gets the server of the default."""
     return any(map(is_ip, part.names))
 
 
 def _lines(
     scopes: Sequence[Scope],
-    part: NamesApart,
+    part: ExtraCertificate,
     owner: str,
     desired: Desired,
     sockets: Sockets,

@@ -8,7 +8,7 @@ from typing import Final
 from portico.core.model.balancing import Balance, Method
 from portico.core.model.desired import Desired, DesiredStream
 from portico.core.model.names import label_of
-from portico.core.model.place import NamesApart, RenderContext
+from portico.core.model.place import ExtraCertificate, RenderContext
 from portico.core.model.stream import Stream, stream_slug
 from portico.core.model.upstream import Upstream
 from portico.core.render.access_log import stream_log, stream_log_format
@@ -64,9 +64,9 @@ def _streams(desired: Desired, context: RenderContext) -> Iterator[Directive]:
             yield directive("server", block=_server(key, each, part, desired, context))
 
 
-def _parts(stream: Stream, context: RenderContext) -> Iterator[NamesApart]:
+def _parts(stream: Stream, context: RenderContext) -> Iterator[ExtraCertificate]:
     """One server for every name, and one for each certificate that others of its site have."""
-    yield NamesApart((), context.certificates[stream.tls] if stream.tls else ())
+    yield ExtraCertificate((), context.certificates[stream.tls] if stream.tls else ())
     yield from context.apart.get(stream.tls or "", ())
 
 
@@ -76,7 +76,7 @@ def _names_apart(each: DesiredStream, context: RenderContext) -> Iterator[str]:
 
 
 def _server(
-    key: str, each: DesiredStream, part: NamesApart, desired: Desired, context: RenderContext
+    key: str, each: DesiredStream, part: ExtraCertificate, desired: Desired, context: RenderContext
 ) -> Iterator[Directive]:
     stream = each.stream
     for address in each.addresses:
@@ -123,7 +123,7 @@ def _listen_words(each: DesiredStream, *, is_first: bool) -> Iterator[str]:
         yield "proxy_protocol"
 
 
-def _certificates(stream: Stream, part: NamesApart) -> Iterator[Directive]:
+def _certificates(stream: Stream, part: ExtraCertificate) -> Iterator[Directive]:
     if not stream.tls:
         return
     for pair in part.certificates:  # one for each kind of key

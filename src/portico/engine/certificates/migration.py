@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from portico.core.model.certificate import ISSUE_COUNT_PERIOD, Entry, Lineage
-from portico.core.model.certificate_views import ExportView, ImportView, RenewerView, TakenView
+from portico.core.model.certificate_views import (
+    ExportView,
+    ImportedLineageView,
+    ImportView,
+    RenewerView,
+)
 from portico.core.model.renewers import ImportedLineage, Renewer
 from portico.core.planning.lineages import settings_not_in_file
 from portico.engine.certificates.loop import CertificateLoop
@@ -63,7 +68,7 @@ class Migration:
         for each in taken.lineages:
             lineage = wanted.get(each.name)
             action = self._loop.issuance.next(lineage) if lineage else None
-            view = TakenView(
+            view = ImportedLineageView(
                 name=each.name,
                 names=each.names,
                 settings=settings_not_in_file(desired, each.name, each.settings),

@@ -19,7 +19,7 @@ import msgspec
 from portico import __version__
 from portico.core.model.event import Requester
 from portico.core.model.joining import (
-    TOKEN_LIFE,
+    TOKEN_LIFETIME,
     JoinAnswer,
     JoinOffer,
     JoinRequest,
@@ -89,7 +89,7 @@ class Admission:
         authority = await self._authority.certificate()
         token = Token(token_hex(4), token_hex(16), _fingerprint(authority))
         record = JoinToken(
-            digest=digest_of(token.secret), until=now + TOKEN_LIFE, replaces=replaces
+            digest=digest_of(token.secret), until=now + TOKEN_LIFETIME, replaces=replaces
         )
         key = token_key(token.id)
         writes = [

@@ -14,7 +14,12 @@ from portico.core.model.shared import (
     encoded,
 )
 from portico.core.model.stored import ABSENT, Compare, Delete, Put
-from portico.core.planning.issuer import HANDOVER_TIME, MAX_UNREACHABLE, RoleView, role_act
+from portico.core.planning.issuer import (
+    HANDOVER_TIME,
+    MAX_UNREACHABLE_ATTEMPTS,
+    RoleView,
+    role_act,
+)
 from portico.engine.cluster.assembly import ClusterStore
 from portico.errors import Failed, Refused
 from portico.ports.clock import Clock
@@ -73,7 +78,7 @@ class IssuerRole:
     def note_attempt(self, *, reached: bool) -> None:
         """Whether an authority answered."""
         self._unreachable = 0 if reached else self._unreachable + 1
-        if self._unreachable >= MAX_UNREACHABLE:
+        if self._unreachable >= MAX_UNREACHABLE_ATTEMPTS:
             self._unreachable = 0
             self._yields_until = self._clock.monotonic() + HANDOVER_TIME
 

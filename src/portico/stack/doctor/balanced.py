@@ -39,14 +39,14 @@ def node_ports(facts: Facts) -> set[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class ProgramGroup:
     """Programs that run the same thing."""
 
     what: str
     programs: tuple[Program, ...]
 
 
-def fleets(facts: Facts) -> Iterator[Fleet]:
+def program_groups(facts: Facts) -> Iterator[ProgramGroup]:
     """Those of two or more entries, by what they run and where."""
     found: dict[tuple[str, str, str], list[Program]] = {}
     for each in facts.stack.programs:
@@ -55,4 +55,4 @@ def fleets(facts: Facts) -> Iterator[Fleet]:
         found.setdefault((where, what, each.manager), []).append(each)
     for (_, what, _), programs in found.items():
         if what and len(programs) > 1:
-            yield Fleet(what, tuple(programs))
+            yield ProgramGroup(what, tuple(programs))

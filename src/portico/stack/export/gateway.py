@@ -46,7 +46,7 @@ _HTTPS_REDIRECT: Final[Object] = {
 
 
 class Gateway:
-    """Implements `Entrance`."""
+    """Implements `RoutingKind`."""
 
     kind = "HTTPRoute"
     controller = "the Gateway's controller"

@@ -17,7 +17,7 @@ from portico.stack.export.kubernetes import (
 
 
 class Ingresses:
-    """Implements `Entrance`."""
+    """Implements `RoutingKind`."""
 
     kind = "Ingress"
     controller = "the Ingress controller"

@@ -51,7 +51,7 @@ _KNOWN_KEYS: Final = frozenset(
 )
 
 
-class Entrance(Protocol):
+class RoutingKind(Protocol):
     """What lets requests in: an Ingress, or a Gateway."""
 
     @property
@@ -97,40 +97,40 @@ def site_objects(
     project: str, document: Document, desired: Desired, gateway_class: str = ""
 ) -> SiteObjects:
     """By a Gateway of a class, or else by Ingresses."""
-    entrance: Entrance = Ingresses(project, document)
+    routing: RoutingKind = Ingresses(project, document)
     if gateway_class:
-        entrance = Gateway(project, gateway_class, document, desired)
+        routing = Gateway(project, gateway_class, document, desired)
     found = SiteObjects()
     issuers: dict[str, Object] = {}
     for name, site in document.sites.items():
         keys = _keys(site)
         found.refused += (f"{name}: {key}" for key in sorted(keys & _ACCESS_KEYS))
-        if lost := sorted(keys - _ACCESS_KEYS - _KNOWN_KEYS - entrance.keys):
-            found.lost.append(f"{name}: {', '.join(lost)}: set this in {entrance.controller}")
-        rules = list(_rules(name, site, entrance, found.lost))
+        if lost := sorted(keys - _ACCESS_KEYS - _KNOWN_KEYS - routing.keys):
+            found.lost.append(f"{name}: {', '.join(lost)}: set this in {routing.controller}")
+        rules = list(_rules(name, site, routing, found.lost))
         hosts = [each for each in (name, *site.aliases) if not _is_address(each)]
         if not rules or not hosts:
             why = "it is an address" if rules else "no app answers for it"
-            found.lost.append(f"{name}: has no {entrance.kind}, because {why}")
+            found.lost.append(f"{name}: has no {routing.kind}, because {why}")
             continue
-        found.lost += entrance.losses(name, site)
-        found.objects += entrance.objects(name, site, hosts, rules)
+        found.lost += routing.losses(name, site)
+        found.objects += routing.objects(name, site, hosts, rules)
         settings = desired.issuing(name)
         names = [each for each in hosts if settings and settings.asks_authority(each)]
         if settings and names:
             found.lost += _issuing_losses(name, settings)
-            solver = entrance.solver
+            solver = routing.solver
             found.objects += _certificate(project, name, names, settings, issuers, solver)
         elif site.https:
             found.lost.append(_no_certificate(name, desired))
-    found.objects += [*entrance.shared_objects(), *issuers.values()]
-    found.lost += entrance.shared_losses()
+    found.objects += [*routing.shared_objects(), *issuers.values()]
+    found.lost += routing.shared_losses()
     return found
 
 
-def _rules(name: str, site: Site, entrance: Entrance, lost: list[str]) -> Iterator[Object]:
-    for key, rules in entrance.rules(site):
-        text = f'{name}: the route "{key}" has no equal in an {entrance.kind}, and is left out'
+def _rules(name: str, site: Site, routing: RoutingKind, lost: list[str]) -> Iterator[Object]:
+    for key, rules in routing.rules(site):
+        text = f'{name}: the route "{key}" has no equal in an {routing.kind}, and is left out'
         if key and not rules and text not in lost:
             lost.append(text)
         yield from rules

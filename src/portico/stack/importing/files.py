@@ -11,7 +11,7 @@ from portico.stack.importing.values import duration
 
 _PLAIN_PATH: Final = re.compile(r"\$\{?uri\}?(/|/index\.html?)?")
 _MAX_AGE: Final = "3650d"
-_OFF: Final = frozenset({"off", "epoch", "-1", "0"})
+_OFF_VALUES: Final = frozenset({"off", "epoch", "-1", "0"})
 
 
 def folder_of(part: Part) -> tuple[str | dict[str, object], str] | None:
@@ -97,7 +97,7 @@ def _expires(table: dict[str, object], part: Part) -> bool:
     if len(line.args) > 1 or "$" in line.args[0]:
         return False
     text = line.args[0]
-    if text in _OFF:
+    if text in _OFF_VALUES:
         headers = part.table.get("headers")
         known = headers if isinstance(headers, dict) else {}
         part.set("headers", {**known, "Cache-Control": "no-cache"}, line)

@@ -12,7 +12,7 @@ from portico.stack.importing.definitions import Definitions
 from portico.stack.importing.joining import Apps, apps_of
 from portico.stack.importing.main_block import edge_of
 from portico.stack.importing.other_sites import site_table
-from portico.stack.importing.part import DONE_OUTCOME, Fate, Outcome, Part, lost
+from portico.stack.importing.part import DONE_OUTCOME, Outcome, OutcomeKind, Part, lost
 from portico.stack.importing.report import Report
 from portico.stack.importing.rules.table import outcome_of
 from portico.stack.importing.server import server_of
@@ -40,7 +40,7 @@ class ImportedStack:
     files: Mapping[str, str]
     """nginx lines that the table includes, by path relative to the file."""
     gaps: tuple[Gap, ...]
-    fates: Mapping[int, Fate] = field(default_factory=dict)
+    outcome_kinds: Mapping[int, OutcomeKind] = field(default_factory=dict)
     """By the identity of a line of the stack."""
 
 
@@ -88,7 +88,7 @@ def imported(stack: Stack, folder: Path) -> ImportedStack:
         sources,
         files,
         _in_order(report.gaps),
-        report.fates,
+        report.outcome_kinds,
     )
 
 
@@ -134,10 +134,10 @@ def _settle_inherited(
     """Lines of the http block that no server has used."""
     part = Part(inherited, definitions)
     for line in inherited:
-        if id(line) not in report.fates:
+        if id(line) not in report.outcome_kinds:
             outcome = outcome_of(line, part)
             report.settle(
-                line, DONE_OUTCOME if outcome.fate is not Fate.LISTED else lost(outcome.why)
+                line, DONE_OUTCOME if outcome.kind is not OutcomeKind.LISTED else lost(outcome.why)
             )
 
 
@@ -155,7 +155,7 @@ def _files(
     ours = {*targets.upstreams, *targets.apps}
     names = {name: f"{name}-nginx" for name in definitions.upstreams if name in ours}
     for line in needed:
-        report.all_of(line, Fate.KEPT)
+        report.all_of(line, OutcomeKind.KEPT)
     whole = [kept.renamed(line, names) for line in (*needed, *servers)]
     files = {kept.HTTP_FILE: kept.text_of(whole)} if whole else {}
     for site, lines in sites.kept.items():
@@ -173,9 +173,9 @@ def _settle_rest(lines: tuple[Line, ...], report: Report) -> None:
     """Blocks follow from their lines; definitions that nothing names do nothing here."""
     for line in lines:
         if line.name in {"http", "stream", "events"}:
-            report.fates.setdefault(id(line), Fate.CARRIED)
+            report.outcome_kinds.setdefault(id(line), OutcomeKind.CARRIED)
             _settle_rest(line.block or (), report)
-        elif id(line) not in report.fates:
+        elif id(line) not in report.outcome_kinds:
             report.settle(line, _rest_outcome(line))
 
 
@@ -186,7 +186,7 @@ def _rest_outcome(line: Line) -> Outcome:
         return lost("Portico serves HTTP, TCP and UDP, no mail proxy")
     if line.name == "include":
         return lost("")
-    if outcome_of(line, Part((), Definitions())).fate is Fate.DONE:
+    if outcome_of(line, Part((), Definitions())).kind is OutcomeKind.DONE:
         return DONE_OUTCOME
     return lost("Portico has no key for it")
 

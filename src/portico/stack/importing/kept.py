@@ -9,7 +9,7 @@ from typing import Final
 from portico.core.model.included import Line
 from portico.core.model.names import folder_name
 from portico.core.model.units import parse_size
-from portico.stack.importing.part import Fate, Part
+from portico.stack.importing.part import OutcomeKind, Part
 from portico.stack.importing.report import Report
 from portico.stack.importing.rules.proxying import is_ours
 
@@ -60,7 +60,7 @@ def cleaned(line: Line, part: Part, report: Report) -> Line:
         for each in headers
     )
     for each in headers if ours else ():
-        report.all_of(each, Fate.DONE)
+        report.all_of(each, OutcomeKind.DONE)
     dropped = {id(each) for each in headers} if ours else set()
     dropped |= {id(each) for each in inner if each.name == "include"}
     return replace(

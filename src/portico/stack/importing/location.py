@@ -13,8 +13,8 @@ from portico.stack.importing.files import folder_of
 from portico.stack.importing.part import (
     CARRIED_OUTCOME,
     DONE_OUTCOME,
-    Fate,
     Outcome,
+    OutcomeKind,
     Part,
     done,
     lost,
@@ -30,7 +30,7 @@ from portico.stack.importing.targets import NO_TLS, Table, Targets, passed
 
 _FILE_DIRECTIVES: Final = ("root", "alias", "index", "try_files", "autoindex")
 _PASS: Final = ("proxy_pass", "grpc_pass")
-_HOISTED_DIRECTIVES: Final = (
+_HOISTED_PREFIXES: Final = (
     "proxy_",
     "sub_filter",
     "auth_request",
@@ -39,7 +39,7 @@ _HOISTED_DIRECTIVES: Final = (
     "limit_c",
     "client_",
 )
-_HOISTED_TOO: Final = ("add_header", "expires", "charset", "ssi", "addition_types", "auth_basic")
+_HOISTED_NAMES: Final = ("add_header", "expires", "charset", "ssi", "addition_types", "auth_basic")
 _INNER_DIRECTIVES: Final = (
     "proxy_pass",
     "proxy_set_header",
@@ -66,7 +66,7 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class LocationContext:
     """What a location sees of its server."""
 
     targets: Targets
@@ -96,7 +96,7 @@ def key_of(line: Line) -> str | None:
             return None
 
 
-def translated(line: Line, key: str, above: Part, around: Surroundings) -> Route:
+def translated(line: Line, key: str, above: Part, context: LocationContext) -> Route:
     lines = tuple(line.block or ())
     part = Part(lines, above.definitions, above, key, above.tls)
     route = Route(key, line, part)
@@ -104,10 +104,10 @@ def translated(line: Line, key: str, above: Part, around: Surroundings) -> Route
         route.reasons += [
             (each, no_equal("routes do not nest")) for each in lines if each.name == "location"
         ]
-    if (fallback := _fallback(part, around)) is not None:
+    if (fallback := _fallback(part, context)) is not None:
         part.lines = (*lines, *(each for each in fallback.block or () if each.name != "internal"))
-    content = {id(each): outcome for each, outcome in _content(route, around)}
-    asked = subrequests(part, around.named, around.targets, around.asked)
+    content = {id(each): outcome for each, outcome in _content(route, context)}
+    asked = subrequests(part, context.named, context.targets, context.asked)
     content |= {id(each): outcome for each, outcome in asked}
     for each in sorted(part.lines, key=lambda line: line.name == "internal"):
         outcome = content.get(id(each)) or outcome_of(each, part)
@@ -120,28 +120,28 @@ def translated(line: Line, key: str, above: Part, around: Surroundings) -> Route
         else:
             route.reasons.append((each, outcome))
     if fallback is not None and not route.reasons:
-        around.report.all_of(fallback, Fate.CARRIED)
+        context.report.all_of(fallback, OutcomeKind.CARRIED)
     return route
 
 
 def _can_be_hoisted(line: Line) -> bool:
     name = line.name
     return line.block is None and (
-        (name.startswith(_HOISTED_DIRECTIVES) and name not in _INNER_DIRECTIVES)
-        or name in _HOISTED_TOO
+        (name.startswith(_HOISTED_PREFIXES) and name not in _INNER_DIRECTIVES)
+        or name in _HOISTED_NAMES
     )
 
 
-def _fallback(part: Part, around: Surroundings) -> Line | None:
+def _fallback(part: Part, context: LocationContext) -> Line | None:
     """The named location that `try_files` ends with, if requests are passed on there."""
     tried = next(part.own_lines("try_files"), None)
-    named = around.named.get(tried.args[-1]) if tried and tried.args else None
+    named = context.named.get(tried.args[-1]) if tried and tried.args else None
     if named and any(each.name in _PASS for each in named.block or ()):
         return named
     return None
 
 
-def _content(route: Route, around: Surroundings) -> Iterator[tuple[Line, Outcome]]:
+def _content(route: Route, context: LocationContext) -> Iterator[tuple[Line, Outcome]]:
     """The lines that say where requests go, and what becomes of them."""
     part = route.part
     returned = next(part.own_lines("return"), None)
@@ -149,9 +149,9 @@ def _content(route: Route, around: Surroundings) -> Iterator[tuple[Line, Outcome
     static = list(part.own_lines(*_FILE_DIRECTIVES))
     rewrites = list(part.own_lines("rewrite"))
     if returned is not None:
-        yield returned, _returned(returned, part, around)
+        yield returned, _returned(returned, part, context)
     elif proxied is not None:
-        yield proxied, _proxied(proxied, part, around)
+        yield proxied, _proxied(proxied, part, context)
         yield from ((line, _cut(line, part)) for line in rewrites)
         if any(line.name == "try_files" for line in static):
             outcome = _files_first(part)
@@ -161,21 +161,21 @@ def _content(route: Route, around: Surroundings) -> Iterator[tuple[Line, Outcome
         yield from ((line, outcome) for line in static)
         if outcome.can_be_kept and not static:
             route.reasons.append((route.line, outcome))
-    elif not static and around.is_proxied and not part.first("root") and not _is_closed(part):
+    elif not static and context.is_proxied and not part.first("root") and not _is_closed(part):
         why = "nginx looks for a file in its own folder; the site's app answers here"
         route.outcomes.append((route.line, lost(why)))
-    elif static or _needs_folder(part, around):
+    elif static or _needs_folder(part, context):
         outcome = _static(part)
         yield from ((line, outcome) for line in static)
         if outcome.can_be_kept and not static:
             route.reasons.append((route.line, outcome))
 
 
-def _needs_folder(part: Part, around: Surroundings) -> bool:
+def _needs_folder(part: Part, context: LocationContext) -> bool:
     """Whether its files are not those of the site anyway."""
     if _is_closed(part) or not part.first("root"):
         return False
-    return part.path == "/" or around.is_proxied or any(part.own_lines("expires"))
+    return part.path == "/" or context.is_proxied or any(part.own_lines("expires"))
 
 
 def _is_closed(part: Part) -> bool:
@@ -184,22 +184,22 @@ def _is_closed(part: Part) -> bool:
     return rules == [("deny", "all")]
 
 
-def _returned(line: Line, part: Part, around: Surroundings) -> Outcome:
+def _returned(line: Line, part: Part, context: LocationContext) -> Outcome:
     if line.args == ("403",):
         return part.set("deny", ["all"], line)
-    found = redirect_of(line.args, part.path, name=around.name, tls=part.tls)
+    found = redirect_of(line.args, part.path, name=context.name, tls=part.tls)
     if found is None:
         return no_equal("a route cannot answer with this")
     return part.set("redirect", found, line)
 
 
-def _proxied(line: Line, part: Part, around: Surroundings) -> Outcome:
+def _proxied(line: Line, part: Part, context: LocationContext) -> Outcome:
     found = passed(line.args[0]) if line.args else None
     if found is None:
         return no_equal("Portico passes requests to apps and upstreams, not to variables")
     scheme, host, path = found
     is_grpc = line.name == "grpc_pass"
-    target = around.targets.of_host(
+    target = context.targets.of_host(
         host, line, _tls(part) if scheme in {"https", "grpcs"} else NO_TLS
     )
     if target is None:
@@ -211,7 +211,7 @@ def _proxied(line: Line, part: Part, around: Surroundings) -> Outcome:
             return outcome
     if is_grpc:
         part.set("grpc", value=True, line=line)
-    _host_header(host, target.kind, line, part, around)
+    _host_header(host, target.kind, line, part, context)
     part.set(target.kind, target.name, line)
     return outcome
 
@@ -253,10 +253,10 @@ def _cut(line: Line, part: Part) -> Outcome:
     return no_equal("a route cannot rewrite a path, only take its prefix off")
 
 
-def _host_header(host: str, kind: str, line: Line, part: Part, around: Surroundings) -> None:
+def _host_header(host: str, kind: str, line: Line, part: Part, context: LocationContext) -> None:
     """A server elsewhere gets its own name where nginx sets no other."""
     sets = any(each.args[0].lower() == "host" for each in _headers(part) if each.args)
-    if sets or kind == "app" or host in around.targets.blocks:
+    if sets or kind == "app" or host in context.targets.blocks:
         return
     if re.fullmatch(r"(localhost|[0-9.]+|\[.*\]|unix:.*)(:[0-9]+)?", host):
         return

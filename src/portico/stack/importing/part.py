@@ -12,7 +12,7 @@ from portico.stack.importing.definitions import Definitions
 from portico.stack.model import Place
 
 
-class Fate(Enum):
+class OutcomeKind(Enum):
     """What becomes of a line."""
 
     CARRIED = "carried"
@@ -27,32 +27,32 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    fate: Fate
+    kind: OutcomeKind
     why: str = ""
     """For the list of gaps; empty where there is nothing to say."""
     can_be_kept: bool = False
     """Whether nginx shall go on doing it, in a file that it includes."""
 
 
-CARRIED_OUTCOME: Final = Outcome(Fate.CARRIED)
-DONE_OUTCOME: Final = Outcome(Fate.DONE)
+CARRIED_OUTCOME: Final = Outcome(OutcomeKind.CARRIED)
+DONE_OUTCOME: Final = Outcome(OutcomeKind.DONE)
 NO_KEY: Final = "Portico has no key for it"
 NO_VALUE: Final = "its value is not one that Portico has"
 
 
 def done(why: str) -> Outcome:
     """Portico does it in another way, which the operator should know."""
-    return Outcome(Fate.DONE, why)
+    return Outcome(OutcomeKind.DONE, why)
 
 
 def no_equal(why: str = NO_KEY) -> Outcome:
     """Nginx goes on doing it, where it can."""
-    return Outcome(Fate.LISTED, why, can_be_kept=True)
+    return Outcome(OutcomeKind.LISTED, why, can_be_kept=True)
 
 
 def lost(why: str) -> Outcome:
     """Not worth that the place is left to nginx."""
-    return Outcome(Fate.LISTED, why)
+    return Outcome(OutcomeKind.LISTED, why)
 
 
 @dataclass

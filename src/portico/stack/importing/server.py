@@ -14,16 +14,16 @@ from portico.stack.importing.files import folder_of
 from portico.stack.importing.listens import Listen, listens_of
 from portico.stack.importing.location import (
     CHALLENGES,
+    LocationContext,
     Route,
-    Surroundings,
     key_of,
     translated,
 )
 from portico.stack.importing.part import (
     CARRIED_OUTCOME,
     DONE_OUTCOME,
-    Fate,
     Outcome,
+    OutcomeKind,
     Part,
     lost,
     no_equal,
@@ -189,15 +189,15 @@ def _fill(server: Server, targets: Targets, report: Report) -> None:
     root = next((line for line in part.locations if line.args == ("/",)), None)
     proxied = any(each.name.endswith("_pass") for each in _all_of(root, named))
     name = names[0] if len(names) == 1 else ""
-    around = Surroundings(targets, report, named, name, proxied)
-    asked = subrequests(part, named, targets, around.asked)
+    context = LocationContext(targets, report, named, name, proxied)
+    asked = subrequests(part, named, targets, context.asked)
     content = {id(line): outcome for line, outcome in asked}
     for line in part.lines:
         outcome = content.get(id(line)) or _outcome(line, server, has_root=root is not None)
         server.outcomes.append((line, outcome))
         if outcome.can_be_kept:
             server.kept.append(line)
-    routes = [_route(line, server, around) for line in part.locations if not _is_named(line)]
+    routes = [_route(line, server, context) for line in part.locations if not _is_named(line)]
     server.routes += [route for route in routes if route is not None]
     for route in server.routes:
         server.hoisted += route.hoisted
@@ -205,7 +205,7 @@ def _fill(server: Server, targets: Targets, report: Report) -> None:
             server.reasons += route.reasons
     if root is None and not any(key in part.table for key in _TARGETS):
         _own_folder(server)
-    _drop_asked(server, around.asked, report)
+    _drop_asked(server, context.asked, report)
     kept_routes = [route for route in server.routes if route.reasons]
     _keep_named(server, named, kept_routes, report)
 
@@ -254,21 +254,21 @@ def _own_folder(server: Server) -> None:
         part.set("folder", found[0], root)
 
 
-def _route(line: Line, server: Server, around: Surroundings) -> Route | None:
+def _route(line: Line, server: Server, context: LocationContext) -> Route | None:
     key = key_of(line)
     path = line.args[-1] if line.args else ""
     if CHALLENGES in path or re.fullmatch(r"\^?/\\?\.well-known/?\(?acme.*", path):
-        around.report.settle(line, DONE_OUTCOME)
+        context.report.settle(line, DONE_OUTCOME)
         return None
     if path in server.part.pages and not any(
         each.name in {"proxy_pass", "return", "fastcgi_pass"} for each in line.block or ()
     ):
-        around.report.settle(line, CARRIED_OUTCOME)
+        context.report.settle(line, CARRIED_OUTCOME)
         return None
     if key is None:
         part = Part(tuple(line.block or ()), server.part.definitions, server.part, "", server.tls)
         return Route("", line, part, reasons=[(line, no_equal("a route has no such path"))])
-    return translated(line, key, server.part, around)
+    return translated(line, key, server.part, context)
 
 
 def _drop_asked(server: Server, asked: Mapping[int, Line], report: Report) -> None:
@@ -278,7 +278,7 @@ def _drop_asked(server: Server, asked: Mapping[int, Line], report: Report) -> No
     for line in asked.values():
         is_named, is_closed = _is_named(line), any(e.name == "internal" for e in line.block or ())
         if (is_named or is_closed) and line.args[-1].lstrip("=") not in used:
-            report.all_of(line, Fate.CARRIED)
+            report.all_of(line, OutcomeKind.CARRIED)
             server.routes = [route for route in server.routes if route.line is not line]
 
 
@@ -290,8 +290,8 @@ def _keep_named(server: Server, named: dict[str, Line], kept: list[Route], repor
     for name, line in named.items():
         if name in used:
             server.kept.append(line)
-            report.all_of(line, Fate.KEPT)
-        elif id(line) not in report.fates and not server.reasons:
+            report.all_of(line, OutcomeKind.KEPT)
+        elif id(line) not in report.outcome_kinds and not server.reasons:
             report.settle(line, lost("nothing leads there"))
 
 

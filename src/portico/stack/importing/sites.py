@@ -12,7 +12,7 @@ from portico.core.model.issuing import IssuanceSettings
 from portico.core.model.names import is_local_name
 from portico.stack.importing import kept
 from portico.stack.importing.location import Route
-from portico.stack.importing.part import Fate, lost, no_equal, place_of
+from portico.stack.importing.part import OutcomeKind, lost, no_equal, place_of
 from portico.stack.importing.paths import beside_nginx, shown_from
 from portico.stack.importing.report import Report
 from portico.stack.importing.rules.own import TUNING
@@ -119,7 +119,7 @@ class _Joiner:
             self._to_https(server)
         elif server.is_refusal:
             why = "Portico refuses names that no site has by itself, with 421"
-            self._report.all_of(server.line, Fate.DONE)
+            self._report.all_of(server.line, OutcomeKind.DONE)
             self._report.gap(server.line, why)
         else:
             self._site(server)
@@ -137,7 +137,7 @@ class _Joiner:
     def _keep_whole(self, server: Server) -> None:
         where = f"nginx keeps the whole server, in {kept.HTTP_FILE}"
         part = server.part
-        self._report.all_of(server.line, Fate.KEPT)
+        self._report.all_of(server.line, OutcomeKind.KEPT)
         own = server.line.block or ()
         inherited = [
             line
@@ -148,12 +148,12 @@ class _Joiner:
         for line, outcome in (*server.reasons, *others):
             self._report.settle(line, outcome, where)
         for line in inherited:
-            self._report.all_of(line, Fate.KEPT)
+            self._report.all_of(line, OutcomeKind.KEPT)
         self._found.servers.append(kept.whole_server(server.line, inherited, part, self._report))
 
     def _to_https(self, server: Server) -> None:
         """Names with a site of HTTPS are led there anyway; others get a site that does."""
-        self._report.all_of(server.line, Fate.CARRIED)
+        self._report.all_of(server.line, OutcomeKind.CARRIED)
         left = [name for name in server.names if name not in self._secure | self._kept_names]
         for name in left:
             to = name if server.to_https == "$host" else server.to_https
@@ -172,7 +172,7 @@ class _Joiner:
     def _site(self, server: Server) -> None:
         names = self._free_names(server)
         if not names:
-            self._report.all_of(server.line, Fate.LISTED)
+            self._report.all_of(server.line, OutcomeKind.LISTED)
             return
         first, *others = names
         self._used |= {*names}
@@ -224,13 +224,13 @@ class _Joiner:
     def _settle(self, server: Server, first: str) -> list[Line]:
         """What becomes of the server's lines; those that nginx keeps are returned."""
         where = f"kept in {kept.file_of(first)}"
-        self._report.fates.setdefault(id(server.line), Fate.CARRIED)
+        self._report.outcome_kinds.setdefault(id(server.line), OutcomeKind.CARRIED)
         for line, outcome in server.outcomes:
             self._report.settle(line, outcome, where if outcome.can_be_kept else "")
         lines = list(server.kept)
         for line, outcome in server.hoisted:
             if any(each.name == line.name and each.args == line.args for each in lines):
-                self._report.all_of(line, Fate.KEPT)
+                self._report.all_of(line, OutcomeKind.KEPT)
             elif any(each.name == line.name for each in lines) and line.name in TUNING:
                 self._report.settle(line, lost("another value of it is kept for the site"))
             else:
@@ -266,12 +266,12 @@ class _Joiner:
     def _keep(self, route: Route, first: str) -> None:
         """A location that nginx goes on doing."""
         where = f"the location is kept in {kept.file_of(first)}"
-        self._report.all_of(route.line, Fate.KEPT)
+        self._report.all_of(route.line, OutcomeKind.KEPT)
         for line, outcome in route.reasons:
             self._report.settle(line, outcome, where)
 
     def _settle_route(self, route: Route) -> None:
-        self._report.fates.setdefault(id(route.line), Fate.CARRIED)
+        self._report.outcome_kinds.setdefault(id(route.line), OutcomeKind.CARRIED)
         for line, outcome in route.outcomes:
             if not outcome.can_be_kept:
                 self._report.settle(line, outcome)
@@ -302,7 +302,7 @@ class _Joiner:
         self._used -= {first}
         if lines:
             where = f"nginx keeps the whole server, in {kept.HTTP_FILE}"
-            self._report.all_of(server.line, Fate.KEPT)
+            self._report.all_of(server.line, OutcomeKind.KEPT)
             self._report.gap(
                 server.line, f"it has only lines that Portico has no key for; {where}"
             )
@@ -327,7 +327,7 @@ def _is_meant(server: Server) -> bool:
 def _has_effect(line: Line, server: Server) -> bool:
     return (
         line.name in kept.INHERITED_DIRECTIVES
-        or outcome_of(line, server.part).fate is not Fate.DONE
+        or outcome_of(line, server.part).kind is not OutcomeKind.DONE
     )
 
 

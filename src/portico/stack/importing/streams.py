@@ -12,8 +12,8 @@ from portico.core.model.site import parse_network
 from portico.stack.importing.part import (
     CARRIED_OUTCOME,
     DONE_OUTCOME,
-    Fate,
     Outcome,
+    OutcomeKind,
     lost,
     place_of,
 )
@@ -75,11 +75,11 @@ def _add(server: Line, targets: Targets, report: Report, found: Streams) -> None
     keys = [key for each in listens if (key := _key(each))]
     target = targets.of_host(passed.args[0], passed) if passed and passed.args else None
     if not keys or target is None or any("ssl" in each.args for each in listens):
-        report.all_of(server, Fate.LISTED)
+        report.all_of(server, OutcomeKind.LISTED)
         report.gap(server, "Portico has no such stream; nginx has no place for it in an include")
         return
     table: dict[str, object] = {target.kind: target.name}
-    report.fates[id(server)] = Fate.CARRIED
+    report.outcome_kinds[id(server)] = OutcomeKind.CARRIED
     for line in lines:
         report.settle(line, _outcome(line, table))
     udp = any("udp" in each.args for each in listens)

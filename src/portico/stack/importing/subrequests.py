@@ -10,8 +10,8 @@ from typing import Final
 from portico.core.model.included import Line
 from portico.stack.importing.part import (
     DONE_OUTCOME,
-    Fate,
     Outcome,
+    OutcomeKind,
     Part,
     no_equal,
 )
@@ -28,7 +28,7 @@ _SET_BY_AUTH: Final = {
 }
 """Headers of the question that Portico sets to the same."""
 _ORIGINAL_URL: Final = {f"$scheme://{name}$request_uri" for name in ("$host", "$http_host")}
-_NO_MATTER: Final = frozenset(
+_IRRELEVANT_DIRECTIVES: Final = frozenset(
     {
         *("internal", "access_log", "log_not_found", "proxy_http_version", "proxy_buffering"),
         *("proxy_buffer_size", "proxy_buffers", "proxy_busy_buffers_size"),
@@ -128,7 +128,7 @@ def _question(location: Line | None, part: Part, targets: Targets) -> dict[str, 
                 table["timeout"] = duration(text)
             case "proxy_pass_request_body", ("off",):
                 pass
-            case name, _ if name in _NO_MATTER:
+            case name, _ if name in _IRRELEVANT_DIRECTIVES:
                 pass
             case _:
                 return None
@@ -190,7 +190,7 @@ def _mirror(
     part.set("mirror", table, line)
     asked[id(location)] = location
     why = "" if "timeout" in table else "a copy ends after one second here; see timeout of mirror"
-    return Outcome(Fate.CARRIED, why)
+    return Outcome(OutcomeKind.CARRIED, why)
 
 
 def _copy(location: Line | None, part: Part, targets: Targets) -> dict[str, object] | None:
@@ -205,7 +205,7 @@ def _copy(location: Line | None, part: Part, targets: Targets) -> dict[str, obje
                 pass
             case "proxy_read_timeout", (text,) if duration(text):
                 table["timeout"] = duration(text)
-            case name, _ if name in _NO_MATTER:
+            case name, _ if name in _IRRELEVANT_DIRECTIVES:
                 pass
             case _:
                 return None

@@ -156,7 +156,7 @@ class Targets:
         for line in block.block or ():
             if line.name != "server":
                 self.report.settle(line, _setting(line, found))
-        self.report.fates.setdefault(id(block), CARRIED_OUTCOME.fate)
+        self.report.outcome_kinds.setdefault(id(block), CARRIED_OUTCOME.kind)
         return found
 
     def _server(self, line: Line, address: str) -> object:

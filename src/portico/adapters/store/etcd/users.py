@@ -12,7 +12,7 @@ from portico.ports.store import StoreUnavailable
 
 ROOT: Final = "root"
 """The role that may do everything."""
-_IS_DONE: Final = frozenset(
+_REPEATED_CALL_MESSAGES: Final = frozenset(
     {
         "etcdserver: role name already exists",
         "etcdserver: user name already exists",
@@ -53,7 +53,7 @@ async def _ensure(gateway: Gateway, path: str, body: object) -> None:
     try:
         await gateway.read(f"/v3/auth/{path}", body, Answer)
     except StoreUnavailable as error:
-        if refusal_message(error) not in _IS_DONE:
+        if refusal_message(error) not in _REPEATED_CALL_MESSAGES:
             raise
 
 

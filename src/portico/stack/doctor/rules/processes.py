@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from portico.importers.sites import tables
-from portico.stack.doctor.balanced import balanced_ports, fleets, is_loopback
+from portico.stack.doctor.balanced import balanced_ports, is_loopback, program_groups
 from portico.stack.doctor.machine import Listener, Machine
 from portico.stack.doctor.own_lines import line_of
 from portico.stack.doctor.rule import Example, Facts, Fault, place_of, rule
@@ -65,8 +65,8 @@ def _all_apps(facts: Facts) -> Iterator[_App]:
 )
 def not_balanced(facts: Facts) -> Iterator[Fault]:
     named = balanced_ports(facts)
-    for fleet in fleets(facts):
-        counted = [each for each in fleet.programs if each.ports]
+    for group in program_groups(facts):
+        counted = [each for each in group.programs if each.ports]
         missing = [each for each in counted if not named & set(each.ports)]
         if len(missing) < len(counted):
             for program in missing:
@@ -75,7 +75,7 @@ def not_balanced(facts: Facts) -> Iterator[Fault]:
                     (
                         f"no upstream names port {program.ports[0]} of {program.name}: nginx "
                         f"passes to {len(counted) - len(missing)} of {len(counted)} that run "
-                        f"{fleet.what}"
+                        f"{group.what}"
                     ),
                 )
 
@@ -204,8 +204,8 @@ def _bytes(value: object) -> int:
     ),
 )
 def fork_mode(facts: Facts) -> Iterator[Fault]:
-    for fleet in fleets(facts):
-        of_pm2 = [each for each in fleet.programs if each.manager == "pm2"]
+    for group in program_groups(facts):
+        of_pm2 = [each for each in group.programs if each.manager == "pm2"]
         if len(of_pm2) > 1 and all(each.table.get("instances", 1) == 1 for each in of_pm2):
             names = ", ".join(each.name for each in of_pm2)
             yield place_of(of_pm2[0]), f"{names} are in fork mode"

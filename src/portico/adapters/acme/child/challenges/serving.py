@@ -32,7 +32,7 @@ CLIENT_TIMEOUT: Final = 10.0  # seconds for one client
 MAX_PROXY_LINE_LENGTH: Final = 107  # PROXY protocol, 2.1
 ACME_TLS: Final = "acme-tls/1"
 ACME_IDENTIFIER: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
-_LIFE: Final = timedelta(days=1)
+_LIFETIME: Final = timedelta(days=1)
 
 
 def listen(where: Standalone | TlsAlpn) -> socket.socket:
@@ -176,8 +176,8 @@ def _validation(proof: Proof, now: datetime) -> tuple[bytes, bytes]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _LIFE)
-        .not_valid_after(now + _LIFE)
+        .not_valid_before(now - _LIFETIME)
+        .not_valid_after(now + _LIFETIME)
         .add_extension(x509.SubjectAlternativeName([_general(proof)]), critical=False)
         .add_extension(x509.UnrecognizedExtension(ACME_IDENTIFIER, octets), critical=True)
         .sign(key, hashes.SHA256())
