@@ -181,6 +181,15 @@ class Etcd:
         """Its value, now or at a revision; empty where there is none."""
         return base64.b64decode(self._range(key, revision).get("value", ""))
 
+    def values(self) -> dict[str, bytes]:
+        """All that it has, by key."""
+        everything = {"key": _encoded("\0"), "range_end": _encoded("\0")}
+        pairs = self.ask("kv/range", everything)["kvs"]
+        return {
+            base64.b64decode(each["key"]).decode(): base64.b64decode(each.get("value", ""))
+            for each in pairs
+        }
+
     def version(self, key: str) -> int:
         """How often it was written since it came to exist; 0 if it does not."""
         return int(self._range(key).get("version", 0))

@@ -4,8 +4,10 @@ and all serve what came.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from portico.adapters.vault import child
+from portico.system.cluster_store import KEY_FILE
+from portico.system.home import Home
 from tests import etcd
 from tests.cluster import Machine, Machines, needs_root
 from tests.etcd import Etcd
@@ -30,6 +35,7 @@ CLIENT = "10.0.0.250"
 """The address of the authority."""
 NAMES = ("m1", "m2", "m3")
 SITE = "shop.example.com"
+PASSWORD = "Xq7-wm2ZkT90vRbd"
 FILE = f"""
 [tls]
 issuer = "{{authority.directory}}"
@@ -39,6 +45,7 @@ limits = {{{{ same_names = "5/7d" }}}}
 
 [apps.web]
 command = ["node", "{PROGRAMS}/echo.js"]
+env.PASSWORD = "{PASSWORD}"
 
 [sites."{SITE}"]
 app = "web"
@@ -58,6 +65,15 @@ class Cluster:
         """A value of the store that is not sealed."""
         text = self.etcd.get(self.machines.key(key))
         return json.loads(text) if text else None
+
+    def opened(self, values: dict[str, bytes]) -> dict[str, bytes]:
+        """Those of the store, decrypted by the key of the cluster. Raises Failed for one that is
+        not encrypted.
+        """
+        file = Home(self.machines["m1"].home).cluster / KEY_FILE
+        sealed = {key: base64.b64encode(value).decode() for key, value in values.items()}
+        answer = child.answer({"act": "open", "key": str(file), "values": sealed})
+        return {key: base64.b64decode(value) for key, value in answer.items()}
 
     def written(self, key: str) -> int:
         """How often a key was written since it came to exist; 0 if it does not."""
@@ -121,6 +137,20 @@ def test_one_machine_orders_another_one_answers_the_authority_and_all_serve_what
         [use] = [use for use in found["ledger"] if use["limit"] == "same names"]
         assert use["used"] == 1, each.name
     assert cluster.orders() == 1
+
+
+def test_the_store_has_passwords_and_private_keys_only_encrypted(cluster):
+    values = cluster.etcd.values()
+    plain = {key: value for key, value in values.items() if value.startswith(b"{")}
+    for key, value in plain.items():
+        assert json.loads(value), key
+        assert PASSWORD.encode() not in value, key
+        assert b"PRIVATE KEY" not in value, key
+    opened = cluster.opened({key: values[key] for key in values.keys() - plain.keys()})
+    [file] = [value for key, value in opened.items() if "/revisions/" in key]
+    [certificate] = [value for key, value in opened.items() if "/lineages/" in key]
+    assert PASSWORD.encode() in zlib.decompress(file)
+    assert b"PRIVATE KEY" in certificate
 
 
 def test_commands_on_machines_that_do_not_obtain_certificates_have_them_do_it(cluster):

@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
+import psutil
 import pytest
 
 from portico.core.model.shared import (
     TURN_KEY,
     Holder,
     decoded,
+    head_key,
     present_key,
     progress_key,
     run_key,
@@ -78,6 +80,17 @@ class Shared:
     def pids_of(self, name: str) -> set[int]:
         return {each["pid"] for each in self.machines[name].instances("web")}
 
+    def versions(self) -> dict[str, set[str]]:
+        """By machine, the value of SAY with which its instances were started."""
+        return {
+            name: {psutil.Process(pid).environ().get("SAY", "") for pid in pids}
+            for name, pids in self.pids().items()
+        }
+
+    def head(self) -> bytes:
+        """Which file is in force."""
+        return self.store.get(self.machines.key(head_key(self.machines["m1"].folder.name)))
+
     def numbers(self) -> list[int]:
         """Of instances, by machine."""
         return [len(each.instances("web")) for each in self.machines]
@@ -137,6 +150,22 @@ def test_of_two_operators_at_once_one_changes_all_machines_and_one_is_refused(sh
     assert {view["change"] for view in views} == {""}
 
 
+def test_a_rollback_on_another_machine_than_the_up_replaces_all_instances_on_all(shared):
+    one, _, three = shared.machines
+    first = shared.versions()
+    shared.write(SAY="the second version")
+    one.done("up")
+    before, since = shared.pids(), shared.store.revision()
+    assert shared.versions() == {name: {"the second version"} for name in before}
+    with shared.load(), shared.load("m3"):
+        three.done("rollback")
+    assert shared.holders(since) == ["m3", "m1", "m2"]
+    assert are_others(before, shared.pids())
+    assert shared.versions() == first
+    for each in shared.machines:
+        assert each.get(SITE).json["pid"] in shared.pids_of(each.name)
+
+
 def test_a_machine_is_drained_and_undrained_from_another_one(shared):
     one, two, _ = shared.machines
     ready = {"web": 2, "work": 1}
@@ -161,6 +190,25 @@ def test_a_version_that_fails_touches_only_the_first_machine_which_takes_the_one
     assert "nothing was changed on m2, m3" in result.stderr
     assert (after["m2"], after["m3"]) == (before["m2"], before["m3"])
     assert len(after["m1"]) == 2
+
+
+def test_a_version_that_fails_on_the_second_machine_is_taken_back_on_the_first(shared):
+    one, first = shared.machines["m1"], shared.versions()
+    before, head, since = shared.pids(), shared.head(), shared.store.revision()
+    text = shared.file(SAY="what fails on m2") + '[apps.web.machines.m2]\nenv = { CRASH = "1" }\n'
+    (one.folder / "portico.toml").write_text(text)
+    with shared.load(), shared.load("m2"):
+        result = one.portico("up")
+    assert result.returncode == 1
+    assert "the file before is in force again on m1, m2" in result.stderr
+    assert "nothing was changed on m3" in result.stderr
+    assert shared.holders(since)[:2] == ["m1", "m2"]
+    assert "m3" not in shared.holders(since)
+    assert shared.pids_of("m3") == before["m3"]
+    assert are_others({"m1": before["m1"]}, shared.pids())
+    assert shared.versions() == first
+    assert head
+    assert shared.head() == head
 
 
 def test_where_the_folder_of_the_program_is_not_on_one_machine_none_is_changed(shared):
@@ -335,6 +383,16 @@ def test_a_schedule_has_run_once_each_time_with_what_is_set_for_the_machine(shar
     for minute, machine in runs:
         key = shared.machines.key(run_key(f"{project}/work", int(minute)))
         assert decoded(Holder, shared.store.get(key)) == Holder(machine=machine)
+
+
+def test_an_app_that_is_deleted_on_one_machine_is_removed_on_all(shared):
+    before, since = shared.pids(), shared.store.revision()
+    with shared.load():
+        shared.machines["m2"].done("delete", "work")
+    assert shared.holders(since) == ["m2", "m1", "m3"]
+    apps = [[app["name"] for app in each.status()["apps"]] for each in shared.machines]
+    assert apps == [["web"]] * 3
+    assert shared.pids() == before
 
 
 def test_a_pause_is_of_all_machines_and_down_ends_the_project_on_each(shared):

@@ -169,6 +169,24 @@ def test_all_members_are_dead_and_a_daemon_starts_without_them(shared: Shared) -
         shared.store.start()
 
 
+def test_a_machine_starts_with_nothing_running_while_all_members_are_dead(shared: Shared) -> None:
+    one, _ = shared.each
+    shared.store.start()
+    with shared.machines.load("m2", **STEADY) as load:
+        shared.store.kill()
+        one.kill()
+        one.begin()
+        eventually(lambda: one.answers(SITE))
+        eventually(lambda: [each["name"] for each in one.status()["neighbours"]] == ["m2"])
+        eventually(lambda: one.get(SITE, "/jobs").status == 200)
+        eventually(lambda: shared.is_trouble("Connect"))
+        report = load.stop()
+    assert (report.lost, report.answers) == (0, report.answers)
+    shared.store.start()
+    shared.change()
+    eventually(shared.is_current)
+
+
 def test_a_machine_is_cut_from_the_store_and_not_from_the_others(shared: Shared) -> None:
     one = shared.machines["m1"]
     with shared.undisturbed():
