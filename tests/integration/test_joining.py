@@ -7,11 +7,12 @@ import json
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from portico import __version__
 from portico.system.cluster_identity import MachineIdentity, read_identity
 from portico.system.cluster_store import read_store
 from portico.system.home import Home
@@ -109,11 +110,11 @@ def token(machine: Machine, *words: str) -> str:
     return json.loads(machine.done("cluster", "token", "--json", *words).stdout)["token"]
 
 
-def refused(machine: Machine, *words: str) -> str:
+def refused(machine: Machine, *words: str, verb: str = "join") -> str:
     """What was said; it is in no cluster then."""
-    result = machine.portico("cluster", "join", *words)
+    result = machine.portico("cluster", verb, *words)
     assert result.returncode in {1, 2}, result.stdout
-    assert "nothing was changed" in result.stderr
+    assert result.stderr.count("nothing was changed") == 1
     assert not Home(machine.home).cluster.exists()
     return result.stderr
 
@@ -164,11 +165,9 @@ def test_machines_join_by_a_token_are_replaced_removed_and_leave(
     one.status()
     assert "not valid here" in refused(two, at_one, "--token", "f" * 8 + first[8:])
 
-    environ = dict(two.environ)
-    two.environ |= newer.portico_in(tmp_path)
-    newer.set_clock(tmp_path, -3 * 3600)
-    assert "set the one that is wrong" in refused(two, at_one, "--token", first)
-    two.environ = environ
+    refuses_another_way_or_time(machines, (at_one, "--token", first), tmp_path)
+    assert not keys_of(one, "m2")
+    assert users(one) == {user_of(one)}
     two.done("cluster", "join", at_one, "--token", first, "m2")
     assert identity(two).cluster == identity(one).cluster
     assert "was used by m2" in refused(three, at_one, "m3", "--token", first)
@@ -176,6 +175,7 @@ def test_machines_join_by_a_token_are_replaced_removed_and_leave(
     assert "a machine m2 already" in refused(three, at_two, "m2", "--token", second)
     (one.folder / "portico.toml").write_text(APPS)
     one.done("up")
+    three.environ |= newer.portico_in(three.root / "later")  # of another version, and joins
     with machines.load("m1", **STEADY) as load:
         three.done("cluster", "join", at_two, "m3", "--token", second)
         third = identity(three)
@@ -201,6 +201,38 @@ def test_machines_join_by_a_token_are_replaced_removed_and_leave(
         assert users(one) == {user_of(one)}
         report = load.stop()
     assert (report.lost, report.answers) == (0, report.answers)
+
+
+def refuses_another_way_or_time(machines: Machines, given: tuple[str, ...], folder: Path) -> None:
+    """Those that ask have a later Portico, and m1 as the last one. nginx counts the questions of
+    each machine, so each question is that of another one.
+    """
+    one, two, _, four, five = machines
+    later, joining = newer.portico_in(folder), folder / "portico/core/model/joining.py"
+    with another(two, later), another(four, later), another(five, later):
+        newer.edit(joining, "SCHEMA: Final = 1\n", "SCHEMA: Final = 20\n")
+        versions = f"version {__version__}, and here {newer.LATER}: install the same version"
+        assert versions in refused(four, *given)
+        newer.edit(joining, "SCHEMA: Final = 20\n", "SCHEMA: Final = 1\n")
+        newer.set_clock(folder, 20 * 60)
+        assert "set the one that is wrong" in refused(two, *given)
+        one.kill_daemon()
+        with another(one, later):
+            one.status()
+            assert "the token was valid until" in refused(five, *given)
+            one.kill_daemon()
+    one.status()
+
+
+@contextmanager
+def another(machine: Machine, variables: dict[str, str]) -> Iterator[None]:
+    """Its Portico is that of these environment variables, for a while."""
+    own = machine.environ
+    machine.environ = own | variables
+    try:
+        yield
+    finally:
+        machine.environ = own
 
 
 def test_etcd_gets_another_member_continues_without_it_and_is_wiped(started) -> None:
@@ -243,9 +275,10 @@ def test_etcd_gets_another_member_continues_without_it_and_is_wiped(started) -> 
 def test_all_who_join_use_an_etcd_of_another_authority(machines: Machines, tmp_path: Path) -> None:
     *_, four, five = machines
     folder, wrong = tmp_path / "etcd/e1", machines["m1"].folder / "etcd/m1/authority.pem"
+    ca, at = str(folder / "authority.pem"), "https://10.0.0.4:2379"
     environ = {"PORTICO_HOME": str(tmp_path / "another")}
     assert run_here(("cluster", "etcd", "e1=10.0.0.4"), environ, tmp_path, 60).returncode == 0
-    place = ("--address", four.address, "--etcd", "https://10.0.0.4:2379")
+    place = ("--address", four.address, "--etcd", at)
     init = ("cluster", "init", "m4", *place, "--etcd-ca")
     any_client = {"ETCD_CLIENT_CERT_AUTH": "false", "ETCD_TRUSTED_CA_FILE": ""}
     with configured_member(folder, tmp_path / "data", four.network.words, **any_client):
@@ -253,7 +286,11 @@ def test_all_who_join_use_an_etcd_of_another_authority(machines: Machines, tmp_p
         assert "unable to get local issuer certificate (--etcd-ca of" in said
         assert "nothing was changed" in said
         assert not Home(four.home).cluster.exists()
-        four.done(*init, str(folder / "authority.pem"))
+        four.done(*init, ca)
+        other = refused(five, "m5", "--etcd", at, "--etcd-ca", ca, verb="init")
+        assert f"etcd has the data of cluster {identity(four).cluster}; " in other
+        plain = refused(five, "m5", "--etcd", "http://10.0.0.4:2379", verb="init")
+        assert "is not encrypted and not on this machine" in plain
         five.done("cluster", "join", "10.0.0.4:8445", "m5", "--token", token(four))
         eventually(lambda: four.sees(2) and five.sees(2))
 
