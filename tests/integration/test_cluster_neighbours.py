@@ -109,12 +109,12 @@ def test_where_the_app_is_on_others_alone_the_loss_of_one_costs_what_was_under_w
 
 def lose_second(machines: Machines, lose: Callable[[], None]) -> None:
     eventually(lambda: reached(machines, "m1").items() >= BOTH.items())
-    with machines.load("m1", **STEADY) as load:
+    with machines.load("m1", posts=0.5, **STEADY) as load:
         lose()
         lost = time.monotonic()
         eventually(lambda: not reached(machines, "m1")["m2"][0])
         eventually(lambda: time.monotonic() - lost > SETTLED)
-        with machines.load("m1", **STEADY | {"seconds": 3.0}) as later:
+        with machines.load("m1", posts=0.5, **STEADY | {"seconds": 3.0}) as later:
             calm = later.report()
         report = load.stop()
     assert [each for each in report.losses if each["sent"] - lost > SETTLED] == []
