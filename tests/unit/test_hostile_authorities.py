@@ -38,7 +38,14 @@ from portico.adapters.acme.child.protocol.authority import Authority
 from portico.adapters.acme.child.protocol.keys import make_key, read_jwk, read_key
 from portico.adapters.acme.child_client import AcmeChild
 from portico.adapters.acme.methods import Http, Lookups, Rfc2136
-from portico.adapters.acme.wire import AccountAnswer, Line, RenewalInfoRequest, Server
+from portico.adapters.acme.wire import (
+    AccountAnswer,
+    Line,
+    Progress,
+    RenewalInfo,
+    RenewalInfoRequest,
+    Server,
+)
 from portico.adapters.certificates.account_keys import pem_of
 from portico.adapters.certificates.examine import examine
 from portico.adapters.certificates.facts import facts
@@ -521,6 +528,19 @@ def test_a_child_that_answers_nonsense_has_failed_in_words(tmp_path, says, monke
     answer_type = msgspec.json.Decoder(AccountAnswer)
     with pytest.raises(AuthorityError, match="the child process for renewal_info "):
         asyncio.run(child._ask(request, answer_type))  # noqa: SLF001 - of any request
+
+
+def test_a_note_that_nobody_asked_for_is_in_the_log(tmp_path, caplog):
+    note = Line(progress=Progress("note", "a.test asked to wait 5 s", NOW))
+    info = Line(answer=msgspec.Raw(msgspec.json.encode(RenewalInfo("id", NOW))))
+    program = tmp_path / "python"
+    said = "\n".join(msgspec.json.encode(line).decode() for line in (note, info))
+    program.write_text(f"#!/bin/sh\ncat >/dev/null\ncat <<'END'\n{said}\nEND\n")
+    program.chmod(0o755)
+    request = RenewalInfoRequest(Server("http://a.test/"), "/c.pem")
+    assert asyncio.run(AcmeChild(str(program)).renewal_info(request)).id == "id"
+    warnings = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert warnings == ["certificate authority: a.test asked to wait 5 s"]
 
 
 jwk_fields = st.sampled_from(["kty", "n", "e", "d", "p", "crv", "x", "y"])

@@ -7,6 +7,7 @@ and an authority or a provider that hangs holds up nobody else.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -41,6 +42,8 @@ from portico.errors import Failed
 from portico.ports.certificates import AuthorityError
 from portico.system.programs import PIPE, Program, StartProgram, read_tail, running, start_here
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 Tell = Callable[[Progress], None]
 
@@ -48,6 +51,11 @@ CHILD: Final = "portico.adapters.acme.child.main"
 CLEANUP_TIME: Final = 25.0  # seconds beyond a request's deadline, for what has to be taken away
 _MAX_LINE_LENGTH: Final = 1 << 22
 _MAX_ERROR_LENGTH: Final = 4096
+
+
+def log_note(progress: Progress) -> None:
+    if progress.step == "note":
+        log.warning("certificate authority: %s", progress.text)
 
 
 class AcmeChild:
@@ -68,7 +76,7 @@ class AcmeChild:
         return await self._ask(request, Decoder(AccountAnswer))
 
     async def issue(
-        self, request: IssueRequest, tell: Tell | None = None
+        self, request: IssueRequest, tell: Tell = log_note
     ) -> IssuedCertificate | ManualSteps | BegunOrder:
         """The certificate; the same request goes on where an earlier one was interrupted."""
         return await self._ask(
@@ -97,7 +105,7 @@ class AcmeChild:
         self,
         request: Request,
         answer: Decoder[T],
-        tell: Tell | None = None,
+        tell: Tell = log_note,
         holds: str = "",
     ) -> T:
         """`holds` is added to an error: what still holds then."""
@@ -110,7 +118,7 @@ class AcmeChild:
                 failure = _unready(f"{_child(request)} returned an unreadable answer: {error}")
         raise _error(failure, holds)
 
-    async def _last_line(self, request: Request, tell: Tell | None) -> Line:
+    async def _last_line(self, request: Request, tell: Tell) -> Line:
         """What it answered, after everything else it said on the way; or why there is nothing."""
         limit = request.deadline + self._cleanup_time
         program = Program((self._python, "-I", "-m", CHILD))
@@ -159,7 +167,7 @@ def _runs_a_program(request: Request) -> bool:
     return any(isinstance(m, Dns) and isinstance(m.publisher, Command) for m in methods)
 
 
-async def _read(lines: asyncio.StreamReader | None, tell: Tell | None) -> Line | None:
+async def _read(lines: asyncio.StreamReader | None, tell: Tell) -> Line | None:
     assert lines is not None  # noqa: S101 - a pipe
     last = None
     while True:
@@ -175,7 +183,7 @@ async def _read(lines: asyncio.StreamReader | None, tell: Tell | None) -> Line |
             continue
         if line.progress is None:
             last = line
-        elif tell:
+        else:
             tell(line.progress)
 
 
