@@ -10,6 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src/portico"
+MAX_LINES = 400
+"""Of a file (CONTRIBUTING.md)."""
 
 
 @cache
@@ -67,6 +69,13 @@ def test_the_table_of_names_is_read():
         "4: constant SOON",
         "5: constant LATE",
     ]
+
+
+def test_no_file_has_more_than_400_lines():
+    lengths = {
+        file.relative_to(SOURCE): file.read_text().count("\n") for file in SOURCE.rglob("*.py")
+    }
+    assert {file: length for file, length in lengths.items() if length > MAX_LINES} == {}
 
 
 def test_nothing_has_a_retired_name():

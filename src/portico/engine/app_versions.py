@@ -10,6 +10,7 @@ from portico.core.config.desired import version_in_file, version_of
 from portico.core.model.desired import DesiredApp, Spec
 from portico.core.model.names import InstanceId
 from portico.core.model.records import AppRecord
+from portico.errors import Failed
 from portico.ports.state import State
 
 
@@ -68,12 +69,27 @@ class AppVersions:
             target = version_of(target, asked=record.asked, links=target.links)
         return replace(record, target=target, abrupt=record.abrupt and again, reverted="")
 
-    def reloaded(self, file: Spec, links: Mapping[str, str] | None, *, abrupt: bool) -> AppRecord:
-        """The same for a new version of the file's program, where `links` lead."""
-        record = self._records[file.app_name]
+    def reloaded(
+        self, app: DesiredApp, links: Mapping[str, str] | None, *, abrupt: bool
+    ) -> AppRecord:
+        """The same for a new version of the file's program, where `links` lead.
+
+        What has a schedule keeps its version, which runs once more.
+        """
+        record, file = self._records[app.name], app.spec
+        if app.app.schedule:
+            return replace(record, stopped=False)
         asked = max(record.target.asked + 1, file.asked + 1, record.asked)
         target = version_of(file, asked=asked, links=file.links if links is None else links)
         return replace(record, target=target, abrupt=abrupt, stopped=False, reverted="")
+
+    def reverted(self, app: str, why: str) -> AppRecord:
+        """The same for the last version that was ready. Raises Failed if none ever was."""
+        record = self._records[app]
+        if record.good is None:
+            raise Failed(f"cannot roll back {app}: no version of it was ever ready")
+        asked = max(record.asked, record.target.asked + 1)
+        return replace(record, target=record.good, abrupt=False, reverted=why, asked=asked)
 
     def writes(self, records: Iterable[AppRecord]) -> dict[str, Callable[[], object]]:
         """What writes them to disk, as `PendingWrites.store` takes it."""

@@ -31,7 +31,6 @@ from portico.engine.inputs import Inputs, request_of
 from portico.engine.pending_writes import PendingWrites
 from portico.engine.prepare import NO_BUILD, Candidate
 from portico.engine.requested_runs import RequestedRuns
-from portico.errors import Failed
 from portico.ports.nginx import Nginx
 from portico.ports.state import State
 
@@ -279,12 +278,9 @@ class Intent:
 
         What has a schedule runs once more, now. If they lead elsewhere, there are `revisions` too.
         """
-        names, added = list(apps), list[Revision]()
+        known, added = [self._file.desired.apps[name] for name in apps], list[Revision]()
         records = [
-            replace(self.versions.records[name], stopped=False)
-            if self._is_scheduled(name)
-            else self.versions.reloaded(self.spec_in_file(name), links.get(name), abrupt=abrupt)
-            for name in names
+            self.versions.reloaded(app, links.get(app.name), abrupt=abrupt) for app in known
         ]
         adding = {
             f"project {each.project}": partial(settings.add_revision, self._state, each, added)
@@ -293,12 +289,9 @@ class Intent:
         self.writes.store({**adding, **self.versions.writes(records)})
         self.versions.remember(records)
         self.revisions = {**self.revisions, **{each.project: each for each in added}}
-        self.runs.request(filter(self._is_scheduled, names))
+        self.runs.request(app.name for app in known if app.app.schedule)
         self._resolve()
         return added
-
-    def _is_scheduled(self, app: str) -> bool:
-        return self._file.desired.apps[app].app.schedule is not None
 
     def set_stopped(self, apps: Iterable[str], *, stopped: bool) -> None:
         records = self.versions.records
@@ -336,12 +329,7 @@ class Intent:
     # What has become of an app
 
     def revert(self, app: str, why: str) -> None:
-        record = self.versions.records[app]
-        if record.good is None:
-            raise Failed(f"cannot roll back {app}: no version of it was ever ready")
-        asked = max(record.asked, record.target.asked + 1)
-        before = replace(record, target=record.good, abrupt=False, reverted=why, asked=asked)
-        self._put([before], must=False)
+        self._put([self.versions.reverted(app, why)], must=False)
 
     @property
     def reverted(self) -> Mapping[str, str]:

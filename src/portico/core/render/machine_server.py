@@ -23,6 +23,12 @@ from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.render.affinity import cookie_maps, key_maps
 from portico.core.render.alpn import BACKLOG
+from portico.core.render.crossed_passing import (
+    crossed_basics,
+    crossed_call,
+    crossed_passing,
+    crossed_stream,
+)
 from portico.core.render.crossed_waiting import (
     NEXT_VARIABLE,
     crossed_wait_locations,
@@ -37,7 +43,6 @@ from portico.core.render.directive import (
     milliseconds,
     variable_map,
 )
-from portico.core.render.headers import CONNECTION, UPGRADE
 from portico.core.render.machines import (
     APP,
     AWAY_WAY,
@@ -54,7 +59,6 @@ from portico.core.render.machines import (
     UNSENT_STATUS,
     WAY,
     crossing_cookie,
-    crossing_headers,
     crossing_key,
     is_clustered,
     tls_to_machines,
@@ -69,21 +73,11 @@ from portico.core.render.retries import (
     TIMED_OUT_VARIABLE,
     going_to,
     sent_map,
-    tries_of_stream,
 )
 from portico.core.render.scope import INTERNAL_PREFIX
 
-MAX_SILENCE: Final = "1d"
-"""The front has its own times, and hangs up."""
 KEEPALIVE_PROBES: Final = "so_keepalive=30s:10s:3"
 """One that died cannot hang up: its connections end within a minute (tcp(7))."""
-_HEADER_BUFFERS: Final = ("4", "80k")
-"""Number and size: a line may be as long as all headers of a client together (`_connections` of
-`basics`), and what is added on the way."""
-_FORWARDED_HEADERS: Final = tuple(
-    f"X-Accel-{word}" for word in ("Redirect", "Expires", "Limit-Rate", "Charset", "Buffering")
-)
-"""What an app says to nginx, and the front alone obeys."""
 _LAST_UNSENT_PATTERN: Final = rf"~^[^|]*\|[^|]*\|([^|]* )?{UNSENT_STATUS}\|"
 _FIRST_UNSENT_PATTERN: Final = (
     rf"[^|]*\|{UNSENT_STATUS}( : 502)*( : 50[24])\|[0-9]+( : 0)+\|[0-9]+ : (0 : )*"
@@ -322,51 +316,6 @@ def _crossed_locations(next_try: str) -> Iterator[Directive]:
     yield directive("location", _CALL, block=call)
     yield directive("location", _END, block=_end())
     yield directive("location", _SILENT_LOCATION, block=(directive("return", "503"),))
-
-
-def crossed_basics() -> Iterator[Directive]:
-    """Of a server for requests that cross: what the front has let in passes, and answers as well,
-    which the front compresses if the site says so. Many cookies of HTTP/2 cross as one line.
-    """
-    yield directive("client_max_body_size", "0")
-    yield directive("large_client_header_buffers", *_HEADER_BUFFERS)
-    yield directive("gzip", "off")
-
-
-def crossed_passing(app: str = "", kind: str = "") -> Iterator[Directive]:
-    """All headers pass, but those of the crossing, which are for `app` if it crosses from here;
-    what an app says to nginx passes too.
-    """
-    yield directive("proxy_set_header", "Host", Raw("$http_host"))
-    yield directive("proxy_set_header", "Upgrade", Raw(f"${UPGRADE}"))
-    yield directive("proxy_set_header", "Connection", Raw(f"${CONNECTION}"))
-    yield from crossing_headers("proxy", app=app, kind=kind)
-    yield directive("proxy_ignore_headers", *_FORWARDED_HEADERS)
-    for header in _FORWARDED_HEADERS:
-        yield directive("proxy_pass_header", header)
-    yield directive("proxy_connect_timeout", milliseconds(CONNECT_TIMEOUT))
-    yield directive("proxy_read_timeout", MAX_SILENCE)
-    yield directive("proxy_send_timeout", MAX_SILENCE)
-    yield directive("proxy_buffering", "off")
-
-
-def crossed_stream(app: str = "", kind: str = "") -> Iterator[Directive]:
-    """The same for a body that is passed on while it arrives."""
-    yield from crossed_passing(app, kind)
-    yield directive("proxy_request_buffering", "off")
-    yield from tries_of_stream("proxy")
-
-
-def crossed_call(app: str = "", kind: str = "") -> Iterator[Directive]:
-    """The same for gRPC."""
-    yield directive("client_body_timeout", MAX_SILENCE)
-    yield directive("grpc_set_header", "Host", Raw("$http_host"))
-    yield from crossing_headers("grpc", app=app, kind=kind)
-    yield directive("grpc_connect_timeout", milliseconds(CONNECT_TIMEOUT))
-    yield directive("grpc_read_timeout", MAX_SILENCE)
-    yield directive("grpc_send_timeout", MAX_SILENCE)
-    yield directive("grpc_buffer_size", "16k")
-    yield from tries_of_stream("grpc")
 
 
 def _end() -> Iterator[Directive]:

@@ -17,13 +17,13 @@ from portico.core.model.names import label_of
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.render.alpn import FOLDER
-from portico.core.render.directive import Directive, Raw, directive
-from portico.core.render.machine_server import (
+from portico.core.render.crossed_passing import (
     MAX_SILENCE,
     crossed_basics,
     crossed_call,
     crossed_stream,
 )
+from portico.core.render.directive import Directive, Raw, directive
 from portico.core.render.machines import (
     RECEIVER_KEEPALIVE,
     can_cross,
