@@ -70,9 +70,9 @@ class Cache(Table):
     )
     use_stale: bool | tuple[StaleCase, ...] = Field(
         False,
-        description="When an expired answer is used: true, or nginx's "
-        "conditions such as `updating` and `http_503`. It is updated in the background. Default: "
-        "as the app says (stale-while-revalidate, stale-if-error).",
+        description="When an expired answer is used, and updated in the background: true, or "
+        "nginx's conditions such as `updating` and `http_503`. Default: as the app says "
+        "(stale-while-revalidate, stale-if-error).",
     )
     lock: bool = Field(
         False, description="Let only one request at a time ask the app for an answer to store."

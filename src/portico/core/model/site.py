@@ -221,9 +221,9 @@ class RequestSettings(Table):
     )
     proxy_intercept_errors: bool | tuple[ErrorStatus, ...] | None = Field(
         None,
-        description="Answer errors of the app, too, with the site's error_pages: true for all "
-        "statuses that have a page, or a list of them. If set, a 502 or 504 of the app never "
-        "keeps the app's page. Not for gRPC, WebSockets and streams of events. Default: false.",
+        description="Which errors of the app are answered with the site's error_pages: true for "
+        "all statuses that have a page, or a list of them; if set, a 502 or 504 of the app never "
+        "keeps the app's page. Not for gRPC, WebSockets and streams of events; default: false.",
     )
     gzip: bool | None = Field(None, description="Compress text; default: true.")
     brotli: bool | None = Field(

@@ -17,9 +17,9 @@ _NODE = """\
     "upstream-without-keepalive",
     "warning",
     "An upstream has no `keepalive`",
-    why="nginx opens a connection to the program for each request and closes it afterwards. "
-    "Measured with four Node processes: more than twice of nginx's processor time a request, and "
-    "a third of the requests/s (docs/benchmarks.md). From nginx 1.29.7 on it is the default.",
+    why="Before 1.29.7, nginx then opens a connection to the program for each request, and closes "
+    "it afterwards. Measured with four Node processes: more than twice of nginx's processor time "
+    "a request, and a third of the requests/s (docs/benchmarks.md).",
     fix="Write `keepalive 32;` after the method, and `proxy_http_version 1.1;` with "
     '`proxy_set_header Connection "";` where it is used.',
     example=nginx_example(
