@@ -27,13 +27,13 @@ from portico.errors import Failed, Refused
 from portico.system import files
 from portico.system.commands import run_tool
 from portico.system.home import Home
+from portico.system.programs import SEARCH_PATH
 
 Kind = Literal["none", "cron", "systemd"]
 
 _NO_CRONTAB: Final = ("no crontab", "No such file")
 """What crontab -l says where a user has none: that of Debian and cronie, and that of busybox."""
 _RENEW: Final = (sys.executable, "-P", "-m", "portico.cli.main", "certs", "renew", "--quiet")
-_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _HEADER: Final = "# Written by `portico certs schedule`; its --none removes it.\n"
 _SERVICE: Final = (
     _HEADER
@@ -160,7 +160,7 @@ class Schedule:
         if before := self._line():
             when = " ".join(before.split()[:5])
         renew = shlex.join(_RENEW).replace("%", "\\%")
-        command = f"env PATH={_PATH} {self._home_in_cron} {renew}"
+        command = f"env PATH={SEARCH_PATH} {self._home_in_cron} {renew}"
         if not command.isprintable():
             raise Refused(
                 f"cannot write {command!a} into a crontab: it has unprintable characters"

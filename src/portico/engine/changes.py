@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from portico.core.model.views import ChangeView
 from portico.engine.tasks import Task, Tasks
+from portico.engine.troubles import INTERNAL_ERROR
 from portico.errors import Failed, NotFound, PorticoError, Refused
 from portico.ports.clock import Clock
 
@@ -153,7 +154,7 @@ class Changes:
             if self._note:
                 self._note("failed", change.subject, f"{change.kind}: {error}".splitlines()[0])
         except Exception:
-            change.end(Failed("internal error (a bug in portico); details in porticod.log"))
+            change.end(Failed(INTERNAL_ERROR))
             raise
         else:
             change.end(None)

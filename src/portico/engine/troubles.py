@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from portico.errors import PorticoError
 
 log = logging.getLogger(__name__)
+
+INTERNAL_ERROR: Final = "internal error (a bug in portico); details in porticod.log"
+"""What an operator reads of an error that nobody raised on purpose."""
 
 
 class Troubles:

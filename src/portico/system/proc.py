@@ -12,6 +12,7 @@ from typing import Final
 TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 MAX_COMMAND_LENGTH: Final = 200
 _INTERPRETER: Final = re.compile(r"python[0-9.]*$")
+_SERVICE: Final = re.compile(r"/([\w@.\\-]+\.service)(?:/|$)", re.MULTILINE)
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -103,6 +104,13 @@ def user_of(pid: int) -> int | None:
         return os.stat(f"/proc/{pid}").st_uid  # noqa: PTH116 - see _names
     except OSError:
         return None
+
+
+def units_of(pid: int) -> list[str]:
+    """The services of systemd whose control groups it is in (cgroups(7)); none if it is gone."""
+    with suppress(OSError):
+        return _SERVICE.findall(read(f"/proc/{pid}/cgroup").decode(errors="replace"))
+    return []
 
 
 def may_read_sockets(pid: int) -> bool:

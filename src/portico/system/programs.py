@@ -21,7 +21,8 @@ PIPE: Final = subprocess.PIPE
 DEVNULL: Final = subprocess.DEVNULL
 STDOUT: Final = subprocess.STDOUT
 SEARCH_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""PATH of an operator's hooks: `service`, `postfix` and what is installed by hand are found."""
+"""PATH of what is started without an operator's shell, hooks above all: `service`, `postfix` and
+what is installed by hand are found."""
 KILL_TIMEOUT: Final = 1.0
 """Seconds after SIGKILL. What is not gone then waits in the kernel, for a disk perhaps."""
 MAX_LINE_LENGTH: Final = 1 << 16

@@ -46,7 +46,11 @@ def _source(certificate: Certificate, part: Part) -> Path:
 
 
 def _write(file: PemFile, content: bytes) -> None:
-    """A file in the place of the one there, unless it is the same. Raises OSError, LookupError."""
+    """A file in the place of the one there, unless it is the same. Raises OSError, LookupError.
+
+    By the descriptor of its folder, with the rights of who can write that (docs/decisions/0016):
+    `system.files` writes by path, with all of ours.
+    """
     owner = _number(file.owner, "user", lambda name: pwd.getpwnam(name).pw_uid)
     group = _number(file.group, "group", lambda name: grp.getgrnam(name).gr_gid)
     with folder_of(file.path) as (folder, name):

@@ -27,12 +27,17 @@ from portico.adapters.nginx.features import (
 )
 from portico.core.model.place import BUNDLED_NGINX, MIN_NGINX, Build
 from portico.errors import Refused
-from portico.system.programs import STDOUT, Program, StartProgram, running, start_here
+from portico.system.programs import (
+    SEARCH_PATH,
+    STDOUT,
+    Program,
+    StartProgram,
+    running,
+    start_here,
+)
 from portico.system.rights import other_writer
 
-SEARCH_PATH: Final = (
-    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/nginx/sbin"
-)
+NGINX_SEARCH_PATH: Final = f"{SEARCH_PATH}:/usr/local/nginx/sbin"
 RUN_TIMEOUT: Final = 10.0  # seconds for one run; it takes 0.01
 
 _VERSION: Final = re.compile(r"nginx/([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})")
@@ -57,7 +62,7 @@ class Binaries:
     """What was found out is remembered until the file changes."""
 
     def __init__(
-        self, search: str = SEARCH_PATH, start_program: StartProgram = start_here
+        self, search: str = NGINX_SEARCH_PATH, start_program: StartProgram = start_here
     ) -> None:
         self._search, self._start_program = search, start_program
         self._known: dict[Key, tuple[int, Build]] = {}

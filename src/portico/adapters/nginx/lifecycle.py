@@ -27,16 +27,13 @@ from portico.core.model.neighbour import neighbours_socket
 from portico.core.render.alpn import FOLDER, INNER_SOCKET
 from portico.core.render.relay import SOCKET_PATTERN
 from portico.system import inherit_sockets
-from portico.system.programs import DEVNULL, Program, StartProgram, running
+from portico.system.programs import DEVNULL, SEARCH_PATH, Program, StartProgram, running
 
 START_TIMEOUT: Final = 20.0
 EXIT_TIMEOUT: Final = 2.0
 TERM_TIMEOUT: Final = 5.0
 POLL_INTERVAL: Final = 0.02
 READ_SIZE: Final = 1 << 16
-
-SEARCH_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""Nginx's whole environment. It needs none, but writes its title over it."""
 
 
 class ReloadFailed(Exception):
@@ -187,6 +184,7 @@ async def _start(
     words: tuple[str, ...], paths: Paths, start_program: StartProgram, keep: Sequence[int]
 ) -> str:
     """Run it until it is in the background; what it printed meanwhile."""
+    # It needs no environment, but writes its title over it.
     nginx = Program(words, {"PATH": SEARCH_PATH}, str(paths.folder), keep=tuple(keep))
     output = ""
     try:

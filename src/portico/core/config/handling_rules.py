@@ -19,8 +19,8 @@ def handling_findings(
     draft: Draft, path: Path, handling: RequestSettings, targets: Sequence[str]
 ) -> Iterator[Finding]:
     """`targets` are the keys that say where the requests go."""
-    if handling.grpc and targets in (["folder"], ["redirect"]):
-        yield Finding((*path, "grpc"), f"needs an app or an upstream, not {targets[0]}")
+    if handling.grpc:
+        yield from _target((*path, "grpc"), targets)
     yield from _wait(draft, path, handling, targets)
     for network in sorted({*handling.allow} & {*handling.deny}):
         yield Finding((*path, "deny"), f'has "{network}", which is also in allow')
@@ -35,9 +35,13 @@ def handling_findings(
             yield Finding((*path, "mirror"), "cannot be combined with grpc")
 
 
-def _mirror(draft: Draft, path: Path, mirror: Mirror, targets: Sequence[str]) -> Iterator[Finding]:
+def _target(path: Path, targets: Sequence[str]) -> Iterator[Finding]:
     if targets in (["folder"], ["redirect"]):
         yield Finding(path, f"needs an app or an upstream, not {targets[0]}")
+
+
+def _mirror(draft: Draft, path: Path, mirror: Mirror, targets: Sequence[str]) -> Iterator[Finding]:
+    yield from _target(path, targets)
     if mirror.app is not None and mirror.upstream is not None:
         yield Finding(path, "has app and upstream; set only one")
     if mirror.app is mirror.upstream is None and not draft.may_be_set(path, "app", "upstream"):
@@ -57,8 +61,8 @@ def _wait(
         return
     if handling.grpc:
         yield Finding(here, "cannot be combined with grpc: its calls cannot be sent again")
-    if targets in (["folder"], ["redirect"]) and isinstance(handling, Route):
-        yield Finding(here, f"needs an app or an upstream, not {targets[0]}")
+    if isinstance(handling, Route):
+        yield from _target(here, targets)
     name = handling.upstream if isinstance(handling, Site | Route) else None
     upstream = draft.document.upstreams.get(name or "")
     if upstream and not upstream.is_discovered:
@@ -78,8 +82,7 @@ def _cache(path: Path, handling: RequestSettings, targets: Sequence[str]) -> Ite
     here: Path = (*path, "cache")
     if not handling.cache:
         return
-    if targets in (["folder"], ["redirect"]):
-        yield Finding(here, f"needs an app or an upstream, not {targets[0]}")
+    yield from _target(here, targets)
     for key, value in (("grpc", True), ("buffering", False)):
         if getattr(handling, key) is value:
             yield Finding(here, f"cannot be combined with {key} = {str(value).lower()}")

@@ -18,6 +18,7 @@ from portico.core.model.names import InstanceId
 from portico.core.model.shell import inherited
 
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""The same as `SEARCH_PATH` of `system.programs`, which the core does not import."""
 HOST: Final = "HOST"
 """Where to listen, as many programs read it: nginx is on this machine, and nobody else is to
 reach an instance."""

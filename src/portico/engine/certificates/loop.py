@@ -40,6 +40,7 @@ from portico.engine.certificates.work_queue import WorkQueue
 from portico.engine.changes import Change
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
+from portico.engine.troubles import INTERNAL_ERROR
 from portico.errors import Failed, NotFound, PorticoError, Refused
 from portico.ports.certificates import Authorities, Lineages
 from portico.system.text import read_text
@@ -278,9 +279,7 @@ class CertificateLoop:
             now = self._clock.now()  # later: what is due at once is due by then
             busy = self._queue.is_busy(lineage.name)
             if begun and not busy and self._queue.is_resting(lineage.name):
-                return (
-                    f"{lineage.name}: internal error (a bug in portico); details in porticod.log"
-                )
+                return f"{lineage.name}: {INTERNAL_ERROR}"
             if not busy and (action.kind == "ask_ari" or not action.due(now)):
                 return self._outcome(lineage, action, change, begun=begun, force=force)
             begun = begun or action.kind in REQUESTED_ACTIONS

@@ -62,6 +62,7 @@ TAKEN_ACCOUNT: Final = "shared_account"
 """Setting: digest of the account's files as they were last taken or written here."""
 TAKEN_THUMBPRINT: Final = "shared_account_thumbprint"
 """Setting: of the key of these files."""
+_NOT_ISSUER: Final = "another machine obtains the certificates of the cluster now"
 _NEW_KEY: Final = ".new"
 """End of the name of a key that is to replace the account's, and has not yet everywhere."""
 _WAKING_KEYS: Final = (CURRENT_LINEAGES, THUMBPRINT_KEY, ISSUER_KEY, ISSUER_CLAIM_KEY, PRESENCES)
@@ -206,7 +207,7 @@ class SharedCertificates:
     async def begin(self, lineage: Lineage, order: str) -> KeepOrder | None:
         compares = self._role.compares() if lineage.behind_nginx else []
         if not await self._ledger.share(compares):
-            raise Failed("another machine obtains the certificates of the cluster now")
+            raise Failed(_NOT_ISSUER)
         if not order or not lineage.behind_nginx:
             return None
         await self._failures.share(self._state.renewal_state(lineage.name), compares)
@@ -221,7 +222,7 @@ class SharedCertificates:
     async def _keep(self, key: str, order: str, files: Mapping[str, str]) -> None:
         value = await self._sealed(key, encoded(SharedOrder(order=order, files=files)))
         if await self._shared.transaction(self._role.compares(), [Put(key, value)]) is None:
-            raise Failed("another machine obtains the certificates of the cluster now")
+            raise Failed(_NOT_ISSUER)
 
     async def share(self, lineage: Lineage) -> None:
         async with self._lock:
@@ -309,7 +310,7 @@ class SharedCertificates:
     # sharing
 
     async def share_account(self) -> None:
-        is_shared, why = False, "another machine obtains the certificates of the cluster now"
+        is_shared, why = False, _NOT_ISSUER
         try:
             async with self._lock:
                 is_shared = await self._share_account(self._role.compares())

@@ -47,7 +47,7 @@ from portico.core.planning.turns import (
 from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.cluster.change_state import SWITCHES_SUBJECT, ChangeState
 from portico.engine.cluster.store_follower import Position
-from portico.engine.troubles import Troubles
+from portico.engine.troubles import INTERNAL_ERROR, Troubles
 from portico.errors import Failed, PorticoError
 from portico.ports.clock import Clock
 from portico.ports.store import SessionEnded, StoreUnavailable
@@ -385,7 +385,7 @@ def _reason(error: Exception, subject: str) -> str:
     if isinstance(error, PorticoError):
         return str(error)
     log.error("internal error in %s", subject, exc_info=error)
-    return "internal error (a bug in portico); details in porticod.log"
+    return INTERNAL_ERROR
 
 
 def _final_progress(

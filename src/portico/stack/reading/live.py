@@ -36,7 +36,6 @@ _CONFIGURATION: Final = re.compile(r"^# configuration file (.+):$", re.MULTILINE
 _BUILT_PATH: Final = re.compile(r"--(prefix|conf-path)=(\S+)")
 _TEST_TIMEOUT: Final = 30.0
 """Seconds that `nginx -T` may take."""
-_UNIT: Final = re.compile(r"/([\w@.\\-]+\.service)(?:/|$)", re.MULTILINE)
 
 
 def read_live(
@@ -153,10 +152,7 @@ def _units(holders: Mapping[int, int], known: set[int]) -> Stack:
 
 def _unit_of(pid: int) -> Path | None:
     """Below /etc: the units of packages are no programs to take over."""
-    try:
-        names = _UNIT.findall(proc.read(f"/proc/{pid}/cgroup").decode(errors="replace"))
-    except OSError:
-        return None
+    names = proc.units_of(pid)
     path = SYSTEM[0] / names[-1] if names else None
     return path if path and path.is_file() else None
 

@@ -19,7 +19,7 @@ from portico.stack.model import Lineage
 from portico.stack.reading.certbot import read_certbot
 from portico.system import files
 from portico.system.commands import run_tool
-from portico.system.proc import read
+from portico.system.proc import units_of
 from portico.system.rights import other_writer
 
 TIMEOUT: Final = 60.0
@@ -27,7 +27,6 @@ TIMEOUT: Final = 60.0
 MARK: Final = "# portico switch: "
 """Before a line of a crontab that is disabled."""
 _SPOOL: Final = re.compile(r"/var/spool/cron/(?:crontabs/|tabs/)?(?P<user>[^/]+)")
-_UNIT: Final = re.compile(r"/([\w@.\\-]+\.service)(?:/|$)", re.MULTILINE)
 _BOOT: Final = "etc/systemd/system/*.wants"
 _SCRIPTS: Final = re.compile(r"/etc/cron\.(hourly|daily|weekly|monthly)/")
 
@@ -57,16 +56,10 @@ def boot_units(nginx: int, *, with_pm2: bool, root: Path = Path("/")) -> Iterato
     if not (root / "run/systemd/system").exists():
         return
     enabled = {each.name for each in root.glob(f"{_BOOT}/*.service")}
-    own = {*_units_of(nginx), "nginx.service"}
+    own = {*units_of(nginx), "nginx.service"}
     for name in sorted(enabled):
         if name in own or (with_pm2 and re.fullmatch(r"pm2(-.+)?\.service", name)):
             yield Job("unit", name)
-
-
-def _units_of(pid: int) -> list[str]:
-    with suppress(OSError):
-        return _UNIT.findall(read(f"/proc/{pid}/cgroup").decode(errors="replace"))
-    return []
 
 
 def renewal_jobs(ours: Collection[str], root: Path = Path("/")) -> tuple[list[Job], list[Renewer]]:
