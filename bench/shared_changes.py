@@ -3,10 +3,10 @@
 of those that are wanted, as `porticod of m2`.
 
 Each row kills something at one step of an `up`: the daemon of each machine, or the leader of etcd,
-when that machine has checked the change, while it has the turn, and when it has made it; or a
-whole machine before its turn or in it; or a machine is cut off from the others and etcd, before a
-change and in its turn. One is a version that cannot start. Prints whether each change was done
-everywhere, or taken back, and what was lost. Root only.
+when that machine has checked the change, while it has the turn, and when it has made it; or the
+whole machine at these steps, and while it takes the change back; or a machine is cut off from the
+others and etcd, before a change and in its turn. One is a version that cannot start. Prints
+whether each change was done everywhere, or taken back, and what was lost. Root only.
 """
 
 from __future__ import annotations
@@ -23,10 +23,18 @@ from itertools import product
 from pathlib import Path
 from typing import Final
 
-from portico.core.model.shared import HEADS
+from portico.core.model.shared import (
+    CHANGE_KEY,
+    HEADS,
+    TURN_KEY,
+    Holder,
+    decoded,
+    progress_key,
+)
+from portico.core.model.shared_change import Progress, SharedChange
 from portico.engine.cluster.session import DURATION
 from tests.cluster import Machine, Machines
-from tests.integration.test_shared_changes import STEADY, Shared, are_others
+from tests.integration.test_shared_changes import CRASH_FILE, STEADY, Shared, are_others
 from tests.load import Report
 from tests.stack import eventually
 
@@ -66,8 +74,14 @@ def _rows(shared: Shared) -> dict[str, Callable[[str], Row]]:
     return {
         **rows,
         "nothing; the version cannot start": partial(_failing, shared),
-        **{f"{name} while it has the turn": partial(_dying, shared, name) for name in NAMES[1:]},
-        "all of m1, which is ready": partial(_dying_first, shared),
+        **{
+            f"all of {name}, which is {step}": partial(_dying, shared, name, step)
+            for name, step in product(NAMES, STEPS)
+        },
+        **{
+            f"all of {name}, which takes it back": partial(_dying_again, shared, name)
+            for name in NAMES
+        },
         "the way of m3 to m1, m2 and etcd": partial(_divided, shared),
         "the way of m2 to m1, m3 and etcd in its turn": partial(_fenced, shared),
     }
@@ -113,48 +127,77 @@ def _failing(shared: Shared, what: str) -> Row:
     return _counted(report, is_as_wanted=untouched and is_back)
 
 
-def _dying(shared: Shared, name: str, what: str) -> Row:
-    """A machine is gone in its turn: the others take the change back, and it follows them."""
-    before = shared.pids()
+def _dying(shared: Shared, name: str, step: str, what: str) -> Row:
+    """A machine is gone at a step of a change."""
     shared.write(SAY=what)
-    before_it, after_it = NAMES[: NAMES.index(name)], NAMES[NAMES.index(name) + 1 :]
-    with shared.machines.load("m1", **WORK) as load:
+    return _without(shared, name, partial(_wait_for_step, shared, name, step))
+
+
+def _dying_again(shared: Shared, name: str, what: str) -> Row:
+    """A machine is gone while it takes back what failed on m3."""
+    crash = shared.machines["m3"].home / "logs" / CRASH_FILE
+    crash.touch()
+    shared.write(SAY=what)
+
+    def wait() -> None:
+        _wait_for_step(shared, "m3", "failed")
+        crash.unlink()
+        eventually(lambda: _last_change(shared).end == "failed", CHANGE_TIMEOUT, 0.02)
+        eventually(lambda: _holder(shared) == name, CHANGE_TIMEOUT, 0.02)
+
+    return _without(shared, name, wait)
+
+
+def _without(shared: Shared, name: str, wait: Callable[[], None]) -> Row:
+    """The others take the change back, unless it was made there, and then it does as they did."""
+    before, in_force, since = shared.pids(), _in_force(shared), shared.store.revision()
+    others = [each for each in NAMES if each != name]
+    with shared.machines.load(others[0], **WORK) as load:
         command = _begin_change(shared)
-        _wait_for_step(shared, name, "changing")
+        wait()
         shared.machines.die(name)
+        step, end = shared.state_of(name), _last_change(shared).end
+        is_made = step == "done" and end != "failed"
+        lasting = {"done"} if is_made else {"ready", "back"}
         command.join()
-        eventually(lambda: all(shared.state_of(n) == "back" for n in before_it), CHANGE_TIMEOUT)
+        eventually(partial(_has_ended, shared, others, lasting), CHANGE_TIMEOUT)
         report = load.stop()
-    untouched = all(
-        shared.state_of(each) == "ready" and shared.pids_of(each) == before[each]
-        for each in after_it
-    )
+    untouched = [each for each in others if shared.state_of(each) == "ready"]
+    is_kept = all(shared.pids_of(each) == before[each] for each in untouched)
     shared.machines.mend(name)
     shared.machines[name].begin()
-    eventually(lambda: shared.state_of(name) == "back", CHANGE_TIMEOUT)
-    return _counted(report, is_as_wanted=untouched)
+    eventually(partial(_is_whole, shared.machines[name], shared.instances), CHANGE_TIMEOUT)
+    eventually(partial(_has_ended, shared, NAMES, lasting), CHANGE_TIMEOUT)
+    turns = shared.holders(since)
+    is_as_wanted = is_kept and is_made == (_in_force(shared) != in_force)
+    is_as_wanted &= turns == [*NAMES] if is_made else _are_taken_back(shared, turns)
+    return _counted(report, is_as_wanted=is_as_wanted) | {"was then": step, "turns": turns}
 
 
-def _dying_first(shared: Shared, what: str) -> Row:
-    """m1, which is to change first, is gone when it has checked the change: the others refuse it,
-    or it is taken back on m1 alone.
+def _has_ended(shared: Shared, names: Sequence[str], lasting: set[str]) -> bool:
+    is_last = all(shared.state_of(each) in lasting for each in names)
+    return is_last and bool(_last_change(shared).end)
+
+
+def _are_taken_back(shared: Shared, turns: list[str]) -> bool:
+    """Whether those that made the change had the turn for it one after the other, and then those
+    alone to take it back. The next one may have had it too, and done nothing.
     """
-    before, in_force = shared.pids(), _in_force(shared)
-    shared.write(SAY=what)
-    one, two, _ = shared.machines
-    with shared.machines.load("m2", **WORK) as load, one.running("up"):
-        _wait_for_step(shared, "m1", "ready")
-        shared.machines.die("m1")
-        step = shared.state_of("m1")
-        eventually(lambda: not two.api("/v1/cluster")["change"], CHANGE_TIMEOUT)
-        report = load.stop()
-    is_kept = all(shared.pids_of(name) == before[name] for name in NAMES[1:])
-    shared.machines.mend("m1")
-    one.begin()
-    last = "ready" if step == "ready" else "back"
-    eventually(lambda: _is_whole(one, shared.instances) and shared.state_of("m1") == last, 300.0)
-    is_as_wanted = is_kept and _in_force(shared) == in_force
-    return _counted(report, is_as_wanted=is_as_wanted) | {"was then": step}
+    made = [each for each in NAMES if shared.state_of(each) == "back"]
+    number = len(made)
+    return turns[:number] == made == [*NAMES[:number]] and {*turns} <= {*NAMES[: number + 1]}
+
+
+def _last_change(shared: Shared) -> SharedChange:
+    change = decoded(SharedChange, shared.store.get(shared.machines.key(CHANGE_KEY)))
+    assert change
+    return change
+
+
+def _holder(shared: Shared) -> str:
+    """The machine that has the turn."""
+    holder = decoded(Holder, shared.store.get(shared.machines.key(TURN_KEY)))
+    return holder.machine if holder else ""
 
 
 def _in_force(shared: Shared) -> str:
@@ -226,10 +269,21 @@ def _kill_leader(shared: Shared, name: str, step: str) -> None:
 
 
 def _wait_for_step(shared: Shared, name: str, step: str) -> None:
-    """Of the change that has just begun; of the one before all were done, or back."""
-    steps = ("changing", "done") if step == "done" else (step,)
-    for each in steps:
-        eventually(lambda each=each: shared.state_of(name) == each, CHANGE_TIMEOUT, 0.02)
+    """Of the change that has just begun. It is not over before one machine has made it."""
+    change = eventually(lambda: _under_way(shared), CHANGE_TIMEOUT, 0.02)
+    eventually(lambda: _progress(shared, name) == (change, step), CHANGE_TIMEOUT, 0.02)
+
+
+def _under_way(shared: Shared) -> str:
+    """The id of the change that is."""
+    change = _last_change(shared)
+    return "" if change.end else change.id
+
+
+def _progress(shared: Shared, name: str) -> tuple[str, str]:
+    """With which change, and how far."""
+    progress = decoded(Progress, shared.store.get(shared.machines.key(progress_key(name))))
+    return (progress.change, progress.state) if progress else ("", "")
 
 
 if __name__ == "__main__":
