@@ -1,5 +1,6 @@
 """What the loss of etcd costs: `python -m bench.etcd_away [SECONDS] [ROW…]`, default 30, and all
-rows. ROW is a part of the names of those that are wanted, as `all members are dead`.
+rows. ROW is a part of the names of those that are wanted, as `all members are dead`. In the rows
+"with TLS" etcd is that of the quick start.
 
 Two machines serve requests that cross; instances are killed meanwhile. Prints for each row what
 was lost, how long a refusal took, and when both machines were current again: after the leader was
@@ -15,13 +16,15 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from bench.quick_start_etcd import divided, quick_start_etcd
 from tests.cluster import SITE, Machines
+from tests.etcd import Etcd, Place
 from tests.integration.test_shared_store import APPS, QUOTA, STEADY, Shared
 from tests.stack import eventually
 
@@ -38,23 +41,35 @@ Loss = Callable[[Shared], AbstractContextManager[str]]
 
 
 def main(seconds: float, wanted: Sequence[str]) -> int:
+    kinds = ((_plain_etcd, LOSSES), (quick_start_etcd, TLS_LOSSES))
+    rows = list[Row]()
+    for etcd, losses in kinds:
+        if found := {n: loss for n, loss in losses.items() if any(part in n for part in wanted)}:
+            rows += _rows(etcd, found, seconds)
+    print(json.dumps(rows, indent=2))
+    return 0 if rows and all(map(_is_well, rows)) else 1
+
+
+def _rows(
+    etcd: Callable[[Machines, Path], AbstractContextManager[Etcd]],
+    losses: Mapping[str, Loss],
+    seconds: float,
+) -> list[Row]:
     apps = APPS.replace("instances = 1", f"instances = {INSTANCES}")
-    quota = ("--quota-backend-bytes", str(QUOTA))
     with (
         tempfile.TemporaryDirectory() as folder,
         Machines("m1", "m2") as machines,
-        machines.sharing(Path(folder) / "etcd", 3, *quota) as store,
+        etcd(machines, Path(folder) / "etcd") as store,
     ):
         machines.up(apps, shared=True)
         shared = Shared(machines, store)
         eventually(lambda: machines["m1"].get(SITE, "/jobs").status == 200)
-        rows = [
-            _row(shared, name, loss, seconds)
-            for name, loss in LOSSES.items()
-            if any(part in name for part in wanted)
-        ]
-    print(json.dumps(rows, indent=2))
-    return 0 if rows and all(map(_is_well, rows)) else 1
+        return [_row(shared, name, loss, seconds) for name, loss in losses.items()]
+
+
+def _plain_etcd(machines: Machines, folder: Path) -> AbstractContextManager[Etcd]:
+    """Its members are in one network."""
+    return machines.sharing(folder, 3, "--quota-backend-bytes", str(QUOTA))
 
 
 def _is_well(row: Row) -> bool:
@@ -152,6 +167,35 @@ def _cut_off(shared: Shared) -> Iterator[str]:
 
 
 @contextmanager
+def _cut_off_with_tls(shared: Shared) -> Iterator[str]:
+    one = shared.machines["m1"]
+    with divided([Place(one.network, one.address, one.address)], _places(shared)):
+        yield UNREACHABLE
+
+
+@contextmanager
+def _leader_cut_off(shared: Shared) -> Iterator[str]:
+    """The machines reach it, and the others agree on another leader."""
+    leader = shared.store.leader().place
+    with divided([leader], [each for each in _places(shared) if each != leader]):
+        yield ""
+    shared.store.wait_until_healthy()
+
+
+@contextmanager
+def _members_cut_off(shared: Shared) -> Iterator[str]:
+    """The machines reach all of them, and no two agree."""
+    one, two, three = _places(shared)
+    with divided([one], [two, three]), divided([two], [three]):
+        yield UNREACHABLE
+    shared.store.wait_until_healthy()
+
+
+def _places(shared: Shared) -> list[Place]:
+    return [each.place for each in shared.store.members]
+
+
+@contextmanager
 def _compacted(shared: Shared) -> Iterator[str]:
     with _cut_off(shared):
         yield UNREACHABLE
@@ -214,6 +258,14 @@ LOSSES: Final[dict[str, Loss]] = {
     "it was wiped": _wiped,
     "it was restored from an older copy": _older,
     "its database is full": _full,
+}
+TLS_LOSSES: Final[dict[str, Loss]] = {
+    "its leader is dead, with TLS": _leader_dead,
+    "all members are dead, with TLS": _dead,
+    "one machine is cut off from it, with TLS": _cut_off_with_tls,
+    "all members are stopped, with TLS": _stopped,
+    "its leader is cut off from the other members, with TLS": _leader_cut_off,
+    "all members are cut off from each other, with TLS": _members_cut_off,
 }
 
 

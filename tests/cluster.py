@@ -240,18 +240,29 @@ class Machines:
         """An etcd in a network of its own, with what `portico cluster init --etcd` and `join`
         leave there and on each machine. Daemons that run already do not know of it.
         """
+        with (
+            self.place("store", STORE_ADDRESS) as place,
+            etcd(folder, members, *options, places=[place] * members) as store,
+        ):
+            self.join(store, plain=True)
+            yield store
+
+    @contextmanager
+    def place(self, name: str, address: str) -> Iterator[Place]:
+        """A network of its own for members of etcd, which the machines reach."""
         with closing(Network()) as network:
-            self._connect(network, "store", STORE_ADDRESS)
-            place = Place(network, STORE_ADDRESS, STORE_ADDRESS)
-            with etcd(folder, members, *options, places=[place] * members) as store:
-                prefix, key = prefix_of(self._authority.cluster), os.urandom(KEY_SIZE)
-                store.put(prefix + CLUSTER_KEY, encoded(ClusterRecord(least=1)).decode())
-                for machine in self:
-                    record = SharedMachine(address=machine.address, serial=machine.serial)
-                    store.put(prefix + machine_key(machine.name), encoded(record).decode())
-                    write_store(Home(machine.home).cluster, StoreFile(store.urls, plain=True))
-                    write_cluster_key(Home(machine.home).cluster, key)
-                yield store
+            self._connect(network, name, address)
+            yield Place(network, address, address)
+
+    def join(self, store: Etcd, *, plain: bool) -> None:
+        """Write there and on each machine what `portico cluster init --etcd` and `join` leave."""
+        prefix, key = prefix_of(self._authority.cluster), os.urandom(KEY_SIZE)
+        store.put(prefix + CLUSTER_KEY, encoded(ClusterRecord(least=1)).decode())
+        for machine in self:
+            record = SharedMachine(address=machine.address, serial=machine.serial)
+            store.put(prefix + machine_key(machine.name), encoded(record).decode())
+            write_store(Home(machine.home).cluster, StoreFile(store.urls, plain=plain))
+            write_cluster_key(Home(machine.home).cluster, key)
 
     def key(self, name: str) -> str:
         """Of the store, as etcd has it."""

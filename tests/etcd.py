@@ -45,7 +45,7 @@ class Member:
     def __init__(
         self, name: str, folder: Path, tls: Sequence[str] = (), place: Place | None = None
     ) -> None:
-        self.name, self.folder, self._tls = name, folder, tls
+        self.name, self.folder, self._tls, self.place = name, folder, tls, place
         self._network = place.network if place else None
         self.words = place.network.words if place else ()
         scheme = "https" if tls else "http"
@@ -55,8 +55,7 @@ class Member:
 
     def ask(self, path: str, body: object, timeout: float = ANSWER_TIMEOUT) -> Any:
         """What its JSON gateway answers. OSError where it gives no answer, or refuses."""
-        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=timeout)
-        with closing(connection):
+        with closing(self.connection(timeout)) as connection:
             with self._network.entered() if self._network else nullcontext():
                 connection.connect()
             connection.request("POST", f"/v3/{path}", json.dumps(body))
@@ -65,6 +64,9 @@ class Member:
         if answer.status != http.client.OK:
             raise OSError(f"{self.url} answered {answer.status}: {text.decode(errors='replace')}")
         return json.loads(text)
+
+    def connection(self, timeout: float) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=timeout)
 
     def start(self, cluster: str, *options: str) -> None:
         with (self.folder.parent / f"{self.name}.log").open("ab") as log:
@@ -296,16 +298,23 @@ def configured_member(
     """The member of a folder that `portico cluster etcd` wrote, as Debian's unit starts it, with
     `words` before the command and `more` settings. It answers when most of the members do.
     """
-    text = (folder / ENVIRONMENT).read_text().replace(ETCD_FOLDER, str(folder))
-    lines = (line.split("=", 1) for line in text.splitlines() if line.startswith("ETCD_"))
-    quick = {"ETCD_UNSAFE_NO_FSYNC": "true", "ETCD_BCRYPT_COST": "4"}
-    settings = {**dict(lines), "ETCD_DATA_DIR": str(data), **quick}
-    with data.with_suffix(".log").open("ab") as log:
-        process = subprocess.Popen(
-            [*words, "etcd"], env={**ENVIRON, **settings, **more}, stdout=log, stderr=log
-        )
+    process = start_configured(folder, data, words, **more)
     try:
         yield process
     finally:
         process.kill()
         process.wait()
+
+
+def start_configured(
+    folder: Path, data: Path, words: Sequence[str] = (), **more: str
+) -> subprocess.Popen[bytes]:
+    """The process of it alone."""
+    text = (folder / ENVIRONMENT).read_text().replace(ETCD_FOLDER, str(folder))
+    lines = (line.split("=", 1) for line in text.splitlines() if line.startswith("ETCD_"))
+    quick = {"ETCD_UNSAFE_NO_FSYNC": "true", "ETCD_BCRYPT_COST": "4"}
+    settings = {**dict(lines), "ETCD_DATA_DIR": str(data), **quick}
+    with data.with_suffix(".log").open("ab") as log:
+        return subprocess.Popen(
+            [*words, "etcd"], env={**ENVIRON, **settings, **more}, stdout=log, stderr=log
+        )
