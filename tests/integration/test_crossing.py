@@ -382,8 +382,8 @@ def test_an_expired_page_of_a_key_of_this_machine_is_fetched_again(machines):
         assert machines.front.get("kept.test", path).status == 200
         return machines.programs["m1"].asked.count(f"GET {path}")
 
-    assert fetched() == 1
-    eventually(lambda: fetched() > 1)
+    first = eventually(fetched)  # the other worker may still have the list of the test before
+    eventually(lambda: fetched() > first)
 
 
 @pytest.mark.parametrize("path", ["/plain", "/plain/upload"])
