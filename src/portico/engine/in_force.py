@@ -129,8 +129,8 @@ class InForce:
         """The machines whose part of each `total` others run, with those that are new in the
         cluster: they run nothing before `portico up` there.
         """
-        before, apps = self._intent.members, self._intent.desired.apps.values()
-        if before is None or not any(app.app.total for app in apps):
+        before = self._intent.members
+        if before is None or not self._intent.desired.totals:
             return self._intent.drained_machines
         return self._intent.drained_machines | (members.machines.keys() - before.machines.keys())
 

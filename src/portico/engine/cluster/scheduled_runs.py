@@ -37,6 +37,7 @@ SESSION_ENDED: Final = (
 INTERVAL: Final = 2.0
 START_TIMEOUT: Final = 30.0
 """Seconds after which a run of which nothing was seen does not start any more."""
+NEVER_CLAIMED: Final = float("-inf")
 
 
 class ScheduledRuns:
@@ -73,7 +74,8 @@ class ScheduledRuns:
         if not session:
             self._skip(app, SESSION_ENDED)
             return
-        before, claimed = self._claim_times.get(name), self._clock.monotonic()
+        before = self._claim_times.get(name, NEVER_CLAIMED)
+        claimed = self._clock.monotonic()
         self._claim_times[name] = claimed
         try:
             is_mine = await transaction([is_new, is_free], [mine, running, *old])
@@ -85,7 +87,7 @@ class ScheduledRuns:
             self._skip(app, SESSION_ENDED)
             return
         if not is_mine and self._claim_times.get(name) == claimed:  # it starts nothing
-            self._claim_times[name] = before or 0.0
+            self._claim_times[name] = before
         if is_skipped:
             holder = self._shared.follower.value(Holder, running.key)
             at = f" on {holder.machine}" if holder else ""
@@ -129,7 +131,7 @@ class ScheduledRuns:
             await self._shared.transaction([Compare(key, item.revision)], [Delete(key)])
 
     def _may_start(self, name: str, ended: float) -> bool:
-        claimed = self._claim_times.get(name, float("-inf"))
+        claimed = self._claim_times.get(name, NEVER_CLAIMED)
         return ended <= claimed and self._clock.monotonic() - claimed < START_TIMEOUT
 
     def _end_times(self) -> Mapping[str, float]:
