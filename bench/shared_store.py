@@ -24,7 +24,7 @@ from portico.adapters.store.etcd.store import EtcdStore
 from portico.core.model.shared import PRESENCES, ClusterRecord, Presence, encoded
 from portico.core.model.stored import Put, StoreAddress
 from portico.core.planning.mirroring import prefix_of
-from portico.engine.cluster.session import Session
+from portico.engine.cluster.session import Session, SessionOwner
 from portico.engine.cluster.store_follower import KeyChanges, StoreFollower
 from portico.engine.troubles import Troubles
 from portico.system.clock import SystemClock
@@ -48,7 +48,8 @@ class SimulatedMachine:
             CLUSTER, store=self.store, state=MemoryState(), troubles=troubles, clock=clock
         )
         presence = encoded(Presence(version="1"))
-        self.session = Session(name, self.store, self.follower, troubles, clock, lambda: presence)
+        owner = SessionOwner(name, lambda: presence, lambda: True)
+        self.session = Session(owner, self.follower, troubles, clock)
         self.follower.subscribe("bench", self._note)
         self.heard: dict[bytes, float] = {}
 

@@ -28,7 +28,7 @@ LATE = (
     "portico.api.join_listener",
     "portico.api.machines_listener",
     "portico.engine.cluster.admission",
-    "portico.engine.cluster.assembly",
+    "portico.engine.cluster.cluster_store",
     "portico.engine.cluster.certificates",
     "portico.engine.cluster.cluster_operations",
     "portico.engine.cluster.neighbourhood",

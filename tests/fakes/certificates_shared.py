@@ -28,8 +28,8 @@ from portico.core.planning.renewal import Action
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
 from portico.engine.certificates.deploy_hooks import DeployHooks
 from portico.engine.certificates.loop import CertificateLoop
-from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.cluster.certificates import SharedCertificates
+from portico.engine.cluster.cluster_store import ClusterStore
 from portico.engine.troubles import Troubles
 from portico.ports.certificates import AuthorityError
 from portico.ports.store import StoreUnavailable

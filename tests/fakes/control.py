@@ -103,8 +103,8 @@ class FakeControl:
         self.project = project_name(request.table, request.folder)
         return self._change("up", request.source, who, request)
 
-    async def down(self, who, *, project, everything, now):
-        return self._change("down", project or "", who, (project, everything, now))
+    async def down(self, who, request, project):
+        return self._change("down", project or "", who, (project, request.everything, request.now))
 
     async def upgrade(self, who):
         return self._change("upgrade", "nginx", who)

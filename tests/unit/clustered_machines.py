@@ -47,6 +47,7 @@ from portico.engine.cluster.local_work import OwnWork
 from portico.engine.cluster.machine_drain import MachineDrain
 from portico.engine.cluster.session import DURATION
 from portico.engine.cluster.turns import Turns
+from portico.engine.control.assembly import Control
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.operations import Operations
 from portico.engine.inputs import Inputs
@@ -135,14 +136,13 @@ class MemberDaemon(Daemon):
             **dict.fromkeys((*others, "traffic")),
         )
         self.change_state = ChangeState(shared, engine.state, engine.clock)
-        work = OwnWork(engine, operations, changes, preparation, lambda *_: None)
-        turns = Turns(shared, self.change_state, vault, work, engine.clock, engine.troubles)
+        control = Control(operations, changes, convergence, preparation)
+        work = OwnWork(engine, control, lambda *_: None)
+        turns = Turns(self.change_state, vault, work, engine.clock, engine.troubles)
         self.issuing = Issuing(self)
         shared.repeated_tasks |= {"changes of the cluster": turns, "certificates": self.issuing}
         self.neighbourhood.may_replace = self.change_state.may_replace
-        self.asked = ClusterOperations(
-            engine, operations, changes, preparation, shared, self.change_state, vault
-        )
+        self.asked = ClusterOperations(engine, control, self.change_state, vault)
         self.machine_drain = MachineDrain(engine, self.neighbourhood, changes, convergence)
 
 

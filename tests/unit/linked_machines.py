@@ -29,8 +29,8 @@ from portico.core.model.shared_change import NamedTarget, Progress, SharedChange
 from portico.core.model.stored import Put
 from portico.core.planning.mirroring import prefix_of
 from portico.core.planning.switches import MissedSwitches
-from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.cluster.change_state import ChangeState
+from portico.engine.cluster.cluster_store import ClusterStore
 from portico.engine.cluster.shared_changes import SharedChanges
 from portico.engine.cluster.turns import Turns
 from portico.engine.troubles import Troubles
@@ -107,8 +107,8 @@ class Machine:
         )
         self.shared = ClusterStore(engine, None, CLUSTER, self.name, self.link)
         self.change_state = ChangeState(self.shared, self.state, self._loop)
-        self.changes = SharedChanges(self.shared, self.change_state, self._loop)
-        turns = Turns(self.shared, self.change_state, FakeVault(), self, self._loop, self.troubles)
+        self.changes = SharedChanges(self.change_state, self._loop)
+        turns = Turns(self.change_state, FakeVault(), self, self._loop, self.troubles)
         parts = (self.shared.follower, self.shared.session, turns)
         self._tasks = [self._loop.create_task(_again(each)) for each in parts]
 

@@ -25,7 +25,7 @@ from portico.core.planning.order import ran_before_boot
 from portico.core.planning.steps import Drain, Kill, Respawn, Restart, StartInstance, Step, Stop
 from portico.core.planning.teardown import drain_limit
 from portico.daemon.life import take_over
-from portico.engine.cluster.assembly import ClusterStore
+from portico.engine.cluster.cluster_store import ClusterStore
 from portico.engine.cluster.neighbourhood import Neighbourhood
 from portico.engine.cluster.totals import Totals
 from portico.engine.engine import Engine

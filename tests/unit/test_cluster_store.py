@@ -11,9 +11,9 @@ from portico.core.model.event import Requester
 from portico.core.model.shared import SCHEMA, ClusterRecord, SharedMachine, encoded
 from portico.core.model.stored import MAX_WRITES, Compare, Delete, Put, Snapshot, StoredItem
 from portico.core.planning.mirroring import prefix_of
-from portico.engine.cluster.assembly import ClusterStore
+from portico.engine.cluster.cluster_store import ClusterStore
 from portico.engine.cluster.recovery import StoreRecovery
-from portico.engine.cluster.session import DURATION, INTERVAL, Session
+from portico.engine.cluster.session import DURATION, INTERVAL, Session, SessionOwner
 from portico.engine.cluster.store_follower import SUBJECT, StoreFollower
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, Refused, Unreachable
@@ -46,15 +46,8 @@ class Daemon:
         )
         self.follower.subscribe("test", self.changes.append)
         self.recovery = StoreRecovery(CLUSTER, store, self.follower, events_of(self.state, clock))
-        self.session = Session(
-            "m1",
-            store,
-            self.follower,
-            self.troubles,
-            clock,
-            lambda: b"here",
-            is_member=self.is_member,
-        )
+        owner = SessionOwner("m1", lambda: b"here", self.is_member)
+        self.session = Session(owner, self.follower, self.troubles, clock)
 
     def is_member(self) -> bool:
         return self.follower.item(MEMBER) is not None

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from portico.core.model.neighbour import NearList
+from portico.core.model.requests import DownRequest
 from portico.core.model.shared import (
     CHANGE_KEY,
     CLUSTER_KEY,
@@ -70,7 +71,7 @@ def test_a_project_is_ended_on_all_machines_though_a_daemon_is_killed_in_its_tur
     cluster.up("m1")
     cluster.run(40.0)
     one = cluster["m1"]
-    cluster.ask("m1", one.daemon.asked.down(WHO, project="shop"))
+    cluster.ask("m1", one.daemon.asked.down(WHO, DownRequest(), "shop"))
     while one.version:
         cluster.run(0.5)
     one.lose_daemon()
@@ -87,9 +88,9 @@ def test_a_project_that_is_ended_again_while_machines_check_is_not_ended_out_of_
     cluster.run(40.0)
     cluster["m2"].daemon.machine_drain.drain(WHO)  # its check waits for the end of that
     asked = cluster["m1"].daemon.asked
-    first = cluster.ask("m1", asked.down(WHO, project="shop"))
+    first = cluster.ask("m1", asked.down(WHO, DownRequest(), "shop"))
     cluster.run(1.0)
-    again = cluster.ask("m1", asked.down(WHO, project="shop"))
+    again = cluster.ask("m1", asked.down(WHO, DownRequest(), "shop"))
     cluster.run(1.0)
     assert first.result() == ""
     assert "is under way; nothing was changed" in again.result()

@@ -24,7 +24,7 @@ from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.event import Requester
 from portico.core.model.names import PROJECT
 from portico.core.model.place import Build
-from portico.core.model.requests import DocumentRequest
+from portico.core.model.requests import DocumentRequest, DownRequest
 from portico.core.model.site import Site
 from portico.core.model.world import NginxSeen, World
 from portico.engine.changes import Changes
@@ -244,7 +244,7 @@ class Portico:
             case "scale":
                 return await ask.scale(rest[0], int(rest[1]), ME)
             case "down":
-                return await ask.down(ME, now=True)
+                return await ask.down(ME, DownRequest(now=True))
             case _:
                 return await getattr(ask, word)(rest[0], ME)
 

@@ -13,6 +13,7 @@ from portico.core.planning.switches import MissedSwitches
 from portico.engine import in_force
 from portico.engine.cluster.local_work import OwnWork
 from portico.engine.cluster.machine_drain import TAKE_OVER_TIMEOUT
+from portico.engine.control.assembly import Control
 from portico.errors import Failed, Refused
 from tests.unit.test_switches import change
 
@@ -84,7 +85,8 @@ def work(operations) -> OwnWork:
     engine = SimpleNamespace(intent=intent, clock=Clock())
     changes = Changes(operations, engine.clock)
     hanging = SimpleNamespace(check=lambda _: asyncio.Event().wait())
-    return OwnWork(engine, operations, changes, hanging, lambda app, id_: None)
+    control = Control(operations, changes, None, hanging)
+    return OwnWork(engine, control, lambda app, id_: None)
 
 
 def make_up(work: OwnWork, **missed: object) -> None:

@@ -12,6 +12,7 @@ from portico.core.model.app import App
 from portico.core.model.event import EventFilter, Requester
 from portico.core.model.instance import InstanceState
 from portico.core.model.neighbour import NearList
+from portico.core.model.requests import DownRequest
 from portico.core.planning.neighbours import read_near
 from portico.engine.changes import Changes
 from portico.engine.cluster.machine_drain import MachineDrain
@@ -252,9 +253,8 @@ def test_the_end_of_everything_waits_until_others_run_the_part_of_a_total(ends):
                 down.begin(
                     Requester("root"),
                     ProjectName(None, None, ""),
-                    everything=True,
-                    now=False,
-                    drain=drain_operations,
+                    DownRequest(everything=True),
+                    drain_operations,
                 )
             )
             machine.run(10.0)

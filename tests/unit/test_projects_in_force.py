@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import pytest
 
@@ -12,8 +13,9 @@ from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Origin, Spec
 from portico.core.model.event import Requester
 from portico.core.model.names import qualified
-from portico.core.model.requests import DocumentRequest
+from portico.core.model.requests import DocumentRequest, DownRequest
 from portico.core.model.site import Site
+from portico.core.model.views import ChangeView
 from portico.engine.in_force import InForce
 from portico.engine.inputs import Inputs
 from portico.engine.intent import Intent
@@ -66,6 +68,15 @@ async def done(portico: SeveralProjects, asked: Awaitable[object]) -> None:
     assert portico.operations.change(view.id).state == "done"
 
 
+async def ended_by(
+    portico: SeveralProjects,
+    project: str | None = None,
+    folder: str | None = None,
+    source: str = "",
+) -> ChangeView:
+    return await portico.operations.down(ME, DownRequest(file=source), project, folder)
+
+
 async def up(portico: SeveralProjects, *requests: DocumentRequest) -> None:
     for each in requests:
         await done(portico, portico.operations.up(each, ME))
@@ -102,24 +113,24 @@ def test_an_app_of_another_project_that_was_rolled_back_or_reloaded_stays_what_i
 
 def test_down_ends_the_project_that_is_meant_and_nothing_else():
     async def story(portico: SeveralProjects) -> None:
-        down = portico.operations.down
+        down = partial(ended_by, portico)
         await up(portico, file("/srv/one"), file("/srv/two"), file("/srv/three"))
         with pytest.raises(Refused, match="several projects are in force; name one: one, two"):
-            await down(ME, folder="/tmp")
+            await down(folder="/tmp")
         with pytest.raises(NotFound, match="there is no project 'x'; in force: one, two, three"):
-            await down(ME, project="x", folder="/srv/one")
+            await down(project="x", folder="/srv/one")
         assert len(portico.intent.revisions) == 3
-        await done(portico, down(ME, folder="/srv/two/src"))
+        await done(portico, down(folder="/srv/two/src"))
         assert apps(portico).keys() == {"web", "three/web"}
         with pytest.raises(Refused, match=r"/srv/two/portico.toml is not in force"):
-            await down(ME, folder="/srv/two", file="/srv/two/portico.toml")
-        await done(portico, down(ME, project="one"))
+            await down(folder="/srv/two", source="/srv/two/portico.toml")
+        await done(portico, down(project="one"))
         assert apps(portico).keys() == {"three/web"}
         with pytest.raises(NotFound):
-            await down(ME, project="one")
+            await down(project="one")
         with pytest.raises(Refused, match=r"/srv/one/portico.toml is not in force"):
-            await down(ME, folder="/srv/one", file="/srv/one/portico.toml")
-        await done(portico, down(ME, folder="/tmp"))
+            await down(folder="/srv/one", source="/srv/one/portico.toml")
+        await done(portico, down(folder="/tmp"))
         assert apps(portico) == {}
         assert portico.intent.revisions == {}
 
@@ -129,7 +140,7 @@ def test_down_ends_the_project_that_is_meant_and_nothing_else():
 def test_down_all_ends_everything_at_once():
     async def story(portico: SeveralProjects) -> None:
         await up(portico, file("/srv/one"), file("/srv/two"))
-        await done(portico, portico.operations.down(ME, everything=True))
+        await done(portico, portico.operations.down(ME, DownRequest(everything=True)))
         assert apps(portico) == {}
 
     told(story)
@@ -137,13 +148,16 @@ def test_down_all_ends_everything_at_once():
 
 def test_a_second_down_hurries_the_first_and_never_ends_another_project():
     async def story(portico: SeveralProjects) -> None:
-        down = portico.operations.down
+        down = partial(ended_by, portico)
         await up(portico, file("/srv/one"), file("/srv/two"))
         portico.takes_over = False  # so that the first one goes on
-        first = await portico.ended(asyncio.ensure_future(down(ME, project="two")))
+        first = await portico.ended(asyncio.ensure_future(down(project="two")))
         assert portico.intent.desired.removed_apps["two/web"].app.drain_timeout > 0
-        for again in ({"project": "two"}, {"folder": "/srv/two", "file": "/srv/two/portico.toml"}):
-            assert (await down(ME, **again)).id == first.id
+        for again in (
+            {"project": "two"},
+            {"folder": "/srv/two", "source": "/srv/two/portico.toml"},
+        ):
+            assert (await down(**again)).id == first.id
         removed = portico.intent.desired.removed_apps["two/web"].app
         assert (removed.drain_timeout, removed.stop_timeout) == (0, 1)
         assert apps(portico) == {"web": "run+0"}
@@ -162,7 +176,7 @@ def test_a_down_that_is_refused_for_an_up_that_came_first_ends_nothing():
         await portico.passes(1)
         first = asyncio.ensure_future(portico.operations.up(file("/srv/two", "v2"), ME))
         await portico.passes(3)
-        down = asyncio.ensure_future(portico.operations.down(ME, project="two"))
+        down = asyncio.ensure_future(portico.operations.down(ME, DownRequest(), "two"))
         assert (await portico.ended(first)).state == "doing"
         with pytest.raises(Refused, match="up of the sites is running"):
             await portico.ended(down)

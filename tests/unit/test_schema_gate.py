@@ -22,7 +22,7 @@ from portico.core.model.shared import (
 from portico.core.model.stored import Put
 from portico.core.planning.mirroring import prefix_of
 from portico.core.planning.schema_gate import next_schema
-from portico.engine.cluster.assembly import ClusterStore
+from portico.engine.cluster.cluster_store import ClusterStore
 from portico.engine.cluster.schema_upgrade import SchemaUpgrade
 from portico.engine.troubles import Troubles
 from portico.errors import Refused

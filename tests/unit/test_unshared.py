@@ -17,6 +17,7 @@ from portico.core.model.certificate import Lineage
 from portico.core.model.event import Requester
 from portico.daemon.late import for_all_machines, neighbourhood_of, shared_of, sharing_of
 from portico.engine.cluster.unshared import REASON
+from portico.engine.control.assembly import Control
 from portico.engine.troubles import Troubles
 from portico.errors import Failed
 from portico.system.cluster_identity import AUTHORITY, CERTIFICATE, MACHINE, write_identity
@@ -47,7 +48,7 @@ class Own:
     def __init__(self) -> None:
         self.done: list[str] = []
 
-    async def down(self, who, *, now, project, folder, everything, file):
+    async def down(self, who, request, project, folder):
         self.done.append("down")
         return {}
 
@@ -81,9 +82,8 @@ class Daemon:
         shared = shared_of(engine, None, neighbourhood, home, str)
         assert shared is None
         self.sharing = sharing_of(engine, home, shared, None, None, self.issued)
-        self.asked = for_all_machines(
-            engine, home, shared, self.operations, None, None, self.timetable
-        )
+        control = Control(self.operations, None, None, None)
+        self.asked = for_all_machines(engine, home, shared, control, self.timetable)
         self.troubles = engine.troubles.sentences()
 
     def ask(self, method: str, target: str, **body: object) -> tuple[int, str]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from portico.core.model.event import Requester
-from portico.core.model.requests import DocumentRequest
+from portico.core.model.requests import DocumentRequest, DownRequest
 from portico.core.model.views import ChangeView
 from portico.daemon.life import DaemonProcess, run_daemon
 from portico.daemon.wiring import Portico
@@ -85,13 +85,14 @@ async def _up(operations: Operations, file: Path | None, environ: Mapping[str, s
 
 async def _down(operations: Operations, signals: Signals) -> None:
     log.info("shutting down; send the signal again to stop waiting for open requests")
-    ending = await operations.down(Requester("signal"), everything=True)
+    ending = await operations.down(Requester("signal"), DownRequest(everything=True))
     async with asyncio.TaskGroup() as tasks:
         done = tasks.create_task(_log_progress(operations, ending))
         second_signal = tasks.create_task(signals.second.wait())
         await asyncio.wait({done, second_signal}, return_when=asyncio.FIRST_COMPLETED)
         if not done.done():
-            await operations.down(Requester("second signal"), everything=True, now=True)
+            at_once = DownRequest(everything=True, now=True)
+            await operations.down(Requester("second signal"), at_once)
             await done
         second_signal.cancel()
 

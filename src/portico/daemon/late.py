@@ -19,14 +19,12 @@ from portico.core.model.requests import DocumentRequest
 from portico.core.render.alpn import answer_socket
 from portico.core.render.challenge import pending_tokens
 from portico.engine.certificates.issued_files import IssuedFiles
-from portico.engine.changes import Changes
-from portico.engine.control.convergence import Convergence
+from portico.engine.control.assembly import Control
 from portico.engine.control.members import DrainOperations
 from portico.engine.control.operations import Operations
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.engine.instances.timetable import Timetable
-from portico.engine.prepare import Preparation
 from portico.errors import Failed
 from portico.ports.certificates import Lineages
 from portico.ports.clock import Clock
@@ -40,8 +38,8 @@ if TYPE_CHECKING:
     from portico.api.dashboard.listener import DashboardListener
     from portico.api.machines_listener import MachinesListener
     from portico.core.model.stored import StoreAddress
-    from portico.engine.cluster.assembly import ClusterStore
     from portico.engine.cluster.certificates import SharedCertificates
+    from portico.engine.cluster.cluster_store import ClusterStore
     from portico.engine.cluster.neighbourhood import Neighbourhood
     from portico.engine.cluster.totals import Totals
     from portico.engine.cluster.unshared import UnsharedCertificates
@@ -152,15 +150,13 @@ def shared_of(
             return None  # without a neighbourhood the identity of this machine was not readable
         neighbourhood.has_store = True
         from portico.adapters.store.etcd.store import EtcdStore  # noqa: PLC0415 - few have one
-        from portico.engine.cluster.assembly import ClusterStore  # noqa: PLC0415
+        from portico.engine.cluster.cluster_store import ClusterStore  # noqa: PLC0415
 
         if address := store_address(home):
             store = EtcdStore(address, engine.clock)
             shared = ClusterStore(engine, in_force, own.cluster, own.name, store, thumbprint)
             shared.serial = Path(own.certificate).parent.name
-            neighbourhood.absent = shared.absent
-            neighbourhood.may_replace = lambda: shared.may_replace()  # noqa: PLW0108 - set later
-            shared.drained, shared.down = neighbourhood.drained, neighbourhood.down
+            shared.meet(neighbourhood)
             return shared
     return None
 
@@ -236,53 +232,34 @@ def totals_of(
 
 
 def machine_drain_of(
-    engine: Engine,
-    neighbourhood: Neighbourhood | None,
-    changes: Changes,
-    convergence: Convergence,
+    engine: Engine, neighbourhood: Neighbourhood | None, control: Control
 ) -> DrainOperations | None:
     if neighbourhood is None:
         return None
     from portico.engine.cluster.machine_drain import MachineDrain  # noqa: PLC0415 - few are in a cluster
 
-    return MachineDrain(engine, neighbourhood, changes, convergence)
+    return MachineDrain(engine, neighbourhood, control.changes, control.convergence)
 
 
-def for_all_machines(  # noqa: PLR0913, PLR0917 - it stands before all that can be asked
+def for_all_machines(
     engine: Engine,
     home: Home,
     shared: ClusterStore | None,
-    operations: Operations,
-    changes: Changes,
-    preparation: Preparation,
+    control: Control,
     timetable: Timetable,
 ) -> Operations:
     """The same operations; where the cluster has a store, changes are of all its machines."""
     if not is_sharing(home):
-        return operations
+        return control.operations
     if shared is None:
         from portico.engine.cluster.unshared import UnsharedOperations, skip_run  # noqa: PLC0415
 
         timetable.claim = lambda app, _: skip_run(engine, app)
-        return cast("Operations", UnsharedOperations(operations))
-    from portico.engine.cluster.change_state import ChangeState  # noqa: PLC0415
-    from portico.engine.cluster.cluster_operations import (  # noqa: PLC0415 - few have a store
-        ClusterOperations,
-    )
-    from portico.engine.cluster.local_work import OwnWork  # noqa: PLC0415
-    from portico.engine.cluster.scheduled_runs import ScheduledRuns  # noqa: PLC0415
-    from portico.engine.cluster.turns import Turns  # noqa: PLC0415
+        return cast("Operations", UnsharedOperations(control.operations))
+    from portico.engine.cluster.assembly import assemble_cluster_operations  # noqa: PLC0415
 
     vault = vault_of(home)
-    change_state = ChangeState(shared, engine.state, engine.clock)
-    runs = ScheduledRuns(engine, shared)
-    work = OwnWork(engine, operations, changes, preparation, runs.request)
-    turns = Turns(shared, change_state, vault, work, engine.clock, engine.troubles)
-    shared.repeated_tasks["changes of the cluster"] = turns
-    timetable.claim, shared.repeated_tasks["runs of schedules"] = runs.claim, runs
-    stands_before = ClusterOperations(
-        engine, operations, changes, preparation, shared, change_state, vault
-    )
+    stands_before = assemble_cluster_operations(engine, shared, vault, control, timetable)
     return cast("Operations", stands_before)
 
 

@@ -19,8 +19,8 @@ from portico.system.home import Home
 if TYPE_CHECKING:
     from portico.api.join_listener import JoinListener
     from portico.core.model.stored import StoreUser
-    from portico.engine.cluster.assembly import ClusterStore
     from portico.engine.cluster.cluster_creation import ClusterCreation
+    from portico.engine.cluster.cluster_store import ClusterStore
 
 
 def cluster_creation_of(clock: Clock) -> ClusterCreation:

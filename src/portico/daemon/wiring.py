@@ -39,7 +39,7 @@ from portico.system.home import Home
 
 if TYPE_CHECKING:
     from portico.api.machines_listener import MachinesListener
-    from portico.engine.cluster.assembly import ClusterStore
+    from portico.engine.cluster.cluster_store import ClusterStore
     from portico.engine.cluster.neighbourhood import Neighbourhood
     from portico.engine.cluster.totals import Totals
 

@@ -16,7 +16,7 @@ from portico.engine.engine import Engine
 from portico.system.home import Home
 
 if TYPE_CHECKING:
-    from portico.engine.cluster.assembly import ClusterStore
+    from portico.engine.cluster.cluster_store import ClusterStore
     from portico.engine.cluster.neighbourhood import Neighbourhood
 
 

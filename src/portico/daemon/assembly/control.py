@@ -32,7 +32,7 @@ from portico.system.home import Home
 if TYPE_CHECKING:
     from portico.api.dashboard.listener import DashboardListener
     from portico.api.join_listener import JoinListener
-    from portico.engine.cluster.assembly import ClusterStore
+    from portico.engine.cluster.cluster_store import ClusterStore
     from portico.engine.cluster.neighbourhood import Neighbourhood
 
 
@@ -65,7 +65,7 @@ def connect_control(  # noqa: PLR0913 - an operator can ask for everything
     in_force, preparation, local = prepared.in_force, prepared.preparation, prepared.local
     root, traffic = prepared.machine.root, CountingChild(home.traffic, engine.clock)
     exposure = Exposure(engine.intent, engine.observed, programs.ports, root=root)
-    operations, changes, convergence = assemble_control(
+    control = assemble_control(
         engine,
         in_force,
         preparation,
@@ -86,11 +86,12 @@ def connect_control(  # noqa: PLR0913 - an operator can ask for everything
         sites=programs.sites,
         traffic=traffic,
     )
-    operations.machine_drain = machine_drain_of(engine, neighbourhood, changes, convergence)
+    operations = control.operations
+    operations.machine_drain = machine_drain_of(engine, neighbourhood, control)
     join_listener = connect_members(engine, in_force, operations, shared, local, home)
-    asked = for_all_machines(
-        engine, home, shared, operations, changes, preparation, instances.timetable
-    )
+    asked = for_all_machines(engine, home, shared, control, instances.timetable)
     api = Api(asked)
     dashboard = late(lambda: dashboard_listener(asked, api, engine.state, engine.clock))
-    return ControlParts(api, changes, dashboard, exposure, join_listener, operations, traffic)
+    return ControlParts(
+        api, control.changes, dashboard, exposure, join_listener, operations, traffic
+    )

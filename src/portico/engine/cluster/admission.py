@@ -42,8 +42,8 @@ from portico.core.model.shared import (
 )
 from portico.core.model.stored import ABSENT, MAX_WRITES, Compare, Delete, Put, Write
 from portico.core.planning.joining import digest_of, reason_not_to_join
-from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.cluster.authority import ClusterAuthority
+from portico.engine.cluster.cluster_store import ClusterStore
 from portico.engine.cluster.machine_users import MachineUsers
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from portico.core.model.stored import Put
-from portico.engine.cluster.assembly import ClusterStore
+from portico.engine.cluster.cluster_store import ClusterStore
 from portico.errors import Failed
 from portico.ports.machine_signing import MachineSigner, SignedMachine
 from portico.ports.vault import Vault

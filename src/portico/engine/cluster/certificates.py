@@ -43,7 +43,7 @@ from portico.core.planning.issuer import (
 from portico.engine.batches import in_batches
 from portico.engine.certificates.account import ROLLOVER, THUMBPRINT, THUMBPRINT_OF
 from portico.engine.certificates.loop import YIELD_INTERVAL
-from portico.engine.cluster.assembly import ClusterStore
+from portico.engine.cluster.cluster_store import ClusterStore
 from portico.engine.cluster.failures import SharedFailures
 from portico.engine.cluster.issuer import IssuerRole
 from portico.engine.cluster.ledger import SharedLedger

@@ -40,7 +40,7 @@ from portico.core.planning.turns import (
     participants,
     to_take,
 )
-from portico.engine.cluster.assembly import ClusterStore
+from portico.engine.cluster.cluster_store import ClusterStore
 from portico.errors import Failed
 from portico.ports.clock import Clock
 from portico.ports.state import State
@@ -58,7 +58,7 @@ ABSENCE_TIMEOUT: Final = 20.0
 
 class ChangeState:
     def __init__(self, shared: ClusterStore, state: State, clock: Clock) -> None:
-        self._shared, self._state, self._clock = shared, state, clock
+        self.shared, self._state, self._clock = shared, state, clock
         self._follower = shared.follower
         self.moved = asyncio.Event()
         """Set when anything of it has changed; each time another one."""
@@ -92,14 +92,14 @@ class ChangeState:
         if (item := self._follower.item(TURN_KEY)) is None:
             return ""
         holder = self._follower.value(Holder, TURN_KEY)
-        return holder.machine if holder and item.session else self._shared.machine
+        return holder.machine if holder and item.session else self.shared.machine
 
     @property
     def fence(self) -> int:
         """The revision at which the turn came to this daemon; 0 where it does not have it for
         certain.
         """
-        return self._shared.session.fence(TURN_KEY)
+        return self.shared.session.fence(TURN_KEY)
 
     def may_replace(self) -> bool:
         """Whether this machine may replace one version by another: not in the middle of what
@@ -112,7 +112,7 @@ class ChangeState:
 
     def _is_between(self) -> bool:
         """Also for a daemon that was started since, by what it knows without the store."""
-        name, change = self._shared.machine, self.change
+        name, change = self.shared.machine, self.change
         progress = self._follower.value(Progress, progress_key(name))
         if change and not change.end and progress and progress.change == change.id:
             is_changing = progress.state == "changing"
@@ -129,7 +129,7 @@ class ChangeState:
     def own(self) -> OwnState:
         applied = self._applied()
         return OwnState(
-            self._shared.machine,
+            self.shared.machine,
             bool(self.fence),
             applied is not None,
             applied or {},
@@ -144,7 +144,7 @@ class ChangeState:
         return self._follower.trouble
 
     def is_there(self, machine: str) -> bool:
-        return machine == self._shared.machine or machine in self._follower.under(PRESENCES)
+        return machine == self.shared.machine or machine in self._follower.under(PRESENCES)
 
     def to_take(self) -> list[str]:
         """What is in force and not on this machine: projects, and what was switched by hand."""
@@ -181,7 +181,7 @@ class ChangeState:
         """Those that take part in changes, this one first: who is there, and who is absent."""
         members = self._follower.values(SharedMachine, MACHINES)
         return participants(
-            self._shared.machine,
+            self.shared.machine,
             {name: each.state for name, each in members.items()},
             self._follower.under(PRESENCES).keys(),
             self._follower.under(PROGRESS).keys(),
@@ -274,7 +274,7 @@ class ChangeState:
             self._absent = {}
             return frozenset()
         now = self._clock.monotonic()
-        there = {self._shared.machine, *self._follower.under(PRESENCES)}
+        there = {self.shared.machine, *self._follower.under(PRESENCES)}
         self._absent = {m: self._absent.get(m, now) for m in change.order if m not in there}
         return frozenset(m for m, since in self._absent.items() if now - since >= ABSENCE_TIMEOUT)
 

@@ -17,22 +17,20 @@ from msgspec.structs import replace
 from portico.core.config.placement import vacated_machines
 from portico.core.model.event import Requester
 from portico.core.model.names import is_instance_name, split_name
-from portico.core.model.requests import DocumentRequest
+from portico.core.model.requests import DocumentRequest, DownRequest
 from portico.core.model.shared import encoded, progress_key, revision_key
 from portico.core.model.shared_change import NamedTarget, Progress, SharedChange, SharedFile
 from portico.core.model.stored import ABSENT, Compare, Delete, Put, Write
 from portico.core.model.views import ChangeView, StatusView
-from portico.engine.changes import Change, Changes
-from portico.engine.cluster.assembly import ClusterStore
+from portico.engine.changes import Change
 from portico.engine.cluster.change_report import ChangeReport
 from portico.engine.cluster.change_state import ChangeState
 from portico.engine.cluster.shared_changes import SharedChanges
 from portico.engine.cluster.store_follower import NOT_ASKED
-from portico.engine.control.operations import Operations
+from portico.engine.control.assembly import Control
 from portico.engine.control.up import FileChange
 from portico.engine.engine import Engine
 from portico.engine.in_force import with_links, within_deadline
-from portico.engine.prepare import Preparation
 from portico.engine.projects import Projects, name_of
 from portico.errors import Failed, Refused
 from portico.ports.store import StoreUnavailable
@@ -46,21 +44,15 @@ FIRST_ANSWER_PAUSE: Final = 0.05
 
 
 class ClusterOperations:
-    def __init__(  # noqa: PLR0913, PLR0917 - it stands before everything that can be asked
-        self,
-        engine: Engine,
-        operations: Operations,
-        changes: Changes,
-        preparation: Preparation,
-        shared: ClusterStore,
-        change_state: ChangeState,
-        vault: Vault,
+    def __init__(
+        self, engine: Engine, control: Control, change_state: ChangeState, vault: Vault
     ) -> None:
         self._intent, self._clock = engine.intent, engine.clock
-        self._operations, self._changes, self._preparation = operations, changes, preparation
-        self._shared, self._change_state, self._vault = shared, change_state, vault
-        self._follower = shared.follower
-        self._shared_changes = SharedChanges(shared, change_state, engine.clock)
+        self._operations, self._changes = control.operations, control.changes
+        self._preparation = control.preparation
+        self._change_state, self._vault = change_state, vault
+        self._shared, self._follower = change_state.shared, change_state.shared.follower
+        self._shared_changes = SharedChanges(change_state, engine.clock)
         self._projects = Projects(engine.intent)
 
     def __getattr__(self, name: str) -> object:
@@ -248,28 +240,25 @@ class ClusterOperations:
         target = NamedTarget(site=self._site(site, folder), sites=self._sites(site, folder))
         return await self._share_named("resume", target.site, target, who, without_absent)
 
-    async def down(  # noqa: PLR0913 - each is a word of the request
+    async def down(
         self,
         who: Requester,
-        *,
-        now: bool = False,
+        request: DownRequest,
         project: str | None = None,
         folder: str | None = None,
-        everything: bool = False,
-        file: str = "",
         without_absent: str | None = None,
     ) -> ChangeView:
         """A project, on all machines; or everything, on this one alone, which does not keep to
         what is in force any more.
         """
-        name = None if everything else self._shared_project(project, folder, file)
-        if everything:
+        if request.everything:
             await self._withdraw()
+            name = None
+        else:
+            name = self._shared_project(project, folder, request.file)
         if name is None:
-            return await self._operations.down(
-                who, now=now, project=project, folder=folder, everything=everything, file=file
-            )
-        target = NamedTarget(projects=(name,), now=now)
+            return await self._operations.down(who, request, project, folder)
+        target = NamedTarget(projects=(name,), now=request.now)
         return await self._share_named("down", name, target, who, without_absent, project=name)
 
     async def drain(self, who: Requester, machine: str | None = None) -> ChangeView:

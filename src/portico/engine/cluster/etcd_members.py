@@ -16,8 +16,8 @@ from portico.core.model.shared import ENDPOINTS_KEY, StoreEndpoints, decoded, en
 from portico.core.model.stored import ABSENT, Compare, Put
 from portico.core.planning.etcd_members import act_on_member, member_to_drop
 from portico.core.render.etcd_member import client_url, peer_url
-from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.cluster.authority import ClusterAuthority
+from portico.engine.cluster.cluster_store import ClusterStore
 from portico.engine.cluster.machine_users import MachineUsers
 from portico.engine.events import Events
 from portico.errors import Refused

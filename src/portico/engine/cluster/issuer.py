@@ -20,7 +20,7 @@ from portico.core.planning.issuer import (
     RoleView,
     role_act,
 )
-from portico.engine.cluster.assembly import ClusterStore
+from portico.engine.cluster.cluster_store import ClusterStore
 from portico.errors import Failed, Refused
 from portico.ports.clock import Clock
 from portico.ports.store import SessionEnded, StoreUnavailable

@@ -14,7 +14,7 @@ from portico.core.model.shared import LEDGER, ledger_key
 from portico.core.model.shared_certificates import ledger_entry, ledger_item
 from portico.core.model.stored import MAX_WRITES, Compare, Delete, Put, Write
 from portico.core.planning.issuer import usable_entries
-from portico.engine.cluster.assembly import ClusterStore
+from portico.engine.cluster.cluster_store import ClusterStore
 from portico.ports.clock import Clock
 from portico.ports.state import State
 

@@ -27,7 +27,7 @@ from portico.core.model.shared import (
 from portico.core.model.shared_certificates import CurrentLineage, SharedLineage
 from portico.core.model.stored import ABSENT, MAX_WRITES, Compare, Delete, Put, Write
 from portico.core.planning.issuer import is_to_share, to_take
-from portico.engine.cluster.assembly import ClusterStore
+from portico.engine.cluster.cluster_store import ClusterStore
 from portico.engine.engine import Engine
 from portico.errors import Failed
 from portico.ports.certificates import Lineages

@@ -11,18 +11,17 @@ from portico import __version__
 from portico.core.model.event import Requester
 from portico.core.model.names import qualified
 from portico.core.model.records import Revision
-from portico.core.model.requests import DocumentRequest
+from portico.core.model.requests import DocumentRequest, DownRequest
 from portico.core.model.shared_change import NamedTarget, SharedChange, SharedFile
 from portico.core.model.views import ChangeView
 from portico.core.planning.switches import MissedSwitches
-from portico.engine.changes import EVERY_APP, Changes
+from portico.engine.changes import EVERY_APP
 from portico.engine.cluster.turns import Say
-from portico.engine.control.operations import Operations
+from portico.engine.control.assembly import Control
 from portico.engine.control.up import FileChange
 from portico.engine.engine import Engine
 from portico.engine.in_force import within_deadline
 from portico.engine.intent import SITES
-from portico.engine.prepare import Preparation
 from portico.engine.projects import Projects, name_of
 from portico.errors import Failed, Refused
 
@@ -41,17 +40,13 @@ class OwnWork:
     """Implements LocalWork."""
 
     def __init__(
-        self,
-        engine: Engine,
-        operations: Operations,
-        changes: Changes,
-        preparation: Preparation,
-        request_run: Callable[[str, str], None],
+        self, engine: Engine, control: Control, request_run: Callable[[str, str], None]
     ) -> None:
         """`request_run` is called with an app that has a schedule and the id of a change."""
         self._request_run = request_run
         self._intent, self._clock = engine.intent, engine.clock
-        self._operations, self._changes, self._preparation = operations, changes, preparation
+        self._operations, self._changes = control.operations, control.changes
+        self._preparation = control.preparation
         self._projects = Projects(engine.intent)
 
     async def check(self, change: SharedChange, file: SharedFile | None) -> None:
@@ -139,7 +134,7 @@ class OwnWork:
     ) -> None:
         """Nothing where it has ended already."""
         if any(name_of(each) == project for each in self._intent.revisions.values()):
-            view = await self._operations.down(who, project=project, now=now)
+            view = await self._operations.down(who, DownRequest(now=now), project)
             await self._follow(view, say)
 
     async def _wait_until_free(self) -> None:

@@ -18,7 +18,7 @@ from portico.core.planning.store_permissions import (
     machine_permissions,
     machine_user_name,
 )
-from portico.engine.cluster.assembly import ClusterStore
+from portico.engine.cluster.cluster_store import ClusterStore
 from portico.errors import Failed
 from portico.ports.store import AdministeredStore
 from portico.ports.vault import Vault

@@ -37,7 +37,7 @@ from portico.ports.clock import Clock
 from portico.ports.neighbours import Neighbours
 
 if TYPE_CHECKING:
-    from portico.engine.cluster.assembly import ClusterStore
+    from portico.engine.cluster.cluster_store import ClusterStore
 
 ANSWER_TIMEOUT: Final = 1.0
 """Seconds for the answer of a machine."""

@@ -17,7 +17,7 @@ from portico.core.model.shared import (
 )
 from portico.core.model.stored import Compare, Put
 from portico.core.planning.schema_gate import next_schema
-from portico.engine.cluster.assembly import ClusterStore
+from portico.engine.cluster.cluster_store import ClusterStore
 from portico.engine.events import Events
 from portico.errors import Refused
 

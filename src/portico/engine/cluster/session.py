@@ -6,6 +6,7 @@ Nobody is removed because this ends: it tells operators, and it is what turns ar
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from portico.core.model.shared import present_key
@@ -14,7 +15,7 @@ from portico.engine.cluster.store_follower import StoreFollower
 from portico.engine.troubles import Troubles
 from portico.errors import Failed
 from portico.ports.clock import Clock
-from portico.ports.store import OutcomeUnknown, SessionEnded, Store
+from portico.ports.store import OutcomeUnknown, SessionEnded
 
 DURATION: Final = 15
 """Seconds after which a session ends that nobody keeps."""
@@ -29,24 +30,24 @@ RETRY_INTERVAL: Final = 2.0
 SUBJECT: Final = "presence of this machine in the cluster's store"
 
 
+@dataclass(frozen=True, slots=True)
+class SessionOwner:
+    """The machine that a session is of."""
+
+    machine: str
+    presence: Callable[[], bytes]
+    """What the others are shown of it."""
+    is_member: Callable[[], bool]
+    """One that is no member leaves nothing in the store."""
+
+
 class Session:
-    def __init__(  # noqa: PLR0913 - each is another part of the daemon
-        self,
-        name: str,
-        store: Store,
-        follower: StoreFollower,
-        troubles: Troubles,
-        clock: Clock,
-        presence: Callable[[], bytes],
-        *,
-        is_member: Callable[[], bool],
+    def __init__(
+        self, owner: SessionOwner, follower: StoreFollower, troubles: Troubles, clock: Clock
     ) -> None:
-        """`presence` is what the others are shown of this machine. One that is no member leaves
-        nothing in the store.
-        """
-        self._name = name
-        self._store, self._follower, self._clock = store, follower, clock
-        self._troubles, self._presence, self._is_member = troubles, presence, is_member
+        """In the store that is followed."""
+        self._owner, self._store, self._follower = owner, follower.store, follower
+        self._troubles, self._clock = troubles, clock
         self._has_ended = False
         self._number = 0
         self._kept = 0.0
@@ -70,7 +71,7 @@ class Session:
             self._troubles.resolve(SUBJECT)
             return
         try:
-            await (self._keep() if self._is_member() else self._end())
+            await (self._keep() if self._owner.is_member() else self._end())
         except SessionEnded:
             self._number = 0
         except OutcomeUnknown:
@@ -103,7 +104,7 @@ class Session:
         else:
             self._number = await self._store.open_session(DURATION)
         self._kept = asked
-        key, presence = present_key(self._name), self._presence()
+        key, presence = present_key(self._owner.machine), self._owner.presence()
         item = self._follower.item(key)
         if item is None or (item.value, item.session) != (presence, self._number):
             put = Put(self._follower.prefix + key, presence, self._number)

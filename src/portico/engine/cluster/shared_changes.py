@@ -10,7 +10,6 @@ from portico.core.model.moments import moment
 from portico.core.model.shared import CHANGE_KEY, encoded
 from portico.core.model.shared_change import SharedChange
 from portico.core.model.stored import Compare, Put, Write
-from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.cluster.change_state import ChangeState
 from portico.engine.cluster.store_follower import Position
 from portico.errors import Refused
@@ -21,8 +20,8 @@ OTHER_CHANGE_INTERVAL: Final = 0.05
 
 
 class SharedChanges:
-    def __init__(self, shared: ClusterStore, change_state: ChangeState, clock: Clock) -> None:
-        self._shared, self._change_state, self._clock = shared, change_state, clock
+    def __init__(self, change_state: ChangeState, clock: Clock) -> None:
+        self._shared, self._change_state, self._clock = change_state.shared, change_state, clock
 
     def draft(
         self,

@@ -9,7 +9,7 @@ from typing import Final
 
 from portico.core.model.shared import ENDPOINTS_KEY, StoreEndpoints
 from portico.core.model.stored import endpoint
-from portico.engine.cluster.assembly import ClusterStore
+from portico.engine.cluster.cluster_store import ClusterStore
 from portico.engine.cluster.store_follower import KeyChanges
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, Refused

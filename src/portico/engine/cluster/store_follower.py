@@ -60,7 +60,7 @@ class StoreFollower:
         clock: Clock,
     ) -> None:
         self.prefix = prefix_of(cluster)
-        self._cluster, self._store, self._state = cluster, store, state
+        self._cluster, self.store, self._state = cluster, store, state
         self._troubles, self._clock = troubles, clock
         self._subscribers: dict[str, Callable[[KeyChanges], None]] = {}
         self._mirror = state.mirror(cluster)
@@ -151,7 +151,7 @@ class StoreFollower:
         """
         before = self._snapshot
         try:
-            found = await self._store.snapshot(self.prefix)
+            found = await self.store.snapshot(self.prefix)
         except Failed as error:
             if self._snapshot is before:
                 self._use_copy(str(error))
@@ -165,7 +165,7 @@ class StoreFollower:
         await self._clock.sleep(seconds + JITTER * self._clock.jitter())
 
     async def _watch(self) -> None:
-        async with aclosing(self._store.watch(self.prefix, self._snapshot.revision)) as watch:
+        async with aclosing(self.store.watch(self.prefix, self._snapshot.revision)) as watch:
             async for changes in watch:
                 if changes.revision <= self.revision:
                     continue  # another call has read it meanwhile

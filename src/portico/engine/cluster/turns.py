@@ -44,7 +44,6 @@ from portico.core.planning.turns import (
     WriteBack,
     next_act,
 )
-from portico.engine.cluster.assembly import ClusterStore
 from portico.engine.cluster.change_state import SWITCHES_SUBJECT, ChangeState
 from portico.engine.cluster.store_follower import Position
 from portico.engine.troubles import INTERNAL_ERROR, Troubles
@@ -96,21 +95,15 @@ class LocalWork(Protocol):
 class Turns:
     def __init__(
         self,
-        shared: ClusterStore,
         change_state: ChangeState,
         vault: Vault,
         work: LocalWork,
         clock: Clock,
         troubles: Troubles,
     ) -> None:
-        self._shared, self._change_state, self._vault, self._work = (
-            shared,
-            change_state,
-            vault,
-            work,
-        )
+        self._shared, self._follower = change_state.shared, change_state.shared.follower
+        self._change_state, self._vault, self._work = change_state, vault, work
         self._clock, self._troubles = clock, troubles
-        self._follower = shared.follower
         self._next_update, self._interval = change_state.moved, POLL_INTERVAL
         self._result: Progress | None = None
         """Of a change that was made here, until the others know."""

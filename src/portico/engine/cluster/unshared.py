@@ -14,6 +14,7 @@ from portico.core.model.certificate import Lineage
 from portico.core.model.event import Requester
 from portico.core.model.member_verbs import MEMBER_VERBS
 from portico.core.model.names import is_instance_name
+from portico.core.model.requests import DownRequest
 from portico.core.model.verbs import DELETE, PAUSE, RESUME, ROLLBACK, SCALE, UP
 from portico.core.model.views import ChangeView
 from portico.engine.control.operations import Operations
@@ -47,18 +48,13 @@ class UnsharedOperations:
     async def down(
         self,
         who: Requester,
-        *,
-        now: bool = False,
+        request: DownRequest,
         project: str | None = None,
         folder: str | None = None,
-        everything: bool = False,
-        file: str = "",
     ) -> ChangeView:
         """Everything on this machine alone, or nothing."""
-        _assert_own(is_own=everything)
-        return await self._operations.down(
-            who, now=now, project=project, folder=folder, everything=everything, file=file
-        )
+        _assert_own(is_own=request.everything)
+        return await self._operations.down(who, request, project, folder)
 
     async def start(
         self, app: str | None, who: Requester, folder: str | None = None, here: str | None = None

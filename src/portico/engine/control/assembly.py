@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from portico.core.model.views import DaemonView
 from portico.engine.certificates.assembly import CertificateParts
 from portico.engine.changes import Changes
@@ -28,6 +30,16 @@ from portico.ports.processes import Processes, TcpPorts
 from portico.ports.traffic import Traffic
 
 
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What can be asked of this machine alone, and what that is done with."""
+
+    operations: Operations
+    changes: Changes
+    convergence: Convergence
+    preparation: Preparation
+
+
 def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
     engine: Engine,
     in_force: InForce,
@@ -49,7 +61,7 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
     processes: Processes,
     sites: Sites,
     traffic: Traffic,
-) -> tuple[Operations, Changes, Convergence]:
+) -> Control:
     report = StatusReport(
         engine,
         instances,
@@ -82,4 +94,4 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
         nginx_programs=NginxPrograms(engine, changes, in_force, preparation, convergence, nginx),
         traffic=traffic,
     )
-    return operations, changes, convergence
+    return Control(operations, changes, convergence, preparation)

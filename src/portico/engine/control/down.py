@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from portico.core.model.event import Requester
 from portico.core.model.records import Revision
+from portico.core.model.requests import DownRequest
 from portico.core.model.views import ChangeView
 from portico.core.planning.unchanged import moved_ports
 from portico.engine.changes import EVERY_APP, Change, Changes
@@ -43,9 +44,7 @@ class Down:
         self,
         who: Requester,
         named: ProjectName,
-        *,
-        everything: bool,
-        now: bool,
+        request: DownRequest,
         drain: DrainOperations | None = None,
     ) -> ChangeView:
         """A second call, while it is under way, waits for nothing any more. `drain` is of this
@@ -56,14 +55,16 @@ class Down:
             self._stop_waiting(going)
             return going.view()
         in_force = self._intent.revisions
-        if (in_force or named.project is not None) and not everything:
+        if (in_force or named.project is not None) and not request.everything:
             key = self._key(named)
             if in_force.keys() != {key}:
-                return await self._end_project(key, who, now=now)
+                return await self._end_project(key, who, now=request.now)
         self._events.requested("down", EVERY_APP, who)
         self._changes.cancel_all("everything is being stopped")
-        before = drain.before_end(everything=everything) if drain and not now else None
-        return self._end_everything(before, now=now)
+        before = None
+        if drain and not request.now:
+            before = drain.before_end(everything=request.everything)
+        return self._end_everything(before, now=request.now)
 
     def _key(self, named: ProjectName) -> str:
         names = self._projects.names(named.folder)

@@ -15,7 +15,7 @@ from portico.core.model.event import Requester
 from portico.core.model.instance import LEAVING_STATES
 from portico.core.model.names import InstanceId, is_instance_name
 from portico.core.model.records import Revision
-from portico.core.model.requests import DocumentRequest
+from portico.core.model.requests import DocumentRequest, DownRequest
 from portico.core.model.views import (
     ChangeView,
     DashboardView,
@@ -120,18 +120,13 @@ class Operations(ReadOperations, MemberOperations):
     async def down(
         self,
         who: Requester,
-        *,
-        now: bool = False,
+        request: DownRequest,
         project: str | None = None,
         folder: str | None = None,
-        everything: bool = False,
-        file: str = "",
     ) -> ChangeView:
         """End a project, or everything."""
-        named = ProjectName(project, folder, file)
-        return await self._down.begin(
-            who, named, everything=everything, now=now, drain=self.machine_drain
-        )
+        named = ProjectName(project, folder, request.file)
+        return await self._down.begin(who, named, request, self.machine_drain)
 
     async def take_shared(self, who: Requester) -> ChangeView:
         raise Refused(f"cannot take a file for {who}: this machine is in no cluster with a store")
