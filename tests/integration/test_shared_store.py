@@ -109,12 +109,14 @@ class Shared:
         ]
 
     def is_refused(self, why: str = "cannot reach the store of the cluster") -> None:
-        """A change of what is shared, at once and with a reason."""
+        """A change of what is shared, at once and with a reason. The limit is for a busy machine:
+        `test_etcd_deadlines` has the 3 s that are promised, in the time of the daemon's loop.
+        """
         before = time.monotonic()
         refused = self.machines["m1"].portico("reload", "web")
         assert refused.returncode != 0
         assert why in refused.stderr
-        assert time.monotonic() - before < 30  # three seconds, on a machine that does nothing else
+        assert time.monotonic() - before < 30
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
