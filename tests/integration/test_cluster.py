@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.etcd import configured_member
 from tests.stack import PROGRAMS, eventually
 
 pytestmark = needs_root
+STEADY = {"rate": 20, "connections": 4, "seconds": 300.0, "timeout": 8.0, "posts": 0.3}
 PAGE = Path(__file__).parents[2] / "docs/cluster.md"
 APPS = f"""
 [apps.web]
@@ -83,9 +85,12 @@ def test_the_quick_start_leads_to_three_machines_that_serve() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(harness.MISSING), reason=harness.WHY_SKIPPED)
-def test_the_quick_start_with_etcd_leads_to_three_machines_that_serve() -> None:
+def test_the_quick_start_with_etcd_leads_to_machines_that_serve_without_one_and_its_member() -> (
+    None
+):
     page = PAGE.read_text(encoding="utf-8")
     _, etcd, joins = _consoles(page)
+    members = dict[str, subprocess.Popen[bytes]]()
     with Machines("m1", "m2", "m3", joined=False) as machines, ExitStack() as stack:
         file = _write_file(page, machines)
         (machines["m1"].folder / "portico.toml").write_text(file.split("[machines]")[0])
@@ -94,12 +99,28 @@ def test_the_quick_start_with_etcd_leads_to_three_machines_that_serve() -> None:
         _follow(etcd, machines)
         for machine in machines:
             folder, data = machine.root / "portico-etcd", machine.root / "data"
-            stack.enter_context(configured_member(folder, data, machine.network.words))
+            member = configured_member(folder, data, machine.network.words)
+            members[machine.name] = stack.enter_context(member)
         eventually(lambda: _is_created(joins, machines))
         _follow(joins.split("\n", 2)[2], machines)
         for machine in machines:
             eventually(lambda machine=machine: machine.answers(SITE))
         eventually(lambda: machines["m1"].get(SITE, "/jobs").status == 200)
+        _lose_first_machine(machines, members["m1"])
+
+
+def _lose_first_machine(machines: Machines, member: subprocess.Popen[bytes]) -> None:
+    """The others serve, and change what all share once they are told to do so without it."""
+    _, two, _ = machines
+    with machines.load("m2", **STEADY) as load, machines.load("m3", **STEADY) as other:
+        machines.cut("m1")
+        member.kill()
+        machines["m1"].kill()
+        eventually(lambda: two.sees(2))
+        refused = two.portico("reload", "web")
+        assert "not connected to the cluster's store: m1; nothing was changed" in refused.stderr
+        two.done("reload", "web", "--without-absent")
+        assert (load.stop().failed, other.stop().failed) == ({}, {})
 
 
 def _is_created(console: str, machines: Machines) -> bool:
