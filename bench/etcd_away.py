@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -25,10 +25,11 @@ from typing import Final
 from bench.quick_start_etcd import divided, quick_start_etcd
 from tests.cluster import SITE, Machines
 from tests.etcd import Etcd, Place
-from tests.integration.test_shared_store import APPS, QUOTA, STEADY, Shared
+from tests.integration.test_shared_store import APPS, DISK, QUOTA, STEADY, Shared, fill
 from tests.stack import eventually
 
 MAX_REFUSAL, MAX_LATENESS = 3.0, 35.0
+BALLAST: Final = "ballast"
 INSTANCES: Final = 2
 CRASHES: Final = 3
 REPAIR_TIME: Final = 120.0
@@ -238,6 +239,24 @@ def _older(shared: Shared) -> Iterator[str]:
 
 
 @contextmanager
+def _disks_full(shared: Shared) -> Iterator[str]:
+    """Those of two members, which exit. Their data moves to a larger disk."""
+    full = shared.store.members[:2]
+    shared.store.kill()
+    with ExitStack() as stack:
+        for each in full:
+            stack.enter_context(each.on_small_disk(DISK))
+        shared.store.start()
+        for each in full:
+            fill(each.folder / BALLAST)
+            eventually(partial(shared.has_ended, each))
+        yield UNREACHABLE
+        for each in full:
+            (each.folder / BALLAST).unlink()
+    shared.store.start()
+
+
+@contextmanager
 def _full(shared: Shared) -> Iterator[str]:
     numbers = itertools.count()
     eventually(lambda: shared.is_full(next(numbers)))
@@ -258,6 +277,7 @@ LOSSES: Final[dict[str, Loss]] = {
     "it was wiped": _wiped,
     "it was restored from an older copy": _older,
     "its database is full": _full,
+    "the disks of two members are full": _disks_full,
 }
 TLS_LOSSES: Final[dict[str, Loss]] = {
     "its leader is dead, with TLS": _leader_dead,

@@ -1,12 +1,12 @@
 """The etcd of the quick start of docs/cluster.md: three members that are reached by TLS alone,
-each in a network of its own.
+each in a network of its own, or on a machine.
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from http.client import HTTPSConnection
 from itertools import product
 from pathlib import Path
@@ -50,21 +50,42 @@ class ConfiguredMember(Member):
 @contextmanager
 def quick_start_etcd(machines: Machines, folder: Path) -> Iterator[Etcd]:
     """With what `portico cluster init --etcd` and `join` leave there and on each machine."""
-    authority = MachineAuthority.read(Home(machines["m1"].home).cluster)
-    store = Etcd(folder, 0)
     with ExitStack() as stack:
-        stack.callback(store.kill)
-        for name, address in ADDRESSES.items():
-            place = stack.enter_context(machines.place(name, address))
-            store.members.append(_member(folder / name, place, authority))
+        places = {
+            name: stack.enter_context(machines.place(name, address))
+            for name, address in ADDRESSES.items()
+        }
+        yield stack.enter_context(_configured_etcd(machines, folder, places))
+
+
+def etcd_of_machines(machines: Machines, folder: Path) -> AbstractContextManager[Etcd]:
+    """The same with one member a machine, which has its name."""
+    places = {each.name: Place(each.network, each.address, each.address) for each in machines}
+    return _configured_etcd(machines, folder, places)
+
+
+@contextmanager
+def _configured_etcd(
+    machines: Machines, folder: Path, places: Mapping[str, Place]
+) -> Iterator[Etcd]:
+    authority = MachineAuthority.read(Home(machines["m1"].home).cluster)
+    peers = {name: peer_url(place.address) for name, place in places.items()}
+    store = Etcd(folder, 0)
+    store.members += [
+        _member(folder / name, place, peers, authority) for name, place in places.items()
+    ]
+    try:
         store.start()
         machines.join(store, plain=False)
         yield store
+    finally:
+        store.kill()
 
 
-def _member(files: Path, place: Place, authority: MachineAuthority) -> ConfiguredMember:
+def _member(
+    files: Path, place: Place, peers: Mapping[str, str], authority: MachineAuthority
+) -> ConfiguredMember:
     pair = authority.sign_member(files.name, place.address, SystemClock().now())
-    peers = {name: peer_url(address) for name, address in ADDRESSES.items()}
     text = etcd_environment(files.name, place.address, peers, authority.cluster)
     files.mkdir(mode=0o700, parents=True)
     write_member(files, authority.pem, pair.certificate, pair.key, text)

@@ -5,8 +5,9 @@ of those that are wanted, as `porticod of m2`.
 Each row kills something at one step of an `up`: the daemon of each machine, or the leader of etcd,
 when that machine has checked the change, while it has the turn, and when it has made it; or the
 whole machine at these steps, and while it takes the change back; or a machine is cut off from the
-others and etcd, before a change and in its turn. One is a version that cannot start. Prints
-whether each change was done everywhere, or taken back, and what was lost. Root only.
+others and etcd, before a change and in its turn. One is a version that cannot start. In the last
+rows etcd is that of the quick start, and a machine dies with its member. Prints whether each
+change was done everywhere, or taken back, and what was lost. Root only.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Final
 
+from bench.quick_start_etcd import etcd_of_machines
 from portico.core.model.shared import (
     CHANGE_KEY,
     HEADS,
@@ -34,63 +37,88 @@ from portico.core.model.shared import (
 from portico.core.model.shared_change import Progress, SharedChange
 from portico.engine.cluster.session import DURATION
 from tests.cluster import Machine, Machines
+from tests.etcd import Etcd
 from tests.integration.test_shared_changes import CRASH_FILE, STEADY, Shared, are_others
 from tests.load import Report
-from tests.stack import eventually
+from tests.stack import RunningLoad, eventually
 
 NAMES: Final = ("m1", "m2", "m3")
 STEPS: Final = ("ready", "changing", "done")
 CHANGE_TIMEOUT: Final = 900.0
 WORK: Final = STEADY | {"seconds": CHANGE_TIMEOUT}
+MAY_LISTEN: Final = "may-listen"
+"""Instances of a version wait for this file in the log folder."""
 Row = dict[str, object]
+Change = Callable[[Shared, str], Row]
+"""Given what is new in the version."""
 
 
 def main(instances: int, wanted: Sequence[str]) -> int:
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Machines(*NAMES) as machines,
-        machines.sharing(Path(folder) / "etcd", 3) as store,
-    ):
-        shared = Shared(machines, store, instances)
-        machines.up(shared.file(), shared=True)
-        rows = [
-            _row(shared, name, change)
-            for name, change in _rows(shared).items()
-            if any(part in name for part in wanted)
-        ]
+    kinds = ((_plain_etcd, _rows()), (etcd_of_machines, _rows_with_members()))
+    rows = list[Row]()
+    for etcd, changes in kinds:
+        if found := {n: each for n, each in changes.items() if any(part in n for part in wanted)}:
+            rows += _made(etcd, found, instances)
     print(json.dumps(rows, indent=2))
     return 0 if rows and all(row["as wanted"] and not row["failed"] for row in rows) else 1
 
 
-def _rows(shared: Shared) -> dict[str, Callable[[str], Row]]:
+def _made(
+    etcd: Callable[[Machines, Path], AbstractContextManager[Etcd]],
+    changes: Mapping[str, Change],
+    instances: int,
+) -> list[Row]:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Machines(*NAMES) as machines,
+        etcd(machines, Path(folder) / "etcd") as store,
+    ):
+        shared = Shared(machines, store, instances)
+        machines.up(shared.file(), shared=True)
+        return [_row(shared, name, change) for name, change in changes.items()]
+
+
+def _plain_etcd(machines: Machines, folder: Path) -> AbstractContextManager[Etcd]:
+    """Its members are in one network, which is that of no machine."""
+    return machines.sharing(folder, 3)
+
+
+def _rows() -> dict[str, Change]:
     """By what is killed."""
-    rows = {"nothing": partial(_changed, shared, lambda: None)}
+    rows: dict[str, Change] = {"nothing": partial(_changed, lambda _: None)}
     for name, step in product(NAMES, STEPS):
-        kill = partial(_kill_daemon, shared, name, step)
-        rows[f"porticod of {name}, which is {step}"] = partial(_changed, shared, kill)
+        kill = partial(_kill_daemon, name, step)
+        rows[f"porticod of {name}, which is {step}"] = partial(_changed, kill)
     for name, step in product(NAMES, STEPS):
-        kill = partial(_kill_leader, shared, name, step)
-        rows[f"the leader of etcd while {name} is {step}"] = partial(_changed, shared, kill)
+        kill = partial(_kill_leader, name, step)
+        rows[f"the leader of etcd while {name} is {step}"] = partial(_changed, kill)
     return {
         **rows,
-        "nothing; the version cannot start": partial(_failing, shared),
+        "nothing; the version cannot start": _failing,
         **{
-            f"all of {name}, which is {step}": partial(_dying, shared, name, step)
+            f"all of {name}, which is {step}": partial(_dying, name, step)
             for name, step in product(NAMES, STEPS)
         },
-        **{
-            f"all of {name}, which takes it back": partial(_dying_again, shared, name)
-            for name in NAMES
-        },
-        "the way of m3 to m1, m2 and etcd": partial(_divided, shared),
-        "the way of m2 to m1, m3 and etcd in its turn": partial(_fenced, shared),
+        **{f"all of {name}, which takes it back": partial(_dying_again, name) for name in NAMES},
+        "the way of m3 to m1, m2 and etcd": _divided,
+        "the way of m2 to m1, m3 and etcd in its turn": _fenced,
     }
 
 
-def _row(shared: Shared, what: str, change: Callable[[str], Row]) -> Row:
+def _rows_with_members() -> dict[str, Change]:
+    """Each machine has a member."""
+    rows: dict[str, Change] = {}
+    for name, leads in product(NAMES, (False, True)):
+        what = f"all of {name} with {'the leader' if leads else 'a member'} of etcd"
+        rows[f"{what}, at rest"] = partial(_absent, name, leads=leads)
+        rows[f"{what}, in its turn"] = partial(_dying_with_member, name, leads=leads)
+    return rows
+
+
+def _row(shared: Shared, what: str, change: Change) -> Row:
     for machine in shared.machines:
         eventually(partial(_is_whole, machine, shared.instances), CHANGE_TIMEOUT)
-    row = {"killed": what} | change(what)
+    row = {"killed": what} | change(shared, what)
     print(json.dumps(row), file=sys.stderr, flush=True)
     return row
 
@@ -101,13 +129,13 @@ def _is_whole(machine: Machine, instances: int) -> bool:
     return machine.sees(len(NAMES)) and states == ["ready"] * instances
 
 
-def _changed(shared: Shared, kill: Callable[[], None], what: str) -> Row:
+def _changed(kill: Callable[[Shared], None], shared: Shared, what: str) -> Row:
     """An `up` that is to be done on all machines."""
     before, since = shared.pids(), shared.store.revision()
     shared.write(SAY=what)
     with shared.machines.load("m1", **WORK) as load:
         command = _begin_change(shared)
-        kill()
+        kill(shared)
         command.join()
         eventually(lambda: all(shared.state_of(name) == "done" for name in NAMES), CHANGE_TIMEOUT)
         report = load.stop()
@@ -127,13 +155,46 @@ def _failing(shared: Shared, what: str) -> Row:
     return _counted(report, is_as_wanted=untouched and is_back)
 
 
-def _dying(shared: Shared, name: str, step: str, what: str) -> Row:
+def _dying(name: str, step: str, shared: Shared, what: str) -> Row:
     """A machine is gone at a step of a change."""
     shared.write(SAY=what)
     return _without(shared, name, partial(_wait_for_step, shared, name, step))
 
 
-def _dying_again(shared: Shared, name: str, what: str) -> Row:
+def _dying_with_member(name: str, shared: Shared, what: str, *, leads: bool) -> Row:
+    _place_leader(shared, name, leads=leads)
+    return _dying(name, "changing", shared, what)
+
+
+def _absent(name: str, shared: Shared, what: str, *, leads: bool) -> Row:  # noqa: ARG001
+    """A machine is gone at rest: a change is refused, and is then made without it. It makes up for
+    that.
+    """
+    _place_leader(shared, name, leads=leads)
+    before, others = shared.pids(), _others(name)
+    reload = partial(shared.machines[others[0]].portico, "reload", "web", seconds=CHANGE_TIMEOUT)
+    with _loads(shared, others) as loads:
+        _die(shared, name)
+        eventually(partial(shared.machines[others[0]].sees, len(others)), CHANGE_TIMEOUT)
+        asked = time.monotonic()
+        refused, seconds = reload(), time.monotonic() - asked
+        is_refused = refused.returncode != 0 and shared.pids_of(others[1]) == before[others[1]]
+        is_made = reload("--without-absent").returncode == 0
+        reports = [load.stop() for load in loads]
+    _return(shared, name)
+    eventually(lambda: are_others(before, shared.pids()), CHANGE_TIMEOUT)
+    row = _counted(*reports, is_as_wanted=is_refused and is_made)
+    return row | {"refused after": round(seconds, 1), "said": refused.stderr.splitlines()[-1]}
+
+
+def _place_leader(shared: Shared, name: str, *, leads: bool) -> None:
+    """On that machine, or on another one."""
+    place = name if leads else _others(name)[-1]
+    [member] = [each for each in shared.store.members if each.name == place]
+    shared.store.lead(member)
+
+
+def _dying_again(name: str, shared: Shared, what: str) -> Row:
     """A machine is gone while it takes back what failed on m3."""
     crash = shared.machines["m3"].home / "logs" / CRASH_FILE
     crash.touch()
@@ -151,27 +212,52 @@ def _dying_again(shared: Shared, name: str, what: str) -> Row:
 def _without(shared: Shared, name: str, wait: Callable[[], None]) -> Row:
     """The others take the change back, unless it was made there, and then it does as they did."""
     before, in_force, since = shared.pids(), _in_force(shared), shared.store.revision()
-    others = [each for each in NAMES if each != name]
-    with shared.machines.load(others[0], **WORK) as load:
+    others = _others(name)
+    with _loads(shared, others) as loads:
         command = _begin_change(shared)
         wait()
-        shared.machines.die(name)
+        _die(shared, name)
         step, end = shared.state_of(name), _last_change(shared).end
         is_made = step == "done" and end != "failed"
         lasting = {"done"} if is_made else {"ready", "back"}
         command.join()
         eventually(partial(_has_ended, shared, others, lasting), CHANGE_TIMEOUT)
-        report = load.stop()
+        reports = [load.stop() for load in loads]
     untouched = [each for each in others if shared.state_of(each) == "ready"]
     is_kept = all(shared.pids_of(each) == before[each] for each in untouched)
-    shared.machines.mend(name)
-    shared.machines[name].begin()
-    eventually(partial(_is_whole, shared.machines[name], shared.instances), CHANGE_TIMEOUT)
+    _return(shared, name)
     eventually(partial(_has_ended, shared, NAMES, lasting), CHANGE_TIMEOUT)
     turns = shared.holders(since)
     is_as_wanted = is_kept and is_made == (_in_force(shared) != in_force)
     is_as_wanted &= turns == [*NAMES] if is_made else _are_taken_back(shared, turns)
-    return _counted(report, is_as_wanted=is_as_wanted) | {"was then": step, "turns": turns}
+    return _counted(*reports, is_as_wanted=is_as_wanted) | {"was then": step, "turns": turns}
+
+
+def _others(name: str) -> list[str]:
+    return [each for each in NAMES if each != name]
+
+
+@contextmanager
+def _loads(shared: Shared, names: Sequence[str]) -> Iterator[list[RunningLoad]]:
+    """Through each of these machines."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(shared.machines.load(name, **WORK)) for name in names]
+
+
+def _die(shared: Shared, name: str) -> None:
+    """The machine, with its member of etcd if it has one."""
+    shared.machines.die(name)
+    for member in shared.store.members:
+        if member.name == name:
+            member.kill()
+    shared.store.wait_for_leader()
+
+
+def _return(shared: Shared, name: str) -> None:
+    shared.machines.mend(name)
+    shared.store.start()
+    shared.machines[name].begin()
+    eventually(partial(_is_whole, shared.machines[name], shared.instances), CHANGE_TIMEOUT)
 
 
 def _has_ended(shared: Shared, names: Sequence[str], lasting: set[str]) -> bool:
@@ -200,9 +286,10 @@ def _holder(shared: Shared) -> str:
     return holder.machine if holder else ""
 
 
-def _in_force(shared: Shared) -> str:
+def _in_force(shared: Shared) -> dict[str, bytes]:
     """Of the store."""
-    return shared.store.ctl("get", "--prefix", shared.machines.key(HEADS))
+    prefix = shared.machines.key(HEADS)
+    return {key: v for key, v in shared.store.values().items() if key.startswith(prefix)}
 
 
 def _divided(shared: Shared, what: str) -> Row:
@@ -223,22 +310,32 @@ def _divided(shared: Shared, what: str) -> Row:
 
 
 def _fenced(shared: Shared, what: str) -> Row:
-    """m2 is cut off from the others and etcd in its turn: it stops before m1 takes it back."""
-    before, last, seen = shared.pids(), 0.0, set[int]()
-    shared.write(SAY=what)
+    """m2 is cut off from the others and etcd in its turn: it stops before m1 takes it back. There
+    no instance listens before that, so that however few there are, some are of the version before.
+    """
+    before, seen = shared.pids(), list[float]()
+    may_listen = {each.name: each.home / "logs" / MAY_LISTEN for each in shared.machines}
+    may_listen["m1"].touch()
+    may_listen["m3"].touch()
+    shared.write(SAY=what, LISTEN_WHEN=MAY_LISTEN)
     with shared.machines.load("m2", **WORK) as load:
         command = _begin_change(shared)
         _wait_for_step(shared, "m2", "changing")
         shared.machines.divide("m2")
         divided = time.monotonic()
+        known = before["m2"]
         while command.is_alive():
-            if new := shared.pids_of("m2") - before["m2"] - seen:
-                seen, last = seen | new, time.monotonic() - divided
+            after, found = time.monotonic() - divided, shared.pids_of("m2")
+            seen += [after] * len(found - known)
+            known = known | found
+            if after > DURATION:
+                may_listen["m2"].touch()
             time.sleep(0.2)
         is_between = bool(seen) and bool(shared.pids_of("m2") & before["m2"])
         shared.machines.reunite("m2")
         eventually(lambda: shared.state_of("m2") == "back", CHANGE_TIMEOUT)
         report = load.stop()
+    last = max(seen, default=0.0)
     is_as_wanted = is_between and last < DURATION and shared.state_of("m1") == "back"
     return _counted(report, is_as_wanted=is_as_wanted) | {"stopped after": round(last, 1)}
 
@@ -256,13 +353,13 @@ def _counted(*reports: Report, is_as_wanted: bool) -> Row:
     return {"as wanted": is_as_wanted, "sent": sent, "failed": failed}
 
 
-def _kill_daemon(shared: Shared, name: str, step: str) -> None:
+def _kill_daemon(name: str, step: str, shared: Shared) -> None:
     _wait_for_step(shared, name, step)
     shared.machines[name].kill_daemon()
     shared.machines[name].begin()
 
 
-def _kill_leader(shared: Shared, name: str, step: str) -> None:
+def _kill_leader(name: str, step: str, shared: Shared) -> None:
     _wait_for_step(shared, name, step)
     shared.store.leader().kill()
     shared.store.start()

@@ -165,6 +165,10 @@ class Etcd:
         for each in self.members:
             eventually(lambda each=each: self.is_healthy(each))
 
+    def wait_for_leader(self) -> None:
+        """Until those that run agree on one."""
+        eventually(lambda: self.is_healthy(self._first_running))
+
     def is_healthy(self, member: Member) -> bool:
         """Whether it answers what most of the members agree on."""
         if self._client:
@@ -173,10 +177,17 @@ class Etcd:
             return bool(member.ask("kv/range", _key("x"), HEALTH_TIMEOUT))
         return False
 
-    def ask(self, path: str, body: object, member: int = 0) -> Any:
-        return self.members[member].ask(path, body)
+    def ask(self, path: str, body: object, member: int | None = None) -> Any:
+        """By default of the first one that runs."""
+        asked = self._first_running if member is None else self.members[member]
+        return asked.ask(path, body)
 
-    def put(self, key: str, value: str, member: int = 0) -> None:
+    @property
+    def _first_running(self) -> Member:
+        running = (each for each in self.members if each.runs and not each.has_exited)
+        return next(running, self.members[0])
+
+    def put(self, key: str, value: str, member: int | None = None) -> None:
         self.ask("kv/put", _key(key) | {"value": _encoded(value)}, member)
 
     def get(self, key: str, revision: int = 0) -> bytes:
@@ -207,14 +218,25 @@ class Etcd:
         body = _key(key) | {"revision": revision}
         return self.ask("kv/range", body).get("kvs", [{}])[0]
 
-    def ctl(self, *command: str, member: int = 0) -> str:
-        return self._run(self.members[member], *command).stdout
+    def ctl(self, *command: str, member: int | None = None) -> str:
+        asked = self._first_running if member is None else self.members[member]
+        return self._run(asked, *command).stdout
 
     def leader(self) -> Member:
         return eventually(lambda: next(filter(self._leads, self.members), None))
 
+    def lead(self, member: Member) -> None:
+        """Make it the leader."""
+        leader = self.leader()
+        if leader is not member:
+            number = _status(member)["header"]["member_id"]
+            leader.ask("maintenance/transfer-leadership", {"targetID": number})
+            eventually(lambda: self._leads(member))
+
     def _leads(self, member: Member) -> bool:
-        about = member.ask("maintenance/status", {})
+        if not member.runs:
+            return False
+        about = _status(member)
         return about["header"]["member_id"] == about.get("leader")
 
     def save(self, file: Path) -> None:
@@ -258,6 +280,10 @@ class Etcd:
             text=True,
             timeout=60,
         )
+
+
+def _status(member: Member) -> Any:
+    return member.ask("maintenance/status", {})
 
 
 def _copy(folder: Path, to: Path) -> None:
