@@ -22,7 +22,7 @@ import psutil
 
 from portico.adapters.store.etcd.store import EtcdStore
 from portico.core.model.shared import PRESENCES, ClusterRecord, Presence, encoded
-from portico.core.model.stored import Put, StoreAddress
+from portico.core.model.snapshot import Put, StoreAddress
 from portico.core.planning.mirroring import prefix_of
 from portico.engine.cluster.session import Session, SessionOwner
 from portico.engine.cluster.store_follower import KeyChanges, StoreFollower

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from portico.adapters.processes.groups import folder_for, tidy
+from portico.adapters.processes.groups import folder_for, remove_empty_groups
 from portico.adapters.processes.supervisor import LinuxProcesses
 from portico.core.model.app import App
 from portico.core.model.desired import Spec
@@ -105,7 +105,7 @@ async def supervised(
             with suppress(ChildProcessError):
                 os.waitpid(process.pid, 0)  # noqa: ASYNC222 - killed, so it does not wait
         if groups := folder_for(os.getpid(), folder / "logs"):
-            tidy(groups)
+            remove_empty_groups(groups)
 
 
 def is_dead(pid: int) -> bool:

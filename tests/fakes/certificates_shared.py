@@ -19,7 +19,7 @@ from portico.core.model.shared import (
     encoded,
     machine_key,
 )
-from portico.core.model.stored import Put
+from portico.core.model.snapshot import Put
 from portico.core.planning.ledger import Ledger
 from portico.core.planning.lineages import wanted_lineages
 from portico.core.planning.mirroring import prefix_of

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 
-from portico.core.model.stored import (
+from portico.core.model.snapshot import (
     ABSENT,
     Changes,
     Compare,

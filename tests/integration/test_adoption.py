@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from portico.adapters.processes.groups import folder_for, tidy
+from portico.adapters.processes.groups import folder_for, remove_empty_groups
 from portico.core.model.instance import Exit, Process
 from portico.system.proc import stat
 from tests.instances import Exits, is_dead, launch, python, supervised, until
@@ -58,7 +58,7 @@ def orphan(tmp_path):
     yield start
     end(family(tmp_path))
     if groups := folder_for(os.getpid(), tmp_path / "logs"):
-        tidy(groups)
+        remove_empty_groups(groups)
 
 
 def asked(folder):

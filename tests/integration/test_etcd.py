@@ -17,7 +17,7 @@ import pytest
 from portico.adapters.store.etcd.gateway import Gateway
 from portico.adapters.store.etcd.store import EtcdStore
 from portico.core.model.cluster import machine_host
-from portico.core.model.stored import ABSENT, Compare, Put, StoreAddress, StoreUser
+from portico.core.model.snapshot import ABSENT, Compare, Put, StoreAddress, StoreUser
 from portico.core.planning.store_permissions import machine_permissions
 from portico.errors import Failed
 from portico.ports.store import OutcomeUnknown, StoreUnavailable, WatchEnded

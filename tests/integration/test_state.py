@@ -27,7 +27,7 @@ from portico.core.model.event import Event, EventFilter
 from portico.core.model.instance import Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
 from portico.core.model.records import AppRecord, Revision
-from portico.core.model.stored import Changes, Snapshot, StoredItem
+from portico.core.model.snapshot import Changes, Snapshot, StoredItem
 from portico.errors import Failed
 
 CRASH = Event(1.5, "crash", "web.1.1", "exited with code 1")

@@ -10,7 +10,7 @@ from itertools import count
 import pytest
 
 from portico.adapters.store.etcd.store import EtcdStore
-from portico.core.model.stored import (
+from portico.core.model.snapshot import (
     ABSENT,
     Changes,
     Compare,

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from portico.adapters.processes import stamped
+from portico.adapters.processes import line_stamper
 from portico.core.model.instance import Exit
 from portico.system.account import account_of
 from portico.system.proc import stat
@@ -93,7 +93,7 @@ def test_a_program_of_a_user_who_cannot_read_what_writes_the_times_runs_without_
             return await exits.first(), processes.output(asked).splitlines()
 
     ending, (line,) = asyncio.run(scenario())
-    files = [(sys.executable, False), (stamped.__file__, False)]
+    files = [(sys.executable, False), (line_stamper.__file__, False)]
     is_open = not any(barriers(account_of("nobody", None), files))
     assert (ending, words(line) if is_open else [line]) == (Exit(code=0), ["nobody"])
 

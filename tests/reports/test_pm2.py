@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from portico.adapters.processes import stamped
+from portico.adapters.processes import line_stamper
 from portico.core.config.rules import machine_problems
 from portico.core.model.document import Document
 from portico.core.model.instance import InstanceState
@@ -270,7 +270,7 @@ def test_every_line_of_both_streams_has_the_time_also_of_those_written_at_once()
     # https://github.com/Unitech/pm2/issues/2792
     # https://github.com/Unitech/pm2/issues/1505
     says = ("/bin/sh", "sh", "-c", "printf 'a\\nb\\nc\\n'; echo e >&2")
-    command = (sys.executable, "-I", "-S", stamped.__file__, "at %Y", *says)
+    command = (sys.executable, "-I", "-S", line_stamper.__file__, "at %Y", *says)
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     for text, lines in ((done.stdout, "abc"), (done.stderr, "e")):
         found = [line.split(": ") for line in text.splitlines()]

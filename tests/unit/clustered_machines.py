@@ -35,7 +35,7 @@ from portico.core.model.shared import (
 )
 from portico.core.model.shared_change import Progress, SharedChange
 from portico.core.model.site import Site
-from portico.core.model.stored import Snapshot
+from portico.core.model.snapshot import Snapshot
 from portico.core.planning.mirroring import prefix_of
 from portico.core.planning.neighbours import near_text
 from portico.core.planning.steps import StartInstance, Step

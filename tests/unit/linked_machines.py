@@ -26,7 +26,7 @@ from portico.core.model.shared import (
     revision_key,
 )
 from portico.core.model.shared_change import NamedTarget, Progress, SharedChange, SharedFile
-from portico.core.model.stored import Put
+from portico.core.model.snapshot import Put
 from portico.core.planning.mirroring import prefix_of
 from portico.core.planning.switches import MissedSwitches
 from portico.engine.cluster.change_state import ChangeState

@@ -23,7 +23,7 @@ from portico.core.model.shared import (
     SharedMachine,
     encoded,
 )
-from portico.core.model.stored import Compare, Put, StoreMember, StoreUser, Write
+from portico.core.model.snapshot import Compare, Put, StoreMember, StoreUser, Write
 from portico.core.planning.members import member_list
 from portico.core.planning.store_permissions import machine_permissions
 from portico.engine.cluster.admission import Admission

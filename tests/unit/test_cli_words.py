@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from portico.cli.formatting import duration, several, size
+from portico.cli.formatting import count_text, duration, size
 from portico.cli.terminal import Terminal
 from portico.core.model.moments import moment
 
@@ -41,7 +41,7 @@ def test_a_size_is_in_the_largest_unit_that_fits(count, text):
 def test_a_moment_is_in_utc_and_says_so():
     assert moment(1e9) == "2001-09-09 01:46:40 UTC"
     assert moment(float("inf")) == "never"
-    assert several(1, "app") + several(0, "site") == "1 app0 sites"
+    assert count_text(1, "app") + count_text(0, "site") == "1 app0 sites"
 
 
 def table(out, environ):

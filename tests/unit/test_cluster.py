@@ -13,7 +13,7 @@ from portico.core.model.names import PROJECT
 from portico.core.model.place import RenderContext
 from portico.core.model.requests import DocumentRequest
 from portico.core.model.shared import SharedMachine, encoded
-from portico.core.model.stored import StoredItem
+from portico.core.model.snapshot import StoredItem
 from portico.core.planning.members import member_list
 from portico.core.render.generation import render_generation
 from portico.engine.inputs import Inputs, ReadFiles, read_files

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from portico.core.model.machine_views import MachineFactsView
-from portico.core.model.stored import MemberHealth
+from portico.core.model.snapshot import MemberHealth
 from portico.core.planning.cluster_check import (
     CLOCK_TOLERANCE,
     RENEWAL_NOTICE,

@@ -9,7 +9,7 @@ import pytest
 
 from portico.core.model.event import Requester
 from portico.core.model.shared import SCHEMA, ClusterRecord, SharedMachine, encoded
-from portico.core.model.stored import MAX_WRITES, Compare, Delete, Put, Snapshot, StoredItem
+from portico.core.model.snapshot import MAX_WRITES, Compare, Delete, Put, Snapshot, StoredItem
 from portico.core.planning.mirroring import prefix_of
 from portico.engine.cluster.cluster_store import ClusterStore
 from portico.engine.cluster.recovery import StoreRecovery

@@ -45,7 +45,7 @@ from portico.core.model.shared import (
     token_key,
 )
 from portico.core.model.shared_change import Progress, SharedChange
-from portico.core.model.stored import Snapshot
+from portico.core.model.snapshot import Snapshot
 from portico.engine.inputs import Inputs
 from portico.errors import Refused
 from tests.examples import examples

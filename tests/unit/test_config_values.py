@@ -13,10 +13,10 @@ from portico.core.model.app import App, Check
 from portico.core.model.balancing import Balance, Method
 from portico.core.model.edge import parse_bind
 from portico.core.model.names import is_local_name, parse_app_name, parse_domain
-from portico.core.model.shown import shown
 from portico.core.model.site import parse_network
 from portico.core.model.units import parse_duration, parse_rate, parse_size
 from portico.core.model.upstream import parse_address
+from portico.core.model.value_text import value_text
 
 texts = st.text(max_size=30) | st.text("0123456789abcdefgmstkxw:./*[]-_ %$\n", max_size=30)
 
@@ -304,4 +304,4 @@ def test_pinned_ports_follow_the_slots():
     [("a", '"a"'), (5, "5"), (True, "true"), (None, "null"), ({}, "a table"), ([], "a list")],
 )
 def test_a_value_is_shown_as_it_was_written(value, text):
-    assert shown(value) == text
+    assert value_text(value) == text

@@ -11,7 +11,7 @@ import pytest
 from portico.core.model.instance import InstanceState
 from portico.core.model.site import Site
 from portico.core.model.upstream import Upstream
-from portico.core.planning.unchanged import unchanged_sites
+from portico.core.planning.file_effects import unchanged_sites
 from portico.engine.changes import Change
 from portico.engine.control.convergence import CHANGE_TIMEOUT, NGINX_TIMEOUT, Convergence
 from portico.errors import Failed

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 from portico.stack.doctor.diagnose import RULES, diagnose
 from portico.stack.doctor.gathering import gather
 from portico.stack.doctor.machine import Machine

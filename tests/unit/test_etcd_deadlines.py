@@ -22,7 +22,7 @@ import pytest
 from portico.adapters.store.etcd.store import EtcdStore
 from portico.adapters.store.etcd.wire import encoded as base64_of
 from portico.core.model.shared import SCHEMA, ClusterRecord, encoded
-from portico.core.model.stored import Put, StoreAddress
+from portico.core.model.snapshot import Put, StoreAddress
 from portico.core.planning.mirroring import prefix_of
 from portico.engine.cluster.store_follower import StoreFollower
 from portico.engine.troubles import Troubles

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from portico.core.model.stored import StoreMember
+from portico.core.model.snapshot import StoreMember
 from portico.core.planning.etcd_members import act_on_member, member_to_drop
 from portico.errors import PorticoError, Refused
 

@@ -16,7 +16,7 @@ from portico.adapters.store.etcd import gateway, wire
 from portico.adapters.store.etcd.connection import Connection
 from portico.adapters.store.etcd.gateway import MAX_REASON_LENGTH
 from portico.adapters.store.etcd.store import EtcdStore
-from portico.core.model.stored import ABSENT, Compare, Put, Snapshot, StoreAddress, StoreUser
+from portico.core.model.snapshot import ABSENT, Compare, Put, Snapshot, StoreAddress, StoreUser
 from portico.errors import Failed
 from portico.ports.store import OutcomeUnknown, SessionEnded, StoreUnavailable, WatchEnded
 from tests.examples import examples

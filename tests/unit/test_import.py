@@ -11,7 +11,7 @@ import pytest
 
 from portico.cli.main import run
 from portico.core.config.document import read_document
-from portico.stack.importing.imported import imported
+from portico.stack.importing.stack_import import import_stack
 from portico.stack.importing.writing import text_of
 from portico.stack.model import Lineage, Place, Program, Renewal, Stack
 from portico.stack.reading.nginx import read_nginx
@@ -59,7 +59,7 @@ def stack_of(folder, text, **more):
 
 
 def table_of(folder, text, **more):
-    found = imported(stack_of(folder, text, **more), folder)
+    found = import_stack(stack_of(folder, text, **more), folder)
     read_document(found.table, source="portico.toml")
     return found
 
@@ -138,7 +138,7 @@ def test_paths_of_a_program_are_relative_to_the_file_that_is_written(tmp_path):
         {"script": "index.js", "env_file": ".env", "logs": {"stdout": "out.log"}, "port": 3000},
         (3000,),
     )
-    table = imported(Stack(programs=(program,)), tmp_path).table["apps"]["web"]
+    table = import_stack(Stack(programs=(program,)), tmp_path).table["apps"]["web"]
     assert table == {
         "script": "index.js",
         "cwd": "shop",
@@ -160,7 +160,7 @@ def programs(*ports, **table):
     [((3000, 3001), ["web"]), ((3001, 3000), ["web"]), ((3000, 4000), ["web-1", "web-2"])],
 )
 def test_programs_alike_on_ports_in_a_row_are_one_app(tmp_path, ports, names):
-    apps = imported(Stack(programs=programs(*ports)), tmp_path).table["apps"]
+    apps = import_stack(Stack(programs=programs(*ports)), tmp_path).table["apps"]
     assert list(apps) == names
 
 
@@ -229,7 +229,7 @@ def test_another_certificate_is_used_as_it_is(tmp_path):
 
 def test_renewals_are_listed():
     renewal = Renewal(Place("/etc/crontab", 3), "certbot renew")
-    [gap] = imported(Stack(renewals=(renewal,)), Path("/srv")).gaps
+    [gap] = import_stack(Stack(renewals=(renewal,)), Path("/srv")).gaps
     assert (gap.place.line, gap.what) == (3, "certbot renew")
 
 
@@ -392,5 +392,5 @@ def test_files_of_sites_next_to_a_main_file_are_as_if_included_there(tmp_path):
         "server { server_name a.test; root /srv; limit_req zone=a; limit_req_status 429; }"
     )
     stack = read_stack([tmp_path / "nginx.conf", tmp_path / "a.conf"], {})
-    site = imported(stack, tmp_path).table["sites"]["a.test"]
+    site = import_stack(stack, tmp_path).table["sites"]["a.test"]
     assert site["rate_limit"] == {"rate": "5r/s"}

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from portico.core.config.document import read_document
-from portico.stack.importing.imported import imported
 from portico.stack.importing.part import OutcomeKind
+from portico.stack.importing.stack_import import import_stack
 from portico.stack.importing.writing import text_of
 from portico.stack.reading.nginx import read_nginx
 
@@ -27,7 +27,7 @@ FILES = sorted(CORPUS.rglob("*.conf"))
 
 def imported_file(path):
     stack = read_nginx(path)
-    return stack, imported(stack, Path("/srv"))
+    return stack, import_stack(stack, Path("/srv"))
 
 
 def test_there_are_many():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from portico.errors import ConfigError
-from portico.importers.sites import served, with_site
+from portico.importers.sites import served_apps, with_site
 
 WEB, WORKER = {"script": "a.js", "port": 3000}, {"script": "b.js", "port": False}
 
@@ -57,11 +57,11 @@ def test_apps_are_served_by_sites_their_routes_and_their_upstreams():
             "y": {"folder": "e"},
         },
     }
-    assert served(table) == set("abcd")
+    assert served_apps(table) == set("abcd")
 
 
 @pytest.mark.parametrize(
     "table", [{}, {"sites": 1}, {"sites": {"x": 1}}, {"sites": {"x": {"app": 1, "routes": 2}}}]
 )
 def test_nonsense_is_left_to_the_validator(table):
-    assert served(table) == set()
+    assert served_apps(table) == set()

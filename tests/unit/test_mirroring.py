@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.core.model.shared import CLUSTER_KEY, SCHEMA, ClusterRecord, encoded
-from portico.core.model.stored import Changes, Put, Snapshot, StoredItem
+from portico.core.model.snapshot import Changes, Put, Snapshot, StoredItem
 from portico.core.planning.mirroring import (
     continues,
     difference,

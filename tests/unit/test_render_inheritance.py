@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from portico.adapters.nginx.included import read_included
+from portico.adapters.nginx.include_reader import read_included
 from portico.core.render.inheritance import Loss, losses
 from portico.core.render.scope import Scope
 from tests.rendered import site, wanted

@@ -19,7 +19,7 @@ from portico.core.model.cluster import Machine as ClusterMachine
 from portico.core.model.event import Requester
 from portico.core.model.neighbour import NearList, Neighbour
 from portico.core.model.shared import SCHEMA, ClusterRecord, SharedMachine, encoded
-from portico.core.model.stored import Delete, Put, Snapshot
+from portico.core.model.snapshot import Delete, Put, Snapshot
 from portico.core.planning.mirroring import prefix_of
 from portico.core.planning.neighbours import (
     NGINX_WAIT,

@@ -19,7 +19,7 @@ from portico.core.model.shared import (
     machine_key,
     present_key,
 )
-from portico.core.model.stored import Put
+from portico.core.model.snapshot import Put
 from portico.core.planning.mirroring import prefix_of
 from portico.core.planning.schema_gate import next_schema
 from portico.engine.cluster.cluster_store import ClusterStore

@@ -18,7 +18,7 @@ from portico.core.model.shared import (
     revision_key,
 )
 from portico.core.model.shared_change import NO_SWITCHES, Progress, SharedChange, Switches
-from portico.core.model.stored import Delete
+from portico.core.model.snapshot import Delete
 from portico.core.planning.switches import missed
 from portico.core.planning.turns import (
     AppliedRevision,

@@ -9,7 +9,7 @@ import pytest
 
 from portico.core.config.document import read_document
 from portico.errors import PorticoError
-from portico.stack.importing.imported import imported
+from portico.stack.importing.stack_import import import_stack
 from portico.stack.reading.compose import IDLE_KEYS as IDLE_IN_COMPOSE
 from portico.stack.reading.read import read_stack
 from portico.stack.reading.unit_service import IDLE_KEYS as IDLE_IN_UNITS
@@ -59,7 +59,7 @@ def meaning(stack):
 
 @pytest.mark.parametrize(("name", "text"), FILES, ids=IDS)
 def test_a_file_is_imported_as_one_that_check_accepts(tmp_path, name, text):
-    taken = imported(read(tmp_path, name, text), tmp_path)
+    taken = import_stack(read(tmp_path, name, text), tmp_path)
     read_document(json.loads(json.dumps(taken.table)), source=name)
 
 
@@ -83,7 +83,9 @@ def test_each_line_of_a_file_is_carried_over_or_listed(tmp_path, name, text):
 @pytest.mark.parametrize("config", GREENLOCKS, ids=range(len(GREENLOCKS)))
 def test_a_configuration_of_greenlock_is_imported(tmp_path, config):
     (tmp_path / "package.json").write_text('{"main": "index.js"}')
-    taken = imported(read(tmp_path / "greenlock.d", "config.json", json.dumps(config)), tmp_path)
+    taken = import_stack(
+        read(tmp_path / "greenlock.d", "config.json", json.dumps(config)), tmp_path
+    )
     read_document(json.loads(json.dumps(taken.table)), source="config.json")
     subjects = [each["subject"] for each in config["sites"] if isinstance(each, dict)
                 and "subject" in each]  # fmt: skip
@@ -100,5 +102,5 @@ def test_a_file_of_pm2_is_imported_with_each_of_its_programs(tmp_path, file):
     stack = read_stack([path], {})
     assert len(stack.programs) == len(entries(file))
     assert all(each.place.line for each in stack.programs)
-    taken = imported(stack, tmp_path)
+    taken = import_stack(stack, tmp_path)
     read_document(json.loads(json.dumps(taken.table)), source=path.name)

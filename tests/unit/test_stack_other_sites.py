@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from portico.core.config.document import read_document
-from portico.stack.importing.imported import imported
+from portico.stack.importing.stack_import import import_stack
 from portico.stack.reading.read import read_stack
 
 
@@ -24,7 +24,7 @@ def test_servers_of_a_caddyfile_are_the_apps_that_listen_there(tmp_path):
     unit = "[Service]\nEnvironment=PORT=%i\nExecStart=/bin/api\nRestart=always\n"
     (tmp_path / "api@.service").write_text(unit)
     paths = [tmp_path / name for name in ("Caddyfile", "api@.service", "Procfile")]
-    taken = imported(read_stack(paths, {}), tmp_path)
+    taken = import_stack(read_stack(paths, {}), tmp_path)
     read_document(taken.table, source="portico.toml")
     api = {"command": "/bin/api", "instances": 2, "port": 3000, "balance": "least_conn"}
     api["cwd"] = "/"
@@ -47,7 +47,7 @@ def test_a_server_that_is_a_unix_socket_is_the_app_that_listens_there_today(tmp_
         "server { listen 80; server_name a.test; location / { proxy_pass http://shop; } }\n"
     )
     paths = [tmp_path / name for name in ("site.conf", "shop.service")]
-    taken = imported(read_stack(paths, {}), tmp_path)
+    taken = import_stack(read_stack(paths, {}), tmp_path)
     read_document(taken.table, source="portico.toml")
     assert taken.table["sites"]["a.test"]["app"] == "shop"
     assert taken.table["apps"]["shop"]["command"].endswith("--bind 127.0.0.1:$PORT shop.wsgi")

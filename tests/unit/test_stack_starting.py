@@ -11,8 +11,8 @@ import pytest
 from portico.cli.main import run
 from portico.core.config.document import read_document
 from portico.errors import Failed, Refused
+from portico.stack.starting.detection import starts
 from portico.stack.starting.first_file import first_file, write_first_file
-from portico.stack.starting.looking import starts
 
 
 def written(folder, files):

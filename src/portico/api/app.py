@@ -71,15 +71,15 @@ class Api:
     async def answer(self, request: Request) -> Answer:
         self.answering += 1
         try:
-            return await self._routed(request)
+            return await self._dispatch(request)
         finally:
             self.answering -= 1
 
-    async def _routed(self, request: Request) -> Answer:
+    async def _dispatch(self, request: Request) -> Answer:
         path, _, query = request.target.partition("?")
         if (request.method, path) == ("GET", _OPENAPI):
             return Answer(_OK, _JSON, json.dumps(document(VERBS)))
-        calls = {call.verb.method: (call, found) for call, found in self._matches(path)}
+        calls = {call.verb.method: (call, found) for call, found in self._matching_calls(path)}
         if request.method not in calls:
             status = _NOT_ALLOWED if calls else _NOT_FOUND
             what = "Method Not Allowed" if calls else "Not Found"
@@ -87,7 +87,7 @@ class Api:
         call, found = calls[request.method]
         return await self._answer(call, request, found, dict(parse_qsl(query)))
 
-    def _matches(self, path: str) -> Iterator[tuple[Call, Mapping[str, str]]]:
+    def _matching_calls(self, path: str) -> Iterator[tuple[Call, Mapping[str, str]]]:
         for pattern, call in reversed(self._routes):
             if match := pattern.fullmatch(path):
                 yield call, {name: unquote(value) for name, value in match.groupdict().items()}

@@ -59,14 +59,14 @@ class JoinListener:
         try:
             return await self._answer(request)
         except DECODE_ERRORS:
-            return _refused(_BAD_REQUEST, "the request is not one of a machine that joins")
+            return _refusal_answer(_BAD_REQUEST, "the request is not one of a machine that joins")
         except TimeoutError:
-            return _refused(_TIMEOUT, "it was not done in time")
+            return _refusal_answer(_TIMEOUT, "it was not done in time")
         except PorticoError as error:
-            return _refused(error.http_status, str(error))
+            return _refusal_answer(error.http_status, str(error))
         except Exception:  # strangers must not end a task
             log.exception("a machine could not join")
-            return _refused(_INTERNAL, "internal error there; details in its porticod.log")
+            return _refusal_answer(_INTERNAL, "internal error there; details in its porticod.log")
 
     async def _answer(self, request: Request) -> Answer:
         match request.target, request.method:
@@ -75,9 +75,9 @@ class JoinListener:
             case (path, "POST") if path == JOIN_PATH:
                 found = await self._joins.join(msgspec.json.decode(request.body, type=JoinRequest))
             case _:
-                return _refused(_NOT_FOUND, "there is no such page")
+                return _refusal_answer(_NOT_FOUND, "there is no such page")
         return Answer(_OK, _JSON, msgspec.json.encode(found))
 
 
-def _refused(status: int, why: str) -> Answer:
+def _refusal_answer(status: int, why: str) -> Answer:
     return Answer(status, _JSON, msgspec.json.encode({"error": why}))

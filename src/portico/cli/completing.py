@@ -39,7 +39,7 @@ def _candidates(
     parser = parser_of(find(before[0])[0])
     if typed.startswith("-"):
         return [name for action in parser.declared for name in action.option_strings]
-    action = _expected(parser, before[1:])
+    action = _expected_argument(parser, before[1:])
     if action is None:
         return []
     if action.metavar in _NAME_ARGUMENTS:
@@ -47,7 +47,7 @@ def _candidates(
     return [str(choice) for choice in action.choices or ()]
 
 
-def _expected(parser: Parser, given: list[str]) -> argparse.Action | None:
+def _expected_argument(parser: Parser, given: list[str]) -> argparse.Action | None:
     """The argument that the next word is for."""
     options = {name: each for each in parser.declared for name in each.option_strings}
     if given and (last := options.get(given[-1])) is not None and last.nargs != 0:

@@ -36,5 +36,5 @@ def time_text(seconds: float) -> str:
     return f"{milliseconds}ms" if milliseconds < _SECOND else f"{seconds:.1f}s"
 
 
-def several(count: int, noun: str) -> str:
+def count_text(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -56,7 +56,7 @@ def _lines(path: Path, account: Account, wanted: LineFilter, end: int) -> Iterat
     files = list(_files(path, account, wanted)) if wanted.looks_back else [path]
     at, is_exact = 0.0, False
     for log_path in reversed(files):
-        with _opened(log_path, account) as (file, written):
+        with _open_log(log_path, account) as (file, written):
             for text in _texts(file, end if log_path == path else None):
                 own = time_of(text)
                 # A clock that was set back must not take lines out of their order in the file.
@@ -89,7 +89,7 @@ def _modified_at(path: Path, account: Account) -> float | None:
 
 
 @contextmanager
-def _opened(path: Path, account: Account) -> Iterator[tuple[BinaryIO, float]]:
+def _open_log(path: Path, account: Account) -> Iterator[tuple[BinaryIO, float]]:
     """Empty where a rotation has just moved it."""
     try:
         file = os.fdopen(open_file(path, account), "rb")

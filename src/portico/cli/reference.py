@@ -47,7 +47,7 @@ def _command(command: Command) -> Iterator[str]:
     yield ""
     yield f"### portico {' '.join((command.name, *map(_usage, declared)))}"
     yield ""
-    yield command.summary + _also(command)
+    yield command.summary + _other_names(command)
     if declared:
         yield ""
         yield from (f"- `{head_of(each)}`: {each.help}" for each in declared)
@@ -57,7 +57,7 @@ def _forms(command: Command, parser: Parser) -> Iterator[str]:
     yield ""
     yield f"### portico {command.name} [WHAT]"
     yield ""
-    yield f"{command.summary} Without WHAT: {next(iter(parser.forms))}.{_also(command)}"
+    yield f"{command.summary} Without WHAT: {next(iter(parser.forms))}.{_other_names(command)}"
     for word, form in parser.forms.items():
         yield ""
         yield f"#### {f'portico {command.name} {word} {form.usage}'.rstrip()}"
@@ -79,7 +79,7 @@ def _usage(action: argparse.Action) -> str:
     return f"[{action.metavar}]" if action.nargs == "?" else str(action.metavar)
 
 
-def _also(command: Command) -> str:
+def _other_names(command: Command) -> str:
     short = [word for word, (name, *_) in SHORTHANDS.items() if name == command.name]
     words = [f"`{word}`" for word in command.words]
     words += [f"`{word}` (with {' '.join(SHORTHANDS[word][1:])})" for word in short]

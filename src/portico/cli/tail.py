@@ -42,7 +42,7 @@ class Tail:
     def next_lines(self) -> list[str]:
         """Lines of the next READ_SIZE bytes; empty where none have come."""
         found = self._read()
-        if len(found) < READ_SIZE and self._moved():
+        if len(found) < READ_SIZE and self._is_moved():
             # what was written to the old file until now has been read; go on with the new one
             self.close()
             self._file = self._open()
@@ -97,7 +97,7 @@ class Tail:
             self._file.seek(0)  # copied and truncated
         return self._file.read(READ_SIZE)
 
-    def _moved(self) -> bool:
+    def _is_moved(self) -> bool:
         try:
             there = self.path.stat()
         except FileNotFoundError:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal, TextIO
 
-from portico.cli.fitting import fitted
+from portico.cli.column_layout import fit_table
 from portico.system.printable import printable
 
 Style = Literal["red", "green", "yellow", "blue", "magenta", "cyan", "bold", "dim", ""]
@@ -105,7 +105,7 @@ class Terminal:
         """
         rows = [[printable(cell) for cell in row] for row in rows]
         if (names or spare) and self.out.columns:
-            heads, rows = fitted(heads, rows, self.out.columns, names, spare)
+            heads, rows = fit_table(heads, rows, self.out.columns, names, spare)
         columns = list(zip(heads, *rows, strict=True))
         widths = [max(map(len, column)) for column in columns]
         right = [all(_is_number(cell) for cell in cells) for _, *cells in columns]

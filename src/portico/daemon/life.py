@@ -15,7 +15,7 @@ from portico import __version__
 from portico.adapters.state.sqlite import SqliteState
 from portico.api.server import serve
 from portico.daemon.deaths import Deaths
-from portico.daemon.late import DASHBOARD_PORT
+from portico.daemon.lazy_parts import DASHBOARD_PORT
 from portico.daemon.machine import Mode
 from portico.daemon.wiring import Portico, assemble
 from portico.engine.changes import Changes

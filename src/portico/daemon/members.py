@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from portico.core.model.neighbour import join_socket
-from portico.daemon.late import late, store_address, vault_of
+from portico.daemon.lazy_parts import lazy, store_address, vault_of
 from portico.engine.control.operations import Operations
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
@@ -18,7 +18,7 @@ from portico.system.home import Home
 
 if TYPE_CHECKING:
     from portico.api.join_listener import JoinListener
-    from portico.core.model.stored import StoreUser
+    from portico.core.model.snapshot import StoreUser
     from portico.engine.cluster.cluster_creation import ClusterCreation
     from portico.engine.cluster.cluster_store import ClusterStore
 
@@ -46,7 +46,7 @@ def connect_members(
     """
     if shared is None:
         if not home.cluster.exists():
-            operations.cluster_creation = late(partial(cluster_creation_of, engine.clock))
+            operations.cluster_creation = lazy(partial(cluster_creation_of, engine.clock))
         return None
     operations.shared = shared
     from portico.adapters.store.etcd.store import EtcdStore  # noqa: PLC0415 - few have a store

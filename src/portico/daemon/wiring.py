@@ -1,7 +1,7 @@
 """The one place that knows which adapter stands behind which port: `assembly/` has a file for each
 part.
 
-`late.py` has those that most daemons never ask, `machine.py` what is found out at the start.
+`lazy_parts.py` has those that most daemons never ask, `machine.py` what is found out at the start.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from portico.daemon.assembly.engine import (
 from portico.daemon.assembly.periodic import PeriodicParts, assemble_periodic
 from portico.daemon.assembly.preparation import assemble_preparation
 from portico.daemon.assembly.programs import ProgramAdapters, assemble_programs
-from portico.daemon.late import machines_listener, neighbourhood_of, totals_of
+from portico.daemon.lazy_parts import machines_listener, neighbourhood_of, totals_of
 from portico.daemon.machine import Mode
 from portico.engine.certificates.assembly import CertificateParts
 from portico.engine.engine import Engine

@@ -24,7 +24,7 @@ class Exposure:
         """The version of each app that was looked at, and whether it listens on all addresses."""
 
     async def look(self) -> None:
-        for app, i in self._unseen().items():
+        for app, i in self._unseen_instances().items():
             if i.process is not None:
                 listening = await self._ports.listening(i.process)
                 found = any(each.port == i.port and each.address == "*" for each in listening)
@@ -41,7 +41,7 @@ class Exposure:
     def _open(self, apps: Iterable[AppName]) -> list[AppName]:
         return [name for name in apps if self._seen.get(name, ("", False))[1]]
 
-    def _unseen(self) -> dict[AppName, Instance]:
+    def _unseen_instances(self) -> dict[AppName, Instance]:
         return {
             i.app: i
             for i in self._observed.instances.values()

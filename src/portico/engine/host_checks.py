@@ -11,7 +11,7 @@ from portico.core.model.instance import LIVE_STATES, Instance
 from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
 from portico.core.model.pair import OwnPair
-from portico.core.planning.unchanged import is_move_unset
+from portico.core.planning.file_effects import is_move_unset
 from portico.engine.named_files import file_notes, file_problems, unreadable
 from portico.errors import Problem
 from portico.ports.certificates import Certificates

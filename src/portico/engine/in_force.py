@@ -82,7 +82,7 @@ class InForce:
             self._troubles.report(
                 FILES, f"{error}; the running configuration is unchanged", of=FILES
             )
-            return await self._preparation.without_nginx(inputs, live=self._live())
+            return await self._preparation.without_nginx(inputs, live=self._live_generation())
 
     async def pause(
         self, meant: Callable[[], frozenset[str]], *, paused: bool, hold: float = 0.0
@@ -234,12 +234,13 @@ class InForce:
             return
         self._intent.revisions = revisions
         inputs = replace(
-            self._intent.inputs(), known={each: self._recorded().of(each) for each in revisions}
+            self._intent.inputs(),
+            known={each: self._recorded_apps().of(each) for each in revisions},
         )
         candidate = (
             await self._try_to_render(inputs)
             or await self._try_to_read(inputs)
-            or Candidate(self._recorded(), {}, self._live(), NO_BUILD, ())
+            or Candidate(self._recorded_apps(), {}, self._live_generation(), NO_BUILD, ())
         )
         self._report_unreadable(candidate)
         self._intent.resume(candidate, revisions)
@@ -256,10 +257,10 @@ class InForce:
     async def _try_to_read(self, inputs: Inputs) -> Candidate | None:
         fence = self._troubles.fence("reading of the file in force", of=FILES)
         with fence, suppress(PorticoError):  # for which rendering failed, too, and reported it
-            return await self._preparation.without_nginx(inputs, live=self._live())
+            return await self._preparation.without_nginx(inputs, live=self._live_generation())
         return None
 
-    def _recorded(self) -> Desired:
+    def _recorded_apps(self) -> Desired:
         """Where not even the apps can be read any more, they stay what they are."""
         slots: dict[str, int] = {}
         for i in self._observed.instances.values():
@@ -297,7 +298,7 @@ class InForce:
         for why in candidate.unreadable:
             self._troubles.report(why, why, of=FILES)
 
-    def _live(self) -> str:
+    def _live_generation(self) -> str:
         return self._observed.now().nginx.live
 
     def require_file(self) -> None:

@@ -145,10 +145,10 @@ def read_files(inputs: Inputs, machine: Machine, identity: OwnMachine | None = N
     parts = [
         known[project]
         if project in known
-        else _part(project, _on(file, here, machines), inputs, machine)
+        else _part(project, _file_on(file, here, machines), inputs, machine)
         for project, file in files.items()
     ]
-    desired = _reachable(merged(parts, edge, facts, machines), machine)
+    desired = _with_own_addresses(merged(parts, edge, facts, machines), machine)
     if shared:
         desired = replace(desired, serials=shared.serials)
     if inputs.edge:
@@ -168,7 +168,7 @@ def read_files(inputs: Inputs, machine: Machine, identity: OwnMachine | None = N
     return ReadFiles(desired, documents, tuple(unreadable), here)
 
 
-def _on(
+def _file_on(
     file: ProjectFile, here: OwnMachine | None, machines: Mapping[str, ClusterMachine]
 ) -> ProjectFile:
     document = document_on(file.document, here.name, machines) if here else file.document
@@ -215,7 +215,7 @@ def _edge_file(request: DocumentRequest) -> ProjectFile:
     return ProjectFile(request.source, request.folder, document)
 
 
-def _reachable(desired: Desired, machine: Machine) -> Desired:
+def _with_own_addresses(desired: Desired, machine: Machine) -> Desired:
     """Without the addresses that this machine does not have, unless they were asked for."""
     if machine.ipv6 or desired.edge.bind:
         return desired

@@ -240,7 +240,7 @@ class Intent:
         """What would be wanted if the file were put in force."""
         apps, known = dict[str, DesiredApp](), self.versions.records
         for name, app in candidate.desired.apps.items():
-            as_now = self._resolved(app) if name in known else app
+            as_now = self._resolved_app(app) if name in known else app
             is_new = candidate.project in {None, split_name(name)[0]}
             apps[name] = replace(as_now, spec=app.spec) if is_new else as_now
         return replace(candidate.desired, apps=apps)
@@ -374,9 +374,9 @@ class Intent:
         apps = self._file.desired.apps
         self.desired = replace(
             self._file.desired,
-            apps={name: self._resolved(app) for name, app in apps.items()},
+            apps={name: self._resolved_app(app) for name, app in apps.items()},
             removed_apps={
-                name: self._removed(record)
+                name: self._removed_app(record)
                 for name, record in self.versions.records.items()
                 if name not in apps
             },
@@ -384,12 +384,12 @@ class Intent:
             drained=self.drained_apps is not None,
         )
 
-    def _removed(self, record: AppRecord) -> DesiredApp:
+    def _removed_app(self, record: AppRecord) -> DesiredApp:
         """As it was wanted last; after a restart of the daemon, as far as that is on record."""
         known = self.desired.apps.get(record.name) or self.desired.removed_apps.get(record.name)
         return known or DesiredApp(record.name, 0, record.target)
 
-    def _resolved(self, app: DesiredApp) -> DesiredApp:
+    def _resolved_app(self, app: DesiredApp) -> DesiredApp:
         resolved = self.versions.resolved(app, self._replace)
         if self.drained_apps and app.name in self.drained_apps:
             return replace(resolved, stopped=True, is_left=not resolved.stopped)

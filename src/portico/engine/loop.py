@@ -106,7 +106,7 @@ class ReconcileLoop:
         desired, generation = self._desired()
         steps = plan(desired, world, generation=generation)
         self._rest = min(looked - begun + self._clock.monotonic() - planning, self._longest_rest)
-        possible = await self._reserved(steps)
+        possible = await self._reserve_starts(steps)
         hopeless: set[str] = set()
         for number, step in enumerate(possible):
             await self._turn()
@@ -128,7 +128,7 @@ class ReconcileLoop:
             self.wake()
         return 0.0 if self._woken.is_set() else self._pause(desired, world)
 
-    async def _reserved(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    async def _reserve_starts(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
         """The steps; without any start where nothing can be recorded. What makes things smaller
         goes on.
         """

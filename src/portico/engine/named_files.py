@@ -65,10 +65,10 @@ def unreadable(desired: Desired, workers: Account) -> Iterator[str]:
 
 
 def _includes(desired: Desired) -> Iterator[_Named]:
-    for path in _many(desired.edge.include):
+    for path in _paths(desired.edge.include):
         yield "edge.include", path, False
     for name, site in desired.sites.items():
-        for path in _many(site.include):
+        for path in _paths(site.include):
             yield f'sites."{name}".include', absolute(path, desired.origin(name).folder), False
 
 
@@ -133,5 +133,5 @@ def _folder(folder: str | Folder) -> str:
     return folder if isinstance(folder, str) else folder.path
 
 
-def _many(paths: str | tuple[str, ...]) -> tuple[str, ...]:
+def _paths(paths: str | tuple[str, ...]) -> tuple[str, ...]:
     return (paths,) if isinstance(paths, str) else paths

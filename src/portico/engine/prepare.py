@@ -114,13 +114,13 @@ class Preparation:
     async def render(self, inputs: Inputs) -> Candidate:
         """Read and render, as `plan` and `render` need it: no file is written, nothing asked."""
         inputs = await self._with_edge_file(inputs)
-        return await self._rendered(await self._usable(inputs), inputs, make=False)
+        return await self._render(await self._check_files(inputs), inputs, make=False)
 
     async def _with_edge_file(self, inputs: Inputs) -> Inputs:
         """What it says comes into force with the next file."""
         return replace(inputs, edge=await asyncio.to_thread(self._edge_file))
 
-    async def _usable(self, inputs: Inputs) -> CheckedFile:
+    async def _check_files(self, inputs: Inputs) -> CheckedFile:
         read = await self._read(inputs)
         edge, root = read.desired.edge, self._machine.root
         build, unusable = await self.nginx_build(self._nginx_request(read))
@@ -203,11 +203,11 @@ class Preparation:
 
         Raises PorticoError when nginx or a certificate is not to be had any more.
         """
-        return await self._rendered(await self._usable(inputs), inputs, make=True)
+        return await self._render(await self._check_files(inputs), inputs, make=True)
 
     async def tested_again(self, inputs: Inputs) -> Candidate:
         """The same, where nginx shall have its word before anything changes."""
-        return await self._tested_if_new(await self._usable(inputs), inputs)
+        return await self._tested_if_new(await self._check_files(inputs), inputs)
 
     async def without_nginx(self, inputs: Inputs, *, live: str) -> Candidate:
         """Only the apps of the file in force, with nginx left on the generation it has."""
@@ -232,7 +232,7 @@ class Preparation:
 
     async def _checked(self, inputs: Inputs) -> Candidate:
         inputs = await self._with_edge_file(inputs)
-        usable = await self._usable(inputs)
+        usable = await self._check_files(inputs)
         own = usable.desired if inputs.project is None else usable.desired.of(inputs.project)
         problems, more = await self._host_checks.findings(own)
         losses = await asyncio.to_thread(self._losses, own)
@@ -251,11 +251,11 @@ class Preparation:
         return list(all_losses(desired, self._nginx.included))
 
     async def _tested_if_new(self, usable: CheckedFile, inputs: Inputs) -> Candidate:
-        candidate = await self._rendered(usable, inputs, make=True)
+        candidate = await self._render(usable, inputs, make=True)
         if not candidate.desired.needs_nginx or candidate.fingerprint == self._nginx.seen().live:
             return candidate
         try:
-            return replace(candidate, tested=await self._installed(candidate))
+            return replace(candidate, tested=await self._install(candidate))
         except Failed as error:
             if broken := await self._broken_projects(usable, inputs):
                 closed = replace(
@@ -263,8 +263,8 @@ class Preparation:
                     desired=usable.desired.with_closed(broken),
                     unreadable=(*usable.unreadable, *broken.values()),
                 )
-                candidate = await self._rendered(closed, inputs, make=True)
-                return replace(candidate, tested=await self._installed(candidate))
+                candidate = await self._render(closed, inputs, make=True)
+                return replace(candidate, tested=await self._install(candidate))
             rejected = pattern_problem(str(error), usable.desired.sites)
             problem = rejected or Problem("nginx", str(error))
             raise ConfigError(inputs.source, [problem]) from error
@@ -278,8 +278,8 @@ class Preparation:
             others = every - {project, inputs.project}
             alone = replace(usable, desired=usable.desired.with_closed(others))
             try:
-                candidate = await self._rendered(alone, inputs, make=True)
-                await self._nginx.discard(await self._installed(candidate))
+                candidate = await self._render(alone, inputs, make=True)
+                await self._nginx.discard(await self._install(candidate))
             except (Failed, ConfigError) as error:
                 if project in {None, inputs.project}:
                     return {}
@@ -287,10 +287,10 @@ class Preparation:
                 found[project] = f"{source}: {error}; its sites answer 503"
         return found
 
-    async def _installed(self, candidate: Candidate) -> TestedGeneration:
+    async def _install(self, candidate: Candidate) -> TestedGeneration:
         return await self._nginx.install(candidate.files, candidate.fingerprint, candidate.build)
 
-    async def _rendered(self, usable: CheckedFile, inputs: Inputs, *, make: bool) -> Candidate:
+    async def _render(self, usable: CheckedFile, inputs: Inputs, *, make: bool) -> Candidate:
         """With its certificates, which are made where there are none, or only named."""
         desired, build = usable.desired, usable.build
         certificates = await self._site_certificates.of_sites(desired, make=make)

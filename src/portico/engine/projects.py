@@ -55,7 +55,7 @@ class Projects:
                 what = f'is "{name}", but the file is in force as project "{name_of(revision)}"'
                 hint = f"`portico down {name_of(revision)}` first, or set the name back"
                 raise ConfigError(request.source, [Problem("project", what, hint)])
-        return _unused(name, self._intent.revisions) if self._intent.revisions else PROJECT
+        return _unused_key(name, self._intent.revisions) if self._intent.revisions else PROJECT
 
 
 def keys_at(folder: str | None, revisions: Mapping[str, Revision]) -> list[str]:
@@ -89,7 +89,7 @@ def _is_same(new: str, old: str) -> bool:
     return os.path.realpath(new) == os.path.realpath(old)
 
 
-def _unused(name: str, keys: Mapping[str, object] | Collection[str]) -> str:
+def _unused_key(name: str, keys: Mapping[str, object] | Collection[str]) -> str:
     """A key that no project has, and that is not the one with plain names."""
     taken, number, key = {PROJECT, *keys}, 1, name
     while key in taken:

@@ -34,9 +34,11 @@ class Tasks:
 
     def start(self, subject: str, work: Callable[[], Awaitable[None]], *, of: str = "") -> Task:
         """Run it once; one that fails has ended."""
-        return self._group.create_task(self._fenced(subject, work, of), name=subject)
+        return self._group.create_task(self._run_fenced(subject, work, of), name=subject)
 
-    async def _fenced(self, subject: str, work: Callable[[], Awaitable[None]], of: str) -> None:
+    async def _run_fenced(
+        self, subject: str, work: Callable[[], Awaitable[None]], of: str
+    ) -> None:
         with self.fence(subject, of=of):
             await work()
 

@@ -34,11 +34,11 @@ def exported(path: Path, environ: Mapping[str, str], words: Sequence[str] = ()) 
         try:
             return json.loads(text)
         except ValueError:
-            return _evaluated(path, environ, words)  # PM2's JSON may have comments
+            return _evaluate(path, environ, words)  # PM2's JSON may have comments
         except RecursionError:
             raise file_error(path, TOO_DEEP_TEXT) from None
     if path.name.endswith(tuple(f".config{ending}" for ending in _SCRIPTS)):
-        return _evaluated(path, environ, words)
+        return _evaluate(path, environ, words)
     if path.suffix in _SCRIPTS:
         hint = f'run it with a portico.toml: [apps.{path.stem}] script = "{path.name}"'
         raise file_error(path, "is a program, not a *.config.js with settings", hint)
@@ -85,7 +85,7 @@ def _json(path: Path, text: str) -> object:
         raise file_error(path, TOO_DEEP_TEXT) from None
 
 
-def _evaluated(path: Path, environ: Mapping[str, str], words: Sequence[str]) -> object:
+def _evaluate(path: Path, environ: Mapping[str, str], words: Sequence[str]) -> object:
     """Node follows links for `__dirname`: where the file was named through one, as `current`, its
     folder is called by that name, so that the next release is found there.
     """

@@ -82,7 +82,7 @@ def evaluate(
             )
         raw = _contents(output)
         if not raw:
-            raise file_error(path, _ended(code, _contents(errors)))
+            raise file_error(path, _exit_text(code, _contents(errors)))
     try:
         return _exported(path, json.loads(raw))
     except (ValueError, RecursionError):
@@ -135,7 +135,7 @@ def _exported(path: Path, message: Mapping[str, object]) -> object:
             raise file_error(path, f"exports {what}, not an object with apps")
 
 
-def _ended(code: int, errors: str) -> str:
+def _exit_text(code: int, errors: str) -> str:
     if errors.strip():
         return _node_message(errors)
     how = f"with code {code}" if code >= 0 else f"by signal {-code}"

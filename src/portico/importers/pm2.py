@@ -212,7 +212,7 @@ def _settle_ports(
             app.setdefault("port", False)
         if several and app.get("port") is not False:
             report.set_subject(name)
-            report.note(_several(app))
+            report.note(_own_ports_note(app))
             if modes[name] != "fork":
                 app["port_fallback"] = True
             if "port" not in app:
@@ -253,7 +253,7 @@ def _yield_port(app: Table, report: ImportReport) -> None:
     report.note(f"port {port} is in several entries; here {variable} is only a variable")
 
 
-def _several(app: Table) -> str:
+def _own_ports_note(app: Table) -> str:
     first = f", from {app['port']} on" if app.get("port") else ""
     variable = app.get("port_env", "PORT")
     return (

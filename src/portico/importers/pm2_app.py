@@ -43,7 +43,7 @@ def app_table(
         **(_program(values, context, report) if not is_folder else _folder(values, context)),
         **_restarts(values),
         **_times(values, port, report),
-        **_patience(values, context, report),
+        **_ready_timeout(values, context, report),
         **watching(values, report),
         **_logs(values, context, report),
         **(_instances(values, context) if not is_folder else {"instances": 1}),
@@ -111,7 +111,7 @@ def _program_in_path(
     return {"script": found, "interpreter": "node"} | interpreter
 
 
-def _patience(values: Values, context: Pm2Context, report: ImportReport) -> Table:
+def _ready_timeout(values: Values, context: Pm2Context, report: ImportReport) -> Table:
     """How long it is waited for, and that it continues then."""
     table: Table = {"after_ready_timeout": "continue"}
     if not values.get("wait_ready") or _may_notify(values, context):

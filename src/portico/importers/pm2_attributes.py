@@ -115,7 +115,7 @@ def words(value: object) -> list[str]:
     return [next((part for part in each.groups() if part is not None), each[0]) for each in found]
 
 
-def watched(value: object) -> bool | list[str]:
+def watch_value(value: object) -> bool | list[str]:
     if value in _OFF_VALUES:
         return False
     return flag(value) if str(value).lower() in {"true", "false"} else texts(value)
@@ -236,7 +236,7 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
     ),
     PartialAttribute(
         ("watch",),
-        watched,
+        watch_value,
         "watch: a change starts a rollout. For a pattern, its base folder is watched; symbolic "
         "links in it are not followed",
     ),
@@ -337,7 +337,7 @@ TOP_LEVEL: Final[Mapping[str, str]] = {
 }
 
 
-def _camel(word: str) -> str:
+def _camel_case(word: str) -> str:
     first, *rest = word.split("_")
     return first + "".join(part[:1].upper() + part[1:] for part in rest)
 
@@ -345,6 +345,6 @@ def _camel(word: str) -> str:
 ATTRIBUTES_BY_WORD: Final[Mapping[str, Attribute]] = {
     word: attribute
     for attribute in ATTRIBUTES
-    for word in (*attribute.words, _camel(attribute.words[0]))
+    for word in (*attribute.words, _camel_case(attribute.words[0]))
 }
 """PM2 also takes its main words in camelCase."""

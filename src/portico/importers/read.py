@@ -19,7 +19,7 @@ from portico.errors import ConfigError, Problem
 from portico.importers.formats import TOO_DEEP_TEXT, exported, kind, read_text
 from portico.importers.node_source import sends_ready
 from portico.importers.pm2_context import Kind, Pm2Context
-from portico.importers.sites import served, tables, with_site
+from portico.importers.sites import served_apps, tables, with_site
 from portico.system.text import file_error
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ def read_file(
     path = find_file(current_folder(environ) / path)
     options = _ReadOptions(environ, environment, only, cores or os.cpu_count() or 1, path.parent)
     loaded = _toml(path, options) if path.suffix == ".toml" else _pm2(path, options)
-    return _imported(loaded, str(path), path.parent, environ, site)
+    return _import_file(loaded, str(path), path.parent, environ, site)
 
 
-def _imported(
+def _import_file(
     loaded: _LoadedFile, source: str, folder: Path, environ: Mapping[str, str], site: str | None
 ) -> ImportedFile:
     folders = loaded.folders
@@ -114,7 +114,7 @@ def read_program(
     names = list(tables(loaded.table.get("apps")))
     own = {"project": names[0]} if names else {}
     loaded = replace(loaded, table={**own, **loaded.table})
-    return _imported(loaded, source, folder, environ, site)
+    return _import_file(loaded, source, folder, environ, site)
 
 
 def current_folder(environ: Mapping[str, str]) -> Path:
@@ -207,22 +207,22 @@ def _toml(path: Path, options: _ReadOptions) -> _LoadedFile:
     theirs = _pm2(path.parent / named, options)
     pinned = {name for name, app in tables(own.get("apps")).items() if "port" in app}
     return _LoadedFile(
-        _joined(own, theirs.table), theirs.notes, theirs.folders, theirs.pm2 - pinned
+        _merge(own, theirs.table), theirs.notes, theirs.folders, theirs.pm2 - pinned
     )
 
 
-def _joined(own: Mapping[str, object], theirs: Mapping[str, object]) -> dict[str, object]:
+def _merge(own: Mapping[str, object], theirs: Mapping[str, object]) -> dict[str, object]:
     """Both together; what portico.toml says of an app or upstream wins, key by key."""
     merged = dict(own)
     for which in ("apps", "upstreams"):
         ours, other = own.get(which, {}), tables(theirs.get(which))
         if isinstance(ours, Mapping) and other:
-            both = {name: _overridden(table, ours.get(name, {})) for name, table in other.items()}
+            both = {name: _override(table, ours.get(name, {})) for name, table in other.items()}
             merged[which] = {**ours, **both}
     return merged
 
 
-def _overridden(theirs: Mapping[str, object], own: object) -> object:
+def _override(theirs: Mapping[str, object], own: object) -> object:
     if not isinstance(own, Mapping):
         return own  # for the validator to refuse
     replaced = _PROGRAM if own.keys() & {"script", "command"} else frozenset()
@@ -234,8 +234,8 @@ def _listening(table: Mapping[str, object], pm2: frozenset[str]) -> Mapping[str,
     are offered, or a fixed one of theirs. Nor can they have one that nginx has then.
     """
     apps, taken = tables(table.get("apps")), _edge_ports(table)
-    for name in pm2 & served(table):
-        app = apps[name] = {**apps[name], **_fallback(apps[name])}
+    for name in pm2 & served_apps(table):
+        app = apps[name] = {**apps[name], **_port_fallback(apps[name])}
         if not app.get("port") or app.get("port") in taken:
             kept = {key: value for key, value in app.items() if key not in _SILENT_KEYS}
             finds = app.get("instances", 1) == 1 or app.get("port_fallback")
@@ -244,7 +244,7 @@ def _listening(table: Mapping[str, object], pm2: frozenset[str]) -> Mapping[str,
     return {**table, "apps": apps} if apps else table
 
 
-def _fallback(app: Mapping[str, object]) -> dict[str, object]:
+def _port_fallback(app: Mapping[str, object]) -> dict[str, object]:
     """A program of Node may listen on a fixed port: its successor starts beside it anyway."""
     interpreter, script = app.get("interpreter"), str(app.get("script", ""))
     by_node = interpreter is None and script.endswith((".js", ".cjs", ".mjs"))

@@ -35,7 +35,7 @@ def with_site(
     return {**table, "sites": {**sites, name: {kind: target}}}
 
 
-def served(table: Table) -> frozenset[str]:
+def served_apps(table: Table) -> frozenset[str]:
     """The apps that a site reaches, directly or in an upstream."""
     apps, upstreams = tables(table.get("apps")), tables(table.get("upstreams"))
     targets = set(_targets(table))

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from portico.core.model.desired import Listeners
 from portico.core.model.generation import TestedGeneration
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 from portico.core.model.place import Build
 from portico.core.model.site import Site
 from portico.core.model.world import Endpoint, FarEndpoint, NginxSeen

@@ -15,7 +15,7 @@ from portico.core.model.event import Event, EventFilter
 from portico.core.model.instance import Instance
 from portico.core.model.names import InstanceId
 from portico.core.model.records import AppRecord, Revision
-from portico.core.model.stored import Changes, Snapshot
+from portico.core.model.snapshot import Changes, Snapshot
 
 
 class State(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
-from portico.core.model.stored import (
+from portico.core.model.snapshot import (
     Changes,
     Compare,
     MemberHealth,

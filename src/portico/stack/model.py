@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal, Self
 
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 
 Manager = Literal["pm2", "systemd", "procfile", "compose", "greenlock"]
 """What starts a program today."""

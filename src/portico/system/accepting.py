@@ -110,7 +110,10 @@ def _is_worker(pid: int) -> bool:
 
 def _watches(worker: int, inodes: Collection[int]) -> list[Watch]:
     return [
-        each for epoll in _epolls(worker) for each in _of(worker, epoll) if each.inode in inodes
+        each
+        for epoll in _epolls(worker)
+        for each in _watches_of(worker, epoll)
+        if each.inode in inodes
     ]
 
 
@@ -121,7 +124,7 @@ def _epolls(worker: int) -> Iterator[int]:
                 yield int(entry.name)
 
 
-def _of(worker: int, epoll: int) -> Iterator[Watch]:
+def _watches_of(worker: int, epoll: int) -> Iterator[Watch]:
     text = Path(f"/proc/{worker}/fdinfo/{epoll}").read_text()
     for found in _WATCHED_ROW.finditer(text):
         number, *others = found.groups()

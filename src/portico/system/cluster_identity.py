@@ -66,12 +66,12 @@ def read_identity(home: Home) -> MachineIdentity | None:
     except FileNotFoundError:
         if not home.cluster.exists():
             return None
-        raise _damaged(file, "it does not exist") from None
+        raise _damage_error(file, "it does not exist") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(file, str(error)) from error
+        raise _damage_error(file, str(error)) from error
     for each in (identity.certificate, identity.key, identity.authority):
         if not Path(each).is_file():
-            raise _damaged(file, f"{each} does not exist")
+            raise _damage_error(file, f"{each} does not exist")
     return identity
 
 
@@ -111,7 +111,7 @@ def write_identity(
     sync_folder(folder)
 
 
-def _damaged(file: Path, why: str) -> Failed:
+def _damage_error(file: Path, why: str) -> Failed:
     return Failed(
         f"cannot read who this machine is in its cluster from {file}: {why}; restore the folder, "
         "or remove it and join the cluster again"

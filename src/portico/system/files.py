@@ -26,7 +26,7 @@ def write_new(
 
 def write(path: Path, content: bytes | str, mode: int = 0o600, *, durable: bool = True) -> None:
     """A file in the place of the one that was there."""
-    new = _new(path)
+    new = _temporary_path(path)
     write_new(new, content, mode, durable=durable)
     new.replace(path)
     if durable:
@@ -35,7 +35,7 @@ def write(path: Path, content: bytes | str, mode: int = 0o600, *, durable: bool 
 
 def link(path: Path, target: str) -> None:
     """A symbolic link in the place of the one there. It is on disk after `sync_folder`."""
-    new = _new(path)
+    new = _temporary_path(path)
     new.symlink_to(target)
     new.replace(path)
 
@@ -48,7 +48,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _new(path: Path) -> Path:
+def _temporary_path(path: Path) -> Path:
     """Where the next one is written. One that a killed process has left is removed."""
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)

@@ -88,7 +88,7 @@ class StartOutside:
             first = socket.send_fds(connection, [sent], [*streams, *folder, *program.keep])
             if rest := sent[first:]:  # to send nothing fails where the answer has come already
                 connection.sendall(rest)
-            return _answered(connection)
+            return _read_answer(connection)
         except BaseException:
             connection.close()
             raise
@@ -118,7 +118,7 @@ def _connected(address: str) -> socket.socket:
     return connection
 
 
-def _answered(connection: socket.socket) -> LaunchedProgram:
+def _read_answer(connection: socket.socket) -> LaunchedProgram:
     text, files, _, _ = socket.recv_fds(connection, 1 << 16, 1)
     if not text:
         raise OSError(errno.ECONNRESET, "the launcher ended before it had started the program")

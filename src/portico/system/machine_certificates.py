@@ -72,7 +72,7 @@ class MachineAuthority:
         try:
             return cls.of_pem((folder / AUTHORITY).read_bytes(), pem)
         except (OSError, ValueError) as error:
-            raise _damaged(folder, str(error)) from error
+            raise _damage_error(folder, str(error)) from error
 
     @classmethod
     def of_pem(cls, certificate: bytes, key: bytes) -> Self:
@@ -102,7 +102,7 @@ class MachineAuthority:
 
     def sign(self, name: str, host: str, now: float) -> MachinePair:
         """A new key of a machine, with its certificate; `host` is its DNS name there."""
-        return self._signed(self._leaf(name, [x509.DNSName(host)]), now)
+        return self._sign(self._leaf(name, [x509.DNSName(host)]), now)
 
     def sign_request(
         self, name: str, host: str, request: bytes, now: float, address: str = ""
@@ -122,9 +122,9 @@ class MachineAuthority:
         """A key and certificate of a member of etcd, which is client and server of the others. It
         is reached at its address, and on loopback.
         """
-        return self._signed(self._leaf(member_unit(name), _addresses(address)), now)
+        return self._sign(self._leaf(member_unit(name), _addresses(address)), now)
 
-    def _signed(self, leaf: Leaf, now: float) -> MachinePair:
+    def _sign(self, leaf: Leaf, now: float) -> MachinePair:
         pair = new_certificate(self._pair, leaf, now)
         serial = f"{pair.certificate.serial_number:x}"
         return MachinePair(pair.certificate_pem, pair.key_pem, serial)
@@ -166,7 +166,7 @@ def _requested_key(pem: bytes) -> ec.EllipticCurvePublicKey:
     return cast("ec.EllipticCurvePublicKey", key)
 
 
-def _damaged(folder: Path, why: str) -> Failed:
+def _damage_error(folder: Path, why: str) -> Failed:
     return Failed(
         f"the authority of the machines in {folder} is damaged: {why}; restore {AUTHORITY} and "
         f"{AUTHORITY_KEY} from a backup. Machines that have joined keep their certificates"

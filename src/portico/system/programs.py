@@ -79,10 +79,10 @@ class OwnChild:
         self.pid, self.pidfd = pid, os.pidfd_open(pid)
 
     def exit_code(self) -> int | None:
-        return _waited(self.pid, os.WNOWAIT)
+        return _poll(self.pid, os.WNOWAIT)
 
     def release(self) -> None:
-        _waited(self.pid, 0)
+        _poll(self.pid, 0)
 
 
 def start_here(program: Program, stdin: int, stdout: int, stderr: int) -> OwnChild:
@@ -118,7 +118,7 @@ def handle_ignored_signals() -> None:
             signal.signal(each, lambda _signal, _frame: None)
 
 
-def _waited(pid: int, options: int) -> int | None:
+def _poll(pid: int, options: int) -> int | None:
     try:
         seen = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | options)
     except ChildProcessError:
@@ -236,7 +236,7 @@ async def running(
             reading, writing = os.pipe2(os.O_CLOEXEC)
             its[number], ours[number] = (reading, writing) if number == 0 else (writing, reading)
     try:
-        child = await _launched(start_program, program, its)
+        child = await _launch(start_program, program, its)
     except BaseException:
         for end in ours.values():
             os.close(end)
@@ -252,9 +252,7 @@ async def running(
         await process.end()
 
 
-async def _launched(
-    start_program: StartProgram, program: Program, streams: Sequence[int]
-) -> Child:
+async def _launch(start_program: StartProgram, program: Program, streams: Sequence[int]) -> Child:
     """Whole or not at all: nobody else would ever end what a cancelled start has begun."""
     job = asyncio.ensure_future(asyncio.to_thread(start_program, program, *streams))
     try:

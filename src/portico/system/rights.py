@@ -140,7 +140,7 @@ class _Walk:
             if not self.is_others and self._is_link(follow=follow or bool(self._rest)):
                 continue
             if self._rest:
-                self._down(make=make)
+                self._enter_next(make=make)
 
     def _is_link(self, *, follow: bool) -> bool:
         """Whether a link was taken apart. Hands over to who has placed what is there."""
@@ -164,7 +164,7 @@ class _Walk:
             self._enter(os.open("/", _FOLDER))
         self._rest += reversed(target.parts[target.is_absolute() :] or (".",))
 
-    def _down(self, *, make: bool) -> None:
+    def _enter_next(self, *, make: bool) -> None:
         links = 0 if self.is_others else os.O_NOFOLLOW  # root has looked whether it is one
         try:
             self._enter(os.open(self.name, _FOLDER | links, dir_fd=self.folder))
@@ -177,7 +177,7 @@ class _Walk:
         try:
             os.mkdir(self.name, 0o755, dir_fd=self.folder)
         except FileExistsError:  # another instance's start was first
-            self._down(make=False)
+            self._enter_next(make=False)
             return
         made = os.open(self.name, _FOLDER | os.O_NOFOLLOW, dir_fd=self.folder)
         # In a folder that others can write, what is opened need not be what was made.

@@ -65,7 +65,7 @@ def common_name(name: x509.Name) -> str:
     return str(found[0].value) if found else name.rfc4514_string()
 
 
-def signed(one: x509.Certificate, issuer: x509.Certificate) -> bool:
+def is_signed_by(one: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Whether the issuer has signed it."""
     try:
         one.verify_directly_issued_by(issuer)

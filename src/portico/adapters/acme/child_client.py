@@ -115,7 +115,9 @@ class AcmeChild:
             try:
                 return answer.decode(line.answer)
             except DECODE_ERRORS as error:
-                failure = _unready(f"{_child(request)} returned an unreadable answer: {error}")
+                failure = _setup_failure(
+                    f"{_child(request)} returned an unreadable answer: {error}"
+                )
         raise _error(failure, holds)
 
     async def _last_line(self, request: Request, tell: Tell) -> Line:
@@ -137,9 +139,9 @@ class AcmeChild:
         except TimeoutError:
             return Line(failure=Failure("late", f"timed out after {limit:g} s and was stopped"))
         except OSError as error:
-            return Line(failure=_unready(f"cannot run {self._python}: {error.strerror}"))
+            return Line(failure=_setup_failure(f"cannot run {self._python}: {error.strerror}"))
         return line or Line(
-            failure=_unready(f"{_child(request)} failed: {words or f'exit {code}'}")
+            failure=_setup_failure(f"{_child(request)} failed: {words or f'exit {code}'}")
         )
 
 
@@ -147,7 +149,7 @@ def _child(request: Request) -> str:
     return f"the child process for {request.act}"
 
 
-def _unready(text: str) -> Failure:
+def _setup_failure(text: str) -> Failure:
     return Failure("unready", text)
 
 

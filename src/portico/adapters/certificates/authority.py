@@ -40,7 +40,7 @@ class Authority:
         """A new certificate for the names with its key, both PEM."""
         subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Portico local")])
         usages = [ExtendedKeyUsageOID.SERVER_AUTH]
-        leaf = Leaf(subject, map(_general, names), usages, LEAF_LIFETIME)
+        leaf = Leaf(subject, map(_general_name, names), usages, LEAF_LIFETIME)
         pair = new_certificate(KeyPair(self.root, self.key), leaf, now)
         return pair.certificate_pem, pair.key_pem
 
@@ -73,13 +73,13 @@ def _read(place: Path) -> Authority:
         root = x509.load_pem_x509_certificate((place / ROOT).read_bytes())
         key = load_pem_private_key((place / _KEY).read_bytes(), None)
     except (OSError, TypeError, *PARSE_ERRORS) as error:
-        raise _unusable(place, str(error)) from error
+        raise _damage_error(place, str(error)) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != root.public_key():
-        raise _unusable(place, f"{_KEY} is not the key of {ROOT}")
+        raise _damage_error(place, f"{_KEY} is not the key of {ROOT}")
     return Authority(root, key)
 
 
-def _unusable(place: Path, why: str) -> Failed:
+def _damage_error(place: Path, why: str) -> Failed:
     return Failed(
         f"the local authority in {place} is damaged: {why}; certificates that it signed remain "
         "in use. To create a new one, remove that folder and run `portico trust` again"
@@ -94,7 +94,7 @@ def _make(place: Path, host: str, now: float) -> None:
     write_folder(place, {ROOT: root.certificate_pem, _KEY: root.key_pem})
 
 
-def _general(name: str) -> x509.GeneralName:
+def _general_name(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:

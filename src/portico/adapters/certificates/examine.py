@@ -20,7 +20,7 @@ from portico.adapters.certificates.own_copies import MAX_FILE_SIZE, read
 from portico.adapters.certificates.wire import Pair
 from portico.core.model.moments import moment
 from portico.core.planning.served_certificates import covers
-from portico.system.x509 import PARSE_ERRORS, names_of, read_chain, signed
+from portico.system.x509 import PARSE_ERRORS, is_signed_by, names_of, read_chain
 
 EXPIRY_NOTICE: Final = timedelta(days=14)
 MIN_RSA_BITS: Final = 2048
@@ -177,7 +177,7 @@ def _chain_notes(path: str, chain: list[x509.Certificate]) -> Iterator[str]:
             "it, or most clients will reject the certificate"
         )
     for number, (one, following) in enumerate(pairwise(chain), 1):
-        if not signed(one, following):
+        if not is_signed_by(one, following):
             yield (
                 f"the chain in {path} is out of order: certificate {number + 1} "
                 f"({following.subject.rfc4514_string()}) did not sign certificate {number}"

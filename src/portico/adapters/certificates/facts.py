@@ -15,7 +15,7 @@ from portico.adapters.certificates.examine import examine
 from portico.adapters.certificates.wire import Pair
 from portico.core.model.certificate import KeyType
 from portico.core.model.pair import Facts
-from portico.system.x509 import ari_id, common_name, names_of, plain, signed
+from portico.system.x509 import ari_id, common_name, is_signed_by, names_of, plain
 
 MAX_CLOCK_SKEW: Final = 300.0  # seconds by which an authority's clock may be ahead of ours
 
@@ -52,7 +52,7 @@ def _more_names(leaf: x509.Certificate, wanted: list[str]) -> Iterator[str]:
 
 def _links(chain: list[x509.Certificate]) -> Iterator[str]:
     for number, (one, following) in enumerate(pairwise(chain), 1):
-        if not signed(one, following):
+        if not is_signed_by(one, following):
             yield f"certificate {number + 1} of the chain did not sign certificate {number}"
         if not _may_sign(following):
             yield f"certificate {number + 1} of the chain may not sign certificates"

@@ -54,27 +54,27 @@ class OwnCopies:
             known = self._known.get(pair)
             if known and known.signature == signature and now < known.until:
                 found[pair] = known.copy
-            elif copy := self._same(pair):
+            elif copy := self._unchanged_copy(pair):
                 self._known[pair] = _CachedCopy(signature, copy, now + COMPARE_INTERVAL)
                 found[pair] = copy
         return found
 
     def note(self, pair: OwnPair, problems: Sequence[str], now: float) -> OwnCopy:
         """After a child has looked at it: the new copy, or the former one with what is wrong."""
-        copy = replace(newest(self._folder, pair) or OwnCopy(), problem="; ".join(problems))
+        copy = replace(newest_copy(self._folder, pair) or OwnCopy(), problem="; ".join(problems))
         self._known[pair] = _CachedCopy(_signature(pair), copy, now + COMPARE_INTERVAL)
         return copy
 
     def expected(self, pair: OwnPair) -> CertificateFiles:
         """The copy that nginx is given when this is rendered; it may not exist yet."""
-        if copy := self._same(pair):
+        if copy := self._unchanged_copy(pair):
             return copy.files or _files(folder_of(self._folder, pair), 1)
         folder = folder_of(self._folder, pair)
         return _files(folder, max(numbers(folder), default=0) + 1)
 
-    def _same(self, pair: OwnPair) -> OwnCopy | None:
+    def _unchanged_copy(self, pair: OwnPair) -> OwnCopy | None:
         """The newest copy, if it is what the operator's files hold now."""
-        copy = newest(self._folder, pair)
+        copy = newest_copy(self._folder, pair)
         if copy is None or copy.files is None:
             return None
         try:
@@ -98,7 +98,7 @@ def folder_of(folder: Path, pair: OwnPair) -> Path:
     return folder / sha256(f"{pair.certificate}\0{pair.key}".encode()).hexdigest()[:24]
 
 
-def newest(folder: Path, pair: OwnPair) -> OwnCopy | None:
+def newest_copy(folder: Path, pair: OwnPair) -> OwnCopy | None:
     """The last one that is complete."""
     place = folder_of(folder, pair)
     for number in reversed(numbers(place)):

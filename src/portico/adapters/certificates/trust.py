@@ -123,7 +123,7 @@ def _trust(root: Path, *changed: StoreChanges) -> Trust:
 async def _in_stores(
     stores: Sequence[SystemStore], pem: str, root: Path, *, add: bool
 ) -> StoreChanges:
-    if not (there := _present(stores)):
+    if not (there := _installed_stores(stores)):
         return StoreChanges((), (_NO_STORE,))
     done: list[str] = []
     skipped: list[str] = []
@@ -143,7 +143,7 @@ async def _in_stores(
 _NO_STORE: Final = "the system's store: not found; install the package ca-certificates"
 
 
-def _present(stores: Sequence[SystemStore]) -> list[SystemStore]:
+def _installed_stores(stores: Sequence[SystemStore]) -> list[SystemStore]:
     return [store for store in stores if Path(store.folder).is_dir()]
 
 

@@ -19,10 +19,10 @@ class MountedDisks:
         self._home = home
 
     async def full_disks(self, folders: Iterable[str]) -> Mapping[str, str]:
-        return await asyncio.to_thread(_full, (str(self._home), *folders))
+        return await asyncio.to_thread(_full_disks, (str(self._home), *folders))
 
 
-def _full(folders: Iterable[str]) -> dict[str, str]:
+def _full_disks(folders: Iterable[str]) -> dict[str, str]:
     """A disk is named by the first folder that is on it."""
     found: dict[str, str] = {}
     disks: dict[int, str] = {}

@@ -94,7 +94,7 @@ class DiskLineages:
             except OSError as error:
                 raise _failed(lineage, f"cannot write {_reason(error)}") from error
             known.current = generation
-            await asyncio.to_thread(_tidy, folder, known)
+            await asyncio.to_thread(_remove_old, folder, known)
             return known.generations[generation]
 
     async def put_back(self, lineage: str) -> Certificate | None:
@@ -129,20 +129,20 @@ class DiskLineages:
         folder = self._lineage_folder(lineage)
         unfinished = await asyncio.to_thread(folder.begin, chain, key.encode())
         try:
-            facts = await self._look(unfinished, names)
+            facts = await self._read_facts(unfinished, names)
             held = self.held(lineage)
             if held and held.serial == facts.serial and held.issuer == about.issuer:
                 return held
             _accept(facts, about, held)
             number = await asyncio.to_thread(_next_number, folder)
-            described = _described(lineage, number, facts, about, self._clock.now())
+            described = _certificate(lineage, number, facts, about, self._clock.now())
             certificate = await asyncio.to_thread(folder.finish, unfinished, described)
         finally:
             await asyncio.to_thread(remove_folder, unfinished)
         self._known.setdefault(lineage, _LineageState()).generations[number] = certificate
         return certificate
 
-    async def _look(self, unfinished: Path, names: Sequence[str]) -> Facts:
+    async def _read_facts(self, unfinished: Path, names: Sequence[str]) -> Facts:
         pair = OwnPair(str(unfinished / FULL_CHAIN), str(unfinished / KEY), tuple(names))
         [facts] = await self._certificates.inspect([pair])
         return facts
@@ -223,7 +223,7 @@ def _switch(folder: LineageFolder, generation: int) -> None:
     folder.publish()
 
 
-def _tidy(folder: LineageFolder, known: _LineageState) -> None:
+def _remove_old(folder: LineageFolder, known: _LineageState) -> None:
     """Newer ones stay too: they are held, and will be switched to. Damaged ones go with old."""
     kept = (known.current, folder.read_link("previous"))
     gone = [n for n in folder.generations() if n not in kept and n < (known.current or 0)]
@@ -232,7 +232,7 @@ def _tidy(folder: LineageFolder, known: _LineageState) -> None:
         known.generations.pop(number, None)
 
 
-def _described(
+def _certificate(
     lineage: str, number: int, facts: Facts, about: Provenance, now: float
 ) -> Certificate:
     return Certificate(

@@ -108,7 +108,7 @@ class _Rotation:
 
     def _make_room(self, size: int, allowed: int) -> list[str]:
         """Remove the oldest until there is room for this size; returns the others."""
-        rotated = self._rotated()
+        rotated = self._rotated_files()
         sizes = [self._size(each) for each in rotated]
         while rotated and (len(rotated) >= self._keep or sum(sizes) + size > allowed):
             self._remove(rotated[-1])
@@ -126,7 +126,7 @@ class _Rotation:
         """The newest of those that are plain, but for the very newest. One that cannot be stays
         as it is: it takes no more than it may.
         """
-        plain = [each for each in self._rotated()[1:] if not each.endswith(PACKED_SUFFIX)]
+        plain = [each for each in self._rotated_files()[1:] if not each.endswith(PACKED_SUFFIX)]
         part = f"{self._name}{PACKED_SUFFIX}.part"
         for name in plain[:1]:
             try:
@@ -156,7 +156,7 @@ class _Rotation:
             os.utime(made, ns=(seen.st_atime_ns, seen.st_mtime_ns))
             os.fsync(made)
 
-    def _rotated(self) -> list[str]:
+    def _rotated_files(self) -> list[str]:
         """`NAME.1` and so on, newest first; some end with PACKED."""
         pattern = re.compile(
             re.escape(self._name) + rf"\.([1-9]\d{{0,3}})(?:{re.escape(PACKED_SUFFIX)})?"

@@ -116,7 +116,7 @@ class Binaries:
             changed, build = known
             if changed == await asyncio.to_thread(_modules_changed, build.arguments):
                 return build
-        build = await _inspected(program, self._start_program)
+        build = await _inspect(program, self._start_program)
         self._known[key] = await asyncio.to_thread(_modules_changed, build.arguments), build
         return build
 
@@ -148,7 +148,7 @@ def _from_wheel() -> str:
     return str(program)
 
 
-async def _inspected(program: str, start_program: StartProgram) -> Build:
+async def _inspect(program: str, start_program: StartProgram) -> Build:
     output = await _run(start_program, program, "-V")
     version = _VERSION.search(output.text)
     if output.code or not version:

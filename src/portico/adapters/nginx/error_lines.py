@@ -104,12 +104,12 @@ async def explain(output: str, folder: Path, ports: TcpPorts) -> str:
     if not reasons:
         return output.strip().partition("\n")[0] or "nginx gave no reason"
     explanations = [
-        await _explained(reason, folder, ports) for reason in list(reasons)[:MAX_SHOWN_REASONS]
+        await _explanation(reason, folder, ports) for reason in list(reasons)[:MAX_SHOWN_REASONS]
     ]
     return "; ".join(explanations)
 
 
-async def _explained(reason: str, folder: Path, ports: TcpPorts) -> str:
+async def _explanation(reason: str, folder: Path, ports: TcpPorts) -> str:
     if bind := _BIND_ERROR.match(reason):
         return await _port(bind[1], int(bind[2]), int(bind[3]), reason, ports)
     if located := _LOCATION.fullmatch(reason):

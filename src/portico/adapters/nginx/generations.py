@@ -131,7 +131,7 @@ class Generations:
         remove_folders(self._all)
         unfinished = begin_folder(self._all)
         for name, text in files.items():
-            path = _inside(unfinished, name)
+            path = _path_inside(unfinished, name)
             write_new(path, text)
             if name.startswith(HTPASSWD):
                 _share(path, readers, 0o640)
@@ -191,7 +191,7 @@ class Generations:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
         for name, text in files.items():
-            write_new(_inside(unfinished, name), text)
+            write_new(_path_inside(unfinished, name), text)
         unfinished.rename(self._bootstrap_folder)
 
     def remove_bootstrap_peers(self) -> bool:
@@ -231,7 +231,7 @@ def discovery_of(folder: Path) -> str:
     return current.discovery if current else ""
 
 
-def _inside(folder: Path, name: str) -> Path:
+def _path_inside(folder: Path, name: str) -> Path:
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{name!r} leads out of a generation's folder")

@@ -22,7 +22,7 @@ from portico.adapters.nginx.generations import (
     Generation,
     Generations,
 )
-from portico.adapters.nginx.included import read_included
+from portico.adapters.nginx.include_reader import read_included
 from portico.adapters.nginx.lifecycle import (
     Paths,
     ReloadFailed,
@@ -32,7 +32,7 @@ from portico.adapters.nginx.processes import Master, group_of, processes_in, wor
 from portico.adapters.nginx.rotation import close_folders, open_folders, rotate
 from portico.adapters.nginx.serving_master import RELOAD_TIMEOUT, ServingMaster, is_of_master
 from portico.core.model.generation import ReservedSockets, TestedGeneration
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 from portico.core.model.place import Build
 from portico.core.model.world import NginxSeen
 from portico.errors import Failed

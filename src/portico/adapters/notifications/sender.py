@@ -63,7 +63,7 @@ class Sender:
         }
         child = Program((sys.executable, "-I", "-m", _CHILD))
         try:
-            code, said = await self._ended(
+            code, said = await self._wait_for_exit(
                 child, json.dumps(request).encode(), table.timeout + START_TIME
             )
         except TimeoutError:
@@ -87,14 +87,16 @@ class Sender:
         )
         name = table.command[0]
         try:
-            code, said = await self._ended(program, body, table.timeout)
+            code, said = await self._wait_for_exit(program, body, table.timeout)
         except TimeoutError:
             return f"{name} timed out after {table.timeout:g} s and was stopped"
         except OSError as error:
             return f"{name}: {error.strerror}"
         return None if code == 0 else f"{name} exited with code {code}: {said or 'no output'}"
 
-    async def _ended(self, program: Program, data: bytes, deadline: float) -> tuple[int, str]:
+    async def _wait_for_exit(
+        self, program: Program, data: bytes, deadline: float
+    ) -> tuple[int, str]:
         """Its exit code and the end of its output; killed where it takes longer."""
         async with (
             running(self._start_program, program, stdin=PIPE, stderr=STDOUT) as process,

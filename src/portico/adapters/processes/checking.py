@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from portico.adapters.processes.start import entered, prepare
+from portico.adapters.processes.start import enter_folder, prepare
 from portico.core.model.check import Check
 from portico.core.model.launch import Launch
 from portico.core.model.units import Words
@@ -22,11 +22,13 @@ async def run_check(
     launch: Launch, check: Check, folder: Path, start_program: StartProgram
 ) -> str | None:
     """None when the command exits with 0, else what was wrong. It is killed at its timeout."""
-    found, problems = await asyncio.to_thread(prepare, _instead(launch, check.command), folder)
+    found, problems = await asyncio.to_thread(
+        prepare, _check_launch(launch, check.command), folder
+    )
     if found is None:
         return f"its check cannot run: {'; '.join(problems)}"
     try:
-        with entered(found) as cwd:
+        with enter_folder(found) as cwd:
             program = found.as_program(cwd)
             async with running(start_program, program, stderr=STDOUT) as process:
                 async with asyncio.timeout(check.limit):
@@ -39,7 +41,7 @@ async def run_check(
     return None if code == 0 else _failed(code, output)
 
 
-def _instead(launch: Launch, command: Words | None) -> Launch:
+def _check_launch(launch: Launch, command: Words | None) -> Launch:
     """The same start, of the check's command instead of the app's program."""
     nothing = {"script": None, "args": (), "interpreter": None, "interpreter_args": ()}
     app = launch.spec.app.model_copy(update={"command": command, **nothing})

@@ -89,7 +89,7 @@ def remove(group: Path) -> None:
         group.parent.rmdir()  # where it was the last one
 
 
-def tidy(folder: Path) -> None:
+def remove_empty_groups(folder: Path) -> None:
     """Take away the groups that are empty, as of what ended while no daemon lived."""
     with suppress(OSError):
         for group in list(folder.iterdir()):

@@ -141,7 +141,7 @@ def holders(wanted: Mapping[int, int]) -> dict[int, Holder]:
     for pid in pids():
         for inode in wanted.keys() & set(sockets(pid)) - seen:
             seen.add(inode)
-            found[inode] = Holder(_described(pid), left_behind=_is_left_behind(pid))
+            found[inode] = Holder(_process_text(pid), left_behind=_is_left_behind(pid))
     return found
 
 
@@ -151,7 +151,7 @@ def _is_left_behind(pid: int) -> bool:
     return is_marked(pid) or (seen is not None and seen.parent == os.getpid())
 
 
-def _described(pid: int) -> str:
+def _process_text(pid: int) -> str:
     """`pid 812 (node)`, and whose it is if not ours."""
     uid = user_of(pid)
     others = uid is not None and uid != os.geteuid()

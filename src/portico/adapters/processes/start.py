@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
-from portico.adapters.processes import stamped
+from portico.adapters.processes import line_stamper
 from portico.adapters.processes.finding import mark
 from portico.core.model.desired import Spec, plain_path
 from portico.core.model.instance import LogFiles
@@ -46,7 +46,7 @@ from portico.system.text import line_of
 log = logging.getLogger(__name__)
 
 MAX_ENV_FILE_SIZE: Final = 1 << 20
-STAMP_PROGRAM: Final = str(Path(stamped.__file__))
+STAMP_PROGRAM: Final = str(Path(line_stamper.__file__))
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY
 # O_NONBLOCK: to open a pipe that nobody reads would wait for ever.
 _APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -146,7 +146,7 @@ def links_of(spec: Spec) -> dict[str, str]:
         account = account_of(spec.app.user, spec.app.group)
         found = {spec.named_folder: _working_folder(named, account)}
         with suppress(OSError):  # what is not his to enter is looked into by nobody
-            found[spec.folder] = _followed(spec.folder, account)
+            found[spec.folder] = _resolve_links(spec.folder, account)
     except ValueError as error:
         raise Failed(str(error)) from error
     except OSError as error:
@@ -165,7 +165,7 @@ def _is_kept(path: str, target: str) -> bool:
 def _working_folder(spec: Spec, account: Account) -> str:
     folder = spec.working_folder
     try:
-        return _followed(folder, account)
+        return _resolve_links(folder, account)
     except FileNotFoundError:
         raise ValueError(_no_folder(spec)) from None
     except NotADirectoryError:
@@ -181,7 +181,7 @@ def _no_folder(spec: Spec) -> str:
     )
 
 
-def _followed(path: str, account: Account) -> str:
+def _resolve_links(path: str, account: Account) -> str:
     folder = open_file(path, account, _FOLDER)
     try:
         return str(Path(f"/proc/self/fd/{folder}").readlink())
@@ -304,15 +304,15 @@ def _check_preload(file: Path, account: Account) -> None:
 def _run(start: Start, start_program: StartProgram) -> Child:
     account, logs = start.account, start.logs
     with (
-        entered(start) as folder,
+        enter_folder(start) as folder,
         _open_log(logs.stdout, account) as out,
         _open_log(logs.stderr, account) as err,
         _input(start.stdin) as stdin,
     ):
-        return start_program(_stamped(start.as_program(folder), start), stdin, out, err)
+        return start_program(_with_stamper(start.as_program(folder), start), stdin, out, err)
 
 
-def _stamped(program: Program, start: Start) -> Program:
+def _with_stamper(program: Program, start: Start) -> Program:
     """The program, or what runs it with the time before each of its lines."""
     if start.timestamp is None:
         return program
@@ -343,7 +343,7 @@ def _input(kind: str) -> Iterator[int]:
 
 
 @contextmanager
-def entered(start: Start) -> Iterator[int]:
+def enter_folder(start: Start) -> Iterator[int]:
     """The working folder, for a child to change to before it is the app's user: held open with his
     rights, so that a link put there meanwhile leads into nothing that is closed to him.
     """

@@ -76,7 +76,7 @@ class LinuxProcesses:
         groups.leave()
         self._groups = groups.folder_for(os.getpid(), logs)
         if self._groups:
-            groups.tidy(self._groups)
+            groups.remove_empty_groups(self._groups)
         self._cleanups: Cleanups = Batch(self._clean_up, rest=SCAN_REST)
         self._ends, self._owners = Ends(), Owners()
         self._answering: Answers = Batch(self._owners.find)
@@ -159,7 +159,7 @@ class LinuxProcesses:
         families, before = self._families(), self._usage
         now = self._clock.monotonic()  # the look may have waited for its turn
         self._usage = {
-            process: _measured(process, family, before.get(process), now)
+            process: _measure(process, family, before.get(process), now)
             for process, family in families.items()
         }
 
@@ -239,7 +239,7 @@ class _Usage:
     """
 
 
-def _measured(
+def _measure(
     process: Process, family: Sequence[Stat], before: _Usage | None, now: float
 ) -> _Usage:
     ticks = sum(each.ticks for each in family)

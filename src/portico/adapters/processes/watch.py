@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from portico.adapters.processes import groups, stamped
+from portico.adapters.processes import groups, line_stamper
 from portico.adapters.processes.batch import Batch
 from portico.adapters.processes.ends import Ends
 from portico.adapters.processes.finding import Mark, families, marked_families
@@ -203,10 +203,10 @@ def _end_family(cleanup: Cleanup, family: list[Stat]) -> tuple[Stat, ...]:
 
 
 def _is_writer(pid: int) -> bool:
-    """Whether it was started as `stamped.py`. Who only says so is killed a moment later."""
+    """Whether it was started as `line_stamper.py`. Who only says so is killed a moment later."""
     with suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        return os.fsencode(stamped.__file__) in words[:5]
+        return os.fsencode(line_stamper.__file__) in words[:5]
     return False
 
 

@@ -30,7 +30,7 @@ class SiteProbe:
         self, name: str, site: Site, listeners: Listeners, *, proxied: bool = False
     ) -> str | None:
         host = name.replace("*", "any", 1)
-        address = _reachable(listeners.addresses)
+        address = _connect_address(listeners.addresses)
         port = listeners.https if site.https else listeners.http
         try:
             async with asyncio.timeout(PROBE_TIMEOUT):
@@ -63,12 +63,12 @@ class SiteProbe:
         tls = self._tls if rsa is None else _tls_for_keys("aRSA" if rsa else "aECDSA")
         host = name.replace("*", "any", 1)
         fingerprints = (
-            self._served(_connectable(address), listeners.https, host, tls, proxied=proxied)
+            self._fingerprint(_connectable(address), listeners.https, host, tls, proxied=proxied)
             for address in listeners.addresses
         )
         return set(await asyncio.gather(*fingerprints))
 
-    async def _served(
+    async def _fingerprint(
         self, address: str, port: int, host: str, tls: ssl.SSLContext, *, proxied: bool
     ) -> str:
         try:
@@ -144,7 +144,7 @@ async def _first_status(
             return event.status_code
 
 
-def _reachable(addresses: tuple[str, ...]) -> str:
+def _connect_address(addresses: tuple[str, ...]) -> str:
     """An address to connect to for what nginx listens on."""
     return _connectable(addresses[0])
 

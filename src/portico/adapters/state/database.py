@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import quote
 
 from portico.adapters.state.migrations import MIGRATIONS
-from portico.adapters.state.side import IN_FORCE, INSTANCES, SideFile, restore, save
+from portico.adapters.state.side_copy import IN_FORCE, INSTANCES, SideFile, restore, save
 from portico.errors import Failed
 
 BUSY_SECONDS: Final = 2.0  # somebody may look at the file with the sqlite3 program

@@ -53,15 +53,15 @@ def app_from_json(text: str, specs: Mapping[str, Spec]) -> AppRecord:
     except ValidationError as error:
         raise _unreadable(error) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _unlike(f"an app: {error!r}") from error
+        raise _shape_error(f"an app: {error!r}") from error
 
 
 def _unreadable(error: ValidationError) -> Failed:
     first = error.errors(include_url=False)[0]
-    return _unlike(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+    return _shape_error(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
 
 
-def _unlike(what: str) -> Failed:
+def _shape_error(what: str) -> Failed:
     return Failed(
         f"cannot read the records of an earlier Portico: {what}; nothing was changed. Run that "
         "version again, or move portico.db aside and run `portico up`"

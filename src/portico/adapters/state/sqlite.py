@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from portico.adapters.state import side
+from portico.adapters.state import side_copy
 from portico.adapters.state.database import is_damage, open_database
 from portico.adapters.state.migrations import IN_FORCE_NUMBERS
 from portico.adapters.state.records import (
@@ -30,7 +30,7 @@ from portico.core.model.event import Event, EventFilter
 from portico.core.model.instance import Instance
 from portico.core.model.names import InstanceId
 from portico.core.model.records import AppRecord, Revision
-from portico.core.model.stored import Changes, Snapshot, StoredItem
+from portico.core.model.snapshot import Changes, Snapshot, StoredItem
 from portico.errors import Failed
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class SqliteState:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._db, self.troubles = open_database(path)
-        self._stale: set[side.SideFile] = set()
+        self._stale: set[side_copy.SideFile] = set()
         self._specs_unused = False
         """Whether some may be: looked for once in a transaction, at its end."""
         self._ledger: dict[int, Entry] = {}
@@ -87,14 +87,14 @@ class SqliteState:
         return [replace(from_json(REVISION, text), number=number) for number, text in rows]
 
     def add_revision(self, revision: Revision) -> Revision:
-        with self._write("a revision", durable=True, stale=side.IN_FORCE) as db:
+        with self._write("a revision", durable=True, stale=side_copy.IN_FORCE) as db:
             text = to_json(REVISION, revision)
             number = db.execute("INSERT INTO revision (record) VALUES (?)", (text,)).lastrowid or 0
             db.execute(_DROP_OLD_REVISIONS, (number - REVISIONS_KEPT,))
         return replace(revision, number=number)
 
     def put_revision(self, revision: Revision) -> None:
-        with self._write("a revision", durable=True, stale=side.IN_FORCE) as db:
+        with self._write("a revision", durable=True, stale=side_copy.IN_FORCE) as db:
             row = (to_json(REVISION, revision), revision.number)
             db.execute("UPDATE revision SET record = ? WHERE number = ?", row)
 
@@ -106,7 +106,7 @@ class SqliteState:
     def put_app(self, record: AppRecord) -> None:
         specs = [record.target, *([record.good] if record.good else [])]
         good = record.good and record.good.id
-        with self._write(f"app {record.name}", durable=True, stale=side.IN_FORCE) as db:
+        with self._write(f"app {record.name}", durable=True, stale=side_copy.IN_FORCE) as db:
             for spec in specs:
                 db.execute("REPLACE INTO spec VALUES (?, ?)", (spec.id, to_json(SPEC, spec)))
             row = (record.name, record.target.id, good, app_to_json(record))
@@ -114,7 +114,9 @@ class SqliteState:
             self._specs_unused = True
 
     def drop_app(self, name: str) -> None:
-        with self._write(f"the removal of app {name}", durable=True, stale=side.IN_FORCE) as db:
+        with self._write(
+            f"the removal of app {name}", durable=True, stale=side_copy.IN_FORCE
+        ) as db:
             db.execute("DELETE FROM app WHERE name = ?", (name,))
             self._specs_unused = True
 
@@ -123,12 +125,12 @@ class SqliteState:
         return [from_json(INSTANCE, text) for (text,) in rows]
 
     def put_instance(self, instance: Instance) -> None:
-        with self._write(f"instance {instance.id}", stale=side.INSTANCES) as db:
+        with self._write(f"instance {instance.id}", stale=side_copy.INSTANCES) as db:
             row = (instance.id, instance.spec, to_json(INSTANCE, instance))
             db.execute("REPLACE INTO instance VALUES (?, ?, ?)", row)
 
     def drop_instance(self, instance: InstanceId) -> None:
-        with self._write(f"the removal of instance {instance}", stale=side.INSTANCES) as db:
+        with self._write(f"the removal of instance {instance}", stale=side_copy.INSTANCES) as db:
             db.execute("DELETE FROM instance WHERE id = ?", (instance,))
             self._specs_unused = True
 
@@ -148,7 +150,7 @@ class SqliteState:
         return rows[0][0] if rows else None
 
     def put_setting(self, name: str, value: str) -> None:
-        with self._write(f"setting {name}", durable=True, stale=side.IN_FORCE) as db:
+        with self._write(f"setting {name}", durable=True, stale=side_copy.IN_FORCE) as db:
             db.execute("REPLACE INTO setting VALUES (?, ?)", (name, value))
 
     def renewal_states(self) -> Mapping[str, RenewalState]:
@@ -267,7 +269,7 @@ class SqliteState:
         *,
         durable: bool = False,
         more: bool = False,
-        stale: side.SideFile | None = None,
+        stale: side_copy.SideFile | None = None,
     ) -> Iterator[sqlite3.Connection]:
         """A transaction, or a part of the one that is open; then the side files it made old,
         unless there is more to come.
@@ -291,7 +293,7 @@ class SqliteState:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
         for name in () if more else tuple(self._stale):
-            side.save(self._db, self._path.parent, name)
+            side_copy.save(self._db, self._path.parent, name)
             self._stale.discard(name)
 
     # Any: a row's columns have the types of the query that names them

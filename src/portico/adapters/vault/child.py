@@ -42,7 +42,7 @@ def main() -> None:
 
 def answer(request: Request) -> dict[str, str]:
     cipher = AESGCM(_key(Path(request["key"])))
-    act = _sealed if request["act"] == "seal" else _opened
+    act = _sealed if request["act"] == "seal" else _decrypt
     return {
         name: base64.b64encode(act(cipher, name, base64.b64decode(value))).decode()
         for name, value in request["values"].items()
@@ -64,7 +64,7 @@ def _sealed(cipher: AESGCM, name: str, plain: bytes) -> bytes:
     return FORMAT + nonce + cipher.encrypt(nonce, plain, name.encode())
 
 
-def _opened(cipher: AESGCM, name: str, sealed: bytes) -> bytes:
+def _decrypt(cipher: AESGCM, name: str, sealed: bytes) -> bytes:
     nonce, text = sealed[1 : NONCE_SIZE + 1], sealed[NONCE_SIZE + 1 :]
     try:
         if sealed[:1] == FORMAT:

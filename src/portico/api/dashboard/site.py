@@ -64,21 +64,23 @@ class Dashboard:
         self._sessions, self.port = Sessions(), 0
 
     async def answer(self, request: Request) -> Answer:
-        answer = await self._guarded(request)
+        answer = await self._answer_within_session(request)
         return replace(answer, headers={"Cache-Control": "no-store", **answer.headers, **HEADERS})
 
-    async def _guarded(self, request: Request) -> Answer:
+    async def _answer_within_session(self, request: Request) -> Answer:
         if refusal := guard.site_refusal(request.headers, self.port):
-            return _refused(refusal)
+            return _refusal_answer(refusal)
         path, _, query = request.target.partition("?")
         if path == SIGN_IN and request.method == "GET":
             return self._sign_in(query)
         session = self._sessions.session(guard.cookie_of(request.headers), self._now())
         if session is None:
-            return _refused(NOT_SIGNED_IN)
+            return _refusal_answer(NOT_SIGNED_IN)
         if path.startswith(("/v1/", "/live")):
             refusal = guard.key_refusal(request.headers, session.key)
-            return _refused(refusal) if refusal else await self._data(request, path, session)
+            return (
+                _refusal_answer(refusal) if refusal else await self._data(request, path, session)
+            )
         return _file(path, request)
 
     def _sign_in(self, query: str) -> Answer:
@@ -86,7 +88,7 @@ class Dashboard:
         token = parse_qs(query).get(_LINK, [""])[0]
         signing = self._sessions.sign_in(token, self._now())
         if signing is None:
-            return _refused(guard.USED_LINK)
+            return _refusal_answer(guard.USED_LINK)
         headers = {
             "Set-Cookie": guard.set_cookie(signing.cookie),
             "Location": f"/#key={signing.key}",
@@ -111,5 +113,5 @@ def _file(path: str, request: Request) -> Answer:
     return Answer(_OK, asset.media, asset.content, headers)
 
 
-def _refused(refusal: Refusal) -> Answer:
+def _refusal_answer(refusal: Refusal) -> Answer:
     return Answer(refusal.status, _TEXT, f"{refusal.why}\n")

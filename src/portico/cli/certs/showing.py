@@ -23,7 +23,7 @@ def show_all(session: Session) -> None:
         return
     if views:
         rows = [
-            (view.name, _until(view), "yes" if view.served else "no", _next(view))
+            (view.name, _expiry_text(view), "yes" if view.served else "no", _next_text(view))
             for view in views
         ]
         session.terminal.table(("certificate", "valid until", "served", "next"), rows)
@@ -48,10 +48,10 @@ def show_one(session: Session, name: str) -> None:
         return
     write = session.terminal.write
     write(f"{view.name}: {', '.join(view.names)}")
-    write(f"  valid until {_until(view)}, {_origin(view)}")
-    write(f"  serial {view.serial or '-'}, {_served(view)}")
+    write(f"  valid until {_expiry_text(view)}, {_origin(view)}")
+    write(f"  serial {view.serial or '-'}, {_serving_text(view)}")
     write(f"  files for other programs: {view.folder or '-'}")
-    write(f"  next: {_next(view)}: {view.why}")
+    write(f"  next: {_next_text(view)}: {view.why}")
     if view.warning:
         write(f"  {view.warning}")
     if view.error and view.error not in view.why:
@@ -69,7 +69,7 @@ def write_renewers(session: Session, renewers: Sequence[RenewerView]) -> None:
         )
 
 
-def _until(view: CertificateView) -> str:
+def _expiry_text(view: CertificateView) -> str:
     return moment(view.not_after) if view.not_after else "-"
 
 
@@ -77,11 +77,11 @@ def _origin(view: CertificateView) -> str:
     return f"from {view.source}" if view.source else f"issued by {view.issuer or '-'}"
 
 
-def _served(view: CertificateView) -> str:
+def _serving_text(view: CertificateView) -> str:
     if not view.served:
         return "not served yet"
     return f"served since {moment(view.served_since)}" if view.served_since else "served"
 
 
-def _next(view: CertificateView) -> str:
+def _next_text(view: CertificateView) -> str:
     return f"{view.next} at {moment(view.next_at)}" if view.next_at else view.next

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from portico.cli.cluster.members import client_of_cluster
-from portico.cli.formatting import several, size
+from portico.cli.formatting import count_text, size
 from portico.cli.terminal import Style
 from portico.core.model import machine_verbs
 from portico.core.model.moments import moment
@@ -70,5 +70,5 @@ def _show(session: Session, findings: Sequence[ClusterFindingView]) -> None:
         session.terminal.write(f"{label}: {place}{each.what}")
     errors = sum(each.severity == "error" for each in findings)
     warnings = len(findings) - errors
-    summary = f"{several(errors, 'error')}, {several(warnings, 'warning')}"
+    summary = f"{count_text(errors, 'error')}, {count_text(warnings, 'warning')}"
     session.terminal.write(summary if findings else "nothing found")

@@ -14,7 +14,7 @@ from portico.core.model.cluster import machine_host
 from portico.core.model.moments import moment
 from portico.errors import Refused
 from portico.system.files import write, write_new
-from portico.system.x509 import PARSE_ERRORS, names_of, signed
+from portico.system.x509 import PARSE_ERRORS, is_signed_by, names_of
 
 SCHEMA: Final = 1
 
@@ -89,7 +89,7 @@ def assert_consistent(found: Invitation) -> None:
     subject = found.leaf.subject.rfc4514_string()
     key = load_pem_private_key(found.key.encode(), None)
     if (
-        not signed(found.leaf, authority)
+        not is_signed_by(found.leaf, authority)
         or subject != f"OU={found.name},O={found.cluster}"
         or names_of(found.leaf) != {machine_host(found.name)}
         or key.public_key() != found.leaf.public_key()

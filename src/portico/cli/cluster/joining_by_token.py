@@ -141,7 +141,7 @@ def _answer(member: Member, offer: JoinOffer, question: JoinRequest) -> JoinAnsw
     try:
         return msgspec.json.decode(answer, type=JoinAnswer)
     except DECODE_ERRORS as error:
-        raise _unconfirmed(member, f"its answer cannot be read ({error})") from error
+        raise _confirmation_error(member, f"its answer cannot be read ({error})") from error
 
 
 def _ask(member: Member, tls: ssl.SSLContext, method: str, body: bytes = b"") -> bytes:
@@ -154,21 +154,22 @@ def _ask(member: Member, tls: ssl.SSLContext, method: str, body: bytes = b"") ->
         status, answer = response.status, response.read(MAX_JOIN_SIZE)
     except (OSError, http.client.HTTPException) as error:
         if body:
-            raise _unconfirmed(member, _why(error)) from error
+            raise _confirmation_error(member, _connection_reason(error)) from error
         raise Failed(
-            f"cannot join at {member}: {_why(error)}; nothing was changed. Use the command that "
-            "`portico cluster token` prints on a machine of the cluster whose nginx runs"
+            f"cannot join at {member}: {_connection_reason(error)}; nothing was changed. Use the "
+            "command that `portico cluster token` prints on a machine of the cluster whose nginx "
+            "runs"
         ) from error
     finally:
         connection.close()
     if body and status in _UNKNOWN_OUTCOMES:
-        raise _unconfirmed(member, _reason(status, answer))
+        raise _confirmation_error(member, _reason(status, answer))
     if status != _OK:
         raise Refused(f"cannot join at {member}: {with_unchanged(_reason(status, answer))}")
     return answer
 
 
-def _unconfirmed(member: Member, why: str) -> Failed:
+def _confirmation_error(member: Member, why: str) -> Failed:
     return Failed(
         f"{member} did not confirm that this machine has joined: {why}; it may be in the list of "
         "machines there. Create another token on another machine, with `portico cluster token "
@@ -176,7 +177,7 @@ def _unconfirmed(member: Member, why: str) -> Failed:
     )
 
 
-def _why(error: Exception) -> str:
+def _connection_reason(error: Exception) -> str:
     return connection_error(error) if isinstance(error, OSError) else "it does not speak HTTP/1.1"
 
 
@@ -200,5 +201,5 @@ def _consistent(invitation: Invitation, member: Member) -> Invitation:
     try:
         assert_consistent(invitation)
     except PARSE_ERRORS as error:
-        raise _unconfirmed(member, f"its certificate cannot be used: {error}") from error
+        raise _confirmation_error(member, f"its certificate cannot be used: {error}") from error
     return invitation

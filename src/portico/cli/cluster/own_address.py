@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 from portico.core.model.cluster import parse_address
-from portico.core.model.stored import is_loopback
+from portico.core.model.snapshot import is_loopback
 from portico.errors import Refused
 
 

@@ -31,7 +31,7 @@ def show(session: Session) -> None:
         else:
             session.terminal.write("this machine is in no cluster")
         return
-    until, invited, store = _end(one.certificate), _invited(session.home), _store(session)
+    until, invited, store = _end(one.certificate), _invited_names(session.home), _store(session)
     if session.json:
         shown = {"cluster": one.cluster, "name": one.name, "until": until, "invited": invited}
         session.show_json({**shown, "store": store and vars(store)})
@@ -102,7 +102,7 @@ def _end(file: str) -> float:
     return end_of(Path(file).read_text())
 
 
-def _invited(home: Home) -> list[str]:
+def _invited_names(home: Home) -> list[str]:
     """Empty on a machine that cannot invite, as none can where a token is needed."""
     if has_store(home) or not (home.cluster / AUTHORITY_KEY).exists():
         return []

@@ -9,7 +9,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Final
 
-from portico.core.model.stored import endpoint
+from portico.core.model.snapshot import endpoint
 from portico.errors import Refused
 from portico.system.cluster_store import StoreFile
 

@@ -8,10 +8,10 @@ from typing import Final
 
 from portico.cli.arguments import Form, Parser, json_option, refuse_others
 from portico.cli.certs.accounts import deactivate, roll_over, show_account
-from portico.cli.certs.moving import export_certificates, import_certificates
 from portico.cli.certs.obtaining import STANDALONE, issue, standalone_options
 from portico.cli.certs.scheduling import KINDS, schedule, schedule_options
 from portico.cli.certs.showing import show_all, show_one
+from portico.cli.certs.transfer import export_certificates, import_certificates
 from portico.cli.session import Session
 from portico.cli.watching import watch, watch_and_report
 from portico.core.model import certificate_verbs

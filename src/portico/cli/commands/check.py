@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from portico.cli import documents
 from portico.cli.arguments import Parser, file_arguments
-from portico.cli.formatting import several
+from portico.cli.formatting import count_text
 from portico.cli.session import Session
 from portico.core.model import verbs
 
@@ -23,7 +23,7 @@ def run(session: Session, args: Namespace) -> None:
         return
     documents.write_notes(session, view.notes)
     good = session.terminal.out.paint("ok", "green")
-    counts = [several(view.apps, "app"), several(view.sites, "site")]
-    counts += [several(view.streams, "stream")] if view.streams else []
+    counts = [count_text(view.apps, "app"), count_text(view.sites, "site")]
+    counts += [count_text(view.streams, "stream")] if view.streams else []
     what = f"{', '.join(counts)}, nginx {view.nginx}"
     session.terminal.write(f"{good}: {found.source}: {what}")

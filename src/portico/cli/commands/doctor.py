@@ -10,7 +10,7 @@ from textwrap import wrap
 from typing import Final
 
 from portico.cli.arguments import Parser
-from portico.cli.formatting import several
+from portico.cli.formatting import count_text
 from portico.cli.session import Session
 from portico.cli.terminal import Style
 from portico.core.config.findings import nearest
@@ -136,8 +136,8 @@ def _summary(findings: Sequence[Finding]) -> str:
     counts = dict.fromkeys(SEVERITIES, 0)
     for finding in findings:
         counts[finding.rule.severity] += 1
-    words = {"error": several(counts["error"], "error")}
-    words["warning"] = several(counts["warning"], "warning")
+    words = {"error": count_text(counts["error"], "error")}
+    words["warning"] = count_text(counts["warning"], "warning")
     words["advice"] = f"{counts['advice']} advice"
-    words["hint"] = several(counts["hint"], "hint")
+    words["hint"] = count_text(counts["hint"], "hint")
     return ", ".join(words[each] for each in SEVERITIES if counts[each])

@@ -13,7 +13,7 @@ from typing import Final
 
 from portico.cli import documents
 from portico.cli.arguments import Parser, file_arguments
-from portico.cli.formatting import several
+from portico.cli.formatting import count_text
 from portico.cli.local_file import local_file
 from portico.cli.session import Session
 from portico.core.config.edge_rules import Machine
@@ -116,7 +116,7 @@ def run(session: Session, args: Namespace) -> None:
     _write(folder, written, 0o644 if args.target == "nginx" else 0o600)
     if args.target == "nginx":
         missing = _copy_certificates(session, source.desired, folder)
-        lost += missing or _tested(program, folder, session.environ)
+        lost += missing or _test_with_nginx(program, folder, session.environ)
     _report(session, folder, written, lost)
 
 
@@ -222,7 +222,7 @@ def _newest_local(folder: Path) -> Path | None:
     return folder / str(max(numbers)) if numbers else None
 
 
-def _tested(program: str | None, folder: Path, environ: Mapping[str, str]) -> list[str]:
+def _test_with_nginx(program: str | None, folder: Path, environ: Mapping[str, str]) -> list[str]:
     """What nginx itself says of the files; empty if it takes them."""
     if program is None:
         return []
@@ -235,6 +235,6 @@ def _report(session: Session, folder: Path, written: Mapping[str, str], lost: li
     if session.json:
         session.show_json({"folder": str(folder), "files": sorted(written), "lost": lost})
         return
-    session.terminal.write(f"{folder}: {several(len(written), 'file')}")
+    session.terminal.write(f"{folder}: {count_text(len(written), 'file')}")
     for each in lost:
         session.terminal.write_labelled("note", each)

@@ -10,8 +10,8 @@ from portico.cli.session import Session
 from portico.core.config.document import read_document
 from portico.errors import ConfigError, Failed, Refused
 from portico.importers.read import current_folder
-from portico.stack.importing.imported import ImportedStack, imported
-from portico.stack.importing.kept import FOLDER
+from portico.stack.importing.include_file import FOLDER
+from portico.stack.importing.stack_import import ImportedStack, import_stack
 from portico.stack.importing.writing import text_of
 from portico.stack.reading.live import read_live
 from portico.stack.reading.read import read_stack
@@ -51,9 +51,9 @@ def run(session: Session, args: Namespace) -> None:
     stack = read_stack([here / name for name in args.files], session.environ)
     if args.live:
         stack += read_live(session.environ)
-    found = imported(stack, output.parent if output else here)
+    found = import_stack(stack, output.parent if output else here)
     text = text_of(found.table, found.sources, stack.files)
-    refused = _refused(found, str(output or "portico.toml"))
+    refused = _refusals(found, str(output or "portico.toml"))
     if output:
         _write(output, text, found, force=args.force)
     if session.json:
@@ -81,7 +81,7 @@ def _refuse_to_replace(path: Path) -> None:
         raise Refused(f"{path} exists; nothing was changed; --force replaces it")
 
 
-def _refused(found: ImportedStack, source: str) -> list[str]:
+def _refusals(found: ImportedStack, source: str) -> list[str]:
     """What of the file is to be mended by hand before it can be used."""
     try:
         read_document(found.table, source=source)

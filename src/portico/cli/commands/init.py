@@ -10,8 +10,8 @@ from portico.cli.session import Session
 from portico.core.model.names import is_local_name, parse_domain
 from portico.errors import Refused
 from portico.importers.read import current_folder
+from portico.stack.starting.detection import starts
 from portico.stack.starting.first_file import first_file, sites, write_first_file
-from portico.stack.starting.looking import starts
 
 
 def options(parser: Parser) -> None:

@@ -234,7 +234,7 @@ class _LogView:
                 self._print(lines, view)
         if len(timed) == 1:
             self._print([timed[0][0].heading(now, earlier=False)])
-        self._print_merged([(each, _timed(lines, 0.0)) for each, lines in timed], ())
+        self._print_merged([(each, _log_lines(lines, 0.0)) for each, lines in timed], ())
 
     def report_removed(self) -> None:
         """A program goes on writing to a file that was removed, where nobody can read it."""
@@ -264,7 +264,7 @@ class _LogView:
             for lines in each.tail.lines_so_far()
         ]
         if self._timestamps or events or self._session.json:
-            self._print_merged([(each, _timed(lines, now)) for each, lines in more], events)
+            self._print_merged([(each, _log_lines(lines, now)) for each, lines in more], events)
             return
         for each, lines in more:
             self._print(lines, each)
@@ -300,7 +300,7 @@ class _LogView:
             terminal.write_raw(begin + text)
 
 
-def _timed(lines: Sequence[str], now: float) -> Iterator[LogLine]:
+def _log_lines(lines: Sequence[str], now: float) -> Iterator[LogLine]:
     """Of which those without a time are of the one before, or of now."""
     at = 0.0
     for text in lines:

@@ -10,10 +10,10 @@ from typing import Final
 
 from portico.cli import documents
 from portico.cli.arguments import Parser, file_arguments
-from portico.cli.formatting import several
+from portico.cli.formatting import count_text
 from portico.cli.session import Session
 from portico.cli.switching.giving_back import down, give_back, leave, migrated_connections
-from portico.cli.switching.prepare import Switch, places, prepared, steps
+from portico.cli.switching.prepare import Switch, places, prepare_switch, steps
 from portico.cli.watching import watch
 from portico.client.client import Client
 from portico.core.model import nginx_verbs, verbs
@@ -42,7 +42,7 @@ def run(session: Session, args: Namespace) -> None:
     if args.back:
         give_back(session, record.read(session.home.path))
         return
-    switch = prepared(session, documents.read(session, args))
+    switch = prepare_switch(session, documents.read(session, args))
     if args.dry_run:
         for number, step in enumerate(steps(switch), 1):
             session.terminal.write(f"{number}. {step}")
@@ -118,7 +118,7 @@ def _wait_for_connections(switch: Switch) -> None:
     if count := other.connections(ports):
         switch.session.terminal.write_stderr(
             f"  nginx {other.pid} takes no new connections; waiting up to {DRAIN_TIMEOUT:g} s for "
-            f"{several(count, 'connection')} to end"
+            f"{count_text(count, 'connection')} to end"
         )
     wait_for(lambda: not other.connections(ports), DRAIN_TIMEOUT, every=0.2)
 
@@ -180,8 +180,8 @@ def _compare(
         switch.session.terminal.write_stderr(f"  {each}")
     if found and not force:
         raise Failed(
-            f"{several(len(found), 'difference')} from nginx {switch.other.pid}, {holds}; --force "
-            "switches all the same"
+            f"{count_text(len(found), 'difference')} from nginx {switch.other.pid}, {holds}; "
+            "--force switches all the same"
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from portico import __version__
 from portico.cli.arguments import Parser, json_option
-from portico.cli.formatting import several
+from portico.cli.formatting import count_text
 from portico.cli.session import Session
 from portico.cli.watching import watch
 from portico.client.upgrading import replace_daemon
@@ -70,7 +70,9 @@ def _show(session: Session, before: StatusView, after: StatusView) -> None:
             }
         )
         return
-    session.terminal.write(f"porticod {daemon} (same {several(same, 'instance')}), nginx {nginx}")
+    session.terminal.write(
+        f"porticod {daemon} (same {count_text(same, 'instance')}), nginx {nginx}"
+    )
     if same < len(pids):
         session.terminal.write_stderr(
             f"{len(pids) - same} of {len(pids)} instances exited meanwhile"

@@ -33,7 +33,7 @@ def show(session: Session) -> None:
     if view.problem:
         terminal.write_labelled("problem", view.problem)
     if view.used is not None:
-        _used(session, view, view.used)
+        _show_build(session, view, view.used)
     if view.others:
         terminal.write()
         heads = ("other nginx", "version", "OpenSSL", "built with", "")
@@ -49,7 +49,7 @@ def show(session: Session) -> None:
         terminal.write_labelled("note", BUILD_HINT)
 
 
-def _used(session: Session, view: NginxBuildsView, used: NginxBuildView) -> None:
+def _show_build(session: Session, view: NginxBuildsView, used: NginxBuildView) -> None:
     terminal = session.terminal
     running = f"running, pid {view.pid}" if view.pid else "not running"
     if view.pid and view.running != used.program:
@@ -57,7 +57,7 @@ def _used(session: Session, view: NginxBuildsView, used: NginxBuildView) -> None
     terminal.write(f"nginx {used.version}  {used.program} ({running})")
     terminal.write(f"  selected   {_selection(view, used)}")
     terminal.write(f"  OpenSSL    {_openssl(used)}")
-    terminal.write(f"  built with {_manner(used)}")
+    terminal.write(f"  built with {_flags_text(used)}")
     for kind, title in KINDS.items():
         features = [each for each in used.features if each.kind == kind]
         terminal.write(f"  {title}")
@@ -86,11 +86,11 @@ def _openssl(build: NginxBuildView) -> str:
     return build.openssl or "unknown"
 
 
-def _manner(build: NginxBuildView) -> str:
-    return ", ".join(_manners(build))
+def _flags_text(build: NginxBuildView) -> str:
+    return ", ".join(_flags(build))
 
 
-def _manners(build: NginxBuildView) -> Iterator[str]:
+def _flags(build: NginxBuildView) -> Iterator[str]:
     yield build.optimization or "unknown optimization"
     if build.debugging:
         yield "debugging"
@@ -100,4 +100,4 @@ def _manners(build: NginxBuildView) -> Iterator[str]:
 
 def _row(build: NginxBuildView) -> tuple[str, ...]:
     lacks = f"lacks {', '.join(build.lacks)}" if build.lacks else ""
-    return build.program, build.version, build.openssl or "-", _manner(build), lacks
+    return build.program, build.version, build.openssl or "-", _flags_text(build), lacks

@@ -48,7 +48,7 @@ class Switch:
         record.write(self.session.home.path, kept)
 
 
-def prepared(session: Session, found: ImportedFile) -> Switch:
+def prepare_switch(session: Session, found: ImportedFile) -> Switch:
     local = local_file(found, session.home)
     desired, project = local.desired, local.project
     if not desired.sites:

@@ -142,11 +142,11 @@ class Order:
         column, known, absent = COLUMNS[self.column], list[Row](), list[Row]()
         for row in rows:
             (absent if column.value(row) is None else known).append(row)
-        known.sort(key=_sortable(column), reverse=column.descends != self.is_reversed)
+        known.sort(key=_sort_key(column), reverse=column.descends != self.is_reversed)
         return known + absent
 
 
-def _sortable(column: Column) -> Callable[[Row], tuple[float, str]]:
+def _sort_key(column: Column) -> Callable[[Row], tuple[float, str]]:
     def key(row: Row) -> tuple[float, str]:
         value = column.value(row)
         return (0.0, value) if isinstance(value, str) else (value or 0.0, "")

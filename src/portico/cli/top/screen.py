@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, Footer, Input, Static
 from textual.worker import get_current_worker
 
-from portico.cli.fitting import MIN_NAME, shorten
+from portico.cli.column_layout import MIN_NAME, shorten
 from portico.cli.formatting import size
 from portico.cli.states import STATES
 from portico.cli.top.rows import COLUMNS, HEADS, Graphs, Order, Row, first_column, matches, rows_of

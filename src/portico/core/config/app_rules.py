@@ -9,7 +9,7 @@ from portico.core.config.health_rules import health_findings
 from portico.core.config.run_rules import run_findings
 from portico.core.model.app import App
 from portico.core.model.document import Document
-from portico.core.model.shown import shown
+from portico.core.model.value_text import value_text
 
 
 def app_findings(draft: Draft) -> Iterator[Finding]:
@@ -43,7 +43,9 @@ def _program(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
         case (str() | tuple()) as command, None:
             first = command.strip() if isinstance(command, str) else next(iter(command), "")
             if not first:
-                yield Finding((*path, "command"), f"must name a program, not {shown(command)}")
+                yield Finding(
+                    (*path, "command"), f"must name a program, not {value_text(command)}"
+                )
             for key in ("interpreter", "interpreter_args"):
                 if getattr(app, key) and not draft.may_be_set(path, "script"):
                     yield Finding((*path, key), "is for a script, but the app has a command")

@@ -89,14 +89,14 @@ _STREAM_MODULES: Final = {
 
 def needed_of_nginx(document: Document) -> frozenset[str]:
     """What the file asks for, as `Build.can` calls it."""
-    return frozenset(needed for _, _, needed in _needs(document))
+    return frozenset(needed for _, _, needed in _required_features(document))
 
 
 def capability_problems(document: Document, build: Build) -> list[Problem]:
     """Everything the file asks for and the nginx at hand cannot do."""
     return [
-        Finding(path, f"{what} {_lack(needed, build)}").problem()
-        for path, what, needed in _needs(document)
+        Finding(path, f"{what} {_missing_text(needed, build)}").problem()
+        for path, what, needed in _required_features(document)
         if needed not in build.can
     ]
 
@@ -112,7 +112,7 @@ def capability_notes(document: Document, build: Build) -> Iterator[str]:
             )
 
 
-def _lack(needed: str, build: Build) -> str:
+def _missing_text(needed: str, build: Build) -> str:
     since = FIRST_VERSIONS.get(needed, build.version)
     if build.version < since:
         first = ".".join(map(str, since))
@@ -123,7 +123,7 @@ def _lack(needed: str, build: Build) -> str:
     )
 
 
-def _needs(document: Document) -> Iterator[tuple[Path, str, str]]:
+def _required_features(document: Document) -> Iterator[tuple[Path, str, str]]:
     """A key, what it asks for in words, and what `Build.can` calls that."""
     if (document.sites or document.streams) and any(app.listens for app in document.apps.values()):
         yield ("apps",), "finding instances by DNS (server ... resolve)", "resolve"
@@ -187,7 +187,7 @@ def _site(path: Path, site: Site) -> Iterator[tuple[Path, str, str]]:
         yield (*path, "https"), "https", "ssl"
     if site.real_ip is not None:
         yield (*path, "real_ip"), "real_ip", "realip"
-    for place, handling in _placed(path, site):
+    for place, handling in _request_settings(path, site):
         if handling.rate_limit is not None:
             yield (*place, "rate_limit"), "rate_limit", "limit_req"
         if handling.connection_limit is not None:
@@ -203,10 +203,10 @@ def _site(path: Path, site: Site) -> Iterator[tuple[Path, str, str]]:
 
 def _handlings(document: Document) -> Iterator[tuple[Path, RequestSettings]]:
     for name, site in document.sites.items():
-        yield from _placed(("sites", name), site)
+        yield from _request_settings(("sites", name), site)
 
 
-def _placed(path: Path, site: Site) -> Iterator[tuple[Path, RequestSettings]]:
+def _request_settings(path: Path, site: Site) -> Iterator[tuple[Path, RequestSettings]]:
     yield path, site
     for place, route in site.placed_routes():
         if not isinstance(route, str):

@@ -95,7 +95,9 @@ def desired_from(  # noqa: PLR0913 - each is one fact that the file does not say
     return Desired(
         apps=apps,
         upstreams={**own, **document.upstreams},
-        sites={n: _opened(site, paused=n in paused) for n, site in document.sites.items()},
+        sites={
+            n: _with_maintenance(site, paused=n in paused) for n, site in document.sites.items()
+        },
         origins=dict.fromkeys(document.sites, Origin(project, folder, document.tls)),
         streams={
             key: _stream(key, stream, edge, project, folder)
@@ -131,7 +133,7 @@ def listeners(edge: Edge, sites: Mapping[str, Site], machine: Machine) -> Listen
     return Listeners(*ports, addresses, edge.public_http, edge.public_https, edge.http3)
 
 
-def _opened(site: Site, *, paused: bool) -> Site:
+def _with_maintenance(site: Site, *, paused: bool) -> Site:
     """The site with its maintenance switched as the file, and the operator's hand, have it."""
     kept = isinstance(site.maintenance, Maintenance) and not site.maintenance.on
     if paused and not site.maintenance:

@@ -32,7 +32,7 @@ def read_document(table: Mapping[str, object], *, source: str) -> Document:
     spelled = _spellings(content)
     findings = list(_same_sites(spelled))
     draft = _draft(content, findings)
-    findings += (_respelled(finding, spelled) for finding in rule_findings(draft))
+    findings += (_with_spelling(finding, spelled) for finding in rule_findings(draft))
     if findings:
         problems = dict.fromkeys(finding.problem() for finding in findings)
         raise ConfigError(source, tuple(problems))
@@ -142,7 +142,7 @@ def _remove(content: dict[str, object], path: Path) -> None:
         inner.pop(key, None)
 
 
-def _respelled(finding: Finding, spelled: Mapping[str, list[str]]) -> Finding:
+def _with_spelling(finding: Finding, spelled: Mapping[str, list[str]]) -> Finding:
     match finding.path:
         case ("sites", str(name), *rest) if name in spelled:
             return replace(finding, path=("sites", spelled[name][-1], *rest))

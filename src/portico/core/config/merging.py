@@ -154,7 +154,9 @@ def _edge_conflicts(one: ProjectFile, other: ProjectFile) -> Iterator[Problem]:
     first, second = _edge_values(one), _edge_values(other)
     for key in sorted(first.keys() & second.keys()):
         if first[key] != second[key]:
-            what = f"is {_shown(first[key])} in {one.source}, and {_shown(second[key])} in "
+            what = (
+                f"is {_value_text(first[key])} in {one.source}, and {_value_text(second[key])} in "
+            )
             yield Problem(f"edge.{key}", what + other.source, _HINT)
 
 
@@ -165,7 +167,7 @@ def _machine_conflicts(one: ProjectFile, other: ProjectFile) -> Iterator[Problem
         yield Problem("machines", what, _HINT)
 
 
-def _shown(value: object) -> str:
+def _value_text(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

@@ -25,7 +25,7 @@ _Note: TypeAlias = tuple[Path, str]
 def notes(document: Document, *, root: bool = False) -> list[str]:
     """Sentences, each after the key that it is about. `root` is whether Portico is."""
     found = [*_public(document, root=root), *_http3(document), *_short_timeouts(document)]
-    found += _unused(document)
+    found += _unused_notes(document)
     together = {name for upstream in document.upstreams.values() for name in upstream.apps}
     for name, app in document.apps.items():
         found += _app(("apps", name), app, alone=name not in together)
@@ -106,7 +106,7 @@ def _short_timeouts(document: Document) -> Iterator[_Note]:
         yield ("edge", "shutdown_timeout"), f"should be longer than {limit}s: {waits}"
 
 
-def _unused(document: Document) -> Iterator[_Note]:
+def _unused_notes(document: Document) -> Iterator[_Note]:
     if not (document.sites or document.streams):
         return
     served = names_reached(document)

@@ -12,8 +12,8 @@ from pydantic.fields import FieldInfo
 from portico.core.config.keys import TABLES, other_names
 from portico.core.config.shapes import Shape, alternatives, fields_of
 from portico.core.model.document import Document
-from portico.core.model.shown import shown
 from portico.core.model.units import Table
+from portico.core.model.value_text import value_text
 from portico.core.model.variables import FAMILIES, VARIABLES
 
 _HEAD: Final = """\
@@ -161,8 +161,8 @@ def _default(field: FieldInfo, shape: Shape) -> str:
     if value is None or field.default_factory or isinstance(value, Table):
         return ""
     if isinstance(value, (int, float)) and shape.unit:
-        return f"`{shown(_with_unit(value, shape.unit))}`"
-    return f"`{shown(value)}`" if value != () else "`[]`"
+        return f"`{value_text(_with_unit(value, shape.unit))}`"
+    return f"`{value_text(value)}`" if value != () else "`[]`"
 
 
 def _with_unit(value: float, unit: str) -> str:

@@ -14,9 +14,9 @@ from portico.core.config.keys import hint_for, other_names
 from portico.core.config.shapes import Shape, fields_of
 from portico.core.model.document import Document
 from portico.core.model.labels import app_label
-from portico.core.model.shown import shown
 from portico.core.model.site import Site
 from portico.core.model.units import Table
+from portico.core.model.value_text import value_text
 
 _NAMED_TABLES = ("apps", "upstreams", "sites")
 UNKNOWN_KEY, REQUIRED_KEY = "unknown key", "is required"
@@ -31,7 +31,7 @@ def shape_findings(error: ValidationError, content: Mapping[str, object]) -> lis
     top = _Place((), Shape("a table", dict, table=Document), content)
     found = []
     for detail in error.errors(include_url=False):
-        place = _followed(top, detail)
+        place = _inner_place(top, detail)
         if place is not None:
             found.append(_finding(detail, place))
     return list(dict.fromkeys(found))
@@ -50,7 +50,7 @@ class _Place:
     """What a key must be here, where keys are free."""
 
 
-def _followed(place: _Place, detail: ErrorDetails) -> _Place | None:
+def _inner_place(place: _Place, detail: ErrorDetails) -> _Place | None:
     """The place that an error is about; None if it is of a type that was not meant."""
     for step in detail["loc"]:
         shape, value = place.shape, place.value
@@ -90,7 +90,7 @@ def _finding(detail: ErrorDetails, place: _Place) -> Finding:
     if kind == "value_error" and not shape.branches:
         return Finding(place.path, str(detail["ctx"]["error"]), _spelling(place))
     within = shape.bounds if kind.startswith(("greater_than", "less_than")) else ""
-    instead = "" if shape.secret else f", not {shown(value)}"
+    instead = "" if shape.secret else f", not {value_text(value)}"
     return Finding(place.path, f"must be {within or shape.words}{instead}", _spelling(place))
 
 

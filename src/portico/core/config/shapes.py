@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from portico.core.model.shown import shown
 from portico.core.model.units import Kind, Table
+from portico.core.model.value_text import value_text
 
 _WORDS: dict[object, str] = {
     str: "text",
@@ -84,8 +84,8 @@ def alternatives(words: Iterable[str]) -> str:
 
 def _shape(annotation: object, metadata: Iterable[object] = ()) -> Shape:
     """`metadata` is what pydantic has taken off the annotation and put beside it."""
-    base, marks = _unwrapped(annotation)
-    marks = [*marks, *_flat(metadata)]
+    base, marks = _unwrap(annotation)
+    marks = [*marks, *_flatten(metadata)]
     kind = next((m for m in marks if isinstance(m, Kind)), Kind(""))
     if get_origin(base) in {Union, UnionType}:
         return _union(base, marks, kind)
@@ -93,26 +93,26 @@ def _shape(annotation: object, metadata: Iterable[object] = ()) -> Shape:
     return replace(
         shape,
         words=kind.text or shape.words,
-        low=_bound(marks, "ge"),
-        high=_bound(marks, "le"),
+        low=_limit(marks, "ge"),
+        high=_limit(marks, "le"),
         unit=kind.unit,
         secret=kind.secret,
     )
 
 
-def _unwrapped(annotation: object) -> tuple[Any, list[object]]:
+def _unwrap(annotation: object) -> tuple[Any, list[object]]:
     if get_origin(annotation) is not Annotated:
         return annotation, []
     base, *marks = get_args(annotation)
-    return base, list(_flat(marks))
+    return base, list(_flatten(marks))
 
 
-def _flat(marks: Iterable[object]) -> Iterator[object]:
+def _flatten(marks: Iterable[object]) -> Iterator[object]:
     for mark in marks:
         yield from mark.metadata if isinstance(mark, FieldInfo) else (mark,)
 
 
-def _bound(marks: Iterable[object], name: str) -> float | None:
+def _limit(marks: Iterable[object], name: str) -> float | None:
     return next((bound for m in marks if (bound := getattr(m, name, None)) is not None), None)
 
 
@@ -132,7 +132,7 @@ def _plain(base: Any) -> Shape:
     arguments = get_args(base)
     match get_origin(base) or base:
         case origin if origin is Literal:
-            words = alternatives(shown(choice) for choice in arguments)
+            words = alternatives(value_text(choice) for choice in arguments)
             return Shape(words, type(arguments[0]), choices=arguments)
         case origin if origin is tuple:
             return Shape("a list", list, values=_shape(arguments[0]))

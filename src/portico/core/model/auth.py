@@ -9,9 +9,9 @@ from pydantic import AfterValidator, Field
 
 from portico.core.model.headers import PlainHeaderName
 from portico.core.model.name_types import AppName
-from portico.core.model.shown import shown
 from portico.core.model.units import Duration, Kind, Table
 from portico.core.model.upstream import Upstream, parse_address
+from portico.core.model.value_text import value_text
 
 ESCAPED_URI: Final = r"(?<!\$)\$(?:escaped_request_uri\b|\{escaped_request_uri\})"
 """In `sign_in`, as a regular expression."""
@@ -27,7 +27,7 @@ def parse_auth_url(text: str) -> str:
     except ValueError:
         address = None
     if address is None:
-        raise ValueError(f"must be {_URL.text}, not {shown(text)}")
+        raise ValueError(f"must be {_URL.text}, not {value_text(text)}")
     return text
 
 

@@ -13,8 +13,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 
-from portico.core.model.shown import shown
 from portico.core.model.units import Duration, Kind, Table
+from portico.core.model.value_text import value_text
 
 
 class Method(StrEnum):
@@ -75,7 +75,7 @@ class Balance:
             return value
         first, *words = (value.rstrip("; ").split() if isinstance(value, str) else ()) or [""]
         if first not in _METHODS:
-            raise ValueError(f"must be {_METHOD.text}, not {shown(value)}")
+            raise ValueError(f"must be {_METHOD.text}, not {value_text(value)}")
         method = Method(first)
         if method is Method.HASH:
             return cls._hash(words)
@@ -83,8 +83,8 @@ class Balance:
         if second and (method, second) != (Method.RANDOM, Method.LEAST_CONN):
             raise ValueError(f"{first} and {second} are two methods; an upstream has one")
         if tuple(words) not in allowed_words[method]:
-            allowed = (shown(" ".join((first, *more))) for more in allowed_words[method])
-            raise ValueError(f"must be {' or '.join(allowed)}, not {shown(value)}")
+            allowed = (value_text(" ".join((first, *more))) for more in allowed_words[method])
+            raise ValueError(f"must be {' or '.join(allowed)}, not {value_text(value)}")
         return cls(method, tuple(words))
 
     @classmethod

@@ -10,8 +10,8 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from portico.core.model.shown import shown
 from portico.core.model.units import Kind, Port, Table
+from portico.core.model.value_text import value_text
 
 CROSSING_PORT: Final = 8445
 _ADDRESS = Kind('an IP address such as "10.0.0.1"')
@@ -31,7 +31,7 @@ def parse_address(text: str) -> str:
     try:
         address = ip_address(text.removeprefix("[").removesuffix("]"))
     except ValueError:
-        raise ValueError(f"must be {_ADDRESS.text}, not {shown(text)}") from None
+        raise ValueError(f"must be {_ADDRESS.text}, not {value_text(text)}") from None
     is_of_link = isinstance(address, IPv6Address) and (address.is_link_local or address.scope_id)
     if address.is_unspecified or address.is_multicast or is_of_link:
         raise ValueError(f"must be {_ADDRESS.text} that other machines can reach")

@@ -7,8 +7,8 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, WithJsonSchema
 
-from portico.core.model.shown import shown
 from portico.core.model.units import Kind
+from portico.core.model.value_text import value_text
 
 FIELDS: Final = 5
 _MACROS: Final = {
@@ -29,13 +29,14 @@ def parse_cron(text: str) -> str:
 
     expression = _MACROS.get(text.strip().lower(), text)
     if len(expression.split()) != FIELDS:
-        raise ValueError(f"must be {_CRON.text}, not {shown(text)}")
+        raise ValueError(f"must be {_CRON.text}, not {value_text(text)}")
     try:
         CronSim(expression, datetime.fromtimestamp(0, UTC))
     except (CronSimError, ValueError, TypeError, AssertionError) as error:
         why = str(error).removeprefix("Bad ")
         raise ValueError(
-            f"must be {_CRON.text}, not {shown(text)}" + (f": its {why} is wrong" if why else "")
+            f"must be {_CRON.text}, not {value_text(text)}"
+            + (f": its {why} is wrong" if why else "")
         ) from None
     return " ".join(expression.split())
 

@@ -9,8 +9,8 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from portico.core.model.app import UserName
 from portico.core.model.issuing import IssuanceSettings
-from portico.core.model.shown import shown
 from portico.core.model.units import FilePath, Kind, NginxPath, Port, Size, Table
+from portico.core.model.value_text import value_text
 
 MAX_PORT, IPV6 = 65535, 6
 _BIND = Kind('an address such as "127.0.0.1", "[::1]" or "*"')
@@ -23,7 +23,7 @@ def parse_bind(text: str) -> str:
     try:
         address = ip_address(text.strip("[]"))
     except ValueError:
-        raise ValueError(f"must be {_BIND.text}, not {shown(text)}") from None
+        raise ValueError(f"must be {_BIND.text}, not {value_text(text)}") from None
     return f"[{address}]" if ":" in text else str(address)
 
 
@@ -46,7 +46,7 @@ def parse_socket(text: str) -> str:
     except ValueError:
         address = None
     if address is None or not (port.isascii() and port.isdigit() and 0 < int(port) <= MAX_PORT):
-        raise ValueError(f"must be {_SOCKET.text}, not {shown(text)}")
+        raise ValueError(f"must be {_SOCKET.text}, not {value_text(text)}")
     return f"[{address}]:{int(port)}" if address.version == IPV6 else f"{address}:{int(port)}"
 
 

@@ -9,8 +9,8 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from portico.core.model.certificate import DAY, ISSUE_COUNT_PERIOD, KeyType, Limit
 from portico.core.model.names import is_local_name, is_loopback_name
 from portico.core.model.pem_file import CertificateCopies
-from portico.core.model.shown import shown
 from portico.core.model.units import Kind, Table, parse_duration
+from portico.core.model.value_text import value_text
 
 T = TypeVar("T", bound=Table)
 MAX_NAMES: Final = 100
@@ -65,11 +65,13 @@ def parse_limit(text: str) -> Limit:
     """`300/3h`: never more than 300 in any three hours."""
     most, slash, within = text.replace(" ", "").partition("/")
     if not slash or not most.isdecimal() or not 0 < int(most) < 10**9 or not within:
-        raise ValueError(f"must be {_LIMIT.text}, not {shown(text)}")
+        raise ValueError(f"must be {_LIMIT.text}, not {value_text(text)}")
     limit = Limit(int(most), parse_duration(within))
     if not 0 < limit.within <= ISSUE_COUNT_PERIOD:
         days = f"{ISSUE_COUNT_PERIOD / DAY:g} days"
-        raise ValueError(f"must be within {days}, the longest time counted, not {shown(text)}")
+        raise ValueError(
+            f"must be within {days}, the longest time counted, not {value_text(text)}"
+        )
     return limit
 
 

@@ -7,7 +7,7 @@ import re
 from ipaddress import ip_address
 from typing import Final, NewType, TypeGuard
 
-from portico.core.model.shown import shown
+from portico.core.model.value_text import value_text
 
 InstanceId = NewType("InstanceId", str)
 """`web.2.7`: the seventh instance that app web ever had, in its slot 2."""
@@ -36,7 +36,7 @@ DOMAIN_FORM: Final = "a domain name or an IP address"
 def parse_app_name(text: str) -> str:
     """An app's name is one label of a DNS name, because nginx finds instances by it."""
     if not APP_NAME.fullmatch(text):
-        raise ValueError(f"must be {APP_NAME_FORM}, not {shown(text)}")
+        raise ValueError(f"must be {APP_NAME_FORM}, not {value_text(text)}")
     return text
 
 
@@ -68,7 +68,7 @@ def _no_domain(text: str) -> str:
         where = "; ports are set in [edge]"
     elif "*" in text or text.startswith("."):
         where = '; a wildcard must be the first label, as in "*.example.com"'
-    return f"must be {DOMAIN_FORM}, not {shown(text)}{where}"
+    return f"must be {DOMAIN_FORM}, not {value_text(text)}{where}"
 
 
 def is_ip(name: str) -> bool:

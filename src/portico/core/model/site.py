@@ -16,8 +16,8 @@ from portico.core.model.issuing import IssuanceSettings
 from portico.core.model.match import Match
 from portico.core.model.mirror import Mirror
 from portico.core.model.name_types import AppName, Domain
-from portico.core.model.shown import shown
 from portico.core.model.units import Count, Duration, Kind, NginxPath, Rate, Size, Table
+from portico.core.model.value_text import value_text
 from portico.core.model.wait import Wait
 
 ErrorCode = Annotated[
@@ -42,7 +42,7 @@ def parse_network(text: str) -> str:
     try:
         network = str(ip_network(text, strict=False))
     except ValueError:
-        raise ValueError(f"must be {_NETWORK.text}, not {shown(text)}") from None
+        raise ValueError(f"must be {_NETWORK.text}, not {value_text(text)}") from None
     return network if "/" in text else network.rpartition("/")[0]
 
 

@@ -11,9 +11,9 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from portico.core.model.balancing import StreamBalanceField
 from portico.core.model.edge import parse_bind
 from portico.core.model.name_types import AppName, Domain
-from portico.core.model.shown import shown
 from portico.core.model.site import Connections, Network
 from portico.core.model.units import LAST_PORT, Duration, Kind, Table
+from portico.core.model.value_text import value_text
 
 _LISTEN = Kind('a port such as "5432", "127.0.0.1:5432" or "53/udp"')
 _KEY = re.compile(r"(?:(\*|[0-9.]+|\[[0-9a-f:.]+\]):)?([1-9][0-9]{0,4})(/udp)?")
@@ -33,7 +33,7 @@ def parse_listen(key: str) -> StreamListen:
     """`5432`, `127.0.0.1:5432`, `[::1]:5432` or `*:5432`, of UDP `53/udp`; each can be written in
     one way only.
     """
-    found, wrong = _KEY.fullmatch(key), f"must be {_LISTEN.text}, not {shown(key)}"
+    found, wrong = _KEY.fullmatch(key), f"must be {_LISTEN.text}, not {value_text(key)}"
     if not found or int(found[2]) > LAST_PORT:
         raise ValueError(wrong)
     try:
@@ -42,7 +42,7 @@ def parse_listen(key: str) -> StreamListen:
         raise ValueError(wrong) from None
     if address != (found[1] or ""):
         right = f"{address}:{found[2]}{found[3] or ''}"
-        raise ValueError(f"must be written as {shown(right)}")
+        raise ValueError(f"must be written as {value_text(right)}")
     return StreamListen(address, int(found[2]), udp=bool(found[3]))
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from portico.core.model.shown import shown
+from portico.core.model.value_text import value_text
 
 
 class Table(BaseModel):
@@ -46,11 +46,11 @@ def parse_duration(value: object) -> float:
     else:
         text = value.lower().replace(" ", "") if isinstance(value, str) else ""
         if not text or not re.fullmatch(f"({_NUMBER}({_UNIT}))*({_NUMBER})?", text):
-            raise ValueError(f"must be {_DURATION.text}, not {shown(value)}")
+            raise ValueError(f"must be {_DURATION.text}, not {value_text(value)}")
         parts = re.findall(f"({_NUMBER})({_UNIT})?", text)
         seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     if not 0 <= seconds <= _MAX_DURATION:
-        raise ValueError(f"must be between 0 and ten years, not {shown(value)}")
+        raise ValueError(f"must be between 0 and ten years, not {value_text(value)}")
     return float(seconds)
 
 
@@ -59,10 +59,10 @@ def parse_size(value: object) -> int:
     text = "" if isinstance(value, (bool, float)) else str(value).strip().lower()
     found = re.fullmatch(r"([0-9]{1,18})\s*([kmgb]?)(?:i?b)?", text)
     if not found:
-        raise ValueError(f"must be {_SIZE.text}, not {shown(value)}")
+        raise ValueError(f"must be {_SIZE.text}, not {value_text(value)}")
     size = int(found[1]) * _BYTES[found[2]]
     if size > _MAX_SIZE:
-        raise ValueError(f"must be {_MAX_SIZE >> 30}g or less, not {shown(value)}")
+        raise ValueError(f"must be {_MAX_SIZE >> 30}g or less, not {value_text(value)}")
     return size
 
 
@@ -70,7 +70,7 @@ def parse_rate(value: object) -> str:
     """`10r/s` or `30r/m`, as nginx's limit_req_zone takes it."""
     text = value.strip().lower() if isinstance(value, str) else ""
     if not re.fullmatch(r"[1-9][0-9]{0,5}r/[sm]", text):
-        raise ValueError(f"must be {_RATE.text}, not {shown(value)}")
+        raise ValueError(f"must be {_RATE.text}, not {value_text(value)}")
     return text
 
 

@@ -13,8 +13,8 @@ from portico.core.model.balancing import BalanceField, Sticky
 from portico.core.model.check import CheckPath, ServerCheck
 from portico.core.model.name_types import AppName
 from portico.core.model.names import parse_domain
-from portico.core.model.shown import shown
 from portico.core.model.units import LAST_PORT, Count, Duration, Kind, NginxPath, Table
+from portico.core.model.value_text import value_text
 
 _ADDRESS = Kind('an address such as "10.0.0.5:3000", "[::1]:3000" or "unix:/run/app.sock"')
 
@@ -41,7 +41,7 @@ def _no_address(text: str) -> str:
         where = "; leave out http://, and for https:// set tls = true in the upstream"
     elif " " in text.strip():
         where = '; write parameters as { address = "10.0.0.5:3000", weight = 2 }'
-    return f"must be {_ADDRESS.text}, not {shown(text)}{where}"
+    return f"must be {_ADDRESS.text}, not {value_text(text)}{where}"
 
 
 def _server_table(value: object) -> object:

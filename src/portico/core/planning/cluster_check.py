@@ -15,7 +15,7 @@ from portico.core.model.machine_views import (
     MachineFactsView,
 )
 from portico.core.model.moments import moment
-from portico.core.model.stored import MemberHealth
+from portico.core.model.snapshot import MemberHealth
 
 CLOCK_TOLERANCE: Final = 2.0
 """Seconds between two clocks."""
@@ -95,8 +95,8 @@ def findings(
     """Errors first. `now` is wall time."""
     members = [own, *(each.member for each in answers if each.member)]
     found = [
-        *_unanswered(answers),
-        *_unreached(members),
+        *_silent_machines(answers),
+        *_unreached_machines(members),
         *_clocks(own.machine, answers),
         *_versions(members),
         *_files(members),
@@ -155,13 +155,13 @@ def _warning(machine: str, what: str) -> ClusterFindingView:
     return ClusterFindingView(severity="warning", machine=machine, what=what)
 
 
-def _unanswered(answers: Sequence[MemberAnswer]) -> Iterator[ClusterFindingView]:
+def _silent_machines(answers: Sequence[MemberAnswer]) -> Iterator[ClusterFindingView]:
     for each in answers:
         if each.member is None:
             yield _error(each.name, f"gives no answer: {each.problem}")
 
 
-def _unreached(members: Sequence[MachineFactsView]) -> Iterator[ClusterFindingView]:
+def _unreached_machines(members: Sequence[MachineFactsView]) -> Iterator[ClusterFindingView]:
     """Each way of a pair: a firewall may close one of them."""
     for member in members:
         for name, why in (member.unreached or {}).items():

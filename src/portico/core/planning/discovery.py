@@ -153,7 +153,7 @@ def _machines_answer(
             for m in machines
             if (port := _port_for(label, m))
         )
-        return Answer(Verdict.YES, peers or (_nowhere(host),))
+        return Answer(Verdict.YES, peers or (_absent_peer(host),))
     addresses = {m.machine: m.address for m in machines}
     return _address_answer(tuple(inner), kind, addresses.get)
 
@@ -178,11 +178,11 @@ def _address_answer(
 
 def _peers(app: str, endpoints: Endpoints) -> tuple[Peer, ...]:
     if not endpoints:
-        return (_nowhere(app_host(app)),)
+        return (_absent_peer(app_host(app)),)
     peers = tuple(Peer(int(e.backup), e.weight, e.port, slot_host(app, e.slot)) for e in endpoints)
     most = MAX_ANSWER_SIZE // (RECORD_OVERHEAD + max(len(peer.target) for peer in peers))
     return peers[:most]
 
 
-def _nowhere(host: str) -> Peer:
+def _absent_peer(host: str) -> Peer:
     return Peer(0, 1, NOWHERE_PORT, f"{NOWHERE_LABEL}.{host}")

@@ -117,7 +117,7 @@ def parse_env_file(text: str, path: str) -> dict[str, str]:
         number = text.count("\n", 0, at) + 1
         if line is None or "\0" in line[0]:
             raise ValueError(f"{path} line {number}: {_syntax_error(text[at:])}")
-        found[line["name"]] = _unquoted(line)
+        found[line["name"]] = _unquote(line)
         at = line.end()
     return found
 
@@ -126,7 +126,7 @@ def _text(value: str | float | bool) -> str:  # noqa: FBT001 - a value of TOML
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _unquoted(line: re.Match[str]) -> str:
+def _unquote(line: re.Match[str]) -> str:
     if line["double"] is not None:
         return _ESCAPE.sub(lambda found: _ESCAPES.get(found[1], found[1]), line["double"])
     return line["single"] if line["single"] is not None else line["plain"]

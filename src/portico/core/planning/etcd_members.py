@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from portico.core.model.stored import StoreMember
+from portico.core.model.snapshot import StoreMember
 from portico.errors import NotFound, Refused
 
 Act = Literal["add", "promote", "renew"]

@@ -85,13 +85,17 @@ class Ledger:
         directory = issuer.staging if staging and issuer.staging else issuer.directory
         if cooldown := self._retry_refusal(directory, names):
             return cooldown
-        return None if exempt else _worst(self.uses(issuer, names, staging=staging), self.now)
+        return (
+            None
+            if exempt
+            else _latest_refusal(self.uses(issuer, names, staging=staging), self.now)
+        )
 
     def account_refusal(self, issuer: Issuer, *, exempt: bool = False) -> Refusal | None:
         """Why no account may be made now; the authority's own word alone if it is `exempt`."""
         if cooldown := self._retry_refusal(issuer.directory, ()):
             return cooldown
-        return None if exempt else _worst(self.accounts(issuer), self.now)
+        return None if exempt else _latest_refusal(self.accounts(issuer), self.now)
 
     def accounts(self, issuer: Issuer) -> Iterator[Use]:
         yield from self._use(issuer.directory, "accounts", "", issuer.limits.accounts)
@@ -184,7 +188,7 @@ class Ledger:
         return found
 
 
-def _worst(uses: Iterable[Use], now: float) -> Refusal | None:
+def _latest_refusal(uses: Iterable[Use], now: float) -> Refusal | None:
     over = [use for use in uses if use.used >= use.most]
     if not over:
         return None

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from portico.core.model.cluster import Machine, MachineName, MemberList
 from portico.core.model.shared import SharedMachine, decoded
-from portico.core.model.stored import StoredItem
+from portico.core.model.snapshot import StoredItem
 
 _KEYS: Final = frozenset({"address", "port", "labels"})
 _SERIAL: Final = re.compile(r"[0-9a-f]{1,40}")

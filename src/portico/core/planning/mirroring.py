@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from portico.core.model.shared import CLUSTER_KEY, RESTORE_KEY, SCHEMA, ClusterRecord, decoded
-from portico.core.model.stored import Delete, Put, Snapshot, StoredItem, Write
+from portico.core.model.snapshot import Delete, Put, Snapshot, StoredItem, Write
 
 
 def prefix_of(cluster: str) -> str:
@@ -19,7 +19,9 @@ def prefix_of(cluster: str) -> str:
 
 def reason_not_to_follow(cluster: str, mirror: Snapshot | None, found: Snapshot) -> str:
     """Why the copy on this machine stays in force; empty where the store is to be followed."""
-    return reason_not_to_accept(cluster, found) or (_older(mirror, found) if mirror else "")
+    return reason_not_to_accept(cluster, found) or (
+        _restore_reason(mirror, found) if mirror else ""
+    )
 
 
 def reason_not_to_accept(cluster: str, found: Snapshot) -> str:
@@ -74,7 +76,7 @@ def values_of(found: Snapshot) -> Mapping[str, bytes]:
     return {key: item.value for key, item in lasting(found).items.items()}
 
 
-def _older(mirror: Snapshot, found: Snapshot) -> str:
+def _restore_reason(mirror: Snapshot, found: Snapshot) -> str:
     why = ""
     if found.revision < mirror.revision:
         why = f"it is at revision {found.revision}, and this machine has seen {mirror.revision}"

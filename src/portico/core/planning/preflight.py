@@ -122,8 +122,8 @@ def findings(lineage: Lineage, issuer: Issuer, seen: PreflightFacts) -> Iterator
             yield Finding(name.trouble, "", name.name)
             continue
         found = (
-            *_allowed(name, seen, challenge_of(name.name, lineage.challenges)),
-            *_reached(name, private=issuer.ca_bundle is not None),
+            *_caa_findings(name, seen, challenge_of(name.name, lineage.challenges)),
+            *_address_findings(name, private=issuer.ca_bundle is not None),
         )
         yield from (replace(each, name=name.name) for each in found)
 
@@ -180,7 +180,9 @@ def _machine(seen: PreflightFacts) -> Iterator[Finding]:
         yield Finding(left, "remove files there")
 
 
-def _allowed(name: Name, seen: PreflightFacts, challenge: Challenge | None) -> Iterator[Finding]:
+def _caa_findings(
+    name: Name, seen: PreflightFacts, challenge: Challenge | None
+) -> Iterator[Finding]:
     """RFC 8659 4 and RFC 8657."""
     if not seen.identities or is_ip(name.name):
         return
@@ -227,7 +229,7 @@ def _permits(value: str, seen: PreflightFacts, challenge: Challenge | None) -> b
     return proof in re.split(r"\s*,\s*", methods.strip())
 
 
-def _reached(name: Name, *, private: bool) -> Iterator[Finding]:
+def _address_findings(name: Name, *, private: bool) -> Iterator[Finding]:
     """Every address has to be ours: authorities ask any of them, and IPv6 first."""
     if not name.addresses and name.by_address:
         what = f"{name.name} does not resolve: it has neither an A nor an AAAA record"

@@ -70,7 +70,7 @@ def progress(
             first = (desired.apps[each] for each in wait.apps)
             hopeless = any(a.stopped or _failure(a, instances[a.name], waited) for a in first)
             (failed if hopeless else waiting).append(f"{name} {wait.why}")
-        elif step := _pending(app, mine, replaced):
+        elif step := _pending_text(app, mine, replaced):
             behind = late_instances(app.app, app.spec.id, mine, world.now)
             if behind and waited >= max(app.app.ready_timeout, LATE_TIME):
                 late += (_continues(i, app) for i in behind)
@@ -119,7 +119,9 @@ def _still_serving(i: Instance, mine: Sequence[Instance]) -> str:
     return "".join(f"; {each} keeps serving" for each in serving)
 
 
-def _pending(app: DesiredApp, mine: Sequence[Instance], replaced: Collection[InstanceId]) -> str:
+def _pending_text(
+    app: DesiredApp, mine: Sequence[Instance], replaced: Collection[InstanceId]
+) -> str:
     if left := sum(i.id in replaced and i.state not in LEAVING_STATES for i in mine):
         return f"{app.name}: {left} still to replace"
     if is_rolled_out(app, mine) and app.good == app.spec.id:

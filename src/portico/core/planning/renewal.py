@@ -23,7 +23,7 @@ from portico.core.model.certificate import (
 from portico.core.model.moments import moment
 from portico.core.planning.hooks import hooks_due
 from portico.core.planning.ledger import Ledger, Refusal
-from portico.core.planning.left_out import names_to_order, next_attempt
+from portico.core.planning.omitted_names import names_to_order, next_attempt
 
 ActionKind = Literal["nothing", "ask_ari", "hook", "issue", "deploy"]
 

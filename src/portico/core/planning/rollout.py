@@ -94,7 +94,7 @@ def rollout(
         if not slot.ready and any(isinstance(step, Drain) for step in steps):
             serving.discard(slot.number)
         yield from steps
-    yield from _surplus(app, [i for i in instances if i.slot > wanted], serving)
+    yield from _surplus_steps(app, [i for i in instances if i.slot > wanted], serving)
 
 
 def ready_slots(app: DesiredApp, instances: Sequence[Instance]) -> frozenset[int]:
@@ -120,7 +120,9 @@ def is_rolled_out(app: DesiredApp, instances: Sequence[Instance]) -> bool:
     return not older and len(ready_slots(app, instances)) == app.instances
 
 
-def _surplus(app: DesiredApp, instances: Sequence[Instance], serving: set[int]) -> Iterator[Step]:
+def _surplus_steps(
+    app: DesiredApp, instances: Sequence[Instance], serving: set[int]
+) -> Iterator[Step]:
     """What is in no wanted slot leaves, but the last one that serves only after another does."""
     why = why_it_leaves(app, f"scaled to {app.instances}")
     keep = takes_requests(app) and not app.abrupt

@@ -47,10 +47,10 @@ class ServedCertificates:
         own = [self._current[each] for each in lineages if each in self._current]
         groups: dict[tuple[Certificate, ...], list[str]] = {}
         for name in names:
-            groups.setdefault(self._best(name, names, own), []).append(name)
+            groups.setdefault(self._best_certificates(name, names, own), []).append(name)
         return [CertifiedNames(tuple(part), best) for best, part in groups.items()]
 
-    def _best(
+    def _best_certificates(
         self, name: str, names: Sequence[str], own: Sequence[Certificate]
     ) -> tuple[Certificate, ...]:
         mine = tuple(each for each in own if covers(each.names, name))

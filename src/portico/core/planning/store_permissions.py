@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Sequence
 
 from portico.core.model.shared import MACHINES, PRESENCES, PROGRESS
-from portico.core.model.stored import Permission
+from portico.core.model.snapshot import Permission
 from portico.core.planning.mirroring import prefix_of
 
 

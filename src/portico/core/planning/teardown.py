@@ -86,7 +86,7 @@ def leaving(desired: Desired, world: World, generation: str) -> Iterator[Step]:
         if i.state is S.GONE:
             yield Forget(i.id, "it has exited")
         elif i.state is S.DRAINING and i.id not in handed_out and i.app not in unanswered:
-            if why := _drained(i, desired, world):
+            if why := _stop_reason(i, desired, world):
                 yield Stop(i.id, why)
         elif i.state is S.STOPPING and world.now - i.since >= stop_limit(i, desired):
             yield Kill(i.id, "did not stop in time")
@@ -142,7 +142,7 @@ def _is_needed(i: Instance, desired: Desired, world: World) -> bool:
     return world.now < drained_at(i, desired, world)
 
 
-def _drained(i: Instance, desired: Desired, world: World) -> str:
+def _stop_reason(i: Instance, desired: Desired, world: World) -> str:
     """Why it may be stopped now; empty while it may not."""
     over = world.now >= drained_at(i, desired, world)
     app = desired.apps.get(i.app)

@@ -153,7 +153,7 @@ Act = (
 
 def next_act(state: TurnState, own: OwnState) -> Act | None:
     """None: nothing, until something changes."""
-    if uncounted := _uncounted(state, own):  # also while the next change is under way
+    if uncounted := _uncounted_change(state, own):  # also while the next change is under way
         return CountSwitches(uncounted)
     change = state.change
     if change is None or change.end:
@@ -210,7 +210,7 @@ def _outside_a_change(state: TurnState, own: OwnState) -> Act | None:
     return _without_turn(state, own) or _written_back(state, own)
 
 
-def _uncounted(state: TurnState, own: OwnState) -> SharedChange | None:
+def _uncounted_change(state: TurnState, own: OwnState) -> SharedChange | None:
     """The last change that was made here, if it was made on all machines: the last one of all, or
     one whose end this machine has not seen.
     """

@@ -76,7 +76,7 @@ def trusts(site: Site) -> bool:
 
 def claim_variable(header: str) -> str:
     """The variable with what a trusted proxy said; empty, or our own value, where none did."""
-    return f"portico_said_{_snake(header)}"
+    return f"portico_said_{_snake_case(header)}"
 
 
 def trusted_peers(name: str, site: Site) -> Iterator[Directive]:
@@ -158,12 +158,12 @@ def _claim_map(header: str, fallback: str, parameter: str) -> Directive:
 
 
 def _header_variable(header: str) -> str:
-    return f"$http_{_snake(header)}"
+    return f"$http_{_snake_case(header)}"
 
 
 def _peers(name: str) -> str:
     return f"{_TRUSTED_VARIABLE}_{digest(name)}"
 
 
-def _snake(header: str) -> str:
+def _snake_case(header: str) -> str:
     return header.lower().replace("-", "_")

@@ -57,7 +57,7 @@ def decision(scope: Scope) -> tuple[Directive, ...]:
             directive(
                 "auth_request_set",
                 Raw(f"${answer_variable(n)}"),
-                Raw(f"$upstream_http_{_snake(n)}"),
+                Raw(f"$upstream_http_{_snake_case(n)}"),
             )
             for n in kept
         ),
@@ -129,7 +129,7 @@ def identity_names(desired: Desired) -> Mapping[str, tuple[str, ...]]:
 
 
 def answer_variable(header: str) -> str:
-    return COOKIES if header.lower() == "set-cookie" else f"portico_auth_{_snake(header)}"
+    return COOKIES if header.lower() == "set-cookie" else f"portico_auth_{_snake_case(header)}"
 
 
 def _sites(desired: Desired) -> list[tuple[str, Site]]:
@@ -158,5 +158,5 @@ def _cookie(number: int) -> str:
     return f"portico_auth_cookie_{number}"
 
 
-def _snake(header: str) -> str:
+def _snake_case(header: str) -> str:
     return header.lower().replace("-", "_")

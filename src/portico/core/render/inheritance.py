@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from portico.core.model.desired import Desired, paths
-from portico.core.model.included import Line
 from portico.core.model.names import label_of
+from portico.core.model.nginx_lines import Line
 from portico.core.model.site import Site
 from portico.core.render.headers import request_headers
 from portico.core.render.identity import identity_names

@@ -115,7 +115,7 @@ def locations(
             yield from _retry_lines(place)
         elif redirect is not None:
             answer = tuple(redirect_lines(location.scope, redirect))
-            yield from _redirected(location, answer, lines, own, number)
+            yield from _redirect(location, answer, lines, own, number)
         elif not location.has_files:
             answer = tuple(_without_files(location))
             yield from location.directives((*lines, *own_pages(location.scope), *answer))
@@ -168,10 +168,10 @@ def _proxy_lines(place: PassedLocation) -> Iterator[Directive]:
         return
     yield from mirror_lines(location.scope, number)
     yield from _strip_lines(location)
-    yield from _passed(place, place.name)
+    yield from _pass_request(place, place.name)
 
 
-def _passed(place: PassedLocation, target: str) -> Iterator[Directive]:
+def _pass_request(place: PassedLocation, target: str) -> Iterator[Directive]:
     """To an upstream here, or to other machines where the app is on those alone."""
     way: Way = far_passing if place.crossing.is_away else passing
     return way(place.scope, target, place.upstream, place.context, place.location.stripped_prefix)
@@ -221,14 +221,14 @@ def _retry_lines(place: PassedLocation) -> Iterator[Directive]:
         sent = NEAR_VARIABLE
     if not place.is_grpc:
         again, live = _location_name("again", number), _location_name("live", number)
-        tried = tuple(_passed(place, target))
+        tried = tuple(_pass_request(place, target))
         kept = place.cache_lines
         after = next_try(again, wait, upstream, desired)
         entered = (*repeated, *kept)
         if intercepts := app_errors(scope):
             first = _location_name("first", number)
             entered = (*difference(without_access_limits(own, above), above), *kept)
-            passed = (*mirror_lines(scope, number), *strip, *_passed(place, name))
+            passed = (*mirror_lines(scope, number), *strip, *_pass_request(place, name))
             yield intercepting_location(scope, first, after, entered, passed)
         yield from retry_location(
             scope,
@@ -271,7 +271,7 @@ def _stream_lines(place: PassedLocation) -> Iterator[Directive]:
         own = {**own, "request buffering": request_buffer(scope)}
         own = stream_settings(own) if place.crossing.is_away else own
     relayed = is_relayed(place.upstream, place.desired, place.context)
-    once = _passed(place, relayed_upstream(place.name) if relayed else place.name)
+    once = _pass_request(place, relayed_upstream(place.name) if relayed else place.name)
     lines = (*mirror_lines(scope, number), *_strip_lines(place.location), *once)
     repeated, tries = tuple(difference(own, place.above)), 0 if relayed else 3
     yield from stream_location(scope, _location_name("stream", number), repeated, lines, tries)
@@ -302,7 +302,7 @@ def _location_name(kind: str, number: int) -> str:
     return f"@{kind}_{number}"
 
 
-def _redirected(
+def _redirect(
     location: Location,
     answer: Sequence[Directive],
     lines: Sequence[Directive],

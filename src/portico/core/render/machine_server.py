@@ -257,7 +257,7 @@ def _crossing_server(
     if machine.has_store:
         yield directive("location", "=", _JOIN, block=_joining(context))
     waits = crossed_waits(desired)
-    yield directive("location", _REFUSED_LOCATION, block=_refused())
+    yield directive("location", _REFUSED_LOCATION, block=_refusal())
     yield from _crossed_locations(Raw(f"${NEXT_VARIABLE}") if waits else _AGAIN)
     yield from crossed_wait_locations(waits, desired, context, again=_AGAIN, end=_END, over=_OVER)
 
@@ -325,7 +325,7 @@ def _end() -> Iterator[Directive]:
     yield directive("return", "502")
 
 
-def _refused() -> Iterator[Directive]:
+def _refusal() -> Iterator[Directive]:
     """It is not sent to an instance here, and another machine may let it in."""
     yield directive("if", Raw(f"({_WAY_BACK})"), block=_going_back())
     yield directive(

@@ -10,7 +10,7 @@ from portico.adapters.lineages.disk import DiskLineages
 from portico.adapters.lineages.pem_files import DiskPemFiles
 from portico.daemon.assembly.preparation import PreparationParts
 from portico.daemon.assembly.programs import ProgramAdapters
-from portico.daemon.late import acme_authorities, certbot_bridge, late, shared_of, sharing_of
+from portico.daemon.lazy_parts import acme_authorities, certbot_bridge, lazy, shared_of, sharing_of
 from portico.engine.certificates.assembly import CertificateParts, assemble_certificates
 from portico.engine.engine import Engine
 from portico.system.home import Home
@@ -28,7 +28,7 @@ def connect_certificates(
     neighbourhood: Neighbourhood | None,
 ) -> tuple[CertificateParts, ClusterStore | None]:
     """The store is as in `shared_of`."""
-    authorities = late(partial(acme_authorities, home, programs.start_program))
+    authorities = lazy(partial(acme_authorities, home, programs.start_program))
     lineages, local, issued = prepared.lineages, prepared.local, prepared.issued
     shared = shared_of(
         engine,
@@ -44,7 +44,7 @@ def connect_certificates(
         issued,
         prepared.prepare,
         authorities=authorities,
-        certbot=late(partial(certbot_bridge, home, lineages, local)),
+        certbot=lazy(partial(certbot_bridge, home, lineages, local)),
         client_files=prepared.client_files,
         hooks=HookRunner(programs.start_program),
         pem_files=DiskPemFiles(),

@@ -9,11 +9,11 @@ from portico.adapters.traffic.counting import CountingChild
 from portico.api.app import Api
 from portico.daemon.assembly.preparation import PreparationParts
 from portico.daemon.assembly.programs import ProgramAdapters
-from portico.daemon.late import (
+from portico.daemon.lazy_parts import (
     dashboard_listener,
     edited_document_of,
     for_all_machines,
-    late,
+    lazy,
     machine_drain_of,
 )
 from portico.daemon.machine import Mode, this_daemon
@@ -74,7 +74,7 @@ def connect_control(  # noqa: PLR0913 - an operator can ask for everything
         exposure,
         server_checks=server_checks,
         daemon=this_daemon(home, mode),
-        dashboard=late(lambda: dashboard),
+        dashboard=lazy(lambda: dashboard),
         edited=edited_document_of,
         issued=prepared.issued,
         local=local,
@@ -91,7 +91,7 @@ def connect_control(  # noqa: PLR0913 - an operator can ask for everything
     join_listener = connect_members(engine, in_force, operations, shared, local, home)
     asked = for_all_machines(engine, home, shared, control, instances.timetable)
     api = Api(asked)
-    dashboard = late(lambda: dashboard_listener(asked, api, engine.state, engine.clock))
+    dashboard = lazy(lambda: dashboard_listener(asked, api, engine.state, engine.clock))
     return ControlParts(
         api, control.changes, dashboard, exposure, join_listener, operations, traffic
     )

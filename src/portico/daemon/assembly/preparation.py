@@ -13,7 +13,7 @@ from portico.adapters.certificates.trust import TrustStores
 from portico.adapters.lineages.disk import DiskLineages
 from portico.adapters.nginx.workers import user_of_workers
 from portico.daemon.assembly.programs import ProgramAdapters
-from portico.daemon.late import edge_file, own_machine
+from portico.daemon.lazy_parts import edge_file, own_machine
 from portico.daemon.machine import secret_of, this_machine
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
 from portico.engine.certificates.issued_files import IssuedFiles

@@ -77,7 +77,7 @@ class Deployment:
             await self._render(batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is recorded and returned
             return await self._without_refused(batch, error)
-        proofs = await asyncio.gather(*map(self._prove, batch), return_exceptions=True)
+        proofs = await asyncio.gather(*map(self._verify, batch), return_exceptions=True)
         failed = {
             new: proof
             for new, proof in zip(batch, proofs, strict=True)
@@ -103,7 +103,9 @@ class Deployment:
             attempt = Attempt(new.held, self._clock.now(), self._clock.jitter())
             self._state.put_renewal_state(renewal_state.not_deployed(renewal, str(error), attempt))
         worse = await self._put_back(tuple(failed), refused=refused)
-        return {new.lineage.name: worse or _explained(new, error) for new, error in failed.items()}
+        return {
+            new.lineage.name: worse or _error_text(new, error) for new, error in failed.items()
+        }
 
     async def _put_back(
         self, batch: Sequence[_NewCertificate], *, refused: bool
@@ -140,7 +142,7 @@ class Deployment:
         )
         log.info("certificate %s: in use, serial %s", lineage.name, current.serial)
 
-    async def _prove(self, new: _NewCertificate) -> None:
+    async def _verify(self, new: _NewCertificate) -> None:
         lineage = new.lineage
         if not lineage.behind_nginx:
             return
@@ -160,7 +162,7 @@ class Deployment:
                 raise Failed(f"TLS handshakes for {name} still return another certificate")
 
 
-def _explained(new: _NewCertificate, error: Exception) -> Exception:
+def _error_text(new: _NewCertificate, error: Exception) -> Exception:
     if not isinstance(error, PorticoError) or not new.lineage.behind_nginx:
         return error
     return Failed(f"the new certificate is not served: {error}")

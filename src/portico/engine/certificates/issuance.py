@@ -21,7 +21,7 @@ from portico.core.model.names import folder_name
 from portico.core.model.order import NewCertificate, Order
 from portico.core.planning import renewal_state
 from portico.core.planning.ledger import Ledger, Refusal
-from portico.core.planning.left_out import names_to_leave_out
+from portico.core.planning.omitted_names import names_to_leave_out
 from portico.core.planning.preflight import Finding, findings, name_findings
 from portico.core.planning.renewal import Action, end_of_wait, is_urgent, next_action
 from portico.core.planning.renewal_state import Attempt, RenewalAnswer

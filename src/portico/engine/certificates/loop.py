@@ -25,8 +25,8 @@ from portico.core.planning import renewal_state
 from portico.core.planning.expiry import warning
 from portico.core.planning.hooks import hook_sentence
 from portico.core.planning.ledger import Ledger
-from portico.core.planning.left_out import left_out_text
 from portico.core.planning.lineages import secret_files, wanted_lineages
+from portico.core.planning.omitted_names import left_out_text
 from portico.core.planning.own_pairs import not_renewed
 from portico.core.planning.renewal import NEVER, Action, ActionKind, is_missing
 from portico.engine.batches import in_batches
@@ -320,11 +320,11 @@ class CertificateLoop:
     async def issue(self, name: str, change: Change) -> None:
         """Obtain one at once where there is none that does, whatever it would wait for."""
         lineage = (await self.wanted()).get(name)
-        missing = lineage is not None and self._misses(lineage)
+        missing = lineage is not None and self._is_missing(lineage)
         if lineage and missing:
             await self.obtain_here(lineage, "issue", change)
         await self.renew(name, change, force=missing)
-        if lineage is not None and self._misses(lineage):
+        if lineage is not None and self._is_missing(lineage):
             action = self.issuance.next(lineage)
             raise Failed(f"{name}: not before {moment(action.at)}: {action.why}")
         if held := self._lineages.held(name):
@@ -340,7 +340,7 @@ class CertificateLoop:
                 forget(self._state, name)
             raise
 
-    def _misses(self, lineage: Lineage) -> bool:
+    def _is_missing(self, lineage: Lineage) -> bool:
         held, renewal = (
             self._lineages.held(lineage.name),
             self._state.renewal_state(lineage.name),

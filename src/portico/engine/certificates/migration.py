@@ -37,7 +37,7 @@ class Migration:
 
     async def look(self) -> None:
         """Name other renewers in `status`, while any certificate here is of an authority."""
-        found = await self._certbot.renewers() if await self._wanted() else []
+        found = await self._certbot.renewers() if await self._wanted_lineages() else []
         sentences = {each.where: _sentence(each) for each in found}
         for gone in self._named - sentences.keys():
             self._troubles.resolve(gone)
@@ -53,7 +53,7 @@ class Migration:
 
     async def take(self, folder: str) -> ImportView:
         """Take over what certbot keeps in a folder. Failed if nothing of it can be."""
-        taken = await self._certbot.take(folder, self._called)
+        taken = await self._certbot.take(folder, self._lineage_of)
         if taken.skipped and not taken.lineages:
             reasons = "\n  ".join(taken.skipped)
             raise Failed(
@@ -62,7 +62,7 @@ class Migration:
         self._remember(taken.lineages)
         self._loop.wake()
         await self.look()
-        wanted = await self._wanted()
+        wanted = await self._wanted_lineages()
         desired, _ = self._intent.wanted()
         views = []
         for each in taken.lineages:
@@ -96,7 +96,7 @@ class Migration:
         await self._lineages.remove(name)
         self._state.drop_renewal_state(name)
 
-    async def _wanted(self) -> Mapping[str, Lineage]:
+    async def _wanted_lineages(self) -> Mapping[str, Lineage]:
         """Nothing while it cannot be told."""
         try:
             return await self._loop.wanted()
@@ -112,7 +112,7 @@ class Migration:
         names = await self._certbot.give(folder, certificates)
         return ExportView(folder=folder, names=names)
 
-    def _called(self, names: Sequence[str]) -> str | None:
+    def _lineage_of(self, names: Sequence[str]) -> str | None:
         desired, _ = self._intent.wanted()
         found = (
             name for name, site in desired.sites.items() if {name, *site.aliases} == set(names)

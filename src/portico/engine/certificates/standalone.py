@@ -22,7 +22,7 @@ _RECORD: Final = TypeAdapter(tuple[StandaloneRequest, ...])
 
 
 def standalone_lineages(state: State) -> Mapping[str, Lineage]:
-    return {each.names[0]: standalone_lineage(each) for each in _remembered(state)}
+    return {each.names[0]: standalone_lineage(each) for each in _stored_requests(state)}
 
 
 def remember(state: State, request: StandaloneRequest, desired: Desired) -> str:
@@ -47,7 +47,7 @@ def remember(state: State, request: StandaloneRequest, desired: Desired) -> str:
             f"nginx of this Portico listens on port {request.http_port}, so {name} has to be a "
             f"site; nothing was changed. Add to the file:\n{tables}"
         )
-    others = [each for each in _remembered(state) if each.names[0] != name]
+    others = [each for each in _stored_requests(state) if each.names[0] != name]
     _put(state, [*others, request.model_copy(update={"force": False})])
     return name
 
@@ -72,12 +72,12 @@ def _as_site(request: StandaloneRequest, other: str) -> str:
 
 
 def forget(state: State, name: str) -> None:
-    _put(state, [each for each in _remembered(state) if each.names[0] != name])
+    _put(state, [each for each in _stored_requests(state) if each.names[0] != name])
 
 
 def _put(state: State, requests: Sequence[StandaloneRequest]) -> None:
     state.put_setting(STANDALONE, _RECORD.dump_json(tuple(requests)).decode())
 
 
-def _remembered(state: State) -> tuple[StandaloneRequest, ...]:
+def _stored_requests(state: State) -> tuple[StandaloneRequest, ...]:
     return _RECORD.validate_json(state.setting(STANDALONE) or "[]")

@@ -40,7 +40,7 @@ from portico.core.model.shared import (
     progress_key,
     token_key,
 )
-from portico.core.model.stored import ABSENT, MAX_WRITES, Compare, Delete, Put, Write
+from portico.core.model.snapshot import ABSENT, MAX_WRITES, Compare, Delete, Put, Write
 from portico.core.planning.joining import digest_of, reason_not_to_join
 from portico.engine.cluster.authority import ClusterAuthority
 from portico.engine.cluster.cluster_store import ClusterStore

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from portico.core.model.stored import Put
+from portico.core.model.snapshot import Put
 from portico.engine.cluster.cluster_store import ClusterStore
 from portico.errors import Failed
 from portico.ports.machine_signing import MachineSigner, SignedMachine

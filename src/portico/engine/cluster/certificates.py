@@ -32,7 +32,7 @@ from portico.core.model.shared_certificates import (
     SharedOrder,
     digest_of,
 )
-from portico.core.model.stored import ABSENT, Compare, Put
+from portico.core.model.snapshot import ABSENT, Compare, Put
 from portico.core.planning.issuer import (
     NO_THUMBPRINT,
     IssuerView,

@@ -29,7 +29,7 @@ from portico.core.model.shared import (
     progress_key,
 )
 from portico.core.model.shared_change import NO_SWITCHES, Progress, SharedChange, Switches
-from portico.core.model.stored import ABSENT
+from portico.core.model.snapshot import ABSENT
 from portico.core.planning.switches import switches_after
 from portico.core.planning.turns import (
     AppliedRevision,
@@ -118,7 +118,7 @@ class ChangeState:
             is_changing = progress.state == "changing"
         else:
             is_changing = False
-        parts = {n for n, each in (self._applied() or {}).items() if not each.is_whole}
+        parts = {n for n, each in (self._applied_revisions() or {}).items() if not each.is_whole}
         if is_changing or not parts:  # asked in each round of the loop, of which most end here
             return is_changing
         return any(
@@ -127,7 +127,7 @@ class ChangeState:
         )
 
     def own(self) -> OwnState:
-        applied = self._applied()
+        applied = self._applied_revisions()
         return OwnState(
             self.shared.machine,
             bool(self.fence),
@@ -204,13 +204,13 @@ class ChangeState:
 
     def begin(self, project: str, number: int) -> None:
         """From now on it may have parts of this revision. It keeps to what is in force."""
-        applied = self._applied() or {}
+        applied = self._applied_revisions() or {}
         self._put_applied(
             applied | {project: AppliedRevision(number, is_whole=False)} if project else applied
         )
 
     def finish(self, project: str, number: int) -> None:
-        applied = self._applied() or {}
+        applied = self._applied_revisions() or {}
         if number:
             applied[project] = AppliedRevision(number, is_whole=True)
         else:
@@ -220,7 +220,7 @@ class ChangeState:
     def follow(self) -> None:
         """Keep to what is in force from now on, and try again what failed."""
         self.unusable = {}
-        self._put_applied(self._applied() or {})
+        self._put_applied(self._applied_revisions() or {})
 
     def withdraw(self) -> None:
         """Keep to it no more. The sites that are paused here remain so."""
@@ -250,7 +250,7 @@ class ChangeState:
         names = [name for name, is_stopped in self.switches.stopped.items() if is_stopped]
         return frozenset(name.rpartition("/")[2] for name in names if _project(name) == project)
 
-    def _applied(self) -> dict[str, AppliedRevision] | None:
+    def _applied_revisions(self) -> dict[str, AppliedRevision] | None:
         recorded = json.loads(self._state.setting(APPLIED_SETTING) or "null")
         if recorded is None:
             return None
@@ -264,7 +264,7 @@ class ChangeState:
         self._note_update()
 
     def _applied_numbers(self) -> Mapping[str, int]:
-        return {name: each.number for name, each in (self._applied() or {}).items()}
+        return {name: each.number for name, each in (self._applied_revisions() or {}).items()}
 
     # How
 

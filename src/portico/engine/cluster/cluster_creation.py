@@ -21,7 +21,7 @@ from portico.core.model.shared import (
     encoded,
     machine_key,
 )
-from portico.core.model.stored import ABSENT, Compare, Put, StoreAddress, StoreUser, Write
+from portico.core.model.snapshot import ABSENT, Compare, Put, StoreAddress, StoreUser, Write
 from portico.core.planning.mirroring import prefix_of
 from portico.core.planning.store_permissions import keeper_name, machine_permissions
 from portico.errors import Failed, PorticoError, Refused

@@ -20,7 +20,7 @@ from portico.core.model.names import is_instance_name, split_name
 from portico.core.model.requests import DocumentRequest, DownRequest
 from portico.core.model.shared import encoded, progress_key, revision_key
 from portico.core.model.shared_change import NamedTarget, Progress, SharedChange, SharedFile
-from portico.core.model.stored import ABSENT, Compare, Delete, Put, Write
+from portico.core.model.snapshot import ABSENT, Compare, Delete, Put, Write
 from portico.core.model.views import ChangeView, StatusView
 from portico.engine.changes import Change
 from portico.engine.cluster.change_report import ChangeReport

@@ -22,7 +22,7 @@ from portico.core.model.shared import (
     encoded,
     machine_key,
 )
-from portico.core.model.stored import Compare, StoredItem, Write
+from portico.core.model.snapshot import Compare, StoredItem, Write
 from portico.core.planning.members import has_certificate
 from portico.engine.cluster.membership import Membership
 from portico.engine.cluster.neighbourhood import Neighbourhood

@@ -13,7 +13,7 @@ from typing import Final
 from portico.core.model.event import Requester
 from portico.core.model.member_views import EtcdMemberRequest, EtcdMemberView
 from portico.core.model.shared import ENDPOINTS_KEY, StoreEndpoints, decoded, encoded
-from portico.core.model.stored import ABSENT, Compare, Put
+from portico.core.model.snapshot import ABSENT, Compare, Put
 from portico.core.planning.etcd_members import act_on_member, member_to_drop
 from portico.core.render.etcd_member import client_url, peer_url
 from portico.engine.cluster.authority import ClusterAuthority

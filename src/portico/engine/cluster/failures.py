@@ -8,7 +8,7 @@ from __future__ import annotations
 from portico.core.model.certificate import RenewalState
 from portico.core.model.shared import FAILURES, failures_key
 from portico.core.model.shared_certificates import failures_value, with_failures
-from portico.core.model.stored import ABSENT, Compare, Put
+from portico.core.model.snapshot import ABSENT, Compare, Put
 from portico.engine.cluster.cluster_store import ClusterStore
 from portico.engine.cluster.store_follower import Position
 from portico.ports.state import State

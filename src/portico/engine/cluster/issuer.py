@@ -13,7 +13,7 @@ from portico.core.model.shared import (
     Holder,
     encoded,
 )
-from portico.core.model.stored import ABSENT, Compare, Delete, Put
+from portico.core.model.snapshot import ABSENT, Compare, Delete, Put
 from portico.core.planning.issuer import (
     HANDOVER_TIME,
     MAX_UNREACHABLE_ATTEMPTS,

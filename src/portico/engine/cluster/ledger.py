@@ -12,7 +12,7 @@ from itertools import islice
 from portico.core.model.certificate import ISSUE_COUNT_PERIOD, Entry
 from portico.core.model.shared import LEDGER, ledger_key
 from portico.core.model.shared_certificates import ledger_entry, ledger_item
-from portico.core.model.stored import MAX_WRITES, Compare, Delete, Put, Write
+from portico.core.model.snapshot import MAX_WRITES, Compare, Delete, Put, Write
 from portico.core.planning.issuer import usable_entries
 from portico.engine.cluster.cluster_store import ClusterStore
 from portico.ports.clock import Clock

@@ -25,7 +25,7 @@ from portico.core.model.shared import (
     order_key,
 )
 from portico.core.model.shared_certificates import CurrentLineage, SharedLineage
-from portico.core.model.stored import ABSENT, MAX_WRITES, Compare, Delete, Put, Write
+from portico.core.model.snapshot import ABSENT, MAX_WRITES, Compare, Delete, Put, Write
 from portico.core.planning.issuer import is_to_share, to_take
 from portico.engine.cluster.cluster_store import ClusterStore
 from portico.engine.engine import Engine
@@ -52,14 +52,16 @@ class SharedLineages:
 
     def number(self, name: str) -> int:
         """Of the newest certificate that machines share; 0 for none."""
-        current = self._current(name)
+        current = self._current_lineage(name)
         return max(current.number if current else 0, self._numbers.get(name, 0))
 
     async def take(self, wanted: Collection[str]) -> bool:
         """Whether all could be taken that were to be. What is not wanted is taken once: it may
         have been forgotten here.
         """
-        found = ((name, self._current(name)) for name in self._follower.under(CURRENT_LINEAGES))
+        found = (
+            (name, self._current_lineage(name)) for name in self._follower.under(CURRENT_LINEAGES)
+        )
         shared = {
             name: current
             for name, current in found
@@ -93,7 +95,7 @@ class SharedLineages:
 
     async def share(self, name: str, compares: list[Compare]) -> None:
         """Write the certificate held here, if it is newer. Raises StoreUnavailable."""
-        held, current = self._lineages.held(name), self._current(name)
+        held, current = self._lineages.held(name), self._current_lineage(name)
         if held is None or not is_to_share(
             held, current, self._numbers.get(name, 0), self._clock.now()
         ):
@@ -114,13 +116,13 @@ class SharedLineages:
             Put(current_key(name), encoded(record)),
             Delete(order_key(name)),
         ]
-        writes += [Delete(f"{LINEAGES}{each}") for each in self._older(name, number - 1)]
+        writes += [Delete(f"{LINEAGES}{each}") for each in self._older_keys(name, number - 1)]
         seen = Compare(current_key(name), item.revision if item else ABSENT)
         if await self._shared.transaction([*compares, seen], writes) is not None:
             self._remember(name, number)
             log.info("certificate %s: given to the cluster, serial %s", name, held.serial)
 
-    def _older(self, name: str, number: int) -> list[str]:
+    def _older_keys(self, name: str, number: int) -> list[str]:
         """Those before a number: one is kept for machines that are about to read it."""
         numbers = self._follower.under(f"{LINEAGES}{name}/")
         older = (each for each in numbers if is_number(each) and int(each) < number)
@@ -131,11 +133,11 @@ class SharedLineages:
         StoreUnavailable.
         """
         for name in self._follower.under(CURRENT_LINEAGES):
-            current = self._current(name)
+            current = self._current_lineage(name)
             if name in wanted or not current or self._clock.now() < current.not_after:
                 continue
             keys = [current_key(name), failures_key(name), order_key(name)]
-            keys += [f"{LINEAGES}{each}" for each in self._older(name, current.number + 1)]
+            keys += [f"{LINEAGES}{each}" for each in self._older_keys(name, current.number + 1)]
             await self._shared.transaction(compares, [Delete(key) for key in keys])
         known = {*wanted, *self._follower.under(CURRENT_LINEAGES)}
         orders = (order_key(name) for name in self._follower.under(ORDERS) if name not in known)
@@ -149,7 +151,7 @@ class SharedLineages:
         self._numbers[name] = number
         self._state.put_setting(TAKEN_LINEAGES, json.dumps(self._numbers))
 
-    def _current(self, name: str) -> CurrentLineage | None:
+    def _current_lineage(self, name: str) -> CurrentLineage | None:
         return self._follower.value(CurrentLineage, current_key(name))
 
 

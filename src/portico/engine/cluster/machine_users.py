@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from portico.core.model.shared import KEEPER_KEY, MACHINES, Keeper, SharedMachine, decoded
-from portico.core.model.stored import StoreUser
+from portico.core.model.snapshot import StoreUser
 from portico.core.planning.store_permissions import (
     machine_password,
     machine_permissions,

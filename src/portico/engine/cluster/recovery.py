@@ -11,7 +11,7 @@ from typing import Final
 from portico.core.model.cluster_views import StoreChangeView
 from portico.core.model.event import Requester
 from portico.core.model.shared import CLUSTER_KEY, RESTORE_KEY
-from portico.core.model.stored import ABSENT, MAX_WRITES, Compare, Delete, Put, Snapshot, Write
+from portico.core.model.snapshot import ABSENT, MAX_WRITES, Compare, Delete, Put, Snapshot, Write
 from portico.core.planning.mirroring import (
     reason_not_to_accept,
     values_of,

@@ -74,7 +74,7 @@ class MachineReports:
             raw = await self._ask(other, STATUS.path, {})
             status = MachineStatusView.model_validate_json(raw)
         except (Failed, ValidationError) as error:
-            problem = _why(error)
+            problem = _reason(error)
         return MachineView(**dict(other), status=status, problem=problem)
 
     async def events(self, machine: str, query: Mapping[str, str | None]) -> list[EventView]:
@@ -128,7 +128,7 @@ class MachineReports:
             raw = await self._ask(other, MEMBER.path, {})
             member = MachineFactsView.model_validate_json(raw)
         except (Failed, ValidationError) as error:
-            return MemberAnswer(other.name, None, _why(error))
+            return MemberAnswer(other.name, None, _reason(error))
         seconds = self._clock.monotonic() - begun
         return MemberAnswer(other.name, member, asked=asked, round_trip=seconds)
 
@@ -161,7 +161,7 @@ class MachineReports:
         )
 
 
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         return "its answer cannot be read; its Portico has another version"
     return str(error)

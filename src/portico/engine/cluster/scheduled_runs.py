@@ -23,7 +23,7 @@ from portico.core.model.shared import (
     running_key,
 )
 from portico.core.model.shared_change import SharedChange
-from portico.core.model.stored import ABSENT, MAX_WRITES, Compare, Delete, Put
+from portico.core.model.snapshot import ABSENT, MAX_WRITES, Compare, Delete, Put
 from portico.engine.cluster.cluster_store import ClusterStore
 from portico.engine.engine import Engine
 from portico.engine.projects import Projects

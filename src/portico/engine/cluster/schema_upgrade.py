@@ -15,7 +15,7 @@ from portico.core.model.shared import (
     encoded,
     present_key,
 )
-from portico.core.model.stored import Compare, Put
+from portico.core.model.snapshot import Compare, Put
 from portico.core.planning.schema_gate import next_schema
 from portico.engine.cluster.cluster_store import ClusterStore
 from portico.engine.events import Events

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from portico.core.model.shared import present_key
-from portico.core.model.stored import Put
+from portico.core.model.snapshot import Put
 from portico.engine.cluster.store_follower import StoreFollower
 from portico.engine.troubles import Troubles
 from portico.errors import Failed

@@ -9,7 +9,7 @@ from portico.core.model.event import Requester
 from portico.core.model.moments import moment
 from portico.core.model.shared import CHANGE_KEY, encoded
 from portico.core.model.shared_change import SharedChange
-from portico.core.model.stored import Compare, Put, Write
+from portico.core.model.snapshot import Compare, Put, Write
 from portico.engine.cluster.change_state import ChangeState
 from portico.engine.cluster.store_follower import Position
 from portico.errors import Refused

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from portico.core.model.shared import ENDPOINTS_KEY, StoreEndpoints
-from portico.core.model.stored import endpoint
+from portico.core.model.snapshot import endpoint
 from portico.engine.cluster.cluster_store import ClusterStore
 from portico.engine.cluster.store_follower import KeyChanges
 from portico.engine.troubles import Troubles

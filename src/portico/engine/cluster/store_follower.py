@@ -19,7 +19,7 @@ from portico.core.model.shared import (
     decoded,
     machine_key,
 )
-from portico.core.model.stored import Changes, Snapshot, StoredItem
+from portico.core.model.snapshot import Changes, Snapshot, StoredItem
 from portico.core.planning.mirroring import (
     continues,
     difference,

@@ -21,13 +21,13 @@ class Totals:
         self._in_force, self._neighbourhood = in_force, neighbourhood
 
     async def look(self) -> None:
-        if (drained := self._drained()) != self._intent.drained_machines:
+        if (drained := self._drained_machines()) != self._intent.drained_machines:
             await self._in_force.set_drained_machines(drained)
 
     async def pause(self) -> None:
         await self._clock.sleep(SHORT_INTERVAL)
 
-    def _drained(self) -> frozenset[str]:
+    def _drained_machines(self) -> frozenset[str]:
         """Empty where no app has a `total`."""
         desired, before = self._intent.desired, self._intent.drained_machines
         if not desired.totals:

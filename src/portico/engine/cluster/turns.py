@@ -29,7 +29,7 @@ from portico.core.model.shared import (
     revision_key,
 )
 from portico.core.model.shared_change import Progress, SharedChange, SharedFile
-from portico.core.model.stored import ABSENT, MAX_WRITES, Compare, Delete, Put, Write
+from portico.core.model.snapshot import ABSENT, MAX_WRITES, Compare, Delete, Put, Write
 from portico.core.planning.switches import MissedSwitches, missed, switches_after
 from portico.core.planning.turns import (
     Act,
@@ -264,7 +264,10 @@ class Turns:
         writes: list[Write] = [Put(CHANGE_KEY, encoded(replace(change, end=act.how, why=act.why)))]
         if act.how == "done" and change.project:
             head = Head(number=change.revision, served=change.revision)
-            writes += [Put(head_key(change.project), encoded(head)), *self._outdated(change)]
+            writes += [
+                Put(head_key(change.project), encoded(head)),
+                *self._outdated_revisions(change),
+            ]
         if act.how == "done":
             switches = switches_after(self._change_state.switches, change)
             writes.append(Put(SWITCHES_KEY, encoded(switches)))
@@ -273,7 +276,7 @@ class Turns:
         turn = self._as_known(TURN_KEY) if has_turn else Compare(TURN_KEY, ABSENT)
         return await self._write([self._as_known(CHANGE_KEY), turn], writes)
 
-    def _outdated(self, change: SharedChange) -> list[Delete]:
+    def _outdated_revisions(self, change: SharedChange) -> list[Delete]:
         """The revisions before the one that comes into force."""
         numbers = self._change_state.revisions(change.project)
         before = [each for each in numbers if not change.revision or each < change.revision]

@@ -123,7 +123,9 @@ class Convergence:
         at_once = asyncio.Semaphore(MAX_PARALLEL_QUESTIONS)
         elsewhere = {n for n, app in desired.apps.items() if not desired.is_here(app.app)}
         not_asked = self._late_apps(own) | elsewhere
-        names = [n for n, site in own.sites.items() if not not_asked & _served(site, desired)]
+        names = [
+            n for n, site in own.sites.items() if not not_asked & _names_served(site, desired)
+        ]
         few = len(own.sites) <= MANY_SITES
         asked = names if few else _sites_to_ask(names, desired, answered)
 
@@ -211,7 +213,7 @@ def _timeout(seconds: float = CHANGE_TIMEOUT) -> Failed:
     )
 
 
-def _served(site: Site, desired: Desired) -> set[str]:
+def _names_served(site: Site, desired: Desired) -> set[str]:
     return names_served([site], desired.upstreams)
 
 
@@ -219,7 +221,7 @@ def _sites_to_ask(names: Iterable[str], desired: Desired, answered: Collection[s
     """With each site that did not answer before: a handshake with all of 300 takes seconds."""
     asked, reached = list[str](), set[frozenset[str]]()
     for name in names:
-        behind = frozenset(_served(desired.sites[name], desired))
+        behind = frozenset(_names_served(desired.sites[name], desired))
         if name not in answered or behind not in reached:
             asked.append(name)
         reached.add(behind)

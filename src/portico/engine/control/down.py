@@ -8,7 +8,7 @@ from portico.core.model.event import Requester
 from portico.core.model.records import Revision
 from portico.core.model.requests import DownRequest
 from portico.core.model.views import ChangeView
-from portico.core.planning.unchanged import moved_ports
+from portico.core.planning.file_effects import moved_ports
 from portico.engine.changes import EVERY_APP, Change, Changes
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.kept_ports import assert_ports_kept

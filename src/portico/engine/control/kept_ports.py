@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from portico.core.model.desired import Desired
-from portico.core.planning.unchanged import is_move_unset, moved_ports
+from portico.core.planning.file_effects import is_move_unset, moved_ports
 from portico.errors import Refused
 
 

@@ -38,7 +38,7 @@ class Output:
         written = await self._logs.modified_at(list(files))
         newest = heapq.nlargest(MAX_FILES, files, key=written.__getitem__)
         tails = {path: await self._logs.tail(files[path].spec, path) for path in newest}
-        return await asyncio.to_thread(_merged, files, tails, count, grep.lower())
+        return await asyncio.to_thread(_merge, files, tails, count, grep.lower())
 
     def _files(self, apps: set[str], slot: int | None) -> dict[str, _File]:
         """By path."""
@@ -60,7 +60,7 @@ class Output:
         return found
 
 
-def _merged(
+def _merge(
     files: dict[str, _File], tails: dict[str, LogTail], count: int, grep: str
 ) -> list[OutputLineView]:
     """In a thread: the lines may be many. What was written last comes last."""

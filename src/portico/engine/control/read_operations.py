@@ -18,8 +18,8 @@ from portico.core.model.names import is_instance_name
 from portico.core.model.nginx_views import NginxBuildsView
 from portico.core.model.records import Revision
 from portico.core.model.requests import DocumentRequest
-from portico.core.model.shown import shown
 from portico.core.model.traffic_views import TrafficSeriesView
+from portico.core.model.value_text import value_text
 from portico.core.model.views import (
     ChangeView,
     CheckView,
@@ -362,7 +362,7 @@ class ReadOperations(CertificateOperations):
 def number_in(name: str, text: str | None) -> float | None:
     """A number of a query, if it is given. Refused where it is none that a database takes."""
     if text is not None and not re.fullmatch(r"[0-9]{1,11}(\.[0-9]{1,9})?", text):
-        raise Refused(f"{name} must be a number below {_MAX_NUMBER:,}, not {shown(text)}")
+        raise Refused(f"{name} must be a number below {_MAX_NUMBER:,}, not {value_text(text)}")
     return None if text is None else float(text)
 
 
@@ -374,7 +374,7 @@ def _count_in(text: str | None, default: int, limit: int) -> int:
 def _slot_in(app: str, place: str) -> int:
     """Of `.2`, or `.2.7`."""
     if not (found := re.fullmatch(r"\.([0-9]{1,6})(\.[0-9]{1,9})?", place)):
-        raise Refused(f"{shown(app)} is not an instance, such as web.2")
+        raise Refused(f"{value_text(app)} is not an instance, such as web.2")
     return int(found[1])
 
 

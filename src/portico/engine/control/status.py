@@ -133,7 +133,7 @@ class StatusReport:
             source=first.source if first else "",
             revision=first.revision if first else 0,
             troubles=tuple(map(with_project, self._status_troubles.sentences(held, world))),
-            notes=(*self.exposure.notes(), *_drained(desired)),
+            notes=(*self.exposure.notes(), *_drain_notes(desired)),
         )
 
     def part_of(self, view: StatusView, project: str | None, apps: AbstractSet[str]) -> StatusView:
@@ -306,7 +306,7 @@ class StatusReport:
         return self._daemon.model_copy(update={"memory_bytes": memory, "uptime_s": uptime})
 
 
-def _drained(desired: Desired) -> Iterator[str]:
+def _drain_notes(desired: Desired) -> Iterator[str]:
     if desired.drained:
         yield "this machine is drained; `portico cluster undrain` starts its apps again"
 

@@ -11,12 +11,12 @@ from portico.core.model.event import Requester
 from portico.core.model.names import PROJECT
 from portico.core.model.records import Revision
 from portico.core.model.views import ChangeView
-from portico.core.planning.unchanged import (
+from portico.core.planning.file_effects import (
     moved_ports,
     relinked_text,
-    removed,
+    removed_names,
     running_unchanged,
-    scaled,
+    scale_notes,
     unchanged_sites,
     unchanged_text,
 )
@@ -78,21 +78,21 @@ class Up:
             project = candidate.project or PROJECT
             touched[:] = {*self._changed_apps(candidate, project), *holds}
             self._changes.hold(touched)
-            gone[:] = removed(self._intent.desired.of(project), candidate.desired)
+            gone[:] = removed_names(self._intent.desired.of(project), candidate.desired)
             earlier[:] = [self._intent.revisions.get(project)]
             if holds:
                 whole, candidates = self._intent.desired, candidate.desired
                 assert_ports_kept(whole, candidates, "apply the file", project)
                 moved = moved_ports(whole, candidates)
                 now, new = whole.of(project), candidates.of(project)
-                said[:], unchanged[:] = scaled(now, new), running_unchanged(now, new)
+                said[:], unchanged[:] = scale_notes(now, new), running_unchanged(now, new)
                 said.extend([f"nginx moves {moved}"] if moved else [])
                 if earlier[0] and earlier[0].served:
                     answered.update(unchanged_sites(now, new))
 
         accepted, candidate = await self._in_force.accept(file.edit, allow, smaller=file.smaller)
         [before] = earlier
-        self._accepted(accepted, candidate, before)
+        self._note_accepted(accepted, candidate, before)
         name, _, rest = file.subject.partition(" ")
         self._events.requested(file.kind, name or accepted.source, who, rest)
         own = candidate.desired.of(accepted.project)
@@ -145,7 +145,9 @@ class Up:
         others = unchanged_text([name for name in apps if not relinked.get(name)])
         return [text for text in (*relinked.values(), others) if text]
 
-    def _accepted(self, revision: Revision, candidate: Candidate, before: Revision | None) -> None:
+    def _note_accepted(
+        self, revision: Revision, candidate: Candidate, before: Revision | None
+    ) -> None:
         seen, build = self._observed.now().nginx, candidate.build
         if self._intent.is_in_force(seen) and build.program not in {"", seen.program}:
             self._intent.request_upgrade(build)  # the same files, and another [edge] nginx

@@ -69,20 +69,20 @@ class FileWatches:
         """Return when all is watched that is to be: what an instance has read when it started can
         then change no more without being seen.
         """
-        if self._wanted() in (self._watched, self._begun):
+        if self._wanted_watches() in (self._watched, self._begun):
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(BEGIN_TIMEOUT):
-                while self._watched != self._wanted():
+                while self._watched != self._wanted_watches():
                     self._looked.clear()
                     self._woken.set()
                     await self._looked.wait()
-        self._begun = self._wanted()
+        self._begun = self._wanted_watches()
 
     async def look(self) -> None:
         """What has changed is noted; where it is time, a rollout begins."""
         self._woken.clear()
-        wanted, apps = self._wanted(), self._intent.desired.apps
+        wanted, apps = self._wanted_watches(), self._intent.desired.apps
         for name in self._watched.keys() - wanted.keys():
             self._troubles.resolve(f"watch {name}")
             self._troubles.resolve(_loop_of(name))
@@ -129,7 +129,7 @@ class FileWatches:
                 of=name,
             )
 
-    def _wanted(self) -> dict[str, WatchSettings]:
+    def _wanted_watches(self) -> dict[str, WatchSettings]:
         return {
             name: self._watch_settings(app)
             for name, app in self._intent.desired.apps.items()

@@ -92,7 +92,7 @@ class Liveness:
         """Apply what the probes have found since the last round."""
         results, self._results = self._results, []
         for instance, process, trouble in results:
-            if (i := self._watched(instance, process)) is None:
+            if (i := self._checked_instance(instance, process)) is None:
                 continue
             with self._tasks.fence(f"verdict on {i.id}", of=i.id):
                 self._apply(i, trouble)
@@ -114,7 +114,7 @@ class Liveness:
         await self._clock.sleep(self._clock.jitter() * pace(check, overdue=False))
         patience = OVERDUE_TIME if check.limit > OVERDUE_TIME else 0.0
         work = partial(self._probe_and_report, instance, process)
-        while self._watched(instance, process) is not None:
+        while self._checked_instance(instance, process) is not None:
             begun = self._clock.monotonic()
             await self._loop_share.wait()  # on a busy machine hundreds may be due by now
             probe = self._tasks.start(f"probe of {instance}", work, of=instance)
@@ -124,10 +124,10 @@ class Liveness:
             await self._clock.sleep(pace(check, overdue=overdue) - waited)
 
     async def _probe_and_report(self, instance: InstanceId, process: Process | None) -> None:
-        if (i := self._watched(instance, process)) is None:
+        if (i := self._checked_instance(instance, process)) is None:
             return
         trouble = await self.probe(i)
-        i = self._watched(instance, process)
+        i = self._checked_instance(instance, process)
         if i is not None and (self._results or self._after_probe(i, trouble) != i):
             self._results.append((instance, process, trouble))
             self._wake()
@@ -136,6 +136,6 @@ class Liveness:
         check = self._intent.app_of(i).check
         return probed(i, trouble, check, now=self._clock.monotonic())
 
-    def _watched(self, instance: InstanceId, process: Process | None) -> Instance | None:
+    def _checked_instance(self, instance: InstanceId, process: Process | None) -> Instance | None:
         i = self._observed.instances.get(instance)
         return i if i and i.process == process and i.state in PROVEN_STATES else None

@@ -49,7 +49,7 @@ class Readiness:
 
     def on_notice(self, notice: Notice) -> None:
         """Wake the loop if a starting instance has sent READY=1 for the first time."""
-        if any(_is_starting(i) and not i.said_ready for i in self._concerned(notice)):
+        if any(_is_starting(i) and not i.said_ready for i in self._instances_of(notice)):
             self._wake()
 
     def requires_notice(self, i: Instance) -> bool:
@@ -87,14 +87,14 @@ class Readiness:
         return self.requires_notice(i) and not i.said_ready and not is_late(i, app, now)
 
     def _apply_notice(self, notice: Notice) -> None:
-        for i in self._concerned(notice):
+        for i in self._instances_of(notice):
             if notice.status is not None:
                 self._status_texts[i.id, i.process] = notice.status
             if notice.ready and _is_starting(i) and not i.said_ready:
                 self._observed.put(replace(i, said_ready=True))
                 log.info("%s reported that it is ready", i.id)
 
-    def _concerned(self, notice: Notice) -> list[Instance]:
+    def _instances_of(self, notice: Notice) -> list[Instance]:
         return [
             i
             for i in self._observed.instances.values()

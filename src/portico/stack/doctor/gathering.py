@@ -14,7 +14,7 @@ from portico.stack.doctor.surveying import survey
 from portico.stack.doctor.tree import Nginx
 from portico.stack.model import Stack
 from portico.stack.reading.pm2 import pm2_home
-from portico.stack.reading.read import read_stack, together
+from portico.stack.reading.read import combine, read_stack
 from portico.system.text import read_text
 
 
@@ -29,7 +29,7 @@ def gather(paths: Sequence[Path], environ: Mapping[str, str], *, live: bool = Fa
             table = read_file(path, environ).table
             own.append(OwnFile(str(path), table, read_text(path)))
         elif _real(path) not in set(map(_real, stack.files)):
-            stack = together(stack, read_stack([path], environ))
+            stack = combine(stack, read_stack([path], environ))
     facts = Facts(stack, Nginx(stack.nginx), Machine(), tuple(own))
     if live or any(_is_of_machine(_real(path), environ) for path in paths):
         return replace(facts, machine=survey(facts, environ))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any, Final
 
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 from portico.stack.doctor.tree import Block
 
 _REPEAT_OPERATORS: Final = frozenset({"MAX_REPEAT", "MIN_REPEAT"})
@@ -39,7 +39,7 @@ def group_names(tree: Any) -> dict[str, int]:
     return dict(tree.state.groupdict)
 
 
-def explodes(tree: Any) -> bool:
+def has_nested_repetition(tree: Any) -> bool:
     """Whether a repetition of a repetition can match the same text in very many ways."""
     return any(
         _is_many(each[1]) and _has_open_repeat(each[1][2])
@@ -62,7 +62,7 @@ def _has_open_repeat(body: Any) -> bool:
     return len(items) == 1 and str(items[0][0]) in _REPEAT_OPERATORS and _is_many(items[0][1])
 
 
-def nested(tree: Any) -> bool:
+def has_nested_capture(tree: Any) -> bool:
     """Whether a capture is in another."""
     for name, value in _nodes(tree):
         if str(name) == "SUBPATTERN" and value[0] is not None and groups_in(value[3]):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from textwrap import indent
 from typing import Final, Literal, TypeAlias
 
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 from portico.stack.doctor.machine import Machine
 from portico.stack.doctor.tree import Nginx
 from portico.stack.model import Place, Program, Renewal, Stack
@@ -100,7 +100,7 @@ def place_of(line: Line | Program | Renewal) -> Place:
 def server_example(before: str, after: str, machine: Machine | None = None) -> Example:
     """Of what is in a server of plain HTTP."""
     head = "server {\n    listen 80;\n"
-    return nginx_example(f"{head}{_moved(before)}}}\n", f"{head}{_moved(after)}}}\n", machine)
+    return nginx_example(f"{head}{_indent(before)}}}\n", f"{head}{_indent(after)}}}\n", machine)
 
 
 def whole_example(before: str, after: str, machine: Machine | None = None) -> Example:
@@ -112,10 +112,10 @@ def _main_file(text: str) -> str:
     main, _, http = text.rpartition("\n\n")
     before = f"{main}\n" if main else "worker_processes auto;\nworker_shutdown_timeout 1m;\n"
     events = "" if "events" in main else "events {\n    worker_connections 4096;\n}\n"
-    return f"{before}{events}http {{\n{_moved(http)}}}\n"
+    return f"{before}{events}http {{\n{_indent(http)}}}\n"
 
 
-def _moved(text: str) -> str:
+def _indent(text: str) -> str:
     return indent(text, "    ")
 
 

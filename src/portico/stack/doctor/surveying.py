@@ -46,7 +46,7 @@ def survey(facts: Facts, environ: Mapping[str, str], root: Path = Path("/")) -> 
             each.where for each in find_renewers(root) if "/run/systemd/system" not in each.what
         ),
         deploy_hooks=_reloads(root / "etc/letsencrypt"),
-        rotated=tuple(_rotated(root)),
+        rotated=tuple(_rotated_logs(root)),
         pm2_rotates=(pm2_home(environ) / "modules/pm2-logrotate").exists(),
         now=SystemClock().now(),
     )
@@ -112,7 +112,7 @@ def _is_loopback(address: bytes) -> bool:
     return address[:1] == b"\x7f" if len(address) == 4 else address == bytes(15) + b"\1"  # noqa: PLR2004
 
 
-def _rotated(root: Path) -> Iterator[str]:
+def _rotated_logs(root: Path) -> Iterator[str]:
     for path in (root / "etc/logrotate.conf", *_names(root / "etc/logrotate.d")):
         with suppress(OSError):
             text = path.read_text(errors="replace")

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import Final
 
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 
 _MAIN: Final = frozenset({"http", "events", "stream", "mail", "user", "pid", "worker_processes"})
 _SERVER_DIRECTIVES: Final = frozenset({"location", "listen", "server_name", "return", "rewrite"})
@@ -322,7 +322,7 @@ class Nginx:
 def _main_lines(lines: Sequence[Line]) -> tuple[Line, ...]:
     """What is loose in a file that others include is put where it is included."""
     http = next((each for each in lines if each.name == "http"), None)
-    loose = [e for e in lines if e.name not in _MAIN] if http is None else _loose(lines)
+    loose = [e for e in lines if e.name not in _MAIN] if http is None else _http_lines(lines)
     if any(each.name in _SERVER_DIRECTIVES for each in loose):
         outside = {"server", "upstream", "map", "geo", "split_clients", "limit_req_zone"}
         inside = tuple(each for each in loose if each.name not in outside)
@@ -339,7 +339,7 @@ def _main_lines(lines: Sequence[Line]) -> tuple[Line, ...]:
     return (*(each for each in lines if each is not http and each not in loose), joined)
 
 
-def _loose(lines: Sequence[Line]) -> list[Line]:
+def _http_lines(lines: Sequence[Line]) -> list[Line]:
     """Beside a main file: what can only be meant for its `http`."""
     inner = {"server", "upstream", "map", "geo", "split_clients", "location"}
     return [each for each in lines if each.name in inner]

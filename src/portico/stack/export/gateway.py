@@ -150,7 +150,7 @@ class Gateway:
                 return []
             rule["filters"] = [there]
         elif backends := self._backends(own):
-            filters = [*_stripping(own, is_exact=is_exact), *_header_filters(site, own)]
+            filters = [*_strip_filters(own, is_exact=is_exact), *_header_filters(site, own)]
             rule |= {"filters": filters} if filters else {}
             rule["backendRefs"] = backends
         else:
@@ -231,7 +231,7 @@ def _redirect_filter(table: Redirect, path: str, *, is_exact: bool) -> Object | 
     return {"type": "RequestRedirect", "requestRedirect": there}
 
 
-def _stripping(own: Site | Route, *, is_exact: bool) -> Iterator[Object]:
+def _strip_filters(own: Site | Route, *, is_exact: bool) -> Iterator[Object]:
     if isinstance(own, Route) and own.strip_prefix:
         yield {"type": "URLRewrite", "urlRewrite": {"path": _replacement("/", is_exact=is_exact)}}
 

@@ -130,7 +130,7 @@ def _process(
     env_files = tuple(spec.path(each) for each in _as_tuple(app.env_file))
     read = [parse_env_file(read_text(Path(each)), each) for each in env_files]
     line = command_line(app, environment(spec, {"PWD": cwd}, read, own), own)
-    kept = environment(spec, {}, [], own) | _assigned(line, spec, read, own, cwd)
+    kept = environment(spec, {}, [], own) | _assignments(line, spec, read, own, cwd)
     return Process(
         named,
         wanted.name,
@@ -149,7 +149,7 @@ def _process(
     )
 
 
-def _assigned(
+def _assignments(
     line: CommandLine,
     spec: Spec,
     read: Sequence[Mapping[str, str]],

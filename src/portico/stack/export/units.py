@@ -46,7 +46,7 @@ def _service(project: str, process: Process, after: Sequence[str]) -> Iterator[s
     yield f"ExecStart={' '.join(map(_argument, process.argv))}"
     yield f"WorkingDirectory={process.cwd.replace('%', '%%')}"
     for name, value in process.environment.items():
-        yield f"Environment={_word(f'{name}={value}')}"
+        yield f"Environment={_quote(f'{name}={value}')}"
     yield from (f"EnvironmentFile={each.replace('%', '%%')}" for each in process.env_files)
     yield from _account(app)
     yield from _life(app)
@@ -118,10 +118,10 @@ def _text(lines: Iterator[str]) -> str:
 
 def _argument(word: str) -> str:
     """In ExecStart a `$` would be a variable."""
-    return _word(word.replace("$", "$$"))
+    return _quote(word.replace("$", "$$"))
 
 
-def _word(word: str) -> str:
+def _quote(word: str) -> str:
     """One word, as systemd.syntax(7) takes it."""
     plain = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     if plain.isprintable():

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from portico.core.model.included import Line, walk
+from portico.core.model.nginx_lines import Line, walk
 
 _ZONES: Final = ("limit_req_zone", "limit_conn_zone")
 _CACHES: Final = ("proxy_cache_path", "fastcgi_cache_path", "uwsgi_cache_path", "scgi_cache_path")

@@ -20,7 +20,7 @@ def folder_of(part: Part) -> tuple[str | dict[str, object], str] | None:
     None where no key of ours says it, or where there is no folder.
     """
     path = _path(part)
-    tried = _tried(part)
+    tried = _try_files(part)
     if path is None or tried is None:
         return None
     table, fallback = tried
@@ -52,7 +52,7 @@ def _path(part: Part) -> str | None:
     return (base.rstrip("/") + inner).rstrip("/") or "/"
 
 
-def _tried(part: Part) -> tuple[dict[str, object], str] | None:
+def _try_files(part: Part) -> tuple[dict[str, object], str] | None:
     line = next(part.own_lines("try_files"), None)
     if line is None or not line.args:
         return {}, ""

@@ -33,9 +33,9 @@ def apps_of(programs: Iterable[Program], folder: Path) -> Apps:
     found = Apps()
     named: dict[str, Program] = {}
     for program in programs:
-        named[_free(program.name, named)] = program
+        named[_free_name(program.name, named)] = program
     tables = {name: _table(program, folder) for name, program in named.items()}
-    joined = _joined(tables, named)
+    joined = _join(tables, named)
     members = {name: group for group, names in joined.items() for name in names}
     for name, program in named.items():
         group = members.get(name, name)
@@ -46,7 +46,7 @@ def apps_of(programs: Iterable[Program], folder: Path) -> Apps:
         if name in members:
             first = joined[group][0]
             table = {**tables[first], "instances": len(joined[group])}
-        found.tables[group], found.places[group] = _short(table), program.place
+        found.tables[group], found.places[group] = _without_defaults(table), program.place
         _listen(found, program, group)
     return found
 
@@ -58,7 +58,7 @@ def _listen(found: Apps, program: Program, app: str) -> None:
         found.sockets.setdefault(path, app)
 
 
-def _joined(
+def _join(
     tables: Mapping[str, dict[str, object]], programs: Mapping[str, Program]
 ) -> dict[str, list[str]]:
     """By name of the app that they become, programs on ports in a row."""
@@ -80,23 +80,23 @@ def _table(program: Program, folder: Path) -> dict[str, object]:
         table = {**table, "env": own} if own else {k: v for k, v in table.items() if k != "env"}
     base = os.path.abspath(os.path.dirname(program.place.file))  # noqa: PTH100, PTH120 - links stay
     if base != str(folder):
-        table["cwd"] = _from(folder, base, str(table.get("cwd", ".")))
+        table["cwd"] = _path_from(folder, base, str(table.get("cwd", ".")))
         for key in _PATHS:
             value = table.get(key)
             if isinstance(value, str):
-                table[key] = _from(folder, base, value)
+                table[key] = _path_from(folder, base, value)
             elif isinstance(value, list | tuple):
-                table[key] = [_from(folder, base, str(each)) for each in value]
+                table[key] = [_path_from(folder, base, str(each)) for each in value]
         logs = table.get("logs")
         if isinstance(logs, Mapping):
             table["logs"] = {
-                key: _from(folder, base, value) if key in {"stdout", "stderr"} else value
+                key: _path_from(folder, base, value) if key in {"stdout", "stderr"} else value
                 for key, value in logs.items()
             }
     return table
 
 
-def _from(folder: Path, base: str, path: str) -> str:
+def _path_from(folder: Path, base: str, path: str) -> str:
     if path.startswith(("/", "~", "$")):
         return path
     whole = os.path.normpath(os.path.join(base, path))  # noqa: PTH118
@@ -104,7 +104,7 @@ def _from(folder: Path, base: str, path: str) -> str:
     return whole if relative.startswith("../..") else relative
 
 
-def _short(table: Mapping[str, object]) -> dict[str, object]:
+def _without_defaults(table: Mapping[str, object]) -> dict[str, object]:
     """Without what is so anyway."""
     found = {}
     for key in (*_LEADING_KEYS, *(each for each in table if each not in _LEADING_KEYS)):
@@ -118,7 +118,7 @@ def _short(table: Mapping[str, object]) -> dict[str, object]:
     return found
 
 
-def _free(name: str, used: Mapping[str, object]) -> str:
+def _free_name(name: str, used: Mapping[str, object]) -> str:
     number, free = 2, name
     while free in used:
         free, number = f"{name[:46]}-{number}", number + 1

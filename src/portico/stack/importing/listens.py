@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from portico.core.config.patterns import wrong_with_regex
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 from portico.stack.importing.files import folder_of
 from portico.stack.importing.part import (
     CARRIED_OUTCOME,
@@ -26,7 +26,7 @@ from portico.stack.importing.report import Report
 from portico.stack.importing.rules.own import TUNING
 from portico.stack.importing.rules.table import outcome_of
 from portico.stack.importing.subrequests import subrequests
-from portico.stack.importing.targets import NO_TLS, Table, Targets, passed
+from portico.stack.importing.targets import NO_TLS, Table, Targets, parse_target
 
 _FILE_DIRECTIVES: Final = ("root", "alias", "index", "try_files", "autoindex")
 _PASS: Final = ("proxy_pass", "grpc_pass")
@@ -96,7 +96,7 @@ def key_of(line: Line) -> str | None:
             return None
 
 
-def translated(line: Line, key: str, above: Part, context: LocationContext) -> Route:
+def translate(line: Line, key: str, above: Part, context: LocationContext) -> Route:
     lines = tuple(line.block or ())
     part = Part(lines, above.definitions, above, key, above.tls)
     route = Route(key, line, part)
@@ -104,7 +104,7 @@ def translated(line: Line, key: str, above: Part, context: LocationContext) -> R
         route.reasons += [
             (each, no_equal("routes do not nest")) for each in lines if each.name == "location"
         ]
-    if (fallback := _fallback(part, context)) is not None:
+    if (fallback := _fallback_location(part, context)) is not None:
         part.lines = (*lines, *(each for each in fallback.block or () if each.name != "internal"))
     content = {id(each): outcome for each, outcome in _content(route, context)}
     asked = subrequests(part, context.named, context.targets, context.asked)
@@ -132,7 +132,7 @@ def _can_be_hoisted(line: Line) -> bool:
     )
 
 
-def _fallback(part: Part, context: LocationContext) -> Line | None:
+def _fallback_location(part: Part, context: LocationContext) -> Line | None:
     """The named location that `try_files` ends with, if requests are passed on there."""
     tried = next(part.own_lines("try_files"), None)
     named = context.named.get(tried.args[-1]) if tried and tried.args else None
@@ -149,7 +149,7 @@ def _content(route: Route, context: LocationContext) -> Iterator[tuple[Line, Out
     static = list(part.own_lines(*_FILE_DIRECTIVES))
     rewrites = list(part.own_lines("rewrite"))
     if returned is not None:
-        yield returned, _returned(returned, part, context)
+        yield returned, _return_outcome(returned, part, context)
     elif proxied is not None:
         yield proxied, _proxied(proxied, part, context)
         yield from ((line, _cut(line, part)) for line in rewrites)
@@ -184,7 +184,7 @@ def _is_closed(part: Part) -> bool:
     return rules == [("deny", "all")]
 
 
-def _returned(line: Line, part: Part, context: LocationContext) -> Outcome:
+def _return_outcome(line: Line, part: Part, context: LocationContext) -> Outcome:
     if line.args == ("403",):
         return part.set("deny", ["all"], line)
     found = redirect_of(line.args, part.path, name=context.name, tls=part.tls)
@@ -194,7 +194,7 @@ def _returned(line: Line, part: Part, context: LocationContext) -> Outcome:
 
 
 def _proxied(line: Line, part: Part, context: LocationContext) -> Outcome:
-    found = passed(line.args[0]) if line.args else None
+    found = parse_target(line.args[0]) if line.args else None
     if found is None:
         return no_equal("Portico passes requests to apps and upstreams, not to variables")
     scheme, host, path = found

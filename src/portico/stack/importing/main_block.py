@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 from portico.stack.importing.definitions import Definitions
 from portico.stack.importing.part import (
     CARRIED_OUTCOME,

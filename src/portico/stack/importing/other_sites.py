@@ -9,13 +9,13 @@ from portico.stack.model import Site
 
 
 def site_table(site: Site, targets: Targets) -> dict[str, object]:
-    found = _joined(site.table, site, targets)
+    found = _join(site.table, site, targets)
     return dict(found) if isinstance(found, Mapping) else {}
 
 
-def _joined(value: object, site: Site, targets: Targets) -> object:
+def _join(value: object, site: Site, targets: Targets) -> object:
     if isinstance(value, Mapping):
-        table = {key: _joined(each, site, targets) for key, each in value.items()}
+        table = {key: _join(each, site, targets) for key, each in value.items()}
         for key in ("app", "upstream"):
             address = value.get(key)
             if isinstance(address, Mapping) and isinstance(text := address.get("address"), str):
@@ -24,4 +24,4 @@ def _joined(value: object, site: Site, targets: Targets) -> object:
                 if target:
                     table = {target.kind: target.name, **table}
         return table
-    return [_joined(each, site, targets) for each in value] if isinstance(value, list) else value
+    return [_join(each, site, targets) for each in value] if isinstance(value, list) else value

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, TypeAlias
 
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 from portico.stack.importing.definitions import Definitions
 from portico.stack.model import Place
 
@@ -88,7 +88,7 @@ class Part:
         known = inner if isinstance(inner, dict) else {}
         return self.set(key, {**known, name: value}, line)
 
-    def together(self, group: str, decide: Callable[[], Outcome]) -> Outcome:
+    def decide_group(self, group: str, decide: Callable[[], Outcome]) -> Outcome:
         """The same outcome for all lines of a group."""
         if group not in self.decided:
             self.decided[group] = decide()

@@ -6,7 +6,7 @@ import os.path
 from pathlib import Path
 from typing import Final
 
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 
 CONFIGURATION: Final = "/etc/nginx"
 PREFIX: Final = "/usr/share/nginx"

@@ -24,7 +24,7 @@ def redirect_of(args: tuple[str, ...], path: str, *, name: str, tls: bool) -> ob
     return None if found is None else _with_status(found, int(code))
 
 
-def rewritten(args: tuple[str, ...]) -> tuple[str, object] | None:
+def redirect_of_rewrite(args: tuple[str, ...]) -> tuple[str, object] | None:
     """The route and redirect of `rewrite REGEX URL permanent`; None for one that stays inside."""
     if len(args) < 2 or "$" in args[0].replace("$)", ")").rstrip("$"):  # noqa: PLR2004
         return None

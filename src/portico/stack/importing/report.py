@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from portico.core.model.included import Line, walk
+from portico.core.model.nginx_lines import Line, walk
 from portico.stack.importing.part import Outcome, OutcomeKind, place_of
 from portico.stack.model import Gap
 
@@ -30,7 +30,7 @@ class Report:
             self.outcome_kinds[id(each)] = kind
 
     def gap(self, line: Line, why: str) -> None:
-        self.gaps.append(Gap(place_of(line), shown(line), why))
+        self.gaps.append(Gap(place_of(line), line_text(line), why))
 
     def _mark(self, line: Line, kind: OutcomeKind) -> None:
         """A line of the http block holds in several servers: what is worst counts."""
@@ -43,6 +43,6 @@ class Report:
 _ORDER = (OutcomeKind.DONE, OutcomeKind.CARRIED, OutcomeKind.KEPT, OutcomeKind.LISTED)
 
 
-def shown(line: Line) -> str:
+def line_text(line: Line) -> str:
     text = " ".join((line.name, *line.args))
     return text if len(text) <= _MAX_SHOWN_LENGTH else f"{text[:_MAX_SHOWN_LENGTH]}..."

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from portico.core.model.included import Line
 from portico.core.model.names import parse_domain
+from portico.core.model.nginx_lines import Line
 from portico.stack.importing.definitions import Definitions
 from portico.stack.importing.files import folder_of
 from portico.stack.importing.listens import Listen, listens_of
@@ -17,7 +17,7 @@ from portico.stack.importing.location import (
     LocationContext,
     Route,
     key_of,
-    translated,
+    translate,
 )
 from portico.stack.importing.part import (
     CARRIED_OUTCOME,
@@ -28,7 +28,7 @@ from portico.stack.importing.part import (
     lost,
     no_equal,
 )
-from portico.stack.importing.redirects import redirect_of, rewritten
+from portico.stack.importing.redirects import redirect_of, redirect_of_rewrite
 from portico.stack.importing.report import Report
 from portico.stack.importing.rules.table import outcome_of
 from portico.stack.importing.subrequests import subrequests
@@ -230,7 +230,7 @@ def _outcome(line: Line, server: Server, *, has_root: bool) -> Outcome:
         if found is not None and not part.locations:
             return part.set("redirect", found, line)
         return no_equal("a site cannot answer with this")
-    if line.name == "rewrite" and (found := rewritten(line.args)) is not None:
+    if line.name == "rewrite" and (found := redirect_of_rewrite(line.args)) is not None:
         key, redirect = found
         extra = Route(key, line, Part((), part.definitions, part, key, part.tls))
         extra.part.set("redirect", redirect, line)
@@ -268,7 +268,7 @@ def _route(line: Line, server: Server, context: LocationContext) -> Route | None
     if key is None:
         part = Part(tuple(line.block or ()), server.part.definitions, server.part, "", server.tls)
         return Route("", line, part, reasons=[(line, no_equal("a route has no such path"))])
-    return translated(line, key, server.part, context)
+    return translate(line, key, server.part, context)
 
 
 def _drop_asked(server: Server, asked: Mapping[int, Line], report: Report) -> None:

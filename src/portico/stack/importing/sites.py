@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from portico.core.model.included import Line
 from portico.core.model.issuing import IssuanceSettings
 from portico.core.model.names import is_local_name
-from portico.stack.importing import kept
+from portico.core.model.nginx_lines import Line
+from portico.stack.importing import include_file
 from portico.stack.importing.location import Route
 from portico.stack.importing.part import OutcomeKind, lost, no_equal, place_of
 from portico.stack.importing.paths import beside_nginx, shown_from
@@ -135,7 +135,7 @@ class _Joiner:
                 self._found.tables[name]["tls"] = table
 
     def _keep_whole(self, server: Server) -> None:
-        where = f"nginx keeps the whole server, in {kept.HTTP_FILE}"
+        where = f"nginx keeps the whole server, in {include_file.HTTP_FILE}"
         part = server.part
         self._report.all_of(server.line, OutcomeKind.KEPT)
         own = server.line.block or ()
@@ -149,7 +149,9 @@ class _Joiner:
             self._report.settle(line, outcome, where)
         for line in inherited:
             self._report.all_of(line, OutcomeKind.KEPT)
-        self._found.servers.append(kept.whole_server(server.line, inherited, part, self._report))
+        self._found.servers.append(
+            include_file.whole_server(server.line, inherited, part, self._report)
+        )
 
     def _to_https(self, server: Server) -> None:
         """Names with a site of HTTPS are led there anyway; others get a site that does."""
@@ -195,9 +197,9 @@ class _Joiner:
             return
         if lines:
             self._found.kept[first] = [
-                kept.cleaned(line, server.part, self._report) for line in lines
+                include_file.clean(line, server.part, self._report) for line in lines
             ]
-            table["include"] = kept.file_of(first)
+            table["include"] = include_file.file_of(first)
         self._found.tables[first] = self._ordered(table)
         self._found.sources[first,] = place_of(server.line)
         for key, place in server.part.sources.items():
@@ -223,7 +225,7 @@ class _Joiner:
 
     def _settle(self, server: Server, first: str) -> list[Line]:
         """What becomes of the server's lines; those that nginx keeps are returned."""
-        where = f"kept in {kept.file_of(first)}"
+        where = f"kept in {include_file.file_of(first)}"
         self._report.outcome_kinds.setdefault(id(server.line), OutcomeKind.CARRIED)
         for line, outcome in server.outcomes:
             self._report.settle(line, outcome, where if outcome.can_be_kept else "")
@@ -236,7 +238,7 @@ class _Joiner:
             else:
                 lines.append(line)
                 self._report.settle(line, outcome, f"{where}, for the whole site")
-        return kept.with_busy_buffers(lines)
+        return include_file.with_busy_buffers(lines)
 
     def _add_routes(
         self, table: dict[str, object], server: Server, first: str, lines: list[Line]
@@ -246,7 +248,7 @@ class _Joiner:
         for route in server.routes:
             if route.reasons:
                 self._keep(route, first)
-                lines.append(kept.with_inherited(route.line, server.part))
+                lines.append(include_file.with_inherited(route.line, server.part))
                 continue
             self._settle_route(route)
             own = route.part.table
@@ -255,7 +257,7 @@ class _Joiner:
                 for key, place in route.part.sources.items():
                     self._found.sources[first, key] = place
             elif own and own != self._as_site(own, table):
-                routes[route.key] = _shortest(own)
+                routes[route.key] = _shortest_form(own)
                 self._found.sources[first, "routes", route.key] = place_of(route.line)
         if root and root.key in routes:
             target = {key: value for key, value in root.part.table.items() if key in _TARGETS}
@@ -265,7 +267,7 @@ class _Joiner:
 
     def _keep(self, route: Route, first: str) -> None:
         """A location that nginx goes on doing."""
-        where = f"the location is kept in {kept.file_of(first)}"
+        where = f"the location is kept in {include_file.file_of(first)}"
         self._report.all_of(route.line, OutcomeKind.KEPT)
         for line, outcome in route.reasons:
             self._report.settle(line, outcome, where)
@@ -301,13 +303,13 @@ class _Joiner:
     def _without_target(self, server: Server, first: str, lines: list[Line]) -> None:
         self._used -= {first}
         if lines:
-            where = f"nginx keeps the whole server, in {kept.HTTP_FILE}"
+            where = f"nginx keeps the whole server, in {include_file.HTTP_FILE}"
             self._report.all_of(server.line, OutcomeKind.KEPT)
             self._report.gap(
                 server.line, f"it has only lines that Portico has no key for; {where}"
             )
             self._found.servers.append(
-                kept.whole_server(server.line, (), server.part, self._report)
+                include_file.whole_server(server.line, (), server.part, self._report)
             )
         else:
             self._report.settle(
@@ -326,7 +328,7 @@ def _is_meant(server: Server) -> bool:
 
 def _has_effect(line: Line, server: Server) -> bool:
     return (
-        line.name in kept.INHERITED_DIRECTIVES
+        line.name in include_file.INHERITED_DIRECTIVES
         or outcome_of(line, server.part).kind is not OutcomeKind.DONE
     )
 
@@ -338,7 +340,7 @@ def _with_target(route: object, target: Mapping[str, object]) -> object:
     return {**target, **route}
 
 
-def _shortest(table: dict[str, object]) -> object:
+def _shortest_form(table: dict[str, object]) -> object:
     """A route that only names an app is its name."""
     if table.keys() in ({"app"}, {"upstream"}):
         return next(iter(table.values()))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 from portico.stack.importing.part import (
     DONE_OUTCOME,
     Outcome,
@@ -16,7 +16,7 @@ from portico.stack.importing.part import (
     no_equal,
 )
 from portico.stack.importing.rules.proxying import is_ours
-from portico.stack.importing.targets import Target, Targets, passed
+from portico.stack.importing.targets import Target, Targets, parse_target
 from portico.stack.importing.values import duration, header_value, is_on
 
 _SET_BY_AUTH: Final = {
@@ -145,7 +145,7 @@ def _lines(location: Line | None, part: Part) -> tuple[Line, ...]:
 
 def _target(url: str, line: Line, targets: Targets) -> tuple[Target, str] | None:
     """None for HTTPS, whose certificate is checked in another way, and for a variable."""
-    found = passed(url)
+    found = parse_target(url)
     if found is None or found[0] != "http":
         return None
     target = targets.of_host(found[1], line)

@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from portico.core.model.balancing import Balance, Method
-from portico.core.model.included import Line
 from portico.core.model.labels import app_label
+from portico.core.model.nginx_lines import Line
 from portico.core.model.upstream import parse_address
 from portico.stack.importing.part import (
     CARRIED_OUTCOME,
@@ -89,7 +89,7 @@ class Targets:
             return None
         if app := self._app_at(address):
             return Target("app", app)
-        return self._add(_short(address), {"servers": [address]}, line, tls)
+        return self._add(_short_name(address), {"servers": [address]}, line, tls)
 
     def _of_block(self, block: Line, tls: Table) -> Target | None:
         servers = [each for each in block.block or () if each.name == "server" and each.args]
@@ -243,7 +243,7 @@ def _sticky(line: Line, found: dict[str, object]) -> Outcome:
     return CARRIED_OUTCOME
 
 
-def passed(text: str) -> tuple[str, str, str] | None:
+def parse_target(text: str) -> tuple[str, str, str] | None:
     """Scheme, host and path of a `proxy_pass` or `grpc_pass`; None with a variable in it."""
     if "$" in text:
         return None
@@ -269,7 +269,7 @@ def _port(address: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _short(address: str) -> str:
+def _short_name(address: str) -> str:
     """`localhost-3000`, or the name of a socket."""
     if address.startswith("unix:"):
         return address.rpartition("/")[2].partition(".")[0]

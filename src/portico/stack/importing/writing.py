@@ -24,7 +24,7 @@ def text_of(
 
     document = tomlkit.document()
     if files:
-        document.add(tomlkit.comment(f"from {', '.join(dict.fromkeys(map(_short, files)))}"))
+        document.add(tomlkit.comment(f"from {', '.join(dict.fromkeys(map(_short_place, files)))}"))
     for key, value in table.items():
         if not isinstance(value, Mapping):
             document[key] = value
@@ -58,14 +58,14 @@ def _table(
 
     found = tomlkit.table()
     if place := sources.get(path):
-        found.comment(_short(str(place)))
+        found.comment(_short_place(str(place)))
     for key, value in table.items():
         if key in _INNER_TABLES and isinstance(value, Mapping):
             continue
         item = tomlkit.item(_value(value))
         source = sources.get((*path, key))
         if source and source != place:
-            item.comment(_short(str(source)))
+            item.comment(_short_place(str(source)))
         found.add(key, item)
     for key in _INNER_TABLES:
         inner = table.get(key)
@@ -90,6 +90,6 @@ def _value(value: object) -> object:
     return value
 
 
-def _short(place: str) -> str:
+def _short_place(place: str) -> str:
     """A comment is one line, and names the file without its folders."""
     return "".join(c if c.isprintable() else "?" for c in Path(place).name)

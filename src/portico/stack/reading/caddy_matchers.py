@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from portico.core.model.included import Line
-from portico.stack.reading.plain import quoted
+from portico.core.model.nginx_lines import Line
+from portico.stack.reading.text_files import quoted
 
 
 @dataclass(frozen=True, slots=True)

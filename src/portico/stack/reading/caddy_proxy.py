@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 
 _POLICIES: Final = {
     "random": "random", "random_choose": "random two", "least_conn": "least_conn",

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from portico.core.model.included import Line
 from portico.core.model.labels import app_label
+from portico.core.model.nginx_lines import Line
 from portico.stack.reading.caddy_matchers import (
     ANY_REQUEST,
     Matcher,
@@ -66,7 +66,7 @@ class CaddySite:
         self._routes: dict[str, list[dict[str, object]]] = {}
         self._directives(self.block.block or (), _Scope())
         if self._routes:
-            self.table["routes"] = {key: _short(each) for key, each in self._routes.items()}
+            self.table["routes"] = {key: _short_form(each) for key, each in self._routes.items()}
 
     def _directives(self, lines: Sequence[Line], scope: _Scope) -> None:
         self._named |= {each.name: each for each in lines if each.name.startswith("@")}
@@ -244,7 +244,7 @@ class CaddySite:
         return "" if scope.matcher is ANY_REQUEST or args else _NO_EQUAL
 
     def try_files(self, _: Line, args: Sequence[str], scope: _Scope) -> str:
-        spa, clean = _tried(args)
+        spa, clean = _try_files(args)
         return "" if (spa or clean) and scope.root else "see spa and clean_urls of a folder"
 
     def log(self, line: Line, *_: object) -> str:
@@ -267,7 +267,7 @@ def _files_of(lines: Sequence[Line], scope: _Scope) -> tuple[str, tuple[str, ...
     return root, tried
 
 
-def _tried(args: Sequence[str]) -> tuple[bool, bool]:
+def _try_files(args: Sequence[str]) -> tuple[bool, bool]:
     """Whether it is `spa`, and `clean_urls`; neither where it is anything else."""
     first, rest = (args[0], list(args[1:])) if args else ("", [])
     last = rest.pop() if rest and rest[-1] == "/index.html" else ""
@@ -279,7 +279,7 @@ def _tried(args: Sequence[str]) -> tuple[bool, bool]:
 
 
 def _flags(args: Sequence[str], line: Line, scope: _Scope) -> dict[str, object]:
-    spa, clean = _tried(scope.try_files)
+    spa, clean = _try_files(scope.try_files)
     names = {*args, *(each.name for each in line.block or ())}
     flags = {"spa": spa, "clean_urls": clean, "listing": "browse" in names}
     return {key: True for key, is_set in flags.items() if is_set}
@@ -306,7 +306,7 @@ def _upstream(
     return Line("upstream", (name,), at.file, at.number, inner)
 
 
-def _short(routes: list[dict[str, object]]) -> object:
+def _short_form(routes: list[dict[str, object]]) -> object:
     return routes if len(routes) > 1 or "match" in routes[0] else routes[0]
 
 

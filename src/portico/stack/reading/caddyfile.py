@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from portico.core.model.included import Line
 from portico.core.model.names import is_local_name
+from portico.core.model.nginx_lines import Line
 from portico.stack.model import Gap, Place, Site, Stack
 from portico.stack.reading.caddy_addresses import Addresses, addresses_of
 from portico.stack.reading.caddy_site import CaddySite
 from portico.stack.reading.caddyfile_lines import read_caddyfile
-from portico.stack.reading.plain import quoted
+from portico.stack.reading.text_files import quoted
 
 _CADDY_OPTIONS = frozenset(("admin", "debug", "persist_config", "skip_install_trust", "order"))
 """Global options that say nothing about sites."""

@@ -10,9 +10,9 @@ from glob import glob
 from pathlib import Path
 from typing import Final
 
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 from portico.errors import Failed
-from portico.stack.reading.plain import plain_text
+from portico.stack.reading.text_files import plain_text
 
 _MAX_DEPTH: Final = 20
 """Blocks within blocks, and imports within imports."""
@@ -60,7 +60,7 @@ def read_caddyfile(path: Path, environ: Mapping[str, str]) -> tuple[tuple[Line, 
         blocks = [replace(first, block=tuple(rest))]
     snippets = {each.name[1:-1]: each.block or () for each in blocks if each.name[:1] == "("}
     others = [each for each in blocks if each.name[:1] != "("]
-    return tuple(reader.imported(others, snippets, path)), reader.files
+    return tuple(reader.read_import(others, snippets, path)), reader.files
 
 
 class _Reader:
@@ -114,7 +114,7 @@ class _Reader:
             lines.append(Line(name, tuple(args), file, start.line, block))
         return lines, at
 
-    def imported(
+    def read_import(
         self,
         lines: Sequence[Line],
         snippets: Mapping[str, Sequence[Line]],
@@ -129,7 +129,7 @@ class _Reader:
             if line.name == "import" and line.args:
                 yield from self._import(line, snippets, path, depth)
             elif line.block is not None:
-                block = tuple(self.imported(line.block, snippets, path, depth + 1))
+                block = tuple(self.read_import(line.block, snippets, path, depth + 1))
                 yield replace(line, block=block)
             else:
                 yield line
@@ -140,7 +140,7 @@ class _Reader:
         name, *values = line.args
         if name in snippets:
             found = [_with_arguments(each, values) for each in snippets[name]]
-            yield from self.imported(found, snippets, path, depth + 1)
+            yield from self.read_import(found, snippets, path, depth + 1)
             return
         pattern = os.path.normpath(Path(line.file).parent / name)
         is_pattern = any(sign in name for sign in "*?[")
@@ -153,7 +153,7 @@ class _Reader:
                 _with_arguments(found, values)
                 for found in self.file(each, (Path(line.file).resolve(), each.resolve()))
             ]
-            yield from self.imported(inner, snippets, each, depth + 1)
+            yield from self.read_import(inner, snippets, each, depth + 1)
 
 
 def _with_arguments(line: Line, values: Sequence[str]) -> Line:

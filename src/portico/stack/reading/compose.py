@@ -15,7 +15,7 @@ from portico.errors import Failed
 from portico.stack.model import Container, Gap, Place, Program, Stack
 from portico.stack.reading.dockerfile import Dockerfile, read_dockerfile, words_of
 from portico.stack.reading.listening import command_text, listening
-from portico.stack.reading.plain import quoted
+from portico.stack.reading.text_files import quoted
 from portico.stack.reading.yaml_lines import Keys, line_of, read_yaml
 from portico.system.text import read_text
 
@@ -47,7 +47,7 @@ def read_compose(path: Path, environ: Mapping[str, str]) -> Stack:
         if key not in IDLE_KEYS and not key.startswith("x-")
     ]
     known = {**_env_file(path.parent / ".env"), **environ}
-    read = [_Service(path, str(n), _filled(s, known), lines) for n, s in services.items()]
+    read = [_Service(path, str(n), _fill(s, known), lines) for n, s in services.items()]
     runs = {each.name for each in read if each.words}
     programs = {p.name: p for each in reversed(read) if (p := each.program(runs))}
     gaps += [gap for each in read for gap in each.gaps]
@@ -188,7 +188,7 @@ class _Service:
             case "restart", str():
                 self._restart(value, table)
             case "depends_on", list() | dict():
-                self._after(list(map(str, value)), table, runs)
+                self._set_after(list(map(str, value)), table, runs)
             case "stop_signal", str():
                 table["stop_signal"] = value
             case "stop_grace_period", str() | int():
@@ -227,7 +227,7 @@ class _Service:
         elif kind not in {"always", "unless-stopped"}:
             self._gap("restart", value, "compose has no such value")
 
-    def _after(self, names: list[str], table: dict[str, object], runs: set[str]) -> None:
+    def _set_after(self, names: list[str], table: dict[str, object], runs: set[str]) -> None:
         if apps := [app_label(name) for name in names if name in runs]:
             table["after"] = apps
         if others := [name for name in names if name not in runs]:
@@ -267,7 +267,7 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _filled(value: object, known: Mapping[str, str]) -> object:
+def _fill(value: object, known: Mapping[str, str]) -> object:
     """With variables, as compose fills them in."""
     match value:
         case str():
@@ -278,9 +278,9 @@ def _filled(value: object, known: Mapping[str, str]) -> object:
                 value,
             )
         case list():
-            return [_filled(each, known) for each in value]
+            return [_fill(each, known) for each in value]
         case dict():
-            return {str(key): _filled(each, known) for key, each in value.items()}
+            return {str(key): _fill(each, known) for key, each in value.items()}
         case _:
             return value
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from portico.importers.renewers import renews
 from portico.stack.model import Gap, Place, Renewal, Stack
-from portico.stack.reading.plain import plain_text, quoted
+from portico.stack.reading.text_files import plain_text, quoted
 
 SCRIPTS: Final = re.compile(r"cron\.(hourly|daily|weekly|monthly)")
 """Folders whose files are scripts, not crontabs."""

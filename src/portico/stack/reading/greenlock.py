@@ -10,8 +10,8 @@ from typing import Final
 
 from portico.errors import Failed
 from portico.stack.model import Gap, Place, Program, Site, Stack
-from portico.stack.reading.plain import plain_text, quoted
 from portico.stack.reading.procfile import app_command
+from portico.stack.reading.text_files import plain_text, quoted
 
 _CONFIG: Final = "config.json"
 _FOLDERS: Final = ("greenlock.d", ".greenlock.d")

@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from portico.core.model.included import walk
+from portico.core.model.nginx_lines import walk
 from portico.errors import PorticoError
 from portico.importers.certbot import DEFAULT as CERTBOT
 from portico.importers.renewers import find_renewers
@@ -50,7 +50,7 @@ def read_live(
     found += _units(holders, {port for each in found.programs for port in each.ports} | {*ports})
     found += _certbot(root / CERTBOT.relative_to("/"))
     found += Stack(renewals=tuple(_renewals(root)))
-    return found + Stack(gaps=tuple(_unknown(found, holders)))
+    return found + Stack(gaps=tuple(_unknown_ports(found, holders)))
 
 
 def _holders() -> dict[int, int]:
@@ -170,7 +170,7 @@ def _renewals(root: Path) -> Iterator[Renewal]:
         yield Renewal(place, each.what)
 
 
-def _unknown(found: Stack, holders: Mapping[int, int]) -> Iterator[Gap]:
+def _unknown_ports(found: Stack, holders: Mapping[int, int]) -> Iterator[Gap]:
     """Ports of this machine that nginx passes requests to, and whose no source has a program."""
     known = {port for each in found.programs for port in each.ports}
     for line in (each for top in found.nginx for each in walk(top)):

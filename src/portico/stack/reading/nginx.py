@@ -8,10 +8,10 @@ from os.path import realpath
 from pathlib import Path
 from typing import Any, Final
 
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 from portico.errors import Failed
 from portico.stack.model import Gap, Place, Stack
-from portico.stack.reading.plain import plain_text
+from portico.stack.reading.text_files import plain_text
 
 MAX_DEPTH: Final = 10
 """Includes within includes."""
@@ -58,11 +58,11 @@ class _Reader:
             if any(_REPLACEMENT_CHARACTER in arg for arg in args):
                 self.gaps.append(Gap(Place(file, number), " ".join((name, *args)), _ENCODING))
             if name == "include" and len(args) == 1:
-                yield from self._included(line, above)
+                yield from self._read_include(line, above)
             elif name != "#":
                 yield line
 
-    def _included(self, line: Line, above: tuple[str, ...]) -> Iterator[Line]:
+    def _read_include(self, line: Line, above: tuple[str, ...]) -> Iterator[Line]:
         """In place of an include; itself where that cannot be read."""
         pattern = str(self._prefix / line.args[0])
         is_pattern = any(sign in pattern for sign in "*?[")

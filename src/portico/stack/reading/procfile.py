@@ -11,7 +11,7 @@ from typing import Final
 from portico.core.model.labels import app_label
 from portico.core.planning.shell_words import split
 from portico.stack.model import Gap, Place, Program, Stack
-from portico.stack.reading.plain import plain_text, quoted
+from portico.stack.reading.text_files import plain_text, quoted
 
 _LINE: Final = re.compile(r"(?P<name>[A-Za-z0-9_-]+):\s*(?P<command>\S.*)")
 _PORT: Final = re.compile(r"\$(PORT\b|\{PORT\b)")

@@ -12,7 +12,6 @@ from typing import Final
 
 from portico.errors import Failed, Refused
 from portico.stack.model import Stack
-from portico.stack.reading.accepted import accepted
 from portico.stack.reading.caddyfile import read_caddy
 from portico.stack.reading.certbot import read_certbot
 from portico.stack.reading.compose import read_compose
@@ -22,6 +21,7 @@ from portico.stack.reading.kinds import Kind, kind_of, kind_of_folder
 from portico.stack.reading.nginx import read_nginx
 from portico.stack.reading.pm2 import read_pm2
 from portico.stack.reading.procfile import read_procfile
+from portico.stack.reading.table_filter import without_refused
 from portico.stack.reading.timer import read_timer
 from portico.stack.reading.unit import read_service, read_socket
 from portico.system.rights import open_file
@@ -48,11 +48,11 @@ def read_stack(paths: Sequence[Path], environ: Mapping[str, str]) -> Stack:
     stack = Stack()
     for path in paths:
         if realpath(path) not in set(map(realpath, stack.files)):
-            stack = together(stack, _read(path, environ))
+            stack = combine(stack, _read(path, environ))
     return stack
 
 
-def together(stack: Stack, other: Stack) -> Stack:
+def combine(stack: Stack, other: Stack) -> Stack:
     """Without what the other has read as well: a main file that is named after its sites."""
     files = set(map(realpath, other.files))
     kept = tuple(each for each in stack.nginx if realpath(each.file) not in files)
@@ -67,7 +67,7 @@ def _read(path: Path, environ: Mapping[str, str]) -> Stack:
             f"{path} is not of a kind that Portico reads (nginx, PM2, certbot, cron, systemd, "
             "Procfile, compose, Caddy, greenlock); nothing was changed"
         )
-    return accepted(reader(path, environ))
+    return without_refused(reader(path, environ))
 
 
 def _kind(path: Path) -> Kind | None:

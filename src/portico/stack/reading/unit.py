@@ -10,7 +10,7 @@ from typing import Final
 from portico.core.model.labels import app_label
 from portico.importers.renewers import renews
 from portico.stack.model import Gap, Place, Program, Renewal, Stack
-from portico.stack.reading.plain import quoted
+from portico.stack.reading.text_files import quoted
 from portico.stack.reading.timer import SYSTEM
 from portico.stack.reading.unit_file import read_unit_file
 from portico.stack.reading.unit_service import ServiceTable
@@ -39,7 +39,7 @@ def read_service(path: Path) -> Stack:
     gaps = dict.fromkeys(gap for each in tables.values() for gap in each.gaps)
     socket = path.with_suffix(".socket")
     stack = Stack(
-        programs=tuple(_together(programs)), units=(unit,), gaps=tuple(gaps), files=unit.files
+        programs=tuple(_join_template(programs)), units=(unit,), gaps=tuple(gaps), files=unit.files
     )
     return stack + read_socket(socket) if socket.is_file() else stack
 
@@ -83,7 +83,7 @@ def _programs(unit_name: str, service: ServiceTable) -> Iterator[Program]:
     yield Program(name, place, "systemd", table, service.ports, service.sockets)
 
 
-def _together(programs: list[Program]) -> list[Program]:
+def _join_template(programs: list[Program]) -> list[Program]:
     """Instances of a template on consecutive ports are one app."""
     first = programs[0] if programs else None
     ports = [port for each in programs for port in each.ports]

@@ -9,7 +9,7 @@ from typing import Final
 
 from portico.errors import Failed
 from portico.stack.model import Place, Setting, UnitFile
-from portico.stack.reading.plain import plain_text
+from portico.stack.reading.text_files import plain_text
 
 _HEADING: Final = re.compile(r"\[([^\]]+)\]")
 _SPECIFIER: Final = re.compile(r"%(.)")

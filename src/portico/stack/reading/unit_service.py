@@ -10,7 +10,7 @@ from typing import Final
 from portico.core.model.units import parse_duration, parse_size
 from portico.stack.model import Gap, Place, Setting, UnitFile
 from portico.stack.reading.listening import command_text, listening
-from portico.stack.reading.plain import quoted
+from portico.stack.reading.text_files import quoted
 from portico.stack.reading.unit_file import filled_in
 from portico.stack.reading.unit_words import unit_words
 

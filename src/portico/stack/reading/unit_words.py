@@ -40,7 +40,7 @@ def unit_words(text: str) -> list[str]:
             case "quote" if not quote:
                 quote, word = piece[0], word or ""
             case "escape":
-                word = (word or "") + _escaped(piece[0][1:])
+                word = (word or "") + _escape_code(piece[0][1:])
             case _:
                 word = (word or "") + piece[0]
     if quote:
@@ -48,7 +48,7 @@ def unit_words(text: str) -> list[str]:
     return words if word is None else [*words, word]
 
 
-def _escaped(code: str) -> str:
+def _escape_code(code: str) -> str:
     if code[0] in "xu" and len(code) > 1:
         return chr(int(code[1:], 16))
     if len(code) > 1:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from portico.errors import Failed
-from portico.stack.reading.plain import plain_text
+from portico.stack.reading.text_files import plain_text
 
 if TYPE_CHECKING:
     from yaml.nodes import Node

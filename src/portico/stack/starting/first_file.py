@@ -37,8 +37,8 @@ def sites(found: Sequence[Start], folder: Path, domain: str = "") -> dict[str, S
     if len(reached) == 1 or any(each.name == "web" for each in reached):
         main = next((each for each in reached if each.name == "web"), *reached[:1])
         others = [each for each in reached if each is not main]
-        return {own: main} | {_below(each, ending): each for each in others}
-    return {_below(each, ending): each for each in reached}
+        return {own: main} | {_local_name(each, ending): each for each in others}
+    return {_local_name(each, ending): each for each in reached}
 
 
 def write_first_file(text: str, folder: Path) -> Path:
@@ -55,7 +55,7 @@ def write_first_file(text: str, folder: Path) -> Path:
     return path
 
 
-def _below(start: Start, ending: str) -> str:
+def _local_name(start: Start, ending: str) -> str:
     label = re.sub(r"[^a-z0-9-]+", "-", start.name).strip("-") or "web"
     return f"{label}.{ending}"
 

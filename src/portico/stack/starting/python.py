@@ -36,7 +36,7 @@ def _django(folder: Path) -> Start | None:
         return None
     package = settings[1].partition(".")[0]
     source = "manage.py of Django"
-    if "gunicorn" in _needs(folder):
+    if "gunicorn" in _requirements(folder):
         command = f"{_program(folder, 'gunicorn')} {package}.wsgi --bind $HOST:$PORT"
         return _start(folder, source, command, "gunicorn")
     python = _program(folder, "python", "python3")
@@ -53,14 +53,14 @@ def _framework(folder: Path) -> Start | None:
     ]
     for path, text in own:
         if found := _OBJECT.search(text):
-            return _served(folder, path, found["object"], found["kind"])
+            return _server_start(folder, path, found["object"], found["kind"])
     for path, text in own:
         if (found := _FACTORY.search(text)) and "Flask" in text:
-            return _served(folder, path, f"{found[1]}()", "Flask")
+            return _server_start(folder, path, f"{found[1]}()", "Flask")
     return None
 
 
-def _served(folder: Path, path: Path, name: str, kind: str) -> Start:
+def _server_start(folder: Path, path: Path, name: str, kind: str) -> Start:
     is_below = path.parts[0] == "src" and not (folder / "src/__init__.py").exists()
     module = _module(path.relative_to("src") if is_below else path)
     start = _server(folder, f"{kind} in {path}", f"{module}:{name}", kind)
@@ -71,7 +71,7 @@ def _served(folder: Path, path: Path, name: str, kind: str) -> Start:
 
 def _server(folder: Path, source: str, target: str, kind: str) -> Start:
     if kind == "Flask":
-        if "gunicorn" in _needs(folder):
+        if "gunicorn" in _requirements(folder):
             quoted = f"'{target}'" if "(" in target else target
             command = f"{_program(folder, 'gunicorn')} {quoted} --bind $HOST:$PORT"
             return _start(folder, source, command, "gunicorn")
@@ -105,7 +105,7 @@ def _start(
     elif (folder / "uv.lock").is_file():
         first = ("uv sync",)
     elif (folder / "requirements.txt").is_file():
-        extra = f" {server}" if server and server not in _needs(folder) else ""
+        extra = f" {server}" if server and server not in _requirements(folder) else ""
         first = ("python3 -m venv .venv", f".venv/bin/pip install -r requirements.txt{extra}")
     else:
         first = ()
@@ -120,7 +120,7 @@ def _program(folder: Path, name: str, otherwise: str = "") -> str:
     return otherwise or name
 
 
-def _needs(folder: Path) -> str:
+def _requirements(folder: Path) -> str:
     """What the project depends on, as text."""
     return "\n".join(text_of(folder / each) or "" for each in (*_PROJECT, "poetry.lock")).lower()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from portico.errors import Failed
-from portico.stack.reading.plain import plain_text
+from portico.stack.reading.text_files import plain_text
 
 _MAX_FILES: Final = 300
 _MAX_DEPTH: Final = 3

@@ -64,7 +64,9 @@ def ask(place: SiteAddress) -> Answer:
         except (OSError, http.client.HTTPException) as error:
             return Answer(error=str(error) or type(error).__name__)
         found = ((name.lower(), value) for name, value in answer.getheaders())
-        kept = (_comparable(name, value) for name, value in found if name not in _ANSWER_HEADERS)
+        kept = (
+            _comparable_header(name, value) for name, value in found if name not in _ANSWER_HEADERS
+        )
         leaf = connection.leaf
     return Answer(
         answer.status,
@@ -88,7 +90,7 @@ class _Connection(http.client.HTTPConnection):
             self.sock = wrapped
 
 
-def _comparable(name: str, value: str) -> tuple[str, str]:
+def _comparable_header(name: str, value: str) -> tuple[str, str]:
     return name, value.partition("=")[0] if name == "set-cookie" else value
 
 
@@ -98,7 +100,7 @@ def differences(before: Answer, again: Answer, after: Answer) -> Iterator[str]:
     """
     if before.error or after.error:
         if bool(before.error) != bool(after.error):
-            yield f"answered {_shown(before)}, and now {_shown(after)}"
+            yield f"answered {_answer_text(before)}, and now {_answer_text(after)}"
         return
     if _status(before) == _status(again) != _status(after):
         yield f"status {before.status}, and now {after.status}"
@@ -117,5 +119,5 @@ def _status(answer: Answer) -> int:
     return _SAME_STATUS.get(answer.status, answer.status)
 
 
-def _shown(answer: Answer) -> str:
+def _answer_text(answer: Answer) -> str:
     return f"nothing ({answer.error})" if answer.error else f"status {answer.status}"

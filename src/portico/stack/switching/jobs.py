@@ -100,7 +100,7 @@ def disable(job: Job, environ: Mapping[str, str]) -> None:
     if job.kind == "crontab":
         _replace(job, job.line, MARK + job.line, environ)
     else:
-        _systemctl(("disable", *_now(job), job.name), environ)
+        _systemctl(("disable", *_now_option(job), job.name), environ)
 
 
 def enable(job: Job, environ: Mapping[str, str]) -> None:
@@ -108,10 +108,10 @@ def enable(job: Job, environ: Mapping[str, str]) -> None:
     if job.kind == "crontab":
         _replace(job, MARK + job.line, job.line, environ)
     else:
-        _systemctl(("enable", *_now(job), job.name), environ)
+        _systemctl(("enable", *_now_option(job), job.name), environ)
 
 
-def _now(job: Job) -> tuple[str, ...]:
+def _now_option(job: Job) -> tuple[str, ...]:
     return ("--now",) if job.kind == "timer" else ()
 
 

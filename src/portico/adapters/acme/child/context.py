@@ -39,13 +39,13 @@ class RunContext:
     def timeout(self, most: float, what: str) -> float:
         """Seconds that one call may take. Raises AcmeFailure when there is no time left."""
         if (left := self.time_left()) <= 0:
-            raise late(what)
+            raise timeout_failure(what)
         return min(most, left)
 
     def pause(self, seconds: float, what: str) -> None:
         """Wait for something. Raises AcmeFailure at once if that would last too long."""
         if seconds >= self.time_left():
-            raise late(what, self.now() + seconds)
+            raise timeout_failure(what, self.now() + seconds)
         self.wait(seconds)
 
     def with_cleanup_time(self) -> RunContext:
@@ -65,5 +65,5 @@ def pauses() -> Callable[[], float]:
     return pause
 
 
-def late(what: str, retry_at: float | None = None) -> AcmeFailure:
+def timeout_failure(what: str, retry_at: float | None = None) -> AcmeFailure:
     return AcmeFailure(Failure("late", f"timed out while {what}", retry_at=retry_at))

@@ -86,16 +86,16 @@ class FailedAnswer:
     """Seconds."""
 
 
-def unready(text: str, names: Mapping[str, str] | None = None) -> AcmeFailure:
+def setup_failure(text: str, names: Mapping[str, str] | None = None) -> AcmeFailure:
     """Something on our side is wrong; the authority was asked to look at nothing."""
     return AcmeFailure(Failure("unready", text, names or {}))
 
 
-def unavailable(text: str, retry_at: float | None = None) -> AcmeFailure:
+def unavailable_failure(text: str, retry_at: float | None = None) -> AcmeFailure:
     return AcmeFailure(Failure("unavailable", text, retry_at=retry_at))
 
 
-def refused(text: str, names: Mapping[str, str] | None = None) -> AcmeFailure:
+def refusal_failure(text: str, names: Mapping[str, str] | None = None) -> AcmeFailure:
     return AcmeFailure(Failure("refused", text, names or {}))
 
 

@@ -16,7 +16,7 @@ import msgspec
 from portico.adapters.acme.child.checks.renewal import renewal_info
 from portico.adapters.acme.child.checks.revocation import revoke
 from portico.adapters.acme.child.context import CLEANUP_TIME, RunContext
-from portico.adapters.acme.child.failures import AcmeFailure, unready
+from portico.adapters.acme.child.failures import AcmeFailure, setup_failure
 from portico.adapters.acme.child.orders.issuing import OrderRun
 from portico.adapters.acme.child.protocol.accounts import account
 from portico.adapters.acme.wire import (
@@ -59,7 +59,7 @@ def perform(request: Request, context: RunContext) -> Answer:
             return _perform(request, context)
     except OSError as error:  # a disk that is full, a folder that is not ours
         where = f" {error.filename}" if error.filename else ""
-        raise unready(f"cannot work on{where}: {error.strerror or error}") from error
+        raise setup_failure(f"cannot work on{where}: {error.strerror or error}") from error
 
 
 def _perform(request: Request, context: RunContext) -> Answer:

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from portico.adapters.acme.child.failures import unready
+from portico.adapters.acme.child.failures import setup_failure
 from portico.adapters.acme.child.files import remove_unused
 from portico.adapters.acme.wire import IssueRequest
 from portico.core.model.certificate import KeyType
@@ -117,7 +117,9 @@ class OrderFolder:
 
 def order_path(folder: str, order: str) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,220}", order):
-        raise unready(f"cannot use {order!r} as an order's name; use only letters, digits and -")
+        raise setup_failure(
+            f"cannot use {order!r} as an order's name; use only letters, digits and -"
+        )
     return Path(folder) / order
 
 

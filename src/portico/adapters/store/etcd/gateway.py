@@ -29,7 +29,7 @@ from portico.adapters.store.etcd.wire import (
     Refusal,
 )
 from portico.core.model.json_text import DECODE_ERRORS
-from portico.core.model.stored import StoreAddress
+from portico.core.model.snapshot import StoreAddress
 from portico.errors import Failed
 from portico.ports.clock import Clock
 from portico.ports.store import OutcomeUnknown, StoreUnavailable
@@ -104,7 +104,7 @@ class Gateway:
                     await self._clock.sleep(RETRY_PAUSE)
         except TimeoutError:
             self._token = ""  # an etcd that was wiped waits for the revision of an older token
-            raise self._unavailable() from None
+            raise self._unavailable_error() from None
 
     async def change(self, path: str, body: object, kind: type[T]) -> T:
         """Ask once, of a member that has just answered. Raises StoreUnavailable, OutcomeUnknown,
@@ -116,21 +116,21 @@ class Gateway:
                 connection = await self._connection(url)
         except (TimeoutError, ConnectionLost) as error:
             self.leave_member(url, str(error))
-            raise self._unavailable() from error
+            raise self._unavailable_error() from error
         try:
             async with asyncio.timeout_at(end):
                 return await self._answer(connection, path, body, kind)
         except (TimeoutError, ConnectionLost) as error:
             self.leave_member(url, str(error))
-            raise self._unknown() from error
+            raise self._unknown_outcome() from error
         except RefusedByMember as refusal:
             if refusal.message in {NO_LEADER, TOO_FEW_MEMBERS}:
                 self.leave_member(url, refusal.message)
-                raise self._unavailable() from refusal
+                raise self._unavailable_error() from refusal
             if refusal.code not in REFUSALS:
                 self.leave_member(url, refusal.message)
-                raise self._unknown() from refusal
-            raise self._translated(refusal) from refusal
+                raise self._unknown_outcome() from refusal
+            raise self._error_of(refusal) from refusal
 
     async def ask_member(self, url: str, path: str, kind: type[T]) -> T:
         """Raises as `answer_of_member`."""
@@ -145,7 +145,7 @@ class Gateway:
             async with asyncio.timeout(MEMBER_TIMEOUT):
                 connection = await connected(url, self._tls)
                 with closing(connection):
-                    await self._accepted(connection, path, {}, [], method)
+                    await self._send(connection, path, {}, [], method)
                     return await _all_of(connection)
         except TimeoutError:
             raise StoreUnavailable("it does not answer in time") from None
@@ -162,7 +162,7 @@ class Gateway:
             async with asyncio.timeout(MEMBER_TIMEOUT) as deadline:
                 connection = await connected(url, self._tls)
                 with closing(connection):
-                    await self._accepted(connection, path, body, [NEEDS_LEADER])
+                    await self._send(connection, path, body, [NEEDS_LEADER])
                     deadline.reschedule(None)
                     yield connection
         except (ConnectionLost, RefusedByMember, TimeoutError) as error:
@@ -184,7 +184,7 @@ class Gateway:
             self.leave_member(url, str(error))
         except RefusedByMember as refusal:
             if refusal.code in REFUSALS:
-                raise self._translated(refusal) from refusal
+                raise self._error_of(refusal) from refusal
             self.leave_member(url, refusal.message)
         return None
 
@@ -199,7 +199,7 @@ class Gateway:
 
     async def _answer(self, connection: Connection, path: str, body: object, kind: type[T]) -> T:
         try:
-            await self._accepted(connection, path, body, [])
+            await self._send(connection, path, body, [])
             answer = decoded_answer(await _all_of(connection), kind)
         finally:
             if self._idle is None and connection.is_reusable:
@@ -209,7 +209,7 @@ class Gateway:
         self._why.pop(connection.url, None)
         return answer
 
-    async def _accepted(
+    async def _send(
         self,
         connection: Connection,
         path: str,
@@ -224,7 +224,7 @@ class Gateway:
         """
         for last in (False, True):
             if self._address.user and not self._token:
-                self._token = await self._authenticated(connection)
+                self._token = await self._authenticate(connection)
             about = [*headers, ("Authorization", self._token)] if self._token else headers
             status = await connection.ask(path, body, about, method)
             if status < 400:  # noqa: PLR2004 - RFC 9110 15.5
@@ -234,7 +234,7 @@ class Gateway:
                 raise refusal
             self._token = ""
 
-    async def _authenticated(self, connection: Connection) -> str:
+    async def _authenticate(self, connection: Connection) -> str:
         """A token; nothing where the store takes requests of everyone."""
         body = {"name": self._address.user, "password": self._address.password}
         status = await connection.ask("/v3/auth/authenticate", body, [])
@@ -254,10 +254,10 @@ class Gateway:
         if url == self.url:
             self._current = (self._current + 1) % len(self._address.endpoints)
 
-    def _unavailable(self) -> StoreUnavailable:
+    def _unavailable_error(self) -> StoreUnavailable:
         return StoreUnavailable(f"cannot reach the store of the cluster: {self._reasons()}")
 
-    def _unknown(self) -> OutcomeUnknown:
+    def _unknown_outcome(self) -> OutcomeUnknown:
         return OutcomeUnknown(
             f"the store of the cluster did not confirm the change ({self._reasons()}): it may "
             "have been made; look at `portico cluster show` before you try again"
@@ -267,7 +267,7 @@ class Gateway:
         urls = self._address.endpoints
         return "; ".join(f"{url}: {self._why.get(url, 'does not answer')}" for url in urls)
 
-    def _translated(self, refusal: RefusedByMember) -> Exception:
+    def _error_of(self, refusal: RefusedByMember) -> Exception:
         """What an operator has to change, if it is that."""
         if refusal.message == NO_SPACE:
             return StoreUnavailable(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from portico.adapters.store.etcd.gateway import Gateway
 from portico.adapters.store.etcd.wire import Answer, MemberList
-from portico.core.model.stored import StoreMember
+from portico.core.model.snapshot import StoreMember
 
 
 async def members(gateway: Gateway) -> Sequence[StoreMember]:

@@ -24,7 +24,7 @@ from portico.adapters.store.etcd.wire import (
     encoded,
     keys_from,
 )
-from portico.core.model.stored import (
+from portico.core.model.snapshot import (
     ABSENT,
     Changes,
     Compare,

@@ -7,7 +7,7 @@ from typing import Final
 
 from portico.adapters.store.etcd.gateway import Gateway, refusal_message
 from portico.adapters.store.etcd.wire import NO_AUTHENTICATION, Answer, encoded
-from portico.core.model.stored import Permission, StoreUser
+from portico.core.model.snapshot import Permission, StoreUser
 from portico.ports.store import StoreUnavailable
 
 ROOT: Final = "root"

@@ -17,7 +17,7 @@ from typing import Final
 from portico.adapters.store.etcd.connection import Connection, ConnectionLost
 from portico.adapters.store.etcd.gateway import Gateway, RefusedByMember, decoded_answer
 from portico.adapters.store.etcd.wire import Event, StreamLine, WatchAnswer, decoded, keys_from
-from portico.core.model.stored import Changes, StoredItem
+from portico.core.model.snapshot import Changes, StoredItem
 from portico.ports.clock import Clock
 from portico.ports.store import WatchEnded
 

@@ -67,11 +67,11 @@ def series(counter: Counter, of: Mapping[str, str]) -> dict[str, object]:
     table = counter.table
     site = of.get("site", "")
     return {
-        "minute": _shown(table.window(WINDOW, select)),
-        "ten_minutes": _shown(table.window(TEN_MINUTES, select)),
-        "day": _shown(table.window(DAY, select)),
+        "minute": _counts_object(table.window(WINDOW, select)),
+        "ten_minutes": _counts_object(table.window(TEN_MINUTES, select)),
+        "day": _counts_object(table.window(DAY, select)),
         "minutes": [
-            {"time": time, **_shown(counts), "bands": _bands(counts.times)}
+            {"time": time, **_counts_object(counts), "bands": _bands(counts.times)}
             for time, counts in table.minutes(select)
         ],
         "routes": _routes(counter, select) if site else (),
@@ -85,7 +85,7 @@ def _routes(counter: Counter, select: Callable[[Row], bool]) -> list[dict[str, o
         if select(row):
             found.setdefault((row.route, row.app), Counts()).add(counts)
     return [
-        {"route": route, "app": app, **_shown(counts)}
+        {"route": route, "app": app, **_counts_object(counts)}
         for (route, app), counts in sorted(found.items())
     ]
 
@@ -112,7 +112,7 @@ def _rate(counts: Counts, times: Mapping[int, int], seconds: float) -> Rate:
     return (counts.requests / seconds, p50, p95, p99, counts.errors)
 
 
-def _shown(counts: Counts) -> dict[str, object]:
+def _counts_object(counts: Counts) -> dict[str, object]:
     return {
         "requests": counts.requests,
         "codes": dict(zip(CLASSES, counts.classes, strict=True)),

@@ -117,7 +117,7 @@ class Log:
             return
         if current:
             current.renamed_at = now
-        if inode and (file := _opened(self._path)) is not None:
+        if inode and (file := _open_log(self._path)) is not None:
             again = next((each for each in self._files if each.inode == file.inode), None)
             if again is None:
                 self._files.append(file)
@@ -147,7 +147,7 @@ class Log:
         newest = True
         for position in reversed(positions):
             path = there.get(position.inode)
-            file = _opened(path) if path else None
+            file = _open_log(path) if path else None
             if file and position.head == _head(file.file, position.offset):
                 file.offset = position.offset
                 file.renamed_at = None if path == self._path else now
@@ -165,7 +165,7 @@ class Log:
         known = {file.inode for file in self._files}
         found: list[tuple[float, LogFile]] = []
         for inode, path in there.items():
-            if inode in known or path == self._path or (file := _opened(path)) is None:
+            if inode in known or path == self._path or (file := _open_log(path)) is None:
                 continue
             changed = os.fstat(file.file).st_mtime
             if changed >= stored and not path.endswith(_COMPRESSED_SUFFIXES):
@@ -176,7 +176,7 @@ class Log:
         return [file for _, file in sorted(found, key=lambda each: each[0])]
 
 
-def _opened(path: str) -> LogFile | None:
+def _open_log(path: str) -> LogFile | None:
     try:
         return LogFile(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK))
     except OSError:

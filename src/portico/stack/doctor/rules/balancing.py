@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from portico.core.model.included import Line
-from portico.stack.doctor.balanced import is_loopback
+from portico.core.model.nginx_lines import Line
 from portico.stack.doctor.machine import Listener, Machine
+from portico.stack.doctor.proxied_programs import is_loopback
 from portico.stack.doctor.rule import Example, Facts, Fault, nginx_example, place_of, rule
 from portico.stack.doctor.tree import Upstream
 

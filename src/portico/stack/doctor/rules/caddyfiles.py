@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from portico.core.model.included import Line, walk
 from portico.core.model.names import is_local_name
+from portico.core.model.nginx_lines import Line, walk
 from portico.stack.doctor.rule import Example, Facts, Fault, place_of, rule
 from portico.stack.reading.caddy_addresses import addresses_of
 
@@ -18,7 +18,7 @@ def _example(before: str, after: str) -> Example:
     return Example({"Caddyfile": before}, {"Caddyfile": after})
 
 
-def _global(facts: Facts) -> Iterator[Line]:
+def _global_lines(facts: Facts) -> Iterator[Line]:
     for block in facts.stack.caddy:
         if not block.name:
             yield from block.block or ()
@@ -40,7 +40,7 @@ def _sites(facts: Facts) -> Iterator[Line]:
     ),
 )
 def admin_open(facts: Facts) -> Iterator[Fault]:
-    for line in _global(facts):
+    for line in _global_lines(facts):
         if line.name == "admin" and line.args and line.args[0] != "off":
             address = line.args[0].removeprefix("tcp/")
             host = address.rpartition(":")[0].strip("[]")
@@ -110,7 +110,7 @@ def upstream_not_verified(facts: Facts) -> Iterator[Fault]:
 def on_demand_for_all(facts: Facts) -> Iterator[Fault]:
     limits = [
         inner
-        for line in _global(facts)
+        for line in _global_lines(facts)
         if line.name == "on_demand_tls"
         for inner in line.block or ()
     ]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Final
 
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 from portico.stack.doctor.certificate_uses import covers, uses
 from portico.stack.doctor.lineage_paths import meant_file
 from portico.stack.doctor.machine import FileFacts, Machine

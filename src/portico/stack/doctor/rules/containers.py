@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from portico.stack.doctor.balanced import balanced_ports
+from portico.stack.doctor.proxied_programs import balanced_ports
 from portico.stack.doctor.rule import Example, Facts, Fault, rule
 from portico.stack.model import Container
 
@@ -35,7 +35,7 @@ def _service(name: str, image: str, *lines: str) -> str:
     )
 
 
-def _published(container: Container) -> Iterator[tuple[int, int]]:
+def _published_ports(container: Container) -> Iterator[tuple[int, int]]:
     """Ports of the machine that other machines reach, and those of the container they lead to."""
     ports = container.table.get("ports")
     for port in ports if isinstance(ports, list) else ():
@@ -65,7 +65,7 @@ def _published(container: Container) -> Iterator[tuple[int, int]]:
 )
 def database_open(facts: Facts) -> Iterator[Fault]:
     for container in facts.stack.containers:
-        for _, inside in _published(container):
+        for _, inside in _published_ports(container):
             if inside in _DATABASES:
                 where = f"{_DATABASES[inside]} (port {inside}) of {container.name}"
                 yield container.at("ports"), f"{where} is published on all addresses"
@@ -87,7 +87,7 @@ def database_open(facts: Facts) -> Iterator[Fault]:
 def behind_proxy(facts: Facts) -> Iterator[Fault]:
     passed = balanced_ports(facts)
     for container in facts.stack.containers:
-        for outside, _ in _published(container):
+        for outside, _ in _published_ports(container):
             if outside in passed:
                 what = f"port {outside} of {container.name}, to which nginx passes,"
                 yield container.at("ports"), f"{what} is published on all addresses"
@@ -108,7 +108,9 @@ def behind_proxy(facts: Facts) -> Iterator[Fault]:
 def without_restart(facts: Facts) -> Iterator[Fault]:
     for container in facts.stack.containers:
         restart = str(container.table.get("restart", "no")).lower()
-        serves = any(True for _ in _published(container)) and "profiles" not in container.table
+        serves = (
+            any(True for _ in _published_ports(container)) and "profiles" not in container.table
+        )
         if serves and restart in {"no", "false"} and not _has_policy(container):
             yield container.at("restart"), f"{container.name} is not started again"
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from portico.core.model.included import Line
-from portico.stack.doctor.balanced import is_loopback
+from portico.core.model.nginx_lines import Line
+from portico.stack.doctor.proxied_programs import is_loopback
 from portico.stack.doctor.rule import Facts, Fault, nginx_example, place_of, rule, server_example
 from portico.stack.doctor.tree import Block, Pass, split_address
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from portico.stack.doctor.balanced import is_loopback, node_ports
+from portico.stack.doctor.proxied_programs import is_loopback, node_ports
 from portico.stack.doctor.rule import Example, Facts, Fault, nginx_example, place_of, rule
 from portico.stack.doctor.tree import seconds
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from portico.stack.doctor.balanced import is_loopback
+from portico.stack.doctor.proxied_programs import is_loopback
 from portico.stack.doctor.rule import Facts, Fault, nginx_example, place_of, rule, server_example
 from portico.stack.doctor.tree import Block, split_address
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 
 from portico.stack.doctor.regex_reading import (
-    explodes,
     group_names,
     groups,
+    has_nested_capture,
+    has_nested_repetition,
     location_regex,
-    nested,
     parsed,
     regexes,
 )
@@ -34,7 +34,7 @@ def takes_forever(facts: Facts) -> Iterator[Fault]:
     for block in facts.nginx.blocks:
         for line, regex in regexes(block):
             tree = parsed(regex)
-            if tree is not None and explodes(tree):
+            if tree is not None and has_nested_repetition(tree):
                 yield place_of(line), f"{regex} may take very long"
 
 
@@ -184,7 +184,7 @@ def rewrite_overflow(facts: Facts) -> Iterator[Fault]:
         to = line.args[1] if len(line.args) > 1 else ""
         used = re.findall(r"\$\{?\d", to)
         goes_out = line.args[2:3] in {("redirect",), ("permanent",)} or "?" in to
-        if tree is not None and nested(tree) and len(used) > 1 and goes_out:
+        if tree is not None and has_nested_capture(tree) and len(used) > 1 and goes_out:
             yield place_of(line), "captures that are nested are used by number"
         following = block.lines[block.lines.index(line) + 1 :]
         after = next(

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from portico.importers.sites import tables
-from portico.stack.doctor.balanced import balanced_ports, is_loopback, program_groups
 from portico.stack.doctor.machine import Listener, Machine
 from portico.stack.doctor.own_lines import line_of
+from portico.stack.doctor.proxied_programs import balanced_ports, is_loopback, program_groups
 from portico.stack.doctor.rule import Example, Facts, Fault, place_of, rule
 from portico.stack.model import Place, Program
 

@@ -80,14 +80,14 @@ def _prefix(block: Block) -> str:
 def splitting(facts: Facts) -> Iterator[Fault]:
     names = ("return", "add_header", "proxy_set_header", "proxy_pass", "rewrite")
     for block, line in facts.nginx.lines_named(*names):
-        text = _sent(line.name, line.args)
+        text = _sent_text(line.name, line.args)
         if found := _DECODED_PATH.search(text):
             yield place_of(line), f"${found[1]} is decoded and may have line breaks"
         elif name := _split_by_capture(block, text):
             yield place_of(line), f"${name} may have line breaks"
 
 
-def _sent(name: str, args: tuple[str, ...]) -> str:
+def _sent_text(name: str, args: tuple[str, ...]) -> str:
     """The part that reaches the other side unescaped."""
     if name == "return":
         is_redirect = len(args) == 1 or args[0] in {"301", "302", "303", "307", "308"}
@@ -165,11 +165,11 @@ def origin_by_pattern(facts: Facts) -> Iterator[Fault]:
         else:
             continue
         for line, pattern in patterns:
-            if wrong := _loose(source, pattern):
+            if wrong := _loose_pattern(source, pattern):
                 yield place_of(line), f"the pattern for {source} {wrong}"
 
 
-def _loose(source: str, pattern: str) -> str:
+def _loose_pattern(source: str, pattern: str) -> str:
     if source not in {"$http_origin", "$http_referer"} or "." not in pattern:
         return ""
     if not pattern.startswith(("^", "(?i)^")):

@@ -40,7 +40,7 @@ def _example(before: str, after: str) -> Example:
     return Example(_unit(before), _unit(after))
 
 
-def _lasting(facts: Facts) -> Iterator[UnitFile]:
+def _services(facts: Facts) -> Iterator[UnitFile]:
     """Those that run all the time and are started at boot."""
     for unit in facts.stack.units:
         kind = unit.last("Service", "Type") or "simple"
@@ -65,7 +65,7 @@ def _place(unit: UnitFile, key: str) -> Place:
     example=_example("User=shop\n", _SOUND_SERVICE),
 )
 def without_restart(facts: Facts) -> Iterator[Fault]:
-    for unit in _lasting(facts):
+    for unit in _services(facts):
         if unit.last("Service", "Restart") in {"", "no"}:
             yield _place(unit, "Restart"), "Restart= is not set, so a crash is the end of it"
 
@@ -80,7 +80,7 @@ def without_restart(facts: Facts) -> Iterator[Fault]:
     example=_example("User=shop\nRestart=always\n", _SOUND_SERVICE),
 )
 def gives_up(facts: Facts) -> Iterator[Fault]:
-    for unit in _lasting(facts):
+    for unit in _services(facts):
         restarts = unit.last("Service", "Restart") not in {"", "no"}
         limits = ("StartLimitIntervalSec", "StartLimitBurst", "StartLimitInterval")
         is_set = any(unit.all(section, key) for section in ("Unit", "Service") for key in limits)
@@ -109,7 +109,7 @@ def _seconds(text: str) -> float:
     example=_example("Restart=on-failure\nRestartSec=3\n", _SOUND_SERVICE),
 )
 def as_root(facts: Facts) -> Iterator[Fault]:
-    for unit in _lasting(facts):
+    for unit in _services(facts):
         is_dynamic = unit.last("Service", "DynamicUser") in {"yes", "true", "1", "on"}
         commands = " ".join(each.value for each in unit.all("Service", "ExecStart"))
         is_users = "/systemd/user/" in unit.path or "default.target" in unit.last(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 from portico.core.model.site import parse_network
 from portico.stack.importing.part import (
     CARRIED_OUTCOME,
@@ -24,7 +24,7 @@ _STATUS_OF_OURS: Final = 429
 
 
 def networks(_: Line, part: Part) -> Outcome:
-    return part.together("networks", lambda: _networks(part))
+    return part.decide_group("networks", lambda: _networks(part))
 
 
 def _networks(part: Part) -> Outcome:
@@ -61,7 +61,7 @@ def password(line: Line, part: Part) -> Outcome:
         if part.first("auth_basic") is line and part.above and part.above.argument("auth_basic"):
             return no_equal("a route cannot open what its site closes with a password")
         return DONE_OUTCOME
-    return part.together("password", lambda: _password(part))
+    return part.decide_group("password", lambda: _password(part))
 
 
 def _password(part: Part) -> Outcome:
@@ -78,7 +78,7 @@ def _password(part: Part) -> Outcome:
 def password_file(_: Line, part: Part) -> Outcome:
     if not part.argument("auth_basic") or part.argument("auth_basic") == "off":
         return DONE_OUTCOME  # without a realm nginx does not read it
-    return part.together("password", lambda: _password(part))
+    return part.decide_group("password", lambda: _password(part))
 
 
 def satisfy(line: Line, part: Part) -> Outcome:
@@ -129,7 +129,7 @@ def limit_status(_: Line, part: Part) -> Outcome:
 
 
 def real_ip(line: Line, part: Part) -> Outcome:
-    return part.together("real_ip", lambda: _real_ip(line, part))
+    return part.decide_group("real_ip", lambda: _real_ip(line, part))
 
 
 def _real_ip(line: Line, part: Part) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 from portico.stack.importing.part import (
     CARRIED_OUTCOME,
     DONE_OUTCOME,
@@ -125,7 +125,7 @@ def access_log(line: Line, part: Part) -> Outcome:
 
 def cache(line: Line, part: Part) -> Outcome:
     """All lines of it together."""
-    return part.together("cache", lambda: _cache(line, part))
+    return part.decide_group("cache", lambda: _cache(line, part))
 
 
 def _cache(line: Line, part: Part) -> Outcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 from portico.stack.importing.part import DONE_OUTCOME, Outcome, Part, Rules, done, lost, no_equal
 from portico.stack.importing.values import whole_number
 

@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import Final
 
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 from portico.core.model.site import Site
 from portico.core.render.headers import request_headers
 from portico.core.render.scope import Scope
@@ -62,7 +62,7 @@ def timeout(line: Line, part: Part) -> Outcome:
     value = duration(line.args[0])
     if value is None or value == "0s":
         return no_equal(NO_VALUE)
-    if same_duration(value, _TIMEOUTS.get(key, "60s")) and key not in _above(part):
+    if same_duration(value, _TIMEOUTS.get(key, "60s")) and key not in _table_above(part):
         return DONE_OUTCOME
     return part.set(key, value, line)
 
@@ -70,7 +70,7 @@ def timeout(line: Line, part: Part) -> Outcome:
 def switch(key: str, *, default: bool = True) -> Rule:
     def rule(line: Line, part: Part) -> Outcome:
         value = is_on(line.args[0])
-        if value is default and key not in _above(part):
+        if value is default and key not in _table_above(part):
             return DONE_OUTCOME
         return part.set(key, value, line)
 
@@ -81,7 +81,7 @@ def body_size(line: Line, part: Part) -> Outcome:
     value = size(line.args[0])
     if value is None:
         return no_equal(NO_VALUE)
-    if value == "1m" and "client_max_body_size" not in _above(part):
+    if value == "1m" and "client_max_body_size" not in _table_above(part):
         return DONE_OUTCOME
     return part.set("client_max_body_size", value, line)
 
@@ -161,7 +161,7 @@ def ssl_setting(line: Line, _: Part) -> Outcome:
     return no_equal(NO_VALUE) if "$" in "".join(line.args) else CARRIED_OUTCOME
 
 
-def _above(part: Part) -> dict[str, object]:
+def _table_above(part: Part) -> dict[str, object]:
     return part.above.table if part.above else {}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 from portico.stack.importing.part import (
     CARRIED_OUTCOME,
     DONE_OUTCOME,
@@ -36,7 +36,7 @@ def protocols(line: Line, _: Part) -> Outcome:
 
 
 def of_clients(_: Line, part: Part) -> Outcome:
-    return part.together("client certificates", lambda: _of_clients(part))
+    return part.decide_group("client certificates", lambda: _of_clients(part))
 
 
 def _of_clients(part: Part) -> Outcome:

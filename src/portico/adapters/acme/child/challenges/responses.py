@@ -14,7 +14,7 @@ from portico.adapters.acme.child.documents import (
     key_authorization,
     txt_value,
 )
-from portico.adapters.acme.child.failures import unready
+from portico.adapters.acme.child.failures import setup_failure
 from portico.adapters.acme.methods import Dns, Http, Manual, Method, Standalone, TlsAlpn
 from portico.adapters.acme.wire import ManualStep
 
@@ -61,7 +61,9 @@ def proofs(
     for authorization in sorted(open_ones, key=lambda one: one.name):
         offered = {challenge.type: challenge for challenge in authorization.challenges}
         fitting = [
-            m for m in methods if fits(m, authorization.name) and challenge_type(m) in offered
+            m
+            for m in methods
+            if can_validate(m, authorization.name) and challenge_type(m) in offered
         ]
         if not fitting:
             problems[authorization.name] = (
@@ -77,7 +79,7 @@ def proofs(
 
 def planned(names: Sequence[str], methods: Sequence[Method]) -> Iterator[tuple[str, Method]]:
     """How each name is likely to be proven. Raises AcmeFailure for those that cannot be."""
-    first = {name: next((m for m in methods if fits(m, name)), None) for name in names}
+    first = {name: next((m for m in methods if can_validate(m, name)), None) for name in names}
     _raise_for({name: _why_none(name) for name, method in first.items() if not method}, methods)
     for name, method in first.items():
         if method:
@@ -88,7 +90,7 @@ def _raise_for(problems: Mapping[str, str], methods: Sequence[Method]) -> None:
     if problems:
         ways = ", ".join(dict.fromkeys(method.kind for method in methods)) or "nothing"
         each = "; ".join(f"{name}: {why}" for name, why in problems.items())
-        raise unready(f"cannot validate these names with {ways}: {each}", problems)
+        raise setup_failure(f"cannot validate these names with {ways}: {each}", problems)
 
 
 def _why_none(name: str) -> str:
@@ -107,7 +109,7 @@ def challenge_type(method: Method) -> str:
             return "dns-01"
 
 
-def fits(method: Method, name: str) -> bool:
+def can_validate(method: Method, name: str) -> bool:
     """Wildcards are proven in DNS only, addresses never. RFC 8555 7.1.3, RFC 8738 7."""
     in_dns = challenge_type(method) == "dns-01"
     if name.startswith("*."):

@@ -25,7 +25,7 @@ from cryptography.x509.oid import NameOID
 
 from portico.adapters.acme.child.challenges.responses import WELL_KNOWN, Proof, server_name
 from portico.adapters.acme.child.context import RunContext
-from portico.adapters.acme.child.failures import unready
+from portico.adapters.acme.child.failures import setup_failure
 from portico.adapters.acme.methods import Standalone, TlsAlpn
 
 CLIENT_TIMEOUT: Final = 10.0  # seconds for one client
@@ -46,7 +46,7 @@ def listen(where: Standalone | TlsAlpn) -> socket.socket:
             (where.address, where.port), family=family, dualstack_ipv6=dual, backlog=64
         )
     except OSError as error:
-        raise unready(
+        raise setup_failure(
             f"cannot answer the challenge on port {where.port}: {os.strerror(error.errno or 0)}; "
             "stop the program that listens there, or let nginx answer (http-01)"
         ) from error
@@ -61,7 +61,7 @@ def _listen_inside(path: Path) -> socket.socket:
         path.chmod(0o666)
         listener.listen(64)
     except OSError as error:
-        raise unready(
+        raise setup_failure(
             f"cannot answer the challenge at {path}: {os.strerror(error.errno or 0)}"
         ) from error
     return listener
@@ -178,7 +178,7 @@ def _validation(proof: Proof, now: datetime) -> tuple[bytes, bytes]:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _LIFETIME)
         .not_valid_after(now + _LIFETIME)
-        .add_extension(x509.SubjectAlternativeName([_general(proof)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([_general_name(proof)]), critical=False)
         .add_extension(x509.UnrecognizedExtension(ACME_IDENTIFIER, octets), critical=True)
         .sign(key, hashes.SHA256())
     )
@@ -186,7 +186,7 @@ def _validation(proof: Proof, now: datetime) -> tuple[bytes, bytes]:
     return certificate.public_bytes(Encoding.PEM), pem
 
 
-def _general(proof: Proof) -> x509.GeneralName:
+def _general_name(proof: Proof) -> x509.GeneralName:
     if proof.identifier.type == "ip":
         return x509.IPAddress(ipaddress.ip_address(proof.name))
     return x509.DNSName(proof.name)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from portico.adapters.acme.child.context import RunContext
-from portico.adapters.acme.child.failures import refused, unready
+from portico.adapters.acme.child.failures import refusal_failure, setup_failure
 from portico.adapters.acme.methods import Http
 
 _MAX_AGE: Final = 86400.0
@@ -23,7 +23,7 @@ def waited_for(method: Http, *tokens: str, context: RunContext) -> Iterator[None
     """Raises AcmeFailure when nginx cannot be shown, or for what is not a token."""
     folder = Path(method.tokens)
     if not all(map(_is_token, tokens)):  # a path of the authority's would be written to
-        raise refused("the authority's token for http-01 is not base64url (RFC 8555 8.3)")
+        raise refusal_failure("the authority's token for http-01 is not base64url (RFC 8555 8.3)")
     files = [folder / token for token in tokens] if method.tokens else []
     try:
         if files:
@@ -34,7 +34,7 @@ def waited_for(method: Http, *tokens: str, context: RunContext) -> Iterator[None
             each.touch(mode=0o644)
     except OSError as error:
         why = os.strerror(error.errno or 0)
-        raise unready(f"cannot answer http-01: {error.filename}: {why}") from error
+        raise setup_failure(f"cannot answer http-01: {error.filename}: {why}") from error
     try:
         yield
     finally:

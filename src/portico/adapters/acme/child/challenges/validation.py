@@ -42,7 +42,7 @@ def look_ahead(request: IssueRequest, folder: OrderFolder, context: RunContext) 
                 assert_never(method)
 
 
-def prove(
+def validate(
     request: IssueRequest,
     authorizations: Sequence[str],
     authority: Authority,
@@ -65,14 +65,14 @@ def prove(
         return ManualSteps(tuple(proof.put for proof, _ in by_hand))
     with ExitStack() as shown:
         for method, those in _by_method(request.methods, found):
-            shown.enter_context(_shown(method, those, folder, context))
+            shown.enter_context(_answers_of(method, those, folder, context))
         for proof in found:
             if not proof.is_answered:
                 authority.answer(proof.challenge.url)
                 context.say(
                     "answered", f"triggered validation of {proof.name} at {authority.host}"
                 )
-        _wait(authorizations, authority, context)
+        _wait_for_authority(authorizations, authority, context)
     return None
 
 
@@ -96,7 +96,7 @@ def _by_method(
             yield method, those
 
 
-def _shown(
+def _answers_of(
     method: Method, those: Sequence[Proof], folder: OrderFolder, context: RunContext
 ) -> AbstractContextManager[None]:
     match method:
@@ -124,7 +124,9 @@ def txt_records(method: Dns, folder: OrderFolder, context: RunContext) -> TxtRec
     return TxtRecords(method, folder, context)
 
 
-def _wait(authorizations: Sequence[str], authority: Authority, context: RunContext) -> None:
+def _wait_for_authority(
+    authorizations: Sequence[str], authority: Authority, context: RunContext
+) -> None:
     """Until none is open any more; all of them, so that each failure is told."""
     ended: dict[str, Authorization] = {}
     pause: Callable[[], float] = pauses()
@@ -144,7 +146,7 @@ def _wait(authorizations: Sequence[str], authority: Authority, context: RunConte
         for each in ended.values()
         if each.status in _FAILED_STATUSES
     }:
-        raise _unproven(failed, authority.host)
+        raise _validation_failure(failed, authority.host)
     context.say("proven", f"{authority.host} has validated all names")
 
 
@@ -153,6 +155,6 @@ def _failure_text(authorization: Authorization) -> str:
     return "; ".join(told) or f"its authorization is {authorization.status}"
 
 
-def _unproven(failed: Mapping[str, str], host: str) -> AcmeFailure:
+def _validation_failure(failed: Mapping[str, str], host: str) -> AcmeFailure:
     each = "; ".join(f"{name}: {why}" for name, why in failed.items())
     return AcmeFailure(Failure("unproven", f"validation failed at {host}: {each}", failed))

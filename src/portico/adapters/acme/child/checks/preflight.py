@@ -33,7 +33,7 @@ def preflight(request: PreflightRequest, context: RunContext) -> PreflightFacts:
     """Raises AcmeFailure when the authority itself does not answer."""
     issue = request.issue
     identities, clock_ahead = directory(issue.account.server, context)
-    unwritable = tuple(filter(None, map(_unwritable, request.folders)))
+    unwritable = tuple(filter(None, map(_write_problem, request.folders)))
     room, files = _room(request.folders)
     unprovable, names = "", tuple[Name, ...]()
     try:
@@ -94,7 +94,7 @@ def _check_name(
     return Name(name, by_address, addresses, caa, owner)
 
 
-def _unwritable(folder: str) -> str:
+def _write_problem(folder: str) -> str:
     """Why nothing can be written there; empty if it can."""
     place = _nearest(Path(folder))
     try:

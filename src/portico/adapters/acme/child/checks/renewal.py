@@ -10,7 +10,7 @@ from cryptography import x509
 
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.documents import RENEWAL
-from portico.adapters.acme.child.failures import Denial, unready
+from portico.adapters.acme.child.failures import Denial, setup_failure
 from portico.adapters.acme.child.protocol.authority import PublicDirectory
 from portico.adapters.acme.wire import RenewalInfo, RenewalInfoRequest
 from portico.core.model.json_text import DECODE_ERRORS
@@ -69,6 +69,6 @@ def read_leaf(file: str) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(Path(file).read_bytes())
     except OSError as error:
-        raise unready(f"cannot read the certificate {file}: {error.strerror}") from error
+        raise setup_failure(f"cannot read the certificate {file}: {error.strerror}") from error
     except PARSE_ERRORS as error:
-        raise unready(f"cannot read the certificate {file}: {error}") from error
+        raise setup_failure(f"cannot read the certificate {file}: {error}") from error

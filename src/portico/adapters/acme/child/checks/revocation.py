@@ -6,7 +6,7 @@ from typing import Final
 
 from portico.adapters.acme.child.checks.renewal import read_leaf
 from portico.adapters.acme.child.context import RunContext
-from portico.adapters.acme.child.failures import Denial, unready
+from portico.adapters.acme.child.failures import Denial, setup_failure
 from portico.adapters.acme.child.protocol.accounts import open_account
 from portico.adapters.acme.wire import RevokedAnswer, RevokeRequest
 
@@ -16,10 +16,10 @@ _SUBSCRIBER_REASONS: Final = frozenset({0, 1, 3, 4, 5})  # reasons that a subscr
 def revoke(request: RevokeRequest, context: RunContext) -> RevokedAnswer:
     leaf = read_leaf(request.certificate)
     if request.reason not in _SUBSCRIBER_REASONS:
-        raise unready(f"cannot revoke for reason {request.reason}; use 0, 1, 3, 4 or 5")
+        raise setup_failure(f"cannot revoke for reason {request.reason}; use 0, 1, 3, 4 or 5")
     authority = open_account(request.account, context)
     if not authority.directory.revoke:
-        raise unready(f"cannot revoke a certificate: {authority.host} does not offer it")
+        raise setup_failure(f"cannot revoke a certificate: {authority.host} does not offer it")
     try:
         authority.revoke(leaf, request.reason)
     except Denial as denied:

@@ -15,7 +15,7 @@ from portico.adapters.acme.child.challenges.dns.lookup import Lookup
 from portico.adapters.acme.child.challenges.responses import WELL_KNOWN
 from portico.adapters.acme.child.challenges.tokens import waited_for
 from portico.adapters.acme.child.context import RunContext
-from portico.adapters.acme.child.failures import AcmeFailure, unready
+from portico.adapters.acme.child.failures import AcmeFailure, setup_failure
 from portico.adapters.acme.child.protocol.network import reason
 from portico.adapters.acme.methods import Http
 from portico.core.planning.preflight import Address
@@ -69,21 +69,21 @@ class SelfCheck:
             host, secure = parts.hostname or "", parts.scheme == "https"
             port = parts.port or (HTTPS if secure else self._port)
             if parts.scheme not in {"http", "https"} or port not in {self._port, HTTPS}:
-                raise unready(f"it redirects to {url}, which authorities do not follow")
+                raise setup_failure(f"it redirects to {url}, which authorities do not follow")
             to = address if host == name else next(iter(lookup.addresses(host)), "")
             if not to:
-                raise unready(f"it redirects to {host}, which does not resolve")
+                raise setup_failure(f"it redirects to {host}, which does not resolve")
             answer = self._get(to, port, parts, secure=secure)
             if answer.status not in _REDIRECTS or not answer.location:
                 return answer
             url = urljoin(url, answer.location)
-        raise unready(f"it redirects more than {MAX_REDIRECTS} times")
+        raise setup_failure(f"it redirects more than {MAX_REDIRECTS} times")
 
     def _get(self, address: str, port: int, url: SplitResult, *, secure: bool) -> _Answer:
         limit = self._context.timeout(REQUEST_TIMEOUT, f"asking {url.netloc} at {address}")
         connection = http.client.HTTPConnection(address, port, timeout=limit)
         with socket.create_connection((address, port), limit) as plain:
-            connection.sock = _secured(plain, url.hostname) if secure else plain
+            connection.sock = _start_tls(plain, url.hostname) if secure else plain
             try:
                 path = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
                 connection.request("GET", path, headers={"Host": url.netloc})
@@ -95,7 +95,7 @@ class SelfCheck:
         return _Answer(given.status, headers.get("Server", ""), headers.get("Location", ""), body)
 
 
-def _secured(plain: socket.socket, host: str | None) -> socket.socket:
+def _start_tls(plain: socket.socket, host: str | None) -> socket.socket:
     blind = ssl.create_default_context()
     blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
     return blind.wrap_socket(plain, server_hostname=host)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cryptography import x509
 
-from portico.adapters.acme.child.failures import unavailable
+from portico.adapters.acme.child.failures import unavailable_failure
 from portico.adapters.acme.child.protocol.keys import Key
 from portico.system.x509 import PARSE_ERRORS, Chain, common_name
 from portico.system.x509 import read_chain as load_chain
@@ -39,7 +39,7 @@ def read_chain(pem: str) -> Chain:
     try:
         return load_chain(pem.encode())
     except PARSE_ERRORS as error:
-        raise unavailable(f"cannot read the certificate that it sent: {error}") from error
+        raise unavailable_failure(f"cannot read the certificate that it sent: {error}") from error
 
 
 def issuers(chain: Chain) -> list[str]:

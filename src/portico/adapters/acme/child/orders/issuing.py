@@ -10,15 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from portico.adapters.acme.child.challenges.validation import look_ahead, prove, txt_records
+from portico.adapters.acme.child.challenges.validation import look_ahead, txt_records, validate
 from portico.adapters.acme.child.context import RunContext, pauses
 from portico.adapters.acme.child.documents import Identifier, Order
 from portico.adapters.acme.child.failures import (
     Denial,
     explanation,
-    refused,
-    unavailable,
-    unready,
+    refusal_failure,
+    setup_failure,
+    unavailable_failure,
 )
 from portico.adapters.acme.child.files import locked
 from portico.adapters.acme.child.order_folder import OrderFolder, OrderIdentity, Record
@@ -53,7 +53,7 @@ class OrderRun:
                 if unfinished := self._obtain(record, authority):
                     return unfinished
             self._remove_stale_txt_records()
-            return self._issued()
+            return self._issued_certificate()
 
     def _obtain(self, record: Record, authority: Authority) -> ManualSteps | BegunOrder | None:
         """The states of an order, RFC 8555 7.1.6: pending, ready, processing, valid."""
@@ -61,7 +61,7 @@ class OrderRun:
         if self._request.until == "order":
             return BegunOrder(record.order)
         if order.status == "pending":
-            if steps := self._prove(order, authority):
+            if steps := self._validate(order, authority):
                 return steps
             order = self._order_after("pending", record, authority)
         if order.status == "ready":
@@ -162,12 +162,14 @@ class OrderRun:
         profile, offered = self._asked.profile, authority.directory.meta.profiles or {}
         if profile and profile not in offered:
             have = f"it has {', '.join(sorted(offered))}" if offered else "it has none"
-            raise unready(f"{authority.host} has no profile {profile}: {have}")
+            raise setup_failure(f"{authority.host} has no profile {profile}: {have}")
 
     # from the proof to the certificate
 
-    def _prove(self, order: Order, authority: Authority) -> ManualSteps | None:
-        return prove(self._request, order.authorizations, authority, self._folder, self._context)
+    def _validate(self, order: Order, authority: Authority) -> ManualSteps | None:
+        return validate(
+            self._request, order.authorizations, authority, self._folder, self._context
+        )
 
     def _finalize(self, order: Order, authority: Authority) -> None:
         try:
@@ -190,7 +192,7 @@ class OrderRun:
                     for each in (order.error.subproblems if order.error else ())
                     if each.identifier
                 }
-                raise refused(f"{authority.host} rejected the order: {why}", names)
+                raise refusal_failure(f"{authority.host} rejected the order: {why}", names)
             if order.status != status:
                 return order
             self._context.pause(
@@ -203,14 +205,14 @@ class OrderRun:
             self._context.say("note", chosen.note)
         if not is_for(read_chain(chosen.pem)[0], read_key(self._folder.key)):
             self._folder.clear()
-            raise unavailable(
+            raise unavailable_failure(
                 f"{authority.host} issued this order for another key, because another certificate "
                 "of the same names used it; the next run creates a new order"
             )
         write(self._folder.chain, chosen.pem.encode())
         self._context.say("issued", f"{authority.host} issued the certificate")
 
-    def _issued(self) -> IssuedCertificate:
+    def _issued_certificate(self) -> IssuedCertificate:
         record, pem = self._folder.record, self._folder.chain.read_text()
         replaced = bool(record and record.replaced)
         return IssuedCertificate(pem, str(self._folder.key), replaced=replaced)

@@ -12,7 +12,7 @@ import msgspec
 from josepy.jwk import JWK
 
 from portico.adapters.acme.child.context import RunContext
-from portico.adapters.acme.child.failures import AcmeFailure, Denial, unready
+from portico.adapters.acme.child.failures import AcmeFailure, Denial, setup_failure
 from portico.adapters.acme.child.files import locked, rename
 from portico.adapters.acme.child.protocol.authority import Authority
 from portico.adapters.acme.child.protocol.keys import make_key, read_jwk
@@ -69,7 +69,7 @@ def _open(account: Account, context: RunContext) -> Authority:
 def _make_account(account: Account, context: RunContext) -> Authority:
     """Or found by its key alone."""
     if account.server.directory in _deactivated(account):
-        raise unready(
+        raise setup_failure(
             f"the account at {account.server.directory} was deactivated and cannot be created "
             "again with the same key; run `portico certs rollover` to make a new key"
         )
@@ -158,7 +158,7 @@ def _replace_key(accounts: Sequence[Account], context: RunContext) -> None:
     first, path = accounts[0], _new_key_file(accounts[0])
     named = {each.server.directory for each in accounts}
     if unnamed := sorted(set(_remembered_urls(first)) - named):
-        raise unready(
+        raise setup_failure(
             f"cannot replace the account's key {first.key}: it is also the key of accounts at "
             f"{', '.join(unnamed)}, which would be lost"
         )
@@ -210,7 +210,7 @@ def _deactivate(account: Account, context: RunContext) -> None:
     """Only one that there is. It never comes back, and its key gets no other one there."""
     url = known_url(account)
     if not url:
-        raise unready(f"no account at {account.server.directory}")
+        raise setup_failure(f"no account at {account.server.directory}")
     try:
         if found := _find_account(account, context):
             found.deactivate()

@@ -28,7 +28,7 @@ from portico.adapters.acme.child.documents import (
     Identifier,
     Order,
 )
-from portico.adapters.acme.child.failures import unavailable, unready
+from portico.adapters.acme.child.failures import setup_failure, unavailable_failure
 from portico.adapters.acme.child.protocol.keys import algorithm
 from portico.adapters.acme.child.protocol.network import Network
 from portico.adapters.acme.wire import Server
@@ -86,9 +86,9 @@ class Authority(PublicDirectory):
         """Sign as the account of this key, and whether it was made just now."""
         payload = {"termsOfServiceAgreed": True, "contact": _addresses(contact)}
         if binding:
-            payload["externalAccountBinding"] = self._bound(binding)
+            payload["externalAccountBinding"] = self._external_binding(binding)
         elif self.directory.meta.binding_required:
-            raise unready(
+            raise setup_failure(
                 f"cannot create an account: {self.host} requires external account binding; set "
                 "eab to the key id and HMAC key that it gave you"
             )
@@ -119,7 +119,7 @@ class Authority(PublicDirectory):
     def change_key(self, new: JWK) -> None:
         """RFC 8555 7.3.5."""
         if not self.directory.key_change:
-            raise unready(f"cannot replace the account's key: {self.host} does not offer it")
+            raise setup_failure(f"cannot replace the account's key: {self.host} does not offer it")
         url, network = self.directory.key_change, self._network
         payload = {"account": network.account, "oldKey": self._key.public_key().to_json()}
         inner = jws.JWS.sign(_json(payload), new, algorithm(new), nonce=None, url=url)
@@ -131,10 +131,10 @@ class Authority(PublicDirectory):
         answer = self._network.post(self.account_url, payload, what)
         return self._network.read(ACCOUNT, answer, what)
 
-    def _bound(self, binding: Binding) -> dict[str, object]:
+    def _external_binding(self, binding: Binding) -> dict[str, object]:
         key = binding.hmac_key.strip().rstrip("=").translate(_TO_BASE64URL)
         if not re.fullmatch(r"[A-Za-z0-9_-]+", key):
-            raise unready("cannot create an account: the HMAC key in eab is not base64url")
+            raise setup_failure("cannot create an account: the HMAC key in eab is not base64url")
         return messages.ExternalAccountBinding.from_data(
             self._key.public_key(),
             binding.key_id,
@@ -160,7 +160,7 @@ class Authority(PublicDirectory):
         answer = self._network.post(self.directory.new_order, payload, what)
         url = answer.headers.get("Location")
         if not url:
-            raise unavailable(f"cannot {what}: {self.host} sent no URL for the order")
+            raise unavailable_failure(f"cannot {what}: {self.host} sent no URL for the order")
         return url, self._network.read(ORDER, answer, what)
 
     def open_orders(self) -> Iterator[str]:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from josepy.jwa import ES256, ES384, ES512, RS256, JWASignature
 from josepy.jwk import JWK, JWKEC, JWKRSA
 
-from portico.adapters.acme.child.failures import unready
+from portico.adapters.acme.child.failures import setup_failure
 from portico.core.model.certificate import KeyType
 from portico.system.files import write
 
@@ -57,11 +57,11 @@ def read_key(path: Path) -> Key:
         path.chmod(0o600)  # repaired rather than refused
         key = load_pem_private_key(path.read_bytes(), None)
     except OSError as error:
-        raise unready(f"cannot read the key {path}: {error.strerror}") from error
+        raise setup_failure(f"cannot read the key {path}: {error.strerror}") from error
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise unready(f"cannot use the key {path}: {error}") from error
+        raise setup_failure(f"cannot use the key {path}: {error}") from error
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-        raise unready(f"cannot use the key {path}: neither RSA nor ECDSA")
+        raise setup_failure(f"cannot use the key {path}: neither RSA nor ECDSA")
     return key
 
 
@@ -77,7 +77,7 @@ def algorithm(key: JWK) -> JWASignature:
         return RS256
     curve = key.key.curve.name
     if curve not in _ALGORITHMS:
-        raise unready(f"cannot sign with a key on {curve}; use P-256, P-384 or RSA")
+        raise setup_failure(f"cannot sign with a key on {curve}; use P-256, P-384 or RSA")
     return _ALGORITHMS[curve]
 
 

@@ -29,8 +29,8 @@ from portico.adapters.acme.child.failures import (
     Denial,
     FailedAnswer,
     retry_after,
-    unavailable,
-    unready,
+    setup_failure,
+    unavailable_failure,
 )
 from portico.adapters.acme.child.protocol.keys import algorithm
 from portico.adapters.acme.wire import Server
@@ -107,11 +107,11 @@ class Network:
             try:
                 return send(self._context.timeout(REQUEST_TIMEOUT, f"connecting to {what}"))
             except requests.RequestException as error:
-                raise self._unreachable(what, error) from error
+                raise self._network_failure(what, error) from error
             except _PARSE_ERRORS as error:
                 denied = self._denied(what, error)
             except OSError as error:  # what requests says of a missing ca_bundle
-                raise unready(f"cannot {what}: {error}") from error
+                raise setup_failure(f"cannot {what}: {error}") from error
             if denied.code == "badNonce" and refused_nonces < MAX_NONCE_RETRIES:
                 refused_nonces += 1
             elif not self._wait_if_busy(denied, what):
@@ -134,17 +134,17 @@ class Network:
         answer = self._last
         if answer is None or answer.ok:
             why = Problem(detail=f"its answer does not follow RFC 8555: {error}")
-            return Denial(why, self._answered(what, 502))
+            return Denial(why, self._failed_answer(what, 502))
         return Denial(
             problem_of(answer.content, answer.status_code),
-            self._answered(what, answer.status_code, answer.headers.get("Retry-After")),
+            self._failed_answer(what, answer.status_code, answer.headers.get("Retry-After")),
         )
 
-    def _answered(self, what: str, status: int, header: str | None = None) -> FailedAnswer:
+    def _failed_answer(self, what: str, status: int, header: str | None = None) -> FailedAnswer:
         now = self._context.now()
         return FailedAnswer(what, self.host, status, now, retry_after(header, now))
 
-    def _unreachable(self, what: str, error: requests.RequestException) -> Exception:
+    def _network_failure(self, what: str, error: requests.RequestException) -> Exception:
         text = f"cannot {what}: cannot reach {self.host}: {reason(error)}"
         if isinstance(error, requests.exceptions.SSLError):
             text += (
@@ -152,8 +152,8 @@ class Network:
                 "authority, set ca_bundle)"
             )
         elif isinstance(error, ValueError):  # InvalidURL, InvalidSchema, MissingSchema
-            return unready(f"cannot {what}: {self._server.directory} is not a usable URL")
-        return unavailable(text)
+            return setup_failure(f"cannot {what}: {self._server.directory} is not a usable URL")
+        return unavailable_failure(text)
 
     @property
     def host(self) -> str:
@@ -166,7 +166,7 @@ class Network:
         except DECODE_ERRORS as error:
             why = str(error)[:_MAX_REASON_LENGTH]
             text = f"cannot {what}: {answer.url} does not follow RFC 8555: {why}"
-            raise unavailable(text) from error
+            raise unavailable_failure(text) from error
 
     def asked_to_wait(self, answer: requests.Response) -> float | None:
         return retry_after(answer.headers.get("Retry-After"), self._context.now())

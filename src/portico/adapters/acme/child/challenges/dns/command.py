@@ -12,7 +12,7 @@ from typing import Final
 
 from portico.adapters.acme.child.challenges.dns.publisher import Entry
 from portico.adapters.acme.child.context import RunContext
-from portico.adapters.acme.child.failures import unready
+from portico.adapters.acme.child.failures import setup_failure
 from portico.adapters.acme.methods import Command
 from portico.system.proc import descendants
 from portico.system.programs import SEARCH_PATH
@@ -33,7 +33,7 @@ class Programs:
         path = self._settings.environ.get("PATH", SEARCH_PATH)
         for argv in filter(None, (self._settings.auth, self._settings.cleanup)):
             if not shutil.which(argv[0], path=path):
-                raise unready(f"cannot run {argv[0]} for {entry.domain}: no such program")
+                raise setup_failure(f"cannot run {argv[0]} for {entry.domain}: no such program")
 
     def put(self, entry: Entry, context: RunContext) -> str:
         return self._run(self._settings.auth, entry, context)
@@ -49,14 +49,14 @@ class Programs:
         try:
             ran = _finish(argv, environ, limit)
         except subprocess.TimeoutExpired:
-            raise unready(
+            raise setup_failure(
                 f"cannot {what}: it timed out after {limit:g} s and was stopped"
             ) from None
         except OSError as error:
-            raise unready(f"cannot {what}: {error.strerror}") from error
+            raise setup_failure(f"cannot {what}: {error.strerror}") from error
         if ran.returncode:
             words = (ran.stderr.strip() or ran.stdout.strip())[-MAX_ERROR_LENGTH:]
-            raise unready(
+            raise setup_failure(
                 f"cannot {what}: it exited with code {ran.returncode}: {words or 'no output'}"
             )
         return ran.stdout.strip()[:MAX_OUTPUT_LENGTH]

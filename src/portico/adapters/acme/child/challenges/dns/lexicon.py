@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from portico.adapters.acme.child.challenges.dns.publisher import Entry
 from portico.adapters.acme.child.context import RunContext
-from portico.adapters.acme.child.failures import unready
+from portico.adapters.acme.child.failures import setup_failure
 from portico.adapters.acme.methods import Lexicon
 
 CHILD: Final = "portico.adapters.acme.child.challenges.dns.lexicon_child"
@@ -65,7 +65,9 @@ class Provider:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise unready(f"cannot {what}: no answer within {limit:g} s") from None
+            raise setup_failure(f"cannot {what}: no answer within {limit:g} s") from None
         if ran.returncode:
             words = ran.stderr.strip().splitlines()
-            raise unready(f"cannot {what}: {words[-1] if words else f'exit {ran.returncode}'}")
+            raise setup_failure(
+                f"cannot {what}: {words[-1] if words else f'exit {ran.returncode}'}"
+            )

@@ -16,7 +16,7 @@ from dns.rdatatype import CNAME, NS, RdataType
 from dns.rdtypes.ANY.CAA import CAA
 
 from portico.adapters.acme.child.context import RunContext
-from portico.adapters.acme.child.failures import AcmeFailure, unready
+from portico.adapters.acme.child.failures import AcmeFailure, setup_failure
 from portico.adapters.acme.methods import Lookups
 
 PORT: Final = 53
@@ -48,7 +48,7 @@ class Lookup:
         seen = [name]
         while found := self._ask(seen[-1], CNAME):
             if found[0] in seen or len(seen) > MAX_CNAME_CHAIN:
-                raise unready(f"cannot validate {name}: its CNAME records form a loop")
+                raise setup_failure(f"cannot validate {name}: its CNAME records form a loop")
             seen.append(found[0])
         return seen[-1]
 
@@ -58,7 +58,7 @@ class Lookup:
             limit = self._context.timeout(LOOKUP_TIMEOUT, f"looking for the zone of {name}")
             found = dns.resolver.zone_for_name(name, resolver=self._resolver, lifetime=limit)
         except (dns.exception.DNSException, OSError) as error:
-            raise self._unanswered(f"find the zone of {name}", error) from error
+            raise self._lookup_failure(f"find the zone of {name}", error) from error
         return _plain(found)
 
     def addresses(self, name: str) -> list[str]:
@@ -86,7 +86,9 @@ class Lookup:
             for address in self._ask(name, kind)
         ]
         if not found:
-            raise unready(f"cannot find the name servers of {zone}: it has no usable NS record")
+            raise setup_failure(
+                f"cannot find the name servers of {zone}: it has no usable NS record"
+            )
         return found
 
     def _ask(self, name: str, kind: RdataType) -> list[str]:
@@ -99,12 +101,14 @@ class Lookup:
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return []
         except (dns.exception.DNSException, OSError) as error:
-            raise self._unanswered(f"look up {name}", error) from error
+            raise self._lookup_failure(f"look up {name}", error) from error
         return list(found)
 
-    def _unanswered(self, what: str, error: Exception) -> AcmeFailure:
+    def _lookup_failure(self, what: str, error: Exception) -> AcmeFailure:
         asked = ", ".join(map(str, self._resolver.nameservers))
-        return unready(f"cannot {what} in DNS: {_reason(error)} (asked {asked}); see resolvers")
+        return setup_failure(
+            f"cannot {what} in DNS: {_reason(error)} (asked {asked}); see resolvers"
+        )
 
 
 def resolver(addresses: Sequence[str]) -> dns.resolver.Resolver:
@@ -112,7 +116,9 @@ def resolver(addresses: Sequence[str]) -> dns.resolver.Resolver:
     try:
         found = dns.resolver.Resolver(configure=not addresses)
     except dns.resolver.NoResolverConfiguration as error:
-        raise unready("no DNS resolver is configured on this system; set resolvers") from error
+        raise setup_failure(
+            "no DNS resolver is configured on this system; set resolvers"
+        ) from error
     if addresses:
         pairs = [split_address(each) for each in addresses]
         found.nameservers = [dns.nameserver.Do53Nameserver(host, port) for host, port in pairs]
@@ -127,7 +133,9 @@ def split_address(text: str) -> tuple[str, int]:
     try:
         return str(ip_address(host.strip("[]"))), int(port)
     except ValueError:
-        raise unready(f"cannot use resolver {text}: not an address such as 192.0.2.1:53") from None
+        raise setup_failure(
+            f"cannot use resolver {text}: not an address such as 192.0.2.1:53"
+        ) from None
 
 
 def _plain(name: dns.name.Name) -> str:

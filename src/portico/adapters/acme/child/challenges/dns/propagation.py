@@ -22,7 +22,7 @@ from dns.rdtypes.ANY.TXT import TXT
 
 from portico.adapters.acme.child.challenges.dns.lookup import AuthoritativeServer, Lookup
 from portico.adapters.acme.child.context import RunContext, pauses
-from portico.adapters.acme.child.failures import unready
+from portico.adapters.acme.child.failures import setup_failure
 
 QUESTION_TIMEOUT: Final = 3.0  # seconds
 MAX_PARALLEL_QUESTIONS: Final = 16
@@ -101,12 +101,14 @@ def _give_up(
     ]
     if lacking:
         where = ", ".join(sorted({f"{q.server} for {q.wanted.name}" for q in lacking}))
-        raise unready(
+        raise setup_failure(
             f"the TXT record is published, but {where} does not serve it yet; validation was not "
             "triggered, since it would fail and count"
         )
     if dead:
         where = ", ".join(sorted({str(q.server) for q in silent}))
-        raise unready(f"cannot check whether the TXT record is served: no answer from {where}")
+        raise setup_failure(
+            f"cannot check whether the TXT record is served: no answer from {where}"
+        )
     for server in sorted({str(q.server) for q in silent}):
         context.say("note", f"the name server {server} does not answer; all others serve it")

@@ -15,7 +15,7 @@ import dns.update
 from portico.adapters.acme.child.challenges.dns.lookup import split_address
 from portico.adapters.acme.child.challenges.dns.publisher import Entry
 from portico.adapters.acme.child.context import RunContext
-from portico.adapters.acme.child.failures import unready
+from portico.adapters.acme.child.failures import setup_failure
 from portico.adapters.acme.methods import Rfc2136
 
 TTL: Final = 60  # seconds
@@ -52,18 +52,22 @@ class Updates:
         try:
             return dns.update.UpdateMessage(zone, keyring=self._key)
         except dns.exception.DNSException as error:
-            raise unready(f"cannot update the zone {zone}: {_plain(error)}") from error
+            raise setup_failure(f"cannot update the zone {zone}: {_plain(error)}") from error
 
     def _send(self, update: dns.update.UpdateMessage, what: str, context: RunContext) -> None:
         server, limit = self._settings.server, context.timeout(UPDATE_TIMEOUT, f"trying to {what}")
         try:
             answer = dns.query.tcp(update, self._address, limit, self._port)
         except (dns.tsig.PeerError, dns.exception.FormError) as error:  # unsigned is no answer
-            raise unready(f"cannot {what}: {server} rejected the key: {_plain(error)}") from error
+            raise setup_failure(
+                f"cannot {what}: {server} rejected the key: {_plain(error)}"
+            ) from error
         except (dns.exception.DNSException, OSError, EOFError) as error:
-            raise unready(f"cannot {what}: {server} does not answer: {_plain(error)}") from error
+            raise setup_failure(
+                f"cannot {what}: {server} does not answer: {_plain(error)}"
+            ) from error
         if (code := answer.rcode()) != dns.rcode.NOERROR:
-            raise unready(f"cannot {what}: {server} answered {dns.rcode.to_text(code)}")
+            raise setup_failure(f"cannot {what}: {server} answered {dns.rcode.to_text(code)}")
 
 
 def _key(settings: Rfc2136) -> dns.tsig.Key:
@@ -71,15 +75,19 @@ def _key(settings: Rfc2136) -> dns.tsig.Key:
         algorithm = dns.name.from_text(settings.algorithm)
         name = dns.name.from_text(settings.key_name)
     except (dns.exception.DNSException, UnicodeError) as error:
-        raise unready(f"the key {settings.key_name} cannot be used: {_plain(error)}") from error
+        raise setup_failure(
+            f"the key {settings.key_name} cannot be used: {_plain(error)}"
+        ) from error
     if algorithm not in dns.tsig.mac_sizes:
-        raise unready(
+        raise setup_failure(
             f"{settings.algorithm} is not a TSIG algorithm; the usual one is hmac-sha256"
         )
     try:
         secret = base64.b64decode(settings.secret, validate=True)
     except ValueError:
-        raise unready(f"the secret of the key {settings.key_name} is not valid base64") from None
+        raise setup_failure(
+            f"the secret of the key {settings.key_name} is not valid base64"
+        ) from None
     return dns.tsig.Key(name, secret, algorithm)
 
 

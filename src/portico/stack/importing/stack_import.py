@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from portico.core.model.included import Line
-from portico.stack.importing import kept
+from portico.core.model.nginx_lines import Line
+from portico.stack.importing import include_file
 from portico.stack.importing.definitions import Definitions
 from portico.stack.importing.joining import Apps, apps_of
 from portico.stack.importing.main_block import edge_of
@@ -44,7 +44,7 @@ class ImportedStack:
     """By the identity of a line of the stack."""
 
 
-def imported(stack: Stack, folder: Path) -> ImportedStack:
+def import_stack(stack: Stack, folder: Path) -> ImportedStack:
     """`folder` is where portico.toml will be, absolute. Pure but for looking at nginx's files."""
     report = Report(list(stack.gaps))
     apps = apps_of(stack.programs, folder)
@@ -70,8 +70,8 @@ def imported(stack: Stack, folder: Path) -> ImportedStack:
     used = {*_texts(sites.tables), *_texts(streams.tables)}
     upstreams = {name: each for name, each in targets.upstreams.items() if name in used}
     files = _files(sites, modules, definitions, targets, report)
-    if kept.HTTP_FILE in files:
-        edge["include"] = kept.HTTP_FILE
+    if include_file.HTTP_FILE in files:
+        edge["include"] = include_file.HTTP_FILE
     table = {
         "apps": apps.tables,
         "upstreams": upstreams,
@@ -156,10 +156,12 @@ def _files(
     names = {name: f"{name}-nginx" for name in definitions.upstreams if name in ours}
     for line in needed:
         report.all_of(line, OutcomeKind.KEPT)
-    whole = [kept.renamed(line, names) for line in (*needed, *servers)]
-    files = {kept.HTTP_FILE: kept.text_of(whole)} if whole else {}
+    whole = [include_file.rename_upstreams(line, names) for line in (*needed, *servers)]
+    files = {include_file.HTTP_FILE: include_file.text_of(whole)} if whole else {}
     for site, lines in sites.kept.items():
-        files[kept.file_of(site)] = kept.text_of(kept.renamed(line, names) for line in lines)
+        files[include_file.file_of(site)] = include_file.text_of(
+            include_file.rename_upstreams(line, names) for line in lines
+        )
     return files
 
 

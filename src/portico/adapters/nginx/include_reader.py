@@ -7,7 +7,7 @@ from glob import glob
 from pathlib import Path
 from typing import Any, Final
 
-from portico.core.model.included import Line
+from portico.core.model.nginx_lines import Line
 
 MAX_FILE_SIZE: Final = 1 << 20  # bytes; a longer one is a table of addresses
 MAX_DEPTH: Final = 10

@@ -10,13 +10,13 @@ from typing import Any, Final
 from portico.core.config.findings import Finding
 from portico.core.config.shape_findings import shape_findings
 from portico.core.model.document import Document
-from portico.core.model.shown import shown
+from portico.core.model.value_text import value_text
 from portico.stack.model import Gap, Place, Stack
 
 _MAX_PASSES: Final = 20
 
 
-def accepted(stack: Stack) -> Stack:
+def without_refused(stack: Stack) -> Stack:
     """The same, where a value that no key can have is a gap instead."""
     gaps: list[Gap] = []
     programs = [
@@ -42,7 +42,7 @@ def _without_unknown(
         try:
             Document.model_validate_json(json.dumps(named))
         except ValidationError as error:
-            found = (_removed(each, content, place) for each in shape_findings(error, named))
+            found = (_remove(each, content, place) for each in shape_findings(error, named))
             gaps.extend(gap for gap in found if gap)
         else:
             break
@@ -58,7 +58,7 @@ def _with_names(value: object) -> Any:
     return [_with_names(each) for each in value] if isinstance(value, list) else value
 
 
-def _removed(finding: Finding, content: object, place: Place) -> Gap | None:
+def _remove(finding: Finding, content: object, place: Place) -> Gap | None:
     """What is wrong is taken out; the table that it is in where it is a key that is missing."""
     for length in range(len(finding.path), 1, -1):
         *above, last = finding.path[:length]
@@ -70,5 +70,5 @@ def _removed(finding: Finding, content: object, place: Place) -> Gap | None:
         except (KeyError, IndexError, TypeError):
             continue
         key = ".".join(map(str, finding.path[2:length])) or str(last)
-        return Gap(place, f"{key} = {shown(value)}", f"it is left out: it {finding.what}")
+        return Gap(place, f"{key} = {value_text(value)}", f"it is left out: it {finding.what}")
     return None

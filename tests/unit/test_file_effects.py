@@ -5,7 +5,7 @@ import pytest
 from portico.core.model.desired import Desired, Listeners
 from portico.core.model.edge import Edge
 from portico.core.model.site import Site
-from portico.core.planning.unchanged import is_move_unset, moved_ports
+from portico.core.planning.file_effects import is_move_unset, moved_ports
 
 
 def served(http: int, https: int, edge: dict[str, int] | None = None) -> Desired:

@@ -4,7 +4,7 @@ A program of its own, run by its path with nothing but Python's library: what is
 the program, and a child of the same session writes the lines on. The child ignores signals that
 ask a program to stop and ends when nobody can write any more, so that nothing said is lost.
 
-    stamped.py FORMAT PROGRAM ARGV0 ARGUMENT…
+    line_stamper.py FORMAT PROGRAM ARGV0 ARGUMENT…
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from portico.core.model.included import Line
 from portico.core.model.names import folder_name
+from portico.core.model.nginx_lines import Line
 from portico.core.model.units import parse_size
 from portico.stack.importing.part import OutcomeKind, Part
 from portico.stack.importing.report import Report
@@ -49,7 +49,7 @@ def text_of(lines: Iterable[Line]) -> str:
     return "".join(found)
 
 
-def cleaned(line: Line, part: Part, report: Report) -> Line:
+def clean(line: Line, part: Part, report: Report) -> Line:
     """Without includes that could not be read, and without headers that Portico sets above."""
     inner = line.block
     if inner is None:
@@ -64,7 +64,7 @@ def cleaned(line: Line, part: Part, report: Report) -> Line:
     dropped = {id(each) for each in headers} if ours else set()
     dropped |= {id(each) for each in inner if each.name == "include"}
     return replace(
-        line, block=tuple(cleaned(e, part, report) for e in inner if id(e) not in dropped)
+        line, block=tuple(clean(e, part, report) for e in inner if id(e) not in dropped)
     )
 
 
@@ -79,7 +79,7 @@ def with_inherited(line: Line, part: Part) -> Line:
     return replace(line, block=(*above, *(line.block or ())))
 
 
-def renamed(line: Line, names: dict[str, str]) -> Line:
+def rename_upstreams(line: Line, names: dict[str, str]) -> Line:
     """With upstreams that have the name of one of ours under another one."""
     args = line.args
     if line.name == "upstream" and args:
@@ -88,13 +88,15 @@ def renamed(line: Line, names: dict[str, str]) -> Line:
         scheme, mark, rest = args[0].rpartition("://")
         host, slash, path = rest.partition("/")
         args = (f"{scheme}{mark}{names.get(host, host)}{slash}{path}", *args[1:])
-    inner = None if line.block is None else tuple(renamed(each, names) for each in line.block)
+    inner = (
+        None if line.block is None else tuple(rename_upstreams(each, names) for each in line.block)
+    )
     return replace(line, args=args, block=inner)
 
 
 def whole_server(line: Line, inherited: Iterable[Line], part: Part, report: Report) -> Line:
     """A server block as it can stand among Portico's, which have the options of the sockets."""
-    found = cleaned(line, part, report)
+    found = clean(line, part, report)
     lines = [_listen(each) if each.name == "listen" else each for each in found.block or ()]
     lines = [each for each in lines if each.name != "listen" or not _is_quic(each)]
     return replace(line, block=(*inherited, *lines))

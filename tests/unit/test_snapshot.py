@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from portico.core.model.stored import Changes, Snapshot, StoredItem, endpoint
+from portico.core.model.snapshot import Changes, Snapshot, StoredItem, endpoint
 from portico.errors import Refused
 
 A, B = StoredItem(b"a", 3, 3), StoredItem(b"b", 4, 4)

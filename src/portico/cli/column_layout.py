@@ -20,7 +20,7 @@ def shorten(text: str, length: int) -> str:
     return f"{text[: length - 1 - end]}…{text[len(text) - end :]}"
 
 
-def fitted(
+def fit_table(
     heads: Sequence[str], rows: Rows, width: int, names: Collection[str], spare: Sequence[str]
 ) -> tuple[Sequence[str], Rows]:
     """At most `width` characters wide if that can be: columns of `names` are shortened, and those

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from portico.core.model.certificate import RenewalState, Trouble
 from portico.core.planning import renewal_state
-from portico.core.planning.left_out import left_out_text, names_to_leave_out, names_to_order
+from portico.core.planning.omitted_names import left_out_text, names_to_leave_out, names_to_order
 from portico.core.planning.renewal import next_action
 from tests.unit.certificates import DAY, HOUR, MINUTE, NOW, certificate, empty_ledger, lineage
 

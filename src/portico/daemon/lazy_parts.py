@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from portico.adapters.vault.children import ChildVault
     from portico.api.dashboard.listener import DashboardListener
     from portico.api.machines_listener import MachinesListener
-    from portico.core.model.stored import StoreAddress
+    from portico.core.model.snapshot import StoreAddress
     from portico.engine.cluster.certificates import SharedCertificates
     from portico.engine.cluster.cluster_store import ClusterStore
     from portico.engine.cluster.neighbourhood import Neighbourhood
     from portico.engine.cluster.totals import Totals
-    from portico.engine.cluster.unshared import UnsharedCertificates
+    from portico.engine.cluster.unusable_store import UnsharedCertificates
     from portico.importers.certbot_bridge import CertbotBridge
 
 DASHBOARD_PORT: Final = "dashboard_port"
@@ -50,7 +50,7 @@ DASHBOARD_PORT: Final = "dashboard_port"
 T = TypeVar("T")
 
 
-def late(make: Callable[[], T]) -> T:
+def lazy(make: Callable[[], T]) -> T:
     """Stands for what `make` returns, and calls it once, when an attribute is first read."""
     return cast("T", _DeferredPart(make))
 
@@ -175,7 +175,7 @@ def is_sharing(home: Home) -> bool:
 
 def store_address(home: Home) -> StoreAddress | None:
     """How this machine reaches the store of its cluster. Raises Failed, Refused."""
-    from portico.core.model.stored import StoreAddress, endpoint  # noqa: PLC0415 - few have one
+    from portico.core.model.snapshot import StoreAddress, endpoint  # noqa: PLC0415 - few have one
     from portico.system.cluster_store import read_store  # noqa: PLC0415
 
     if (file := read_store(home)) is None or (own := own_machine(home)) is None:
@@ -211,7 +211,7 @@ def sharing_of(
         return None
     issued.any_token = True
     if shared is None:
-        from portico.engine.cluster.unshared import UnsharedCertificates  # noqa: PLC0415
+        from portico.engine.cluster.unusable_store import UnsharedCertificates  # noqa: PLC0415
 
         return UnsharedCertificates()
     from portico.engine.cluster.certificates import SharedCertificates  # noqa: PLC0415 - few have one
@@ -252,7 +252,7 @@ def for_all_machines(
     if not is_sharing(home):
         return control.operations
     if shared is None:
-        from portico.engine.cluster.unshared import UnsharedOperations, skip_run  # noqa: PLC0415
+        from portico.engine.cluster.unusable_store import UnsharedOperations, skip_run  # noqa: PLC0415
 
         timetable.claim = lambda app, _: skip_run(engine, app)
         return cast("Operations", UnsharedOperations(control.operations))
@@ -310,6 +310,6 @@ def certificate_end(home: Home) -> float | None:
 
 
 def edited_document_of(source: str, folder: str, environ: Mapping[str, str]) -> DocumentRequest:
-    from portico.importers.edited import edited_document  # noqa: PLC0415 - only a browser asks
+    from portico.importers.file_on_disk import edited_document  # noqa: PLC0415 - only a browser asks
 
     return edited_document(source, folder, environ)

@@ -15,8 +15,8 @@ import pytest
 from portico.api.app import Api, Request
 from portico.core.model.certificate import Lineage
 from portico.core.model.event import Requester
-from portico.daemon.late import for_all_machines, neighbourhood_of, shared_of, sharing_of
-from portico.engine.cluster.unshared import REASON
+from portico.daemon.lazy_parts import for_all_machines, neighbourhood_of, shared_of, sharing_of
+from portico.engine.cluster.unusable_store import REASON
 from portico.engine.control.assembly import Control
 from portico.engine.troubles import Troubles
 from portico.errors import Failed

@@ -26,7 +26,7 @@ def starts(folder: Path) -> tuple[Start, ...]:
     Failed where a file cannot be read.
     """
     try:
-        found = _in(folder) or _in_folders(folder)
+        found = _starts_in(folder) or _in_folders(folder)
     except OSError as error:
         raise Failed(f"cannot read {error.filename}: {error.strerror}") from error
     except ValueError as error:  # an open quote in a command
@@ -40,7 +40,7 @@ def starts(folder: Path) -> tuple[Start, ...]:
     )
 
 
-def _in(folder: Path) -> tuple[Start, ...]:
+def _starts_in(folder: Path) -> tuple[Start, ...]:
     if (folder / "Procfile").is_file():
         stack = read_procfile(folder / "Procfile")
         if stack.programs:
@@ -61,7 +61,7 @@ def _in_folders(folder: Path) -> tuple[Start, ...]:
     for each in inner[:_MAX_FOLDERS]:
         name = app_label(each.name)
         if name and each.name != "node_modules":
-            found += [_in_subfolder(start, each.name, name) for start in _in(each)[:1]]
+            found += [_in_subfolder(start, each.name, name) for start in _starts_in(each)[:1]]
     return tuple({start.name: start for start in found}.values())
 
 

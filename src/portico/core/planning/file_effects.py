@@ -34,7 +34,7 @@ def unchanged_sites(before: Desired, after: Desired) -> frozenset[str]:
     return frozenset(n for n, site in after.sites.items() if before.sites.get(n) == site)
 
 
-def scaled(before: Desired, after: Desired) -> Iterator[str]:
+def scale_notes(before: Desired, after: Desired) -> Iterator[str]:
     """Of each app whose number of instances changes, that it does: `portico scale` may have set
     the one that is lost.
     """
@@ -44,7 +44,7 @@ def scaled(before: Desired, after: Desired) -> Iterator[str]:
             yield f"{name}: {_instances(app)}, as in the file; it had {now.instances}"
 
 
-def removed(before: Desired, after: Desired) -> list[str]:
+def removed_names(before: Desired, after: Desired) -> list[str]:
     """The apps, sites and streams that are no longer wanted."""
     apps = sorted(before.apps.keys() - after.apps.keys())
     sites = sorted(before.sites.keys() - after.sites.keys())

@@ -8,7 +8,7 @@ from typing import Final
 _MAX_LENGTH: Final = 60
 
 
-def shown(value: object) -> str:
+def value_text(value: object) -> str:
     """A value in a message: as the operator wrote it, cut short where it is long."""
     if isinstance(value, (dict, list)):
         return "a table" if isinstance(value, dict) else "a list"
