@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from itertools import takewhile
 from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
+from portico.client.client import EVENTS_PAGE
 from portico.core.model import verbs
 from portico.errors import Failed, NotFound, PorticoError, Unreachable
 from portico.system.waiting import pause
@@ -31,10 +33,20 @@ REPORTED_FAILURES: Final = 2
 """Questions in a row without an answer, after which this is reported."""
 MAX_EVENTS: Final = 1_000_000
 """As many as are shown at most."""
+FIRST_PAGE: Final = 10
+"""Events: what a second has is rarely more."""
 
 Cursor = tuple[float, int]
-"""Time and number of an event; those behind it are new."""
+"""The latest time and the highest number of a machine's events that are known. The number counts,
+because a clock may be set back; the time where a machine has lost its events and counts anew.
+"""
 FIRST_CURSOR: Final[Cursor] = (0.0, 0)
+
+
+def cursor_with(cursor: Cursor | None, event: EventView) -> Cursor:
+    """Also behind this event."""
+    at, number = cursor or FIRST_CURSOR
+    return max(at, event.at), max(number, event.number)
 
 
 class EventTail:
@@ -103,9 +115,7 @@ class EventTail:
         while True:
             try:
                 after = after or self._newest(machine)
-                found = self._client.events(
-                    MAX_EVENTS, machine=machine, since=after[0], **self._wanted
-                )
+                found = self._newer(machine, after)
             except Unreachable:  # this machine's daemon, whose stream reports it
                 found = []
             except (Failed, NotFound) as error:
@@ -117,9 +127,8 @@ class EventTail:
                     yield f"machine {machine} answers"
                 failures = 0
             for each in reversed(found):
-                if (each.at, each.number) > (after or FIRST_CURSOR):
-                    after = each.at, each.number
-                    yield each
+                after = max((after or FIRST_CURSOR)[0], each.at), each.number
+                yield each
             pause(POLL_INTERVAL)
 
     def _follow_joined(self, known: set[str]) -> None:
@@ -130,6 +139,25 @@ class EventTail:
                     if each.name not in known:
                         known.add(each.name)
                         self._start(self._of_other(each.name, None))
+
+    def _newer(self, machine: str, after: Cursor) -> list[EventView]:
+        """Those behind the cursor, newest first."""
+
+        def is_new(event: EventView) -> bool:
+            return event.number > after[1] or event.at > after[0]
+
+        found: list[EventView] = []
+        size = FIRST_PAGE
+        while True:
+            before = found[-1].number if found else None
+            page = self._client.ask(
+                verbs.EVENTS, count=size, before=before, machine=machine, **self._wanted
+            )
+            new = list(takewhile(is_new, page))
+            found += new
+            if len(new) < size:
+                return found
+            size = EVENTS_PAGE
 
     def _newest(self, machine: str) -> Cursor:
         found = self._client.ask(verbs.EVENTS, count=1, machine=machine or None)

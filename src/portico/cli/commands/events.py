@@ -7,7 +7,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, Final
 
 from portico.cli.arguments import Parser, json_option, time_options, whole_number
-from portico.cli.event_tail import FIRST_CURSOR, MAX_EVENTS, EventTail
+from portico.cli.event_tail import MAX_EVENTS, EventTail, cursor_with
 from portico.cli.session import Session
 from portico.client.client import Client
 from portico.core.model import verbs
@@ -73,7 +73,7 @@ def run(session: Session, args: Namespace) -> None:
     if args.follow:
         for each in events:
             name = each.machine or own
-            cursors[name] = max(cursors.get(name) or FIRST_CURSOR, (each.at, each.number))
+            cursors[name] = cursor_with(cursors.get(name), each)
         for found in tail.follow(cursors, with_joined=in_cluster):
             if isinstance(found, str):
                 session.terminal.write_stderr(found)
