@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
@@ -97,6 +98,58 @@ def test_a_project_that_is_ended_again_while_machines_check_is_not_ended_out_of_
     assert {each.version for each in cluster} == {"v1"}
     cluster.run(60.0)
     assert (cluster.change.end, {each.version for each in cluster}) == ("done", {""})
+    cluster.close()
+
+
+def test_a_project_that_is_ended_again_by_name_while_it_drains_is_waited_for():
+    cluster = Cluster()
+    cluster.up("m1")
+    cluster.run(40.0)
+    one = cluster["m1"]
+    for process in one.processes.values():
+        process.connections = 1
+    asked = one.daemon.asked
+    cluster.ask("m1", asked.down(WHO, DownRequest(), "shop"))
+    while one.version:
+        cluster.run(0.5)
+    again = cluster.ask("m1", asked.down(WHO, DownRequest(), "shop"))
+    cluster.run(0.5)
+    assert again.result() == ""
+    while cluster["m2"].version:
+        cluster.run(0.5)
+    later = cluster.ask("m1", asked.down(WHO, DownRequest(), "shop"))
+    other = cluster.ask("m1", asked.down(WHO, DownRequest(), "blog"))
+    cluster.run(0.5)
+    assert later.result() == ""
+    assert "there is no project 'blog'" in other.result()
+    assert not cluster.change.end
+    cluster.run(60.0)
+    downs = [each for each in asked.changes() if each.kind == "down"]
+    assert [each.state for each in downs] == ["done"] * 4
+    assert any("no longer waiting for open requests" in line for line in downs[0].lines)
+    cluster.close()
+
+
+@pytest.mark.parametrize("when", ["just begun", "in the middle"])
+def test_a_command_ends_where_the_store_is_lost_for_good_and_its_change_continues_later(when):
+    cluster = Cluster()
+    cluster.up("m1")
+    cluster.run(40.0)
+    begun = cluster.up("m1")
+    while not begun.done() or (when == "in the middle" and cluster["m1"].version == "v1"):
+        cluster.run(0.01)
+    for each in cluster:
+        each.link.is_cut = True
+    cluster.put({"any": b"1"})  # else the fake is silent for ever
+    cluster.run(700.0)
+    [view] = [each for each in cluster["m1"].daemon.asked.changes() if each.state == "failed"]
+    assert any(line.startswith("waiting for the cluster's store: ") for line in view.lines)
+    assert "has not been available for 10 minutes" in view.error
+    for each in cluster:
+        each.link.is_cut = False
+    cluster.run(60.0)
+    assert cluster.change.end == "done"
+    assert {each.version for each in cluster} == {"v2"}
     cluster.close()
 
 

@@ -104,11 +104,14 @@ class Changes:
         self,
         kind: str,
         subject: str,
-        apps: Iterable[str],
+        apps: Iterable[str] | None,
         work: Callable[[Change], Awaitable[None]],
     ) -> ChangeView:
-        """Run `work` as a task of its own and return at once."""
-        self.hold(apps)
+        """Run `work` as a task of its own and return at once. Without `apps` it only follows what
+        other changes do, and none of them keeps it from that.
+        """
+        if apps is not None:
+            self.hold(apps)
         self._forget()
         self._begun += 1
         number = f"c{self._begun}"
@@ -116,7 +119,7 @@ class Changes:
             number,
             kind,
             subject,
-            frozenset(apps),
+            frozenset(apps or ()),
             self._clock.now(),
             versions=self._versions(),
         )

@@ -4,16 +4,56 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from portico.core.model.shared_change import TOUCHED_STATES, SharedChange
 from portico.core.planning.turns import TurnState
 from portico.engine.cluster.change_state import ChangeState
+from portico.engine.cluster.store_follower import SUBJECT
 from portico.errors import Failed, Refused
+from portico.ports.clock import Clock
+from portico.ports.store import StoreUnavailable
 
+POLL_INTERVAL: Final = 1.0
+STORE_TIMEOUT: Final = 600.0
+"""Seconds without the store after which a command ends that waits for what machines share."""
 MAX_BACK_PAUSES: Final = 600
 """Pauses of a second at most: for so long it is followed how what failed is taken back."""
 _STATE_TEXTS: Final = {"done": "done", "back": "the file before is in force again"}
+
+
+class StoreWait:
+    """What a command does between two looks at what machines share."""
+
+    def __init__(
+        self, change_state: ChangeState, clock: Clock, say: Callable[[str], None]
+    ) -> None:
+        self._change_state, self._clock, self._say = change_state, clock, say
+        self._unavailable_since: float | None = None
+
+    async def pause(self, moved: asyncio.Event) -> None:
+        """Until anything has changed, a second at most. Raises StoreUnavailable where the store
+        was not available for long.
+        """
+        if trouble := self._change_state.trouble:
+            self._note(trouble)
+        else:
+            self._unavailable_since = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_INTERVAL):
+                await moved.wait()
+
+    def _note(self, trouble: str) -> None:
+        self._say(f"waiting for {SUBJECT}: {trouble}")
+        now = self._clock.monotonic()
+        since = self._unavailable_since = self._unavailable_since or now
+        if now - since >= STORE_TIMEOUT:
+            raise StoreUnavailable(
+                f"{SUBJECT} has not been available for {STORE_TIMEOUT / 60:.0f} minutes: "
+                f"{trouble}. Each machine serves what it has; the change continues, or is "
+                "taken back, when the store is available (`portico cluster show`)"
+            )
 
 
 class ChangeReport:
@@ -46,8 +86,6 @@ class ChangeReport:
             await pause(moved)
 
     def _report(self, change: SharedChange, state: TurnState) -> None:
-        if trouble := self._change_state.trouble:
-            self._say(f"waiting for the cluster's store: {trouble}")
         for name in change.order:
             if not (machine_state := state.state_of(name)):
                 continue

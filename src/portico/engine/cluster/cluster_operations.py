@@ -5,7 +5,6 @@ Stands before `Operations`, which has all that concerns one machine alone.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,10 +22,10 @@ from portico.core.model.shared_change import NamedTarget, Progress, SharedChange
 from portico.core.model.snapshot import ABSENT, Compare, Delete, Put, Write
 from portico.core.model.views import ChangeView, StatusView
 from portico.engine.changes import Change
-from portico.engine.cluster.change_report import ChangeReport
+from portico.engine.cluster.change_report import ChangeReport, StoreWait
 from portico.engine.cluster.change_state import ChangeState
 from portico.engine.cluster.shared_changes import SharedChanges
-from portico.engine.cluster.store_follower import NOT_ASKED
+from portico.engine.cluster.store_follower import NOT_ASKED, Position
 from portico.engine.control.assembly import Control
 from portico.engine.control.up import FileChange
 from portico.engine.engine import Engine
@@ -38,7 +37,6 @@ from portico.ports.vault import Vault
 
 log = logging.getLogger(__name__)
 
-POLL_INTERVAL: Final = 1.0
 FIRST_ANSWER_TIMEOUT: Final = 3.0
 FIRST_ANSWER_PAUSE: Final = 0.05
 
@@ -112,14 +110,15 @@ class ClusterOperations:
         await self._shared.transaction([Compare(key, ABSENT)], [Put(key, taking)])
 
         async def work(change: Change) -> None:
+            store_wait = StoreWait(self._change_state, self._clock, change.say)
             while left := self._change_state.to_take():
                 if failures := self._change_state.unusable.values():
                     raise Failed("\n".join(failures))
                 change.say(f"waiting for {', '.join(left)}")
-                await self._pause(self._change_state.moved)
+                await store_wait.pause(self._change_state.moved)
 
         log.info("%s takes what is in force in the cluster", who)
-        return self._changes.begin("up", "the cluster's files", [], work)
+        return self._changes.begin("up", "the cluster's files", None, work)
 
     async def _share(
         self, file: FileChange, who: Requester, without_absent: str | None
@@ -257,9 +256,24 @@ class ClusterOperations:
         else:
             name = self._shared_project(project, folder, request.file)
         if name is None:
-            return await self._operations.down(who, request, project, folder)
+            return await self._end_here(who, request, project, folder)
         target = NamedTarget(projects=(name,), now=request.now)
         return await self._share_named("down", name, target, who, without_absent, project=name)
+
+    async def _end_here(
+        self, who: Requester, request: DownRequest, project: str | None, folder: str | None
+    ) -> ChangeView:
+        """What is in force on this machine alone, or no more: in the middle of a `down` of all
+        machines a second one follows it, and waits here for nothing any more.
+        """
+        its = None if request.everything else self._shared_changes.down_under_way()
+        if its and project not in {None, its.subject}:
+            its = None
+        is_leaving = any(each.kind == "down" and each.apps for each in self._changes.under_way())
+        if its and not is_leaving:
+            return self._follow(its, self._follower.position)
+        view = await self._operations.down(who, request, project, folder)
+        return self._follow(its, self._follower.position) if its else view
 
     async def drain(self, who: Requester, machine: str | None = None) -> ChangeView:
         return await self._share_for_machine("drain", who, machine)
@@ -290,6 +304,8 @@ class ClusterOperations:
         names = self._projects.names(folder)
         if not names.projects or (project is None and file and not names.here):
             return None  # which is refused
+        if project and project not in names.projects.values():
+            return None  # as above, or it has ended here
         name = names.projects[names.project(project)]
         return name if self._change_state.state().heads.get(name) else None
 
@@ -343,25 +359,22 @@ class ClusterOperations:
 
     async def _begin(self, shared: SharedChange, writes: Sequence[Write]) -> ChangeView:
         """Returns at once what shows how far all machines are."""
-        begun = await self._shared_changes.begin(shared, writes)
+        return self._follow(shared, await self._shared_changes.begin(shared, writes))
 
+    def _follow(self, shared: SharedChange, begun: Position) -> ChangeView:
         async def work(change: Change) -> None:
+            wait = StoreWait(self._change_state, self._clock, change.say).pause
             while self._follower.position < begun:
-                await self._pause(self._change_state.moved)
-            await ChangeReport(self._change_state, shared.id, change.say).follow(self._pause)
+                await wait(self._change_state.moved)
+            await ChangeReport(self._change_state, shared.id, change.say).follow(wait)
 
-        return self._changes.begin(shared.verb, shared.subject, [], work)
+        return self._changes.begin(shared.verb, shared.subject, None, work)
 
     async def _wait_for_first_answer(self) -> None:
         """A daemon that was just started for this command has not asked the store yet."""
         end = self._clock.monotonic() + FIRST_ANSWER_TIMEOUT
         while self._follower.trouble == NOT_ASKED and self._clock.monotonic() < end:
             await self._clock.sleep(FIRST_ANSWER_PAUSE)
-
-    async def _pause(self, moved: asyncio.Event) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(POLL_INTERVAL):
-                await moved.wait()
 
     # What is seen
 

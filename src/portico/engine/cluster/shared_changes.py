@@ -61,6 +61,10 @@ class SharedChanges:
             without_absent=bool(without_absent),
         )
 
+    def down_under_way(self) -> SharedChange | None:
+        last = self._change_state.change
+        return last if last and not last.end and last.verb == "down" else None
+
     def assert_none_under_way(self, verb: str) -> None:
         """Raises Refused where one is, as far as this machine knows."""
         last = self._change_state.change
