@@ -98,7 +98,7 @@ async def _measure(store: Etcd, count: int) -> dict[str, float]:
     machines = [SimulatedMachine(f"m{number}", address) for number in range(count)]
     tasks = [asyncio.create_task(each.live()) for each in machines]
     for _ in range(SETTLING_TIMEOUT):
-        if is_settled := all(len(each.follower.under(PRESENCES)) == count for each in machines):
+        if is_settled := all(len(each.follower.items_of(PRESENCES)) == count for each in machines):
             break
         await asyncio.sleep(1.0)
     assert is_settled

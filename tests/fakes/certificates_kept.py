@@ -220,7 +220,7 @@ class Keeping:
 
     def hold_all(self, *, age_days, days=90.0):
         at = self.clock.now() - age_days * DAY
-        with self.state.together():
+        with self.state.transaction():
             for number, name in enumerate(self.names):
                 held = self.lineages.hold(name, at=at, days=days, serial=f"{number + 1:x}")
                 memory = self.state.renewal_state(name)

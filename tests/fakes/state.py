@@ -36,7 +36,7 @@ class MemoryState:
         self.recorded: list[Event] = []
 
     @contextmanager
-    def together(self, *, durable: bool = True, more: bool = False) -> Iterator[None]:
+    def transaction(self, *, durable: bool = True, more: bool = False) -> Iterator[None]:
         tables = {name: table for name, table in vars(self).items() if name.startswith("_")}
         before = {name: copy(table) for name, table in tables.items()}
         try:

@@ -23,7 +23,7 @@ def keeping(tmp_path_factory):
     keeping = Keeping(tmp_path_factory.mktemp("many"), names)
     keeping.hold_all(age_days=5)
     now = keeping.clock.now()
-    with keeping.state.together():
+    with keeping.state.transaction():
         for number, name in enumerate(keeping.names):
             order = Entry(now - 5 * 86400 + number, DIRECTORY, "order", (name,), f"{name}.1")
             signed = Entry(order.at, DIRECTORY, "certificate", (name,), f"{name}.1")

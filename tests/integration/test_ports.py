@@ -112,11 +112,11 @@ def test_connections_are_counted_once_and_at_the_server_only():
         theirs = [client.getsockname()[1] for client in clients]
         asked = frozenset(ports)
 
-        assert ask(lambda ports: ports.established(asked)) == {ports[0]: 3, ports[1]: 2}
-        assert ask(lambda ports: ports.established(frozenset({theirs[0]}))) == {theirs[0]: 1}
+        assert ask(lambda ports: ports.connection_counts(asked)) == {ports[0]: 3, ports[1]: 2}
+        assert ask(lambda ports: ports.connection_counts(frozenset({theirs[0]}))) == {theirs[0]: 1}
         for client in clients:
             client.close()
-    assert ask(lambda ports: ports.established(asked)) == {}
+    assert ask(lambda ports: ports.connection_counts(asked)) == {}
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -128,7 +128,7 @@ def test_a_connection_from_the_same_port_of_another_address_is_not_counted(host)
         )
         client = socket.create_connection((host, port))
         with closing(stranger), closing(client):
-            assert ask(lambda ports: ports.established(frozenset({port}))) == {port: 1}
+            assert ask(lambda ports: ports.connection_counts(frozenset({port}))) == {port: 1}
 
 
 def test_a_connection_goes_on_counting_when_nothing_listens_any_more():
@@ -137,7 +137,7 @@ def test_a_connection_goes_on_counting_when_nothing_listens_any_more():
         client = socket.create_connection(("127.0.0.1", port))
         accepted = listening.accept()[0]
     with closing(accepted), closing(client):
-        assert ask(lambda ports: ports.established(frozenset({port}))) == {port: 1}
+        assert ask(lambda ports: ports.connection_counts(frozenset({port}))) == {port: 1}
 
 
 def test_counting_thousands_of_connections_takes_no_noticeable_time():
@@ -148,7 +148,7 @@ def test_counting_thousands_of_connections_takes_no_noticeable_time():
             opened.enter_context(socket.create_connection(("127.0.0.1", port)))
             opened.enter_context(listening.accept()[0])
         begun = time.process_time()
-        assert ask(lambda ports: ports.established(frozenset({port}))) == {port: 2000}
+        assert ask(lambda ports: ports.connection_counts(frozenset({port}))) == {port: 2000}
         assert time.process_time() - begun < 0.5
 
 
@@ -247,7 +247,7 @@ def test_sessions_of_udp_count_as_connections():
         port = instance.getsockname()[1]
 
         def count():
-            return ask(lambda ports: ports.established(frozenset({port, 1}))).get(port, 0)
+            return ask(lambda ports: ports.connection_counts(frozenset({port, 1}))).get(port, 0)
 
         assert count() == 0
         for number in (1, 2):

@@ -157,7 +157,7 @@ def test_the_environment_of_a_version_may_change(begin):
 
 def test_only_the_newest_revisions_and_events_are_kept(begin):
     state = begin()
-    with state.together():
+    with state.transaction():
         for n in range(REVISIONS_KEPT + 10):
             assert state.add_revision(revision(n)).number == n + 1
         for n in range(EVENTS_KEPT + 10):
@@ -198,7 +198,7 @@ def test_events_are_found_by_what_they_are_of_their_kind_and_their_time(begin):
 
 def test_a_clock_that_jumps_ahead_leaves_the_newest_events(begin):
     state = begin()
-    with state.together():
+    with state.transaction():
         for n in range(EVENTS_OF_ANY_AGE + 50):
             state.add_event(Event(n, "kind", "web", str(n)))
 
@@ -213,7 +213,7 @@ def test_writes_together_are_all_done_or_none(begin):
     state.put_app(AppRecord("web", spec("v1"), None))
 
     def broken_off():
-        with state.together():
+        with state.transaction():
             state.put_app(AppRecord("web", spec("v2"), None))
             state.add_revision(revision())
             raise Failed("as a test")
@@ -222,7 +222,7 @@ def test_writes_together_are_all_done_or_none(begin):
         broken_off()
     assert (state.revisions(), set(state.specs())) == ([], {"v1"})
 
-    with state.together():
+    with state.transaction():
         state.put_app(AppRecord("web", spec("v2"), None))
         state.add_revision(revision())
     assert (len(begin().revisions()), set(begin().specs())) == (1, {"v2"})
@@ -232,7 +232,7 @@ def test_what_becomes_of_many_instances_is_one_transaction_and_one_side_file(beg
     state, said = begin(), []
     state.put_app(AppRecord("web", spec("v1"), None))
     state._db.set_trace_callback(said.append)  # noqa: SLF001 - no other way to count them
-    with state.together(durable=False):
+    with state.transaction(durable=False):
         for _ in range(100):
             state.put_instance(instance(state.next_serial("web")))
         for number in range(1, 51):
@@ -537,7 +537,7 @@ def test_a_revision_in_force_is_kept_however_many_other_projects_add(begin, path
     state = begin()
     shop = replace(revision(), project="shop")
     state.add_revision(shop)
-    with state.together():
+    with state.transaction():
         for _ in range(REVISIONS_KEPT + 10):
             number = state.add_revision(revision()).number
             state.put_setting("in_force", json.dumps({"shop": 1, "default": number}))

@@ -25,9 +25,9 @@ class Dying(SqliteState):
         super().put_instance(instance)
 
     @contextmanager
-    def together(self, *, durable=True, more=False):
+    def transaction(self, *, durable=True, more=False):
         self.is_new = False
-        with super().together(durable=durable, more=more):
+        with super().transaction(durable=durable, more=more):
             yield
         if self.is_new and moment == "recorded":
             os.kill(os.getpid(), signal.SIGKILL)

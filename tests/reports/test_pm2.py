@@ -48,7 +48,9 @@ def program(table, **variables):
 def ports(table, count):
     its = Document.model_validate({"apps": {"web": table}}, strict=False).apps["web"]
     return [
-        instance_variables(its, "web", InstanceId(f"web.{slot}.{slot}"), slot, its.pinned(slot))
+        instance_variables(
+            its, "web", InstanceId(f"web.{slot}.{slot}"), slot, its.pinned_port(slot)
+        )
         for slot in range(1, count + 1)
     ]
 

@@ -217,7 +217,7 @@ class World:
         exempt = self.authority.issued[-1][2]
         self.ledger.append(replace(line, kind="certificate", exempt=exempt))
         kept.held = replace(signed, stored=machine)
-        kept.memory = renewal_state.issued(kept.memory)
+        kept.memory = renewal_state.after_issuance(kept.memory)
 
     def _failed(self, kept: Keeping, why: str, machine: float) -> None:
         attempt = renewal_state.Attempt(kept.held, machine, self._draw())

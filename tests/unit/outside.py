@@ -331,7 +331,7 @@ class Host:
         its = self._outside.at(port)
         return f"pid {its.process.pid}" if its else None
 
-    async def established(self, ports: frozenset[int]) -> Mapping[int, int]:
+    async def connection_counts(self, ports: frozenset[int]) -> Mapping[int, int]:
         return {its.port: its.connections for its in self._processes.values()}
 
     async def listening(self, process: Process) -> frozenset:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Self
 
-from portico.core.config.placement import placed
+from portico.core.config.placement import desired_on
 from portico.core.model.app import App
 from portico.core.model.cluster import Machine as ClusterMachine
 from portico.core.model.desired import Desired, DesiredApp, Spec
@@ -66,7 +66,7 @@ class Disk(MemoryState):
 class Bugs(Troubles):
     """What nobody foresaw ends the test instead of being contained."""
 
-    def unforeseen(self, subject: str, what: str, error: Exception, *, of: str = "") -> None:
+    def report_bug(self, subject: str, what: str, error: Exception, *, of: str = "") -> None:
         raise error
 
 
@@ -112,7 +112,7 @@ class Preparation:
             sites={name: Site(app=name) for name, (app, _) in table.items() if app.listens},
         )
         if self._machine.machines:
-            return placed(desired, self._machine.name, 2, inputs.drained_machines)
+            return desired_on(desired, self._machine.name, 2, inputs.drained_machines)
         return desired
 
 

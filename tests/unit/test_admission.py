@@ -141,7 +141,7 @@ class Member:
     @property
     def machines(self) -> dict[str, str]:
         """With their serials."""
-        items = self.follower.under("machines/")
+        items = self.follower.items_of("machines/")
         return dict(member_list(CLUSTER, items).serials)
 
 
@@ -262,7 +262,7 @@ def test_a_token_ends_and_is_removed(run):
         with pytest.raises(Refused, match="the token was valid until"):
             await one.join(token, "m3", 3)
         await one.token()
-        assert len(one.follower.under("tokens/")) == 1
+        assert len(one.follower.items_of("tokens/")) == 1
 
     run(work)
 

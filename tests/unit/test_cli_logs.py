@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.cli.log_history import LineFilter, history
-from portico.core.model.log_line import merged
+from portico.core.model.log_line import merge_lines
 from portico.core.model.log_times import time_of
 from portico.core.model.moments import moment
 from portico.system.account import Account
@@ -115,7 +115,7 @@ def test_merged_lines_are_in_order_and_none_is_lost(tmp_path_factory, files):
     for number, minutes in enumerate(files):
         (folder / str(number)).write_text(lines(*sorted(minutes)))
         sources.append(history(folder / str(number), Account(), LineFilter(), 1 << 30))
-    found = [(line.at, number) for number, line in merged(sources)]
+    found = [(line.at, number) for number, line in merge_lines(sources)]
     assert found == sorted(found)
     expected = sorted((NOON + 60 * n, k) for k, minutes in enumerate(files) for n in minutes)
     assert found == expected

@@ -225,7 +225,7 @@ LINKS = {"/srv/current": "/srv/releases/1", "/srv/current/web": "/mnt/web"}
 def test_a_path_through_a_link_is_where_the_link_led(path, followed):
     app = App(command="x", cwd="current/web")
     spec = version_of(spec_of("web", app, folder="/srv", environ={}), asked=0, links=LINKS)
-    assert spec.followed(path) == followed
+    assert spec.resolve_path(path) == followed
     assert (spec.working_folder, spec.named_folder) == ("/mnt/web", "/srv/current/web")
     assert spec.path("current/out.log") == "/srv/releases/1/out.log"
 

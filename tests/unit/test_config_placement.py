@@ -8,7 +8,7 @@ import pytest
 
 from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
-from portico.core.config.placement import document_on, parts, placed, vacated_machines
+from portico.core.config.placement import desired_on, document_on, parts, vacated_machines
 from portico.core.model.cluster import Machine
 from portico.core.model.desired import Desired
 from portico.core.model.document import Document
@@ -100,7 +100,7 @@ def test_where_one_instance_runs_while_its_machine_is_drained(
     """Both places take requests, and each waits for the other one."""
     document = read("total = 1")
     desired = desired_from(document, folder="/srv", environ={}, cores=2, root=False)
-    found = placed(desired, machine, 2, drained)
+    found = desired_on(desired, machine, 2, drained)
     app = found.apps["web"]
     assert (app.instances, app.app.on, app.elsewhere) == (instances, on, elsewhere)
 
@@ -112,7 +112,7 @@ def test_no_machine_runs_fewer_for_its_own_drain_while_another_one_is_left(machi
     desired = desired_from(document, folder="/srv", environ={}, cores=2, root=False)
 
     def number(*drained: str) -> int:
-        return placed(desired, machine, 2, drained).apps["web"].instances
+        return desired_on(desired, machine, 2, drained).apps["web"].instances
 
     others = [m for m in MACHINES if m != machine]
     for before in ([], *([m] for m in others)):

@@ -293,9 +293,9 @@ def test_a_check_may_be_a_path_a_table_or_a_connection():
 
 
 def test_pinned_ports_follow_the_slots():
-    assert [App(port=3000).pinned(slot) for slot in (1, 2)] == [3000, 3001]
-    assert App().pinned(1) is None
-    assert App(port=False).pinned(1) is None
+    assert [App(port=3000).pinned_port(slot) for slot in (1, 2)] == [3000, 3001]
+    assert App().pinned_port(1) is None
+    assert App(port=False).pinned_port(1) is None
     assert not App(port=False).listens
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.core.counting.counts import CLASSES, Counts, merged, pack, total, unpack
+from portico.core.counting.counts import CLASSES, Counts, merge, pack, total, unpack
 
 NUMBER = st.integers(0, 1 << 50)
 HISTOGRAM = st.dictionaries(st.integers(-1, 1200), st.integers(1, 1 << 40), max_size=40)
@@ -32,7 +32,7 @@ def test_what_was_packed_is_unpacked_the_same(counts):
 def test_packed_counts_are_merged_in_any_order(a, b, c):
     x, y, z = map(pack, (a, b, c))
     whole = total([x, y, z])
-    assert unpack(merged(merged(x, y), z)) == unpack(merged(x, merged(y, z))) == whole
+    assert unpack(merge(merge(x, y), z)) == unpack(merge(x, merge(y, z))) == whole
     assert whole.requests == a.requests + b.requests + c.requests
     assert whole.errors == a.errors + b.errors + c.errors
-    assert merged(b"", x, b"") == x
+    assert merge(b"", x, b"") == x

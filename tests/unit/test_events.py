@@ -134,7 +134,7 @@ def test_followers_get_what_is_added_and_end_when_the_daemon_exits():
             await asyncio.sleep(0)
             for n in range(500):
                 events.note("exit", "web.1.1", str(n))
-            events.requested("up", "/srv/portico.toml", Requester("ann", 1000, 7, "portico up"))
+            events.note_request("up", "/srv/portico.toml", Requester("ann", 1000, 7, "portico up"))
             for _ in range(5):
                 await asyncio.sleep(0)
             events.close()
@@ -157,7 +157,7 @@ def test_a_follower_of_a_database_that_was_lost_gets_the_events_of_the_new_one()
 def test_who_asked_is_an_event_with_user_and_command():
     state = MemoryState()
     by = Requester("ann", 1000, 7, "portico scale web 3")
-    events_of(state, FakeClock()).requested("scale", "web", by, "3")
+    events_of(state, FakeClock()).note_request("scale", "web", by, "3")
     [event] = state.recorded
     assert (event.text, event.uid, event.command) == ("3, by ann (pid 7)", 1000, by.command)
 

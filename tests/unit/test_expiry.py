@@ -6,7 +6,7 @@ import pytest
 
 from portico.core.model.certificate import RenewalState, Trouble
 from portico.core.planning.expiry import warning
-from portico.core.planning.renewal import backstop
+from portico.core.planning.renewal import latest_renewal
 from tests.unit.certificates import DAY, HOUR, NOW, certificate
 
 QUIET = RenewalState("a.test")
@@ -41,7 +41,7 @@ def test_the_thresholds_are_parts_of_its_own_life_however_long_that_is(days, lef
 @pytest.mark.parametrize("days", [160 / 24, 45])
 def test_a_renewal_that_is_late_and_fails_is_told_before_any_threshold(days):
     held = certificate(days=days)
-    late = backstop(held) + HOUR
+    late = latest_renewal(held) + HOUR
     assert warning(held, FAILED, late).endswith("; renewal is late and has failed")
     assert warning(held, QUIET, late) == "", "it is being renewed now"
     undeployed = replace(QUIET, deploy_trouble=Trouble(1, "nginx -t", NOW, NOW + HOUR))

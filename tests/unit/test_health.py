@@ -10,7 +10,7 @@ from portico.core.model.app import App
 from portico.core.model.check import Check
 from portico.core.model.instance import Exit, Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
-from portico.core.planning.health import pace, probed, recovery
+from portico.core.planning.health import after_probe, pace, recovery
 from portico.core.planning.lifecycle import exited
 
 S = InstanceState
@@ -24,7 +24,7 @@ def after(probes: str, check: Check, start: Instance = READY) -> str:
     """The states that probes (`.` good, `x` failed) lead through, by their first letters."""
     instance, states = start, ""
     for probe in probes:
-        instance = probed(instance, "no answer" if probe == "x" else None, check, now=NOW)
+        instance = after_probe(instance, "no answer" if probe == "x" else None, check, now=NOW)
         states += instance.state[0]
     return states
 
@@ -49,27 +49,27 @@ def test_a_verdict_changes_after_so_many_probes_in_a_row(rise, fall, probes, sta
 
 
 def test_an_unready_instance_says_since_when_and_why():
-    unready = probed(READY, "answered 503", Check(fall=1), now=NOW)
+    unready = after_probe(READY, "answered 503", Check(fall=1), now=NOW)
     assert (unready.state, unready.since) == (S.UNREADY, NOW)
     assert unready.reason == "fails its health check: answered 503"
-    assert probed(unready, None, Check(), now=NOW + 5) == replace(READY, since=NOW + 5)
+    assert after_probe(unready, None, Check(), now=NOW + 5) == replace(READY, since=NOW + 5)
 
 
 def test_a_ready_instance_tells_of_its_first_failures_until_it_is_well_again():
-    failing = probed(READY, "answered 503", Check(), now=NOW)
+    failing = after_probe(READY, "answered 503", Check(), now=NOW)
     assert failing.reason == "fails its health check: answered 503 (1 of 3)"
     assert failing.since == READY.since
-    assert probed(failing, None, Check(), now=NOW) == READY
+    assert after_probe(failing, None, Check(), now=NOW) == READY
 
 
 def test_probes_that_change_nothing_leave_the_record_as_it_is():
-    assert probed(READY, None, Check(), now=NOW) is READY
+    assert after_probe(READY, None, Check(), now=NOW) is READY
 
 
 def test_failures_within_the_grace_after_the_start_do_not_count():
     check = Check(fall=1, grace=20)
-    assert probed(READY, "answered 503", check, now=READY.spawned + 19) is READY
-    late = probed(READY, "answered 503", check, now=READY.spawned + 20)
+    assert after_probe(READY, "answered 503", check, now=READY.spawned + 19) is READY
+    late = after_probe(READY, "answered 503", check, now=READY.spawned + 20)
     assert late.state is S.UNREADY
 
 
@@ -77,7 +77,7 @@ def test_failures_within_the_grace_after_the_start_do_not_count():
 def test_a_probe_that_ends_too_late_changes_nothing(state):
     other = replace(READY, state=state)
     for trouble in (None, "no answer"):
-        assert probed(other, trouble, Check(fall=1), now=NOW) is other
+        assert after_probe(other, trouble, Check(fall=1), now=NOW) is other
 
 
 @given(

@@ -752,4 +752,4 @@ def test_what_is_made_of_a_file_is_a_usable_document():
     )
     document = Document.model_validate_json(json.dumps(found.table))
     assert document.upstreams["web"].apps == ("web-3000", "web-3001")
-    assert document.apps["web-3001"].pinned(1) == 3001
+    assert document.apps["web-3001"].pinned_port(1) == 3001

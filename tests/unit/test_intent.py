@@ -66,7 +66,7 @@ def test_after_a_rollback_an_app_is_the_program_before_with_the_settings_of_the_
     wanted.revert("web", "it ended")
     web = wanted.desired.apps["web"]
     assert (web.spec.id, web.app.command, web.app.schedule) == ("v1", "old", "0 4 * * *")
-    assert (web.app.pinned(1), web.app.weight) == (None, 7)
+    assert (web.app.pinned_port(1), web.app.weight) == (None, 7)
     assert wanted.desired.pinned_ports == frozenset()
     wanted.new_version(["web"], abrupt=False)
     web = wanted.desired.apps["web"]

@@ -11,10 +11,10 @@ from portico.core.planning.lifecycle import (
     booted,
     exited,
     killed,
-    moved,
-    owned,
+    move,
     spawned,
-    taken,
+    with_own_port,
+    with_port_taken,
 )
 from tests.unit.worlds import NOW, one
 
@@ -103,7 +103,7 @@ def test_while_it_is_started_again_it_goes_on_saying_why_it_failed():
     again = spawned(failed, PROCESS, now=NOW + 1)
     assert again.trouble == failed.reason == "exited with code 1"
     assert replace(again, reason="answered 503").trouble == "answered 503"
-    assert moved(again, InstanceEvent.CHECK_PASSED, now=NOW + 2).trouble == ""
+    assert move(again, InstanceEvent.CHECK_PASSED, now=NOW + 2).trouble == ""
 
 
 def test_a_start_after_a_boot_or_a_regular_exit_has_no_failure_before_it():
@@ -112,7 +112,7 @@ def test_a_start_after_a_boot_or_a_regular_exit_has_no_failure_before_it():
 
 
 def test_a_move_notes_when_and_why():
-    after = moved(one(), InstanceEvent.DRAIN_ASKED, now=NOW + 2, reason="scaled to 2")
+    after = move(one(), InstanceEvent.DRAIN_ASKED, now=NOW + 2, reason="scaled to 2")
     assert (after.state, after.since, after.reason) == (S.DRAINING, NOW + 2, "scaled to 2")
 
 
@@ -157,10 +157,10 @@ def test_a_boot_is_no_crash_and_leaves_nothing_of_the_clock_before():
 
 @pytest.mark.parametrize("state", [S.STARTING, S.READY, S.UNREADY])
 def test_an_instance_whose_port_somebody_took_is_not_ready_until_its_check_says_so(state):
-    after = taken(one(state), "port 41001 is held by pid 812", now=NOW + 1)
+    after = with_port_taken(one(state), "port 41001 is held by pid 812", now=NOW + 1)
     assert (after.state is S.READY, after.taken) == (False, True)
     assert after.reason == "port 41001 is held by pid 812"
-    again = owned(after)
+    again = with_own_port(after)
     assert (again.state, again.taken, again.reason) == (after.state, False, "")
 
 

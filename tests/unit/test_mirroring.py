@@ -12,11 +12,11 @@ from portico.core.model.snapshot import Changes, Put, Snapshot, StoredItem
 from portico.core.planning.mirroring import (
     continues,
     difference,
-    lasting,
     prefix_of,
     reason_not_to_follow,
     remedy,
     values_of,
+    without_sessions,
     writes_to_restore,
 )
 
@@ -108,11 +108,11 @@ def test_whatever_was_missed_the_store_of_later_is_followed_and_that_of_earlier_
     first = data.draw(st.integers(0, len(seen) - 1))
     second = data.draw(st.integers(first, len(seen) - 1))
     older, newer = seen[first], seen[second]
-    assert reason_not_to_follow(CLUSTER, lasting(older), newer) == ""
+    assert reason_not_to_follow(CLUSTER, without_sessions(older), newer) == ""
     assert continues(older, newer)
     assert continues(newer, older) is (older == newer)
     is_same = values_of(older) == values_of(newer)
-    assert bool(reason_not_to_follow(CLUSTER, lasting(newer), older)) is not is_same
+    assert bool(reason_not_to_follow(CLUSTER, without_sessions(newer), older)) is not is_same
 
 
 @given(histories(), st.data())
@@ -124,7 +124,7 @@ def test_the_difference_makes_one_of_the_other(seen, data):
 
 @given(histories(), st.data())
 def test_a_store_that_is_restored_from_a_copy_is_followed_by_all_who_have_the_same(seen, data):
-    mirror = lasting(data.draw(st.sampled_from(seen)))
+    mirror = without_sessions(data.draw(st.sampled_from(seen)))
     found = data.draw(st.sampled_from([Snapshot(1), *seen]))
     found = found.after(Changes(found.revision + 1, {ROOT + CLUSTER_KEY: None}))
     for write in itertools.chain(*writes_to_restore(CLUSTER, mirror, found)):

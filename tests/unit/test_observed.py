@@ -46,7 +46,7 @@ class TcpPorts:
     def __init__(self) -> None:
         self.counts = 0
 
-    async def established(self, ports: frozenset[int]) -> dict[int, int]:
+    async def connection_counts(self, ports: frozenset[int]) -> dict[int, int]:
         self.counts += 1
         return dict.fromkeys(ports, 3 - self.counts)
 
@@ -124,7 +124,7 @@ class Disk(MemoryState):
         self.writes, self.is_full = 0, False
 
     @contextmanager
-    def together(self, *, durable: bool = True, more: bool = False) -> Iterator[None]:
+    def transaction(self, *, durable: bool = True, more: bool = False) -> Iterator[None]:
         if self.is_full:
             raise Failed("the disk is full")
         assert not durable

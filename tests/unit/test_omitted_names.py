@@ -31,19 +31,19 @@ def test_the_others_are_ordered_at_once_and_all_again_when_it_is_time():
     action = act(None, memory)
     assert (action.kind, action.names, action.due(NOW)) == ("issue", ("a.test",), True)
     held = certificate("a.test")
-    after = renewal_state.issued(memory, held.names)
+    after = renewal_state.after_issuance(memory, held.names)
     after = replace(after, served=held.serial, ask_ari_at=NOW + 1000 * DAY, asked_ari=NOW)
     action = act(held, after)
     assert (action.kind, action.at, action.why) == ("issue", NOW + MINUTE, "a name was left out")
     action = act(held, after, now=NOW + MINUTE)
     assert (action.names, action.due(NOW + MINUTE)) == (BOTH.names, True)
     assert left_out_text(BOTH, after) == "b.test is left out: no such name"
-    assert renewal_state.issued(after, BOTH.names).left_out == {}
+    assert renewal_state.after_issuance(after, BOTH.names).left_out == {}
 
 
 def test_who_asks_by_hand_and_who_has_changed_a_setting_has_all_names_tried_at_once():
     memory, held = leave_out(), certificate("a.test")
-    forced = renewal_state.forced(memory, NOW + 1)
+    forced = renewal_state.after_request(memory, NOW + 1)
     assert act(held, forced, now=NOW + 2).names == BOTH.names
     other = replace(BOTH, profile="shortlived")
     action = act(held, memory, wanted=other)

@@ -51,7 +51,7 @@ class Outside:
     def seen(self) -> NginxSeen:
         return NginxSeen(1, 1, self.live)
 
-    def included(self, _: str) -> tuple[()]:
+    def read_included(self, _: str) -> tuple[()]:
         return ()
 
     async def install(self, files: dict[str, str], fingerprint: str, _: Build) -> Generation:

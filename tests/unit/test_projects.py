@@ -13,7 +13,7 @@ from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
 from portico.core.model.desired import Desired
 from portico.core.model.labels import home_folder, project_name
-from portico.core.model.names import PROJECT, app_host, label_of, qualified, split_name
+from portico.core.model.names import PROJECT, app_host, label_of, qualified_name, split_name
 from portico.core.model.project import Names, projects_at
 from portico.core.model.requests import DocumentRequest
 from portico.core.planning.discovery import Zone
@@ -208,7 +208,7 @@ def test_no_two_apps_have_one_name_anywhere(apps):
     """Neither as a word, nor as a file of nginx, nor for discovery; and no log file of one is the
     folder of another.
     """
-    names = {qualified(project or PROJECT, name) for project, name in apps}
+    names = {qualified_name(project or PROJECT, name) for project, name in apps}
     for called in (label_of, app_host):
         assert len({called(name) for name in names}) == len(names)
     logs = {Path(f"{name}.1.out.log") for name in names}
@@ -217,7 +217,7 @@ def test_no_two_apps_have_one_name_anywhere(apps):
     zone = Zone(dict.fromkeys(names, ()))
     for name in names:
         assert zone.answer(f"_http._tcp.{app_host(name)}", "SRV").app == name
-        assert qualified(*split_name(name)) == name
+        assert qualified_name(*split_name(name)) == name
 
 
 # Files

@@ -12,7 +12,7 @@ import pytest
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Origin, Spec
 from portico.core.model.event import Requester
-from portico.core.model.names import qualified
+from portico.core.model.names import qualified_name
 from portico.core.model.requests import DocumentRequest, DownRequest
 from portico.core.model.site import Site
 from portico.core.model.views import ChangeView
@@ -34,7 +34,7 @@ class SeveralProjects(Portico):
         apps, sites, origins = {}, {}, {}
         for project, request in inputs.requests.items():
             for name, keys in request.table["apps"].items():
-                app, called = App.model_validate(keys), qualified(project, name)
+                app, called = App.model_validate(keys), qualified_name(project, name)
                 version = f"{app.command}+{inputs.asked.get(called, 0)}"
                 spec = Spec(version, called, app, request.folder, {}, inputs.asked.get(called, 0))
                 apps[called] = DesiredApp(called, app.instances, spec)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from portico.core.model.instance import Exit, ListeningPort
-from portico.core.planning.reasons import explain, explain_listening, unstamped
+from portico.core.planning.reasons import explain, explain_listening, without_stamps
 
 NODE_IN_USE = """\
 node:events:497
@@ -198,9 +198,9 @@ def test_the_time_before_lines_does_not_hide_why_it_died(form):
         "%Y-%m-%dT%H:%M:%S": "2026-11-28T19:22:07: ",
         "[%s] %b (x+)": "[17] Nov (x+): ",
     }
-    lines = unstamped([at[form] + line for line in NODE_SYNTAX.splitlines()], form)
+    lines = without_stamps([at[form] + line for line in NODE_SYNTAX.splitlines()], form)
     assert lines == NODE_SYNTAX.splitlines()
-    assert unstamped(["2026: not the time"], "%Y-%m-%d") == ["2026: not the time"]
+    assert without_stamps(["2026: not the time"], "%Y-%m-%d") == ["2026: not the time"]
 
 
 @pytest.mark.parametrize(

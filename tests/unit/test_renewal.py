@@ -21,7 +21,7 @@ from portico.core.planning.renewal import (
     FAILURES_BEFORE_NEXT_ISSUER,
     NEVER,
     RENEWAL_SPREAD,
-    backstop,
+    latest_renewal,
     next_action,
 )
 from tests.unit.certificates import (
@@ -74,10 +74,10 @@ def test_it_is_renewed_with_a_third_of_its_life_left_and_half_of_a_short_one(day
 
 
 def test_renewals_without_a_suggestion_are_spread_by_serial_and_stay_where_they_are():
-    moments = {backstop(certificate(serial=f"{n * 7919 + 5:x}")) for n in range(1000)}
+    moments = {latest_renewal(certificate(serial=f"{n * 7919 + 5:x}")) for n in range(1000)}
     assert len(moments) > 990
     held = certificate()
-    assert {act(held, now=NOW + n * HOUR).at for n in range(20)} == {backstop(held)}
+    assert {act(held, now=NOW + n * HOUR).at for n in range(20)} == {latest_renewal(held)}
 
 
 def test_the_time_drawn_from_the_authoritys_window_counts_and_its_page_is_shown():
@@ -100,13 +100,13 @@ def test_a_window_that_has_passed_means_now():
 def test_a_window_after_the_backstop_does_not_delay_it():
     held = certificate()
     memory = replace(SERVED, window=window(held.not_after - HOUR))
-    assert act(held, memory).at == backstop(held)
+    assert act(held, memory).at == latest_renewal(held)
 
 
 def test_the_window_of_an_earlier_certificate_is_not_used_for_the_next():
     memory = replace(SERVED, window=window(NOW - 30 * DAY, ari_id="another.id"))
     action = act(certificate(), memory)
-    assert action.at == backstop(certificate())
+    assert action.at == latest_renewal(certificate())
     assert not action.exempt
 
 
@@ -147,13 +147,13 @@ def test_the_order_of_names_a_profile_and_a_second_issuer_are_no_reason_for_an_o
         lineage("a.test", "b.test", profile="shortlived"),
         lineage("a.test", "b.test", issuers=(SECOND, FIRST)),
     ):
-        assert act(held, wanted=wanted).at == backstop(held)
+        assert act(held, wanted=wanted).at == latest_renewal(held)
 
 
 def test_an_imported_certificate_of_an_authority_that_is_not_known_is_left_until_it_is_due():
     held = certificate(issuer="")
     action = act(held)
-    assert (action.at, action.replaces, action.exempt) == (backstop(held), "", False)
+    assert (action.at, action.replaces, action.exempt) == (latest_renewal(held), "", False)
 
 
 def test_a_failure_is_waited_out_and_its_words_are_shown():
@@ -365,7 +365,7 @@ def test_a_certificate_is_never_renewed_after_its_backstop_nor_before_it_has_set
     held = certificate(at=at, days=days)
     memory = replace(SERVED, window=window(start, drawn=start + drawn * HOUR))
     action = act(held, memory, now=now)
-    assert at + min(DAY, held.lifetime / 10) * 0.999 <= action.at <= backstop(held) + 0.001
+    assert at + min(DAY, held.lifetime / 10) * 0.999 <= action.at <= latest_renewal(held) + 0.001
 
 
 @pytest.mark.slow

@@ -79,14 +79,16 @@ def test_each_issuer_has_failures_of_its_own_and_a_success_ends_them_all():
         "other": 1,
     }
     memory = replace(memory, served="12", staged=("a.test",), window=Window("x", 1, 2, 1))
-    assert renewal_state.issued(memory) == RenewalState("a.test", served="12", staged=("a.test",))
+    assert renewal_state.after_issuance(memory) == RenewalState(
+        "a.test", served="12", staged=("a.test",)
+    )
 
 
 def test_what_was_asked_for_by_hand_is_done_once():
-    memory = renewal_state.forced(EMPTY, NOW)
+    memory = renewal_state.after_request(EMPTY, NOW)
     assert memory.forced == NOW
     assert fail(memory).forced == NOW, "another issuer may be asked"
-    assert renewal_state.issued(memory).forced is None
+    assert renewal_state.after_issuance(memory).forced is None
 
 
 def test_names_that_staging_has_signed_are_known_whatever_their_order():
@@ -155,7 +157,7 @@ def test_a_clock_that_was_ahead_makes_nobody_wait_until_that_moment():
     year = NOW + 365 * DAY
     memory = fail(EMPTY, now=year)
     memory = renewal_state.not_deployed(memory, "no", Attempt(HELD, year, 0.0))
-    memory = renewal_state.forced(
+    memory = renewal_state.after_request(
         tell(RenewalAnswer(year + HOUR, NOW, NOW + DAY), memory, now=year), year
     )
     memory = renewal_state.clamped_to_clock(memory, NOW)

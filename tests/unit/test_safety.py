@@ -245,7 +245,7 @@ class Play:
         for name, app in machine.file.items():
             record, mine = machine.records[name], machine.of(name)
             wanted = set() if record.stopped else set(range(1, app.instances + 1))
-            pinned = record.target.app.pinned
+            pinned = record.target.app.pinned_port
             well = {
                 i.slot
                 for i in machine.in_state(S.READY, name)

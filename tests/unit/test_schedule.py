@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from portico.core.model.cron import parse_cron
-from portico.core.planning.schedule import MAX_LATENESS, look, next_moment, set_timer
+from portico.core.planning.schedule import MAX_LATENESS, advance, next_moment, set_timer
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -38,7 +38,7 @@ def test_what_comes_twice_on_the_longest_day_of_the_year_runs_once():
     timer = set_timer("30 2 * * *", first, BERLIN)
     struck = 0
     for minute in range(1, 240):
-        timer, due = look(timer, first + 60 * minute, BERLIN)
+        timer, due = advance(timer, first + 60 * minute, BERLIN)
         struck += due
     assert struck == 0
 
@@ -48,31 +48,31 @@ def test_each_moment_is_due_once():
     found = []
     for second in range(0, 1000, 2):
         now = at("2026-06-01 04:01") + second
-        timer, due = look(timer, now, BERLIN)
+        timer, due = advance(timer, now, BERLIN)
         found += [now] if due else []
     assert found == [at(f"2026-06-01 04:{minute}") for minute in ("05", "10", "15")]
 
 
 def test_a_moment_that_was_missed_is_not_made_up_for():
     timer = set_timer("0 4 * * *", at("2026-06-01 03:00"), BERLIN)
-    timer, due = look(timer, at("2026-06-01 04:00") + MAX_LATENESS + 1, BERLIN)
+    timer, due = advance(timer, at("2026-06-01 04:00") + MAX_LATENESS + 1, BERLIN)
     assert not due
     assert timer.due == at("2026-06-02 04:00")
 
 
 def test_a_clock_set_on_by_a_day_strikes_nothing_that_it_jumped_over():
     timer = set_timer("0 4 * * *", at("2026-06-01 03:00"), BERLIN)
-    timer, due = look(timer, at("2026-06-02 03:00"), BERLIN)
+    timer, due = advance(timer, at("2026-06-02 03:00"), BERLIN)
     assert not due
     assert timer.due == at("2026-06-02 04:00")
 
 
 def test_a_clock_set_back_by_a_day_is_followed():
     timer = set_timer("0 4 * * *", at("2026-06-02 03:00"), BERLIN)
-    timer, due = look(timer, at("2026-06-01 03:00"), BERLIN)
+    timer, due = advance(timer, at("2026-06-01 03:00"), BERLIN)
     assert not due
     assert timer.due == at("2026-06-01 04:00")
-    assert look(timer, at("2026-06-01 04:00"), BERLIN)[1]
+    assert advance(timer, at("2026-06-01 04:00"), BERLIN)[1]
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_each_run_takes_place_once_and_none_without_the_store():
         machines.run(60.0)
         schedulers[0].claim(APP, NOON + 60 * (MINUTES_KEPT + 2))
         machines.run(5.0)
-        assert len(machines["m1"].shared.follower.under(RUNS)) == 2
+        assert len(machines["m1"].shared.follower.items_of(RUNS)) == 2
 
 
 def test_runs_that_were_asked_for_and_keys_that_are_no_run_hold_up_no_run():
@@ -168,4 +168,4 @@ def test_runs_that_were_asked_for_and_keys_that_are_no_run_hold_up_no_run():
             one.claim(APP, NOON + 60 * minute)
             machines.run(60.0)
         assert (len(one.runs), one.notes) == (4, [])
-        assert len(follower.under(RUNS)) == 4
+        assert len(follower.items_of(RUNS)) == 4

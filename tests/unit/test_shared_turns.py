@@ -19,7 +19,7 @@ from portico.core.model.shared import (
 )
 from portico.core.model.shared_change import NO_SWITCHES, Progress, SharedChange, Switches
 from portico.core.model.snapshot import Delete
-from portico.core.planning.switches import missed
+from portico.core.planning.switches import missed_switches
 from portico.core.planning.turns import (
     AppliedRevision,
     CountSwitches,
@@ -285,7 +285,7 @@ def test_a_machine_that_keeps_to_nothing_resumes_what_was_resumed_meanwhile(mach
     change_state.take_switches(Switches(paused={"shop": 0.0}, stopped={"shop/web": True}))
     change_state.withdraw()
     assert change_state.own_switches == Switches(paused={"shop": 0.0})
-    assert missed(change_state.own_switches, NO_SWITCHES).resume == ("shop",)
+    assert missed_switches(change_state.own_switches, NO_SWITCHES).resume == ("shop",)
 
 
 def test_a_change_after_a_restored_store_is_another_one_than_that_which_it_has_lost(machines):
@@ -366,7 +366,7 @@ def test_whether_instances_may_be_replaced_is_known_without_reading_all_that_is_
     def fail(_: str) -> None:
         raise AssertionError
 
-    one.shared.follower.under = fail
+    one.shared.follower.items_of = fail
     assert one.change_state.may_replace()
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from portico.core.model.shared_change import NO_SWITCHES as NONE
 from portico.core.model.shared_change import NamedTarget, SharedChange, Switches
-from portico.core.planning.switches import MissedSwitches, missed, switches_after
+from portico.core.planning.switches import MissedSwitches, missed_switches, switches_after
 from tests.examples import examples
 
 APPS = ("shop/web", "shop/jobs")
@@ -90,7 +90,7 @@ def test_what_changes_have_switched(changes, found):
     ],
 )
 def test_what_a_machine_has_missed(own, shared, found):
-    assert missed(own, shared) == found
+    assert missed_switches(own, shared) == found
 
 
 verbs = st.sampled_from(["stop", "start", "reload", "pause", "resume"])
@@ -108,7 +108,7 @@ def test_whoever_makes_up_for_it_has_what_those_have_that_took_part(script):
         if is_there:
             own = switches_after(own, made)
             _do(stopped, paused, MissedSwitches(**_as_missed(verb, meant)))
-    _do(stopped, paused, missed(own, shared))
+    _do(stopped, paused, missed_switches(own, shared))
     assert stopped == shared.stopped
     assert paused == set(shared.paused)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
-from portico.core.config.placement import placed, ready_parts
+from portico.core.config.placement import desired_on, ready_parts
 from portico.core.model.cluster import Machine
 from portico.core.model.desired import Desired
 from portico.core.model.neighbour import NearList, Neighbour
@@ -45,7 +45,7 @@ class Member:
 
     @property
     def _here(self) -> Desired:
-        return placed(self._desired, self.name, 2, self.drained)
+        return desired_on(self._desired, self.name, 2, self.drained)
 
     def list(self) -> NearList:
         return NearList(self.name, {"web": self.count} if self.count else {}, self.is_drained)

@@ -80,7 +80,7 @@ def test_what_is_written_is_counted_once(place):
     assert [place.read(), place.read()] == [3, 3]
     place.write(2)
     assert place.read() == 5
-    assert place.counter.behind() == (0, 0.0)
+    assert place.counter.backlog() == (0, 0.0)
 
 
 def test_a_long_backlog_is_stored_while_it_is_read(place):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
 from portico.core.config.edge_rules import Machine
-from portico.core.config.merging import ProjectFile, merged, merged_edge, merged_machines
+from portico.core.config.merging import ProjectFile, merge, merged_edge, merged_machines
 from portico.core.model.desired import Desired
 from portico.core.model.document import Document
 from portico.core.model.labels import project_name
@@ -37,7 +37,7 @@ def local_file(found: ImportedFile, home: Home) -> LocalFile:
         root=machine.root,
     )
     files = [ProjectFile(found.source, found.folder, document), *_machine_file(home)]
-    desired = merged([desired], merged_edge(files), machine, merged_machines(files))
+    desired = merge([desired], merged_edge(files), machine, merged_machines(files))
     return LocalFile(project_name(found.table, found.folder), document, desired, machine)
 
 

@@ -42,7 +42,7 @@ class AppVersions:
         """After a rollback it is another one than the file's."""
         return self._records[app].target
 
-    def resolved(self, app: DesiredApp, replaced: frozenset[InstanceId]) -> DesiredApp:
+    def resolve(self, app: DesiredApp, replaced: frozenset[InstanceId]) -> DesiredApp:
         """An app of a file in the version that is wanted."""
         record = self._records[app.name]
         return replace(
@@ -54,7 +54,7 @@ class AppVersions:
             replace_instances=replaced,
         )
 
-    def accepted(self, app: DesiredApp) -> AppRecord:
+    def file_record(self, app: DesiredApp) -> AppRecord:
         """What is to be remembered of an app of a file that is put in force."""
         record = self._records.get(app.name)
         if record is None:
@@ -69,7 +69,7 @@ class AppVersions:
             target = version_of(target, asked=record.asked, links=target.links)
         return replace(record, target=target, abrupt=record.abrupt and again, reverted="")
 
-    def reloaded(
+    def reload_record(
         self, app: DesiredApp, links: Mapping[str, str] | None, *, abrupt: bool
     ) -> AppRecord:
         """The same for a new version of the file's program, where `links` lead.
@@ -83,7 +83,7 @@ class AppVersions:
         target = version_of(file, asked=asked, links=file.links if links is None else links)
         return replace(record, target=target, abrupt=abrupt, stopped=False, reverted="")
 
-    def reverted(self, app: str, why: str) -> AppRecord:
+    def rollback_record(self, app: str, why: str) -> AppRecord:
         """The same for the last version that was ready. Raises Failed if none ever was."""
         record = self._records[app]
         if record.good is None:

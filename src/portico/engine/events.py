@@ -27,7 +27,7 @@ class Events:
     def note(self, kind: str, subject: str, text: str, *, project: str = "") -> None:
         self.record(self.event(kind, subject, text, project=project))
 
-    def requested(self, kind: str, subject: str, by: Requester, text: str = "") -> None:
+    def note_request(self, kind: str, subject: str, by: Requester, text: str = "") -> None:
         """Somebody asked for it; `text` says more of what."""
         said = ", ".join(filter(None, (text, f"by {by}")))
         self.record(self.event(kind, subject, said, uid=by.uid, command=by.command))

@@ -12,7 +12,7 @@ from portico.core.model.desired import Spec
 from portico.core.model.instance import Instance, InstanceEvent, InstanceState
 from portico.core.model.names import InstanceId
 from portico.core.model.neighbour import NearList
-from portico.core.planning.lifecycle import killed, moved
+from portico.core.planning.lifecycle import killed, move
 from portico.core.planning.steps import (
     Announce,
     Complete,
@@ -182,7 +182,7 @@ class Executor:
 
     @staticmethod
     def _is_pinned(instance: Instance, spec: Spec) -> bool:
-        return instance.port == spec.app.pinned(instance.slot)
+        return instance.port == spec.app.pinned_port(instance.slot)
 
     async def _free_port(self) -> int:
         return await self._ports.free(self._taken_ports())
@@ -193,7 +193,7 @@ class Executor:
 
     def _move(self, instance: InstanceId, event: InstanceEvent, why: str) -> None:
         now = self._clock.monotonic()
-        self._observed.put(moved(self._observed.instances[instance], event, now=now, reason=why))
+        self._observed.put(move(self._observed.instances[instance], event, now=now, reason=why))
 
     def _stop(self, instance: Instance, why: str) -> None:
         if instance.process is None:

@@ -17,7 +17,7 @@ from portico.core.model.cluster import MemberList
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.names import split_name
 from portico.core.model.records import Revision
-from portico.core.model.shell import inherited
+from portico.core.model.shell import inherited_variables
 from portico.core.planning.progress import nginx_progress
 from portico.engine.engine import Engine
 from portico.engine.inputs import Inputs
@@ -310,7 +310,7 @@ def with_links(revision: Revision, candidate: Candidate) -> Revision:
     """With the links of its apps, and so much of the operator's shell's environment as any has."""
     apps = candidate.desired.of(revision.project).apps
     everything = any(app.app.inherit_env for app in apps.values())
-    environ = inherited(revision.environ, everything=everything)
+    environ = inherited_variables(revision.environ, everything=everything)
     links = {split_name(n)[1]: app.spec.links for n, app in apps.items() if app.spec.links}
     return replace(revision, environ=environ, links=links)
 

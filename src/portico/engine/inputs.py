@@ -12,12 +12,12 @@ from portico.core.config.machine_rules import placement_problems, stored_machine
 from portico.core.config.merging import (
     ProjectFile,
     conflicts,
-    merged,
+    merge,
     merged_edge,
     merged_machines,
     qualified_document,
 )
-from portico.core.config.placement import document_on, placed
+from portico.core.config.placement import desired_on, document_on
 from portico.core.model.cluster import Machine as ClusterMachine
 from portico.core.model.cluster import MemberList, OwnMachine
 from portico.core.model.desired import Desired, DesiredApp, Spec
@@ -148,7 +148,7 @@ def read_files(inputs: Inputs, machine: Machine, identity: OwnMachine | None = N
         else _part(project, _file_on(file, here, machines), inputs, machine)
         for project, file in files.items()
     ]
-    desired = _with_own_addresses(merged(parts, edge, facts, machines), machine)
+    desired = _with_own_addresses(merge(parts, edge, facts, machines), machine)
     if shared:
         desired = replace(desired, serials=shared.serials)
     if inputs.edge:
@@ -164,7 +164,7 @@ def read_files(inputs: Inputs, machine: Machine, identity: OwnMachine | None = N
     if inputs.project is not None and wrong:
         raise ConfigError(inputs.source, wrong)
     if here:
-        desired = placed(desired, here.name, machine.cores, inputs.drained_machines)
+        desired = desired_on(desired, here.name, machine.cores, inputs.drained_machines)
     return ReadFiles(desired, documents, tuple(unreadable), here)
 
 

@@ -20,7 +20,7 @@ from portico.core.model.cluster import MemberList
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.generation import TestedGeneration
 from portico.core.model.instance import Instance
-from portico.core.model.names import PROJECT, InstanceId, qualified, split_name
+from portico.core.model.names import PROJECT, InstanceId, qualified_name, split_name
 from portico.core.model.place import Build
 from portico.core.model.records import AppRecord, Revision
 from portico.core.model.world import NginxSeen
@@ -104,7 +104,7 @@ class Intent:
             self.inputs_of(revisions),
             paused=self._paused if paused is None else paused,
             holds=self._holds if holds is None else holds,
-            links={qualified(project, name): each for name, each in links.items()},
+            links={qualified_name(project, name): each for name, each in links.items()},
             project=revision.project if revision else None,
         )
 
@@ -132,7 +132,7 @@ class Intent:
         """
         added: list[Revision] = []
         apps = candidate.desired.of(revision.project).apps.values()
-        records = [self.versions.accepted(app) for app in apps]
+        records = [self.versions.file_record(app) for app in apps]
         writes = self.versions.writes(records)
         adding = partial(settings.add_revision, self._state, revision, added)
         writes[f"project {revision.project}"] = adding
@@ -280,7 +280,7 @@ class Intent:
         """
         known, added = [self._file.desired.apps[name] for name in apps], list[Revision]()
         records = [
-            self.versions.reloaded(app, links.get(app.name), abrupt=abrupt) for app in known
+            self.versions.reload_record(app, links.get(app.name), abrupt=abrupt) for app in known
         ]
         adding = {
             f"project {each.project}": partial(settings.add_revision, self._state, each, added)
@@ -329,7 +329,7 @@ class Intent:
     # What has become of an app
 
     def revert(self, app: str, why: str) -> None:
-        self._put([self.versions.reverted(app, why)], must=False)
+        self._put([self.versions.rollback_record(app, why)], must=False)
 
     @property
     def reverted(self) -> Mapping[str, str]:
@@ -390,7 +390,7 @@ class Intent:
         return known or DesiredApp(record.name, 0, record.target)
 
     def _resolved_app(self, app: DesiredApp) -> DesiredApp:
-        resolved = self.versions.resolved(app, self._replace)
+        resolved = self.versions.resolve(app, self._replace)
         if self.drained_apps and app.name in self.drained_apps:
             return replace(resolved, stopped=True, is_left=not resolved.stopped)
         return resolved

@@ -97,7 +97,7 @@ class ObservedWorld:
         the process of any of them is, which a next daemon must find. Raises Failed; then there
         are none.
         """
-        with self._state.together(durable=False):
+        with self._state.transaction(durable=False):
             new = [make(self._state.next_serial(app)) for app, make in starts]
             for instance in new:
                 self._state.put_instance(instance)
@@ -129,7 +129,7 @@ class ObservedWorld:
             moves = list(islice(self._moves, RECORDS_AT_ONCE))
             more = len(names) < len(self._changed) or len(moves) < len(self._moves)
             try:
-                with self._state.together(durable=False, more=more):
+                with self._state.transaction(durable=False, more=more):
                     self._write(names, moves)
             except Failed as error:
                 if not self.unrecorded:
@@ -304,5 +304,5 @@ class ObservedWorld:
             self.connections = {i.id: known[i.id] for i in draining if i.id in known}
             return
         self._counted_at = now
-        counted = await self._ports.established(frozenset(i.port for i in draining))
+        counted = await self._ports.connection_counts(frozenset(i.port for i in draining))
         self.connections = {i.id: counted.get(i.port, 0) for i in draining}

@@ -24,7 +24,7 @@ class PendingWrites:
         kept = {name: write for name, write in self._pending.items() if name not in writes}
         pending = {**kept, **writes}
         try:
-            with self._state.together():
+            with self._state.transaction():
                 for write in pending.values():
                     write()
         except Failed as error:

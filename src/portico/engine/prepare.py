@@ -248,7 +248,7 @@ class Preparation:
         return await self._tested_if_new(noted, inputs)
 
     def _losses(self, desired: Desired) -> list[tuple[str, Loss]]:
-        return list(all_losses(desired, self._nginx.included))
+        return list(all_losses(desired, self._nginx.read_included))
 
     async def _tested_if_new(self, usable: CheckedFile, inputs: Inputs) -> Candidate:
         candidate = await self._render(usable, inputs, make=True)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from portico.core.model.labels import home_folder, project_name
-from portico.core.model.names import PROJECT, qualified, split_name
+from portico.core.model.names import PROJECT, qualified_name, split_name
 from portico.core.model.project import Names, projects_at
 from portico.core.model.records import Revision
 from portico.core.model.requests import DocumentRequest
@@ -36,7 +36,7 @@ class Projects:
                 return name_of(each)
         if subject in self._intent.desired.origins:
             return self._names.get(self._intent.desired.origin(subject).project, "")
-        app = qualified(key, name.partition(".")[0])
+        app = qualified_name(key, name.partition(".")[0])
         return self._names.get(key, "") if app in self._intent.versions.records else ""
 
     def key_for(self, request: DocumentRequest) -> str:

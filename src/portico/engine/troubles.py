@@ -38,11 +38,11 @@ class Troubles:
         except PorticoError as error:
             self.report(fence, f"{subject}: {error}", of=of)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is contained here
-            self.unforeseen(fence, subject, error, of=of)
+            self.report_bug(fence, subject, error, of=of)
         else:
             self.resolve(fence)
 
-    def unforeseen(self, subject: str, what: str, error: Exception, *, of: str = "") -> None:
+    def report_bug(self, subject: str, what: str, error: Exception, *, of: str = "") -> None:
         """Report an error that nobody raised on purpose; `what` has failed by it."""
         sentence = f"{what}: internal error (a bug in portico), {error!r}; details in porticod.log"
         if self.of(subject) != sentence:

@@ -109,7 +109,7 @@ class Nginx(Protocol):
         behind.
         """
 
-    def included(self, path: str) -> tuple[Line, ...]:
+    def read_included(self, path: str) -> tuple[Line, ...]:
         """The lines of an operator's file, with those that it includes in their place. Blocks.
 
         A file that cannot be read is one line `include`: nginx has its own word on it.

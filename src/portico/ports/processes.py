@@ -107,7 +107,7 @@ class TcpPorts(Protocol):
     ) -> str | None:
         """The same of who listens at one of these addresses, which nginx is to listen at."""
 
-    async def established(self, ports: frozenset[int]) -> Mapping[int, int]:
+    async def connection_counts(self, ports: frozenset[int]) -> Mapping[int, int]:
         """How many established connections each of these local ports has, with the sockets of
         UDP on this machine that send to it alone: so nginx holds a session.
         """

@@ -26,7 +26,7 @@ class State(Protocol):
     this process.
     """
 
-    def together(
+    def transaction(
         self, *, durable: bool = True, more: bool = False
     ) -> AbstractContextManager[None]:
         """All writes within are done at the end, or none of them: one transaction.

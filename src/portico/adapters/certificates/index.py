@@ -49,7 +49,7 @@ def valid_files(
     }
 
 
-def expected(
+def expected_pairs(
     folder: Path, wanted: Mapping[str, Sequence[str]], now: float
 ) -> dict[str, CertificateFiles]:
     """The pairs that these lineages will have: the good ones, else their next generation."""

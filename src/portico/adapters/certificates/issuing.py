@@ -18,7 +18,7 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from portico.adapters.certificates import trust
-from portico.adapters.certificates.index import AUTHORITY, ROOT, expected, valid_files
+from portico.adapters.certificates.index import AUTHORITY, ROOT, expected_pairs, valid_files
 from portico.adapters.certificates.own_copies import OwnCopies
 from portico.adapters.certificates.running import result_of, run
 from portico.adapters.certificates.wire import Pair, Request
@@ -89,7 +89,7 @@ class CertificateChild:
         return good | _FILES.validate_json(await self._ask("create certificates", request))
 
     def expected(self, names: Mapping[str, Sequence[str]]) -> Mapping[str, CertificateFiles]:
-        return expected(self._folder, names, self._clock.now())
+        return expected_pairs(self._folder, names, self._clock.now())
 
     async def own_copies(self, pairs: Sequence[OwnPair]) -> Mapping[OwnPair, OwnCopy]:
         if not pairs:  # asked every two seconds

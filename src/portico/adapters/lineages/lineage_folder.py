@@ -85,7 +85,7 @@ class LineageFolder:
         write_new(unfinished / _META, record, 0o644)
         place = self.path / str(described.generation)
         finish_folder(unfinished, place)
-        return located(described, place)
+        return in_folder(described, place)
 
     def generations(self) -> list[int]:
         """The numbers that are there, oldest first."""
@@ -108,7 +108,7 @@ class LineageFolder:
                 f"{', '.join(damaged)} in {place} was changed after it was written"
             )
         # The folder may have been moved since: its place is where it is now.
-        return located(replace(meta.certificate, generation=number), place)
+        return in_folder(replace(meta.certificate, generation=number), place)
 
     def read_link(self, pointer: Pointer) -> int | None:
         try:
@@ -147,7 +147,7 @@ class LineageFolder:
         remove_folder(self.path)
 
 
-def located(certificate: Certificate, place: Path) -> Certificate:
+def in_folder(certificate: Certificate, place: Path) -> Certificate:
     """The same, with its files in this folder."""
     files = CertificateFiles(str(place / FULL_CHAIN), str(place / KEY))
     return replace(certificate, files=files, cert=str(place / CERT), chain=str(place / CHAIN))

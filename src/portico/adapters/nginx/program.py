@@ -152,7 +152,7 @@ class NginxProgram:
             await asyncio.to_thread(self._generations.prune)
         return TestedGeneration(generation.number, generation.fingerprint)
 
-    def included(self, path: str) -> tuple[Line, ...]:
+    def read_included(self, path: str) -> tuple[Line, ...]:
         return read_included(path)
 
     async def discard(self, generation: TestedGeneration) -> None:

@@ -72,7 +72,7 @@ class LinuxPorts:
     ) -> str | None:
         return await asyncio.to_thread(_holder, port, addresses, receivers if udp else listeners)
 
-    async def established(self, ports: frozenset[int]) -> Mapping[int, int]:
+    async def connection_counts(self, ports: frozenset[int]) -> Mapping[int, int]:
         """Each connection once, at its serving end: at an address where the port is served."""
         return await asyncio.to_thread(_established, ports)
 

@@ -227,9 +227,9 @@ def _command_line(
     line = command_line(spec.app, environment(spec, place, files, own), own)
     return replace(
         line,
-        programs=tuple(map(spec.followed, line.programs)),
-        arguments=tuple(map(spec.followed, line.arguments)),
-        script=line.script and spec.followed(line.script),
+        programs=tuple(map(spec.resolve_path, line.programs)),
+        arguments=tuple(map(spec.resolve_path, line.arguments)),
+        script=line.script and spec.resolve_path(line.script),
     )
 
 

@@ -78,7 +78,7 @@ class SqliteState:
         self._db.close()
 
     @contextmanager
-    def together(self, *, durable: bool = True, more: bool = False) -> Iterator[None]:
+    def transaction(self, *, durable: bool = True, more: bool = False) -> Iterator[None]:
         with self._write("several changes", durable=durable, more=more):
             yield
 

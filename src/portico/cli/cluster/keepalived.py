@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from portico.cli.local_file import local_file
 from portico.core.model import member_verbs
 from portico.core.model.cluster import Machine
-from portico.core.model.names import bracketed
+from portico.core.model.names import url_host
 from portico.errors import Refused
 from portico.importers.read import read_file
 from portico.system.cluster_identity import read_identity
@@ -114,7 +114,7 @@ vrrp_instance portico {{
 
 def _health_url(desired: Desired) -> str:
     """At an address that no other machine has: nginx may listen on the one that moves, too."""
-    own, every = bracketed(desired.machines[desired.machine].address), desired.listeners.addresses
+    own, every = url_host(desired.machines[desired.machine].address), desired.listeners.addresses
     usable = {own, *_EVERY_ADDRESS.keys(), *_EVERY_ADDRESS.values()}
     address = next((each for each in every if each in usable), every[0])
     host = _EVERY_ADDRESS.get(address, address)

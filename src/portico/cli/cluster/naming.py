@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from portico.cli.cluster.own_address import assert_own
 from portico.core.model.cluster import CROSSING_PORT, MachineName, parse_address
-from portico.core.model.names import bracketed
+from portico.core.model.names import url_host
 from portico.errors import Refused
 
 MAX_PORT: Final = 65535
@@ -27,7 +27,7 @@ class Member:
     port: int
 
     def __str__(self) -> str:
-        return f"{bracketed(self.address)}:{self.port}"
+        return f"{url_host(self.address)}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

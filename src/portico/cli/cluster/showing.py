@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from portico.client.wire import reachable
 from portico.core.model import member_verbs
 from portico.core.model.moments import moment
-from portico.core.model.names import bracketed
+from portico.core.model.names import url_host
 from portico.system.certificate_end import end_of
 from portico.system.clock import SystemClock
 from portico.system.cluster_identity import AUTHORITY_KEY, ISSUED_FOLDER, read_identity
@@ -91,7 +91,7 @@ def show_store(session: Session, view: ClusterView) -> None:
 def _row(member: MemberView) -> tuple[str, ...]:
     return (
         member.name,
-        f"{bracketed(member.address)}:{member.port}",
+        f"{url_host(member.address)}:{member.port}",
         " ".join(member.labels),
         member.state,
         f"connected, {member.version}" if member.present else "not connected",

@@ -19,7 +19,7 @@ from portico.cli.terminal import Style
 from portico.client.client import Client
 from portico.core.model import verbs
 from portico.core.model.labels import app_or_instance
-from portico.core.model.log_line import LogLine, merged
+from portico.core.model.log_line import LogLine, merge_lines
 from portico.core.model.log_times import time_of
 from portico.core.model.moments import moment
 from portico.errors import Failed, Refused, Unreachable
@@ -281,7 +281,7 @@ class _LogView:
         self, files: Sequence[tuple[_LogFile, Iterator[LogLine]]], events: Sequence[EventView]
     ) -> None:
         own = (LogLine(each.at, True, _event_text(each)) for each in events)
-        for number, line in merged([*(lines for _, lines in files), own]):
+        for number, line in merge_lines([*(lines for _, lines in files), own]):
             self._print_line(line, files[number][0] if number < len(files) else None)
 
     def _print_line(self, line: LogLine, of: _LogFile | None) -> None:

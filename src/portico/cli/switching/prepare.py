@@ -80,7 +80,7 @@ def _on_taken_ports(desired: Desired) -> Iterator[str]:
     """The apps that are to listen where a program of the old stack still does."""
     taken = {each.port for each in listening_sockets()}
     for name, app in desired.apps.items():
-        if taken & {app.app.pinned(slot) for slot in range(1, app.instances + 1)}:
+        if taken & {app.app.pinned_port(slot) for slot in range(1, app.instances + 1)}:
             yield name
 
 

@@ -26,9 +26,9 @@ from portico.core.model.desired import (
 )
 from portico.core.model.document import Document
 from portico.core.model.edge import Edge
-from portico.core.model.names import PROJECT, is_local_name, qualified
+from portico.core.model.names import PROJECT, is_local_name, qualified_name
 from portico.core.model.notification import NotifyTarget
-from portico.core.model.shell import inherited
+from portico.core.model.shell import inherited_variables
 from portico.core.model.site import Maintenance, Site
 from portico.core.model.stream import Stream, parse_listen
 from portico.core.model.upstream import Upstream
@@ -77,7 +77,7 @@ def desired_from(  # noqa: PLR0913 - each is one fact that the file does not say
     machine = Machine(root=root, cores=cores)
     scaled = scaled_apps(document)
     reached, waited = names_reached(document), waits(document)
-    awaited = {qualified(project, n) for app in document.apps.values() for n in app.after}
+    awaited = {qualified_name(project, n) for app in document.apps.values() for n in app.after}
     apps = {
         name: DesiredApp(
             name,
@@ -116,7 +116,7 @@ def notify_targets(document: Document, folder: str, project: str) -> dict[str, N
     for name, table in document.notify.items():
         secret = absolute(table.secret_file, folder) if table.secret_file else None
         here = table.model_copy(update={"secret_file": secret})
-        found[qualified(project, name)] = NotifyTarget(name, project, here)
+        found[qualified_name(project, name)] = NotifyTarget(name, project, here)
     return found
 
 
@@ -154,7 +154,7 @@ def spec_of(
     outputs = [app.logs.stdout, app.logs.stderr]
     outputs += [app.logs.timestamp] if app.logs.timestamp else []
     text = json.dumps([name, folder, process, outputs], sort_keys=True)
-    shell = inherited(environ, everything=app.inherit_env)
+    shell = inherited_variables(environ, everything=app.inherit_env)
     return version_of(Spec(_digest(text, 12), name, app, folder, shell), asked=asked)
 
 

@@ -23,7 +23,7 @@ from portico.core.model.desired import Desired
 from portico.core.model.document import Document
 from portico.core.model.edge import Edge
 from portico.core.model.mirror import Mirror
-from portico.core.model.names import PROJECT, qualified
+from portico.core.model.names import PROJECT, qualified_name
 from portico.core.model.site import Route, Site
 from portico.core.model.stream import Stream
 from portico.errors import Problem
@@ -46,10 +46,10 @@ def qualified_document(document: Document, project: str) -> Document:
     if project == PROJECT:
         return document
 
-    apps = {qualified(project, name): app for name, app in document.apps.items()}
+    apps = {qualified_name(project, name): app for name, app in document.apps.items()}
     upstreams = {
-        qualified(project, name): each.model_copy(
-            update={"apps": tuple(qualified(project, app) for app in each.apps)}
+        qualified_name(project, name): each.model_copy(
+            update={"apps": tuple(qualified_name(project, app) for app in each.apps)}
         )
         for name, each in document.upstreams.items()
     }
@@ -60,7 +60,7 @@ def qualified_document(document: Document, project: str) -> Document:
     )
 
 
-def merged(
+def merge(
     parts: Sequence[Desired],
     edge: Edge,
     machine: Machine,
@@ -119,7 +119,7 @@ def _qualified_site(site: Site, project: str) -> Site:
 
 
 def _qualified_stream(stream: Stream, project: str) -> Stream:
-    names = {name: qualified(project, to) for name, to in stream.server_names.items()}
+    names = {name: qualified_name(project, to) for name, to in stream.server_names.items()}
     return stream.model_copy(update={**_names(stream, project), "server_names": names})
 
 
@@ -127,7 +127,7 @@ def _qualified_route(
     route: Route | str | tuple[Route, ...], project: str
 ) -> Route | str | tuple[Route, ...]:
     if isinstance(route, str):
-        return qualified(project, route)
+        return qualified_name(project, route)
     if isinstance(route, tuple):
         return tuple(each.model_copy(update=_targets(each, project)) for each in route)
     return route.model_copy(update=_targets(route, project))
@@ -141,7 +141,7 @@ def _targets(of: Site | Route, project: str) -> dict[str, object]:
 
 def _names(of: Site | Route | Auth | Mirror | Stream, project: str) -> dict[str, str]:
     named = {"app": of.app, "upstream": of.upstream}
-    return {key: qualified(project, name) for key, name in named.items() if name}
+    return {key: qualified_name(project, name) for key, name in named.items() if name}
 
 
 def _edge_values(file: ProjectFile) -> dict[str, object]:

@@ -18,7 +18,9 @@ def document_on(document: Document, machine: str, machines: Mapping[str, Machine
     return document.model_copy(update={"apps": apps})
 
 
-def placed(desired: Desired, machine: str, cores: int, drained: Collection[str] = ()) -> Desired:
+def desired_on(
+    desired: Desired, machine: str, cores: int, drained: Collection[str] = ()
+) -> Desired:
     """What all machines want, as it is wanted on this one, which has so many cores: no instance of
     what other machines run, and its part of what all run together, with that of the machines
     that are `drained`.

@@ -89,7 +89,7 @@ def unpack(packed: Packed) -> Counts:
     )
 
 
-def merged(*every: Packed) -> Packed:
+def merge(*every: Packed) -> Packed:
     found = [each for each in every if each]
     return found[0] if len(found) == 1 else pack(total(found)) if found else b""
 

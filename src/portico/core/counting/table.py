@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from portico.core.counting.counts import Counts, Packed, merged, pack, total, unpack
+from portico.core.counting.counts import Counts, Packed, merge, pack, total, unpack
 
 
 class Row(NamedTuple):
@@ -165,14 +165,14 @@ class Table:
         self._open.clear()
 
     def _put(self, row: Row, time: float, packed: Packed) -> None:
-        self._totals[row] = merged(self._totals.get(row, b""), packed)
+        self._totals[row] = merge(self._totals.get(row, b""), packed)
         slots = self._slots.get(row)
         if slots is None:
             slots = self._slots[row] = _empty_slots()
         for tier, number in enumerate(_numbers(time)):
             if number > self._newest[tier] - SIZES[tier]:
                 at = number % SIZES[tier]
-                slots[tier][at] = merged(slots[tier][at], packed)
+                slots[tier][at] = merge(slots[tier][at], packed)
                 return
 
     def _leave(self, tier: int, number: int) -> None:
@@ -189,7 +189,7 @@ class Table:
             number = time // WIDTHS[above]
             if number > self._newest[above] - SIZES[above]:
                 slots, at = self._slots[row][above], number % SIZES[above]
-                slots[at] = merged(slots[at], packed)
+                slots[at] = merge(slots[at], packed)
                 return
 
     def _set_back(self, newest: tuple[int, ...], now: float) -> None:
@@ -212,14 +212,14 @@ class Table:
                     else:
                         slots[tier][number % SIZES[tier]] = packed
             at = int(now) // WIDTHS[hours] % SIZES[hours]
-            slots[hours][at] = merged(slots[hours][at], *future)
+            slots[hours][at] = merge(slots[hours][at], *future)
 
     def _merge(self, row: Row, into: Row) -> None:
-        self._totals[into] = merged(self._totals.get(into, b""), self._totals.pop(row))
+        self._totals[into] = merge(self._totals.get(into, b""), self._totals.pop(row))
         theirs = self._slots.pop(row)
         ours = self._slots.setdefault(into, _empty_slots())
         for own, other in zip(ours, theirs, strict=True):
-            own[:] = [merged(a, b) for a, b in zip(own, other, strict=True)]
+            own[:] = [merge(a, b) for a, b in zip(own, other, strict=True)]
 
     def _recent(self, row: Row, seconds: int) -> Iterator[Packed]:
         """Slots of all tiers that begin within the window; what rolled is in the wider ones."""

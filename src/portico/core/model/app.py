@@ -384,7 +384,7 @@ class App(Table):
         settings = self.slots.get(str(number)) if self.slots else None
         return settings or _NOTHING_SPECIAL
 
-    def pinned(self, slot: int) -> int | None:
+    def pinned_port(self, slot: int) -> int | None:
         """The port that belongs to a slot (from 1), if ports are pinned."""
         return self.port + slot - 1 if self.port else None
 

@@ -39,7 +39,7 @@ def has_stray_dollar(text: str) -> bool:
     return "$" in _REFERENCE.sub("", text)
 
 
-def filled(text: str, plain: Callable[[str], str]) -> str:
+def expand(text: str, plain: Callable[[str], str]) -> str:
     """The text as nginx expands it; `plain` writes what is no capture."""
     parts, end = [], 0
     for found in _REFERENCE.finditer(text):

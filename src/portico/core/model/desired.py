@@ -11,7 +11,7 @@ from portico.core.model.app import App
 from portico.core.model.cluster import Machine, placed_on
 from portico.core.model.edge import Edge, Tls
 from portico.core.model.issuing import IssuanceSettings
-from portico.core.model.names import PROJECT, InstanceId, qualified, split_name
+from portico.core.model.names import PROJECT, InstanceId, qualified_name, split_name
 from portico.core.model.notification import NotifyTarget
 from portico.core.model.place import CertificateFiles
 from portico.core.model.site import Site
@@ -59,13 +59,13 @@ class Spec:
     @property
     def working_folder(self) -> str:
         """Where its processes start."""
-        return self.followed(self.named_folder)
+        return self.resolve_path(self.named_folder)
 
     def path(self, given: str) -> str:
         """A path of the app's table, absolute, with its links as they led then."""
-        return self.followed(posixpath.join(self.folder, given))
+        return self.resolve_path(posixpath.join(self.folder, given))
 
-    def followed(self, path: str) -> str:
+    def resolve_path(self, path: str) -> str:
         """An absolute path as the links led then; any other text is as it was."""
         if not self.links:
             return path
@@ -122,7 +122,7 @@ class DesiredApp:
     def predecessors(self) -> tuple[str, ...]:
         """The apps that it comes after, by their names among those of all projects."""
         project, _ = split_name(self.name)
-        return tuple(qualified(project, name) for name in self.app.after)
+        return tuple(qualified_name(project, name) for name in self.app.after)
 
 
 @dataclass(frozen=True, slots=True)

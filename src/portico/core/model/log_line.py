@@ -18,7 +18,7 @@ class LogLine:
     text: str
 
 
-def timed(texts: Sequence[str], written: float) -> Iterator[LogLine]:
+def parse_lines(texts: Sequence[str], written: float) -> Iterator[LogLine]:
     """The lines of a file, which was written last at that time."""
     at, is_exact = 0.0, False
     for text in texts:
@@ -29,7 +29,7 @@ def timed(texts: Sequence[str], written: float) -> Iterator[LogLine]:
         yield LogLine(at, is_exact, text)
 
 
-def merged(sources: Sequence[Iterator[LogLine]]) -> Iterator[tuple[int, LogLine]]:
+def merge_lines(sources: Sequence[Iterator[LogLine]]) -> Iterator[tuple[int, LogLine]]:
     """Of several, each by its number, in the order of their times."""
     numbered = [_numbered(number, lines) for number, lines in enumerate(sources)]
     for _, number, line in heapq.merge(*numbered, key=lambda each: each[:2]):

@@ -75,7 +75,7 @@ def is_ip(name: str) -> bool:
     return bool(re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3}){3}", name)) or ":" in name
 
 
-def bracketed(name: str) -> str:
+def url_host(name: str) -> str:
     """A host as it stands before a port, and in nginx's `server_name` (RFC 3986 3.2.2)."""
     return f"[{name}]" if ":" in name else name
 
@@ -107,7 +107,7 @@ def folder_name(lineage: str) -> str:
     return f"{plain}_{hashlib.sha256(lineage.encode()).hexdigest()[:16]}"
 
 
-def qualified(project: str, name: str) -> str:
+def qualified_name(project: str, name: str) -> str:
     """The name that an app or upstream has among those of all projects, by its project's key."""
     return name if project == PROJECT else f"{project}/{name}"
 
@@ -192,7 +192,7 @@ def app_of_host(labels: list[str]) -> tuple[list[str], str]:
     """The labels below DISCOVERY_DOMAIN: those in front of an app's, and the app."""
     match labels:
         case [*front, name, project, label] if label == _PROJECT_LABEL:
-            return front, qualified(project, name)
+            return front, qualified_name(project, name)
         case [*front, name]:
             return front, name
         case _:

@@ -20,7 +20,7 @@ _EXCLUDED_VARIABLES: Final = re.compile(
 shell's own."""
 
 
-def inherited(environ: Mapping[str, str], *, everything: bool) -> dict[str, str]:
+def inherited_variables(environ: Mapping[str, str], *, everything: bool) -> dict[str, str]:
     """The variables that are passed on; with `everything` (`inherit_env`) all that may be."""
     return {
         name: value

@@ -38,7 +38,7 @@ def _ready_since(app: App, chosen: Sequence[Instance]) -> Mapping[bool, Sequence
 
 
 def _rank(app: DesiredApp, instance: Instance) -> tuple[bool, bool, bool, float]:
-    pinned = instance.port == app.app.pinned(instance.slot)
+    pinned = instance.port == app.app.pinned_port(instance.slot)
     return instance.spec == app.spec.id, not instance.worn, pinned, instance.spawned
 
 

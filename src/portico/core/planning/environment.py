@@ -15,7 +15,7 @@ from typing import Final
 from portico.core.model.app import App
 from portico.core.model.desired import Spec
 from portico.core.model.names import InstanceId
-from portico.core.model.shell import inherited
+from portico.core.model.shell import inherited_variables
 
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """The same as `SEARCH_PATH` of `system.programs`, which the core does not import."""
@@ -55,7 +55,7 @@ def environment(
     variables.
     """
     merged = {"PATH": DEFAULT_PATH, "PYTHONUNBUFFERED": "1"}  # output of Python is seen at once
-    merged |= inherited(spec.environ, everything=spec.app.inherit_env) | dict(place)
+    merged |= inherited_variables(spec.environ, everything=spec.app.inherit_env) | dict(place)
     if spec.app.port is None:  # a port that is the operator's choice may be meant for others
         merged[HOST] = LOOPBACK
     for file in files:

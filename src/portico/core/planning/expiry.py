@@ -7,7 +7,7 @@ from typing import Final
 from portico.core.model.certificate import DAY, Certificate, RenewalState
 from portico.core.model.moments import moment
 from portico.core.model.pair import Facts
-from portico.core.planning.renewal import backstop, is_revoked
+from portico.core.planning.renewal import is_revoked, latest_renewal
 
 QUARTER: Final = 1 / 4
 TENTH: Final = 1 / 10
@@ -27,7 +27,7 @@ def warning(served: Certificate | None, renewal: RenewalState, now: float) -> st
         return "its certificate is revoked; clients may reject it until another one is served"
     if near := _near_end(served.not_before, served.not_after, now):
         return near
-    if now > backstop(served) and (renewal.last_trouble or renewal.deploy_trouble):
+    if now > latest_renewal(served) and (renewal.last_trouble or renewal.deploy_trouble):
         end = moment(served.not_after)
         return f"its certificate expires at {end}; renewal is late and has failed"
     return ""

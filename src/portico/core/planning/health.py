@@ -11,14 +11,14 @@ from typing import Final
 
 from portico.core.model.check import Check
 from portico.core.model.instance import PROVEN_STATES, Instance, InstanceEvent, InstanceState
-from portico.core.planning.lifecycle import moved
+from portico.core.planning.lifecycle import move
 
 OVERDUE_TIME: Final = 1.0
 """Seconds over `fall` intervals in which a hung program is out, whatever the timeout is. An
 answer that takes longer is overdue."""
 
 
-def probed(instance: Instance, trouble: str | None, check: Check, *, now: float) -> Instance:
+def after_probe(instance: Instance, trouble: str | None, check: Check, *, now: float) -> Instance:
     """The instance after one probe; `trouble` is what was wrong, None if nothing was.
 
     What came too late, about an instance that is leaving or was restarted, changes nothing; nor
@@ -33,7 +33,7 @@ def probed(instance: Instance, trouble: str | None, check: Check, *, now: float)
         reason = f"{_reason(trouble)} ({i.against + 1} of {check.fall})" if trouble else i.reason
         return replace(i, against=i.against + 1, reason=reason)
     event = InstanceEvent.CHECK_FAILED if trouble else InstanceEvent.CHECK_PASSED
-    return moved(i, event, now=now, reason=_reason(trouble))
+    return move(i, event, now=now, reason=_reason(trouble))
 
 
 def pace(check: Check, *, overdue: bool) -> float:

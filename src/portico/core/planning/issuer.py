@@ -106,7 +106,7 @@ def _hindrance_of_issuer(lineage: Lineage, view: IssuerView, now: float) -> str:
             "the clock of this machine is behind: the last order of the cluster is of "
             f"{moment(view.ledger_until)}"
         )
-    return unanswered(lineage, view)
+    return silent_machines(lineage, view)
 
 
 def problem(lineage: Lineage) -> str:
@@ -119,7 +119,7 @@ def problem(lineage: Lineage) -> str:
     return ""
 
 
-def unanswered(lineage: Lineage, view: IssuerView) -> str:
+def silent_machines(lineage: Lineage, view: IssuerView) -> str:
     """Which machines cannot answer an authority yet, which may reach any of them; empty where all
     can.
     """

@@ -32,7 +32,7 @@ S, E = InstanceState, InstanceEvent
 REBOOT_REASON: Final = "the machine was rebooted"
 
 
-def moved(instance: Instance, event: InstanceEvent, *, now: float, reason: str = "") -> Instance:
+def move(instance: Instance, event: InstanceEvent, *, now: float, reason: str = "") -> Instance:
     """The instance after an event that needs no more than its time and its reason."""
     state = next_state(instance.state, event)
     return replace(instance, state=state, since=now, reason=reason, against=0)
@@ -42,7 +42,7 @@ def spawned(instance: Instance, process: Process, *, now: float) -> Instance:
     """A process runs for it, for the first time or again."""
     if instance.process is None and instance.state is InstanceState.STARTING:
         return replace(instance, process=process, since=now, spawned=now)
-    again = replace(moved(instance, InstanceEvent.SPAWNED, now=now), said_ready=False, taken=False)
+    again = replace(move(instance, InstanceEvent.SPAWNED, now=now), said_ready=False, taken=False)
     failure = instance.reason if instance.crashes else ""
     restarts = instance.restarts + 1
     return replace(again, process=process, spawned=now, restarts=restarts, last_failure=failure)
@@ -55,17 +55,17 @@ def adopted(instance: Instance, *, now: float) -> Instance:
     return replace(instance, since=now) if instance.state is S.STARTING else instance
 
 
-def taken(instance: Instance, reason: str, *, now: float) -> Instance:
+def with_port_taken(instance: Instance, reason: str, *, now: float) -> Instance:
     """Something that it did not start listens on its port. It was never that one's answer that
     made it ready.
     """
     i = instance
     if i.state is S.READY:
-        i = moved(i, E.CHECK_FAILED, now=now)
+        i = move(i, E.CHECK_FAILED, now=now)
     return replace(i, taken=True, reason=reason)
 
 
-def owned(instance: Instance) -> Instance:
+def with_own_port(instance: Instance) -> Instance:
     """Its port is its own again, or nobody's; its check says when it is ready."""
     return replace(instance, taken=False, reason="") if instance.taken else instance
 
@@ -95,11 +95,11 @@ def booted(instance: Instance, *, now: float) -> Instance:
     )
     match instance.state:
         case S.DRAINING | S.STOPPING:
-            return moved(before, E.FINISHED, now=now, reason=instance.reason)
+            return move(before, E.FINISHED, now=now, reason=instance.reason)
         case S.STARTING | S.READY if instance.is_run:
-            return moved(replace(before, ended=None), E.FINISHED, now=now, reason=REBOOT_REASON)
+            return move(replace(before, ended=None), E.FINISHED, now=now, reason=REBOOT_REASON)
         case S.STARTING | S.READY | S.UNREADY | S.RESTARTING | S.BACKOFF:
-            return moved(before, E.CRASHED, now=now, reason=REBOOT_REASON)
+            return move(before, E.CRASHED, now=now, reason=REBOOT_REASON)
         case S.STOPPED | S.FAILED | S.GONE:
             return replace(before, since=now, crashes=instance.crashes)
         case _:
@@ -116,7 +116,7 @@ def exited(
     """
     event, crashes = _ending(instance, ending, app, now)
     after = replace(
-        moved(instance, event, now=now, reason=reason),
+        move(instance, event, now=now, reason=reason),
         process=None,
         ended=LastExit(ending, now - instance.spawned),
     )
@@ -131,7 +131,7 @@ def moves(instance: Instance, app: App) -> bool:
 
     Not for ever: a program whose leftovers take every port that it gets is in a crash loop.
     """
-    pinned = instance.own_port or instance.port == app.pinned(instance.slot)
+    pinned = instance.own_port or instance.port == app.pinned_port(instance.slot)
     return instance.taken and not pinned and instance.restarts < MAX_MOVES
 
 

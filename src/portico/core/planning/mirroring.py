@@ -58,7 +58,7 @@ def continues(before: Snapshot, found: Snapshot) -> bool:
     return found.revision >= before.revision and not _other_history(before, found)
 
 
-def lasting(found: Snapshot) -> Snapshot:
+def without_sessions(found: Snapshot) -> Snapshot:
     """Without what ends with a session: that says who is there now, and is not kept on disk."""
     items = {key: item for key, item in found.items.items() if not item.session}
     return Snapshot(found.revision, items)
@@ -73,7 +73,7 @@ def difference(before: Snapshot | None, after: Snapshot) -> Mapping[str, StoredI
 
 def values_of(found: Snapshot) -> Mapping[str, bytes]:
     """Without what ends with a session."""
-    return {key: item.value for key, item in lasting(found).items.items()}
+    return {key: item.value for key, item in without_sessions(found).items.items()}
 
 
 def _restore_reason(mirror: Snapshot, found: Snapshot) -> str:
@@ -92,7 +92,7 @@ def _other_history(mirror: Snapshot, found: Snapshot) -> str:
     return next(
         (
             key
-            for key, item in lasting(found).items.items()
+            for key, item in without_sessions(found).items.items()
             if item.revision <= mirror.revision and mirror.items.get(key) != item
         ),
         "",

@@ -16,7 +16,7 @@ from portico.core.model.names import InstanceId
 from portico.core.model.neighbour import Cluster
 from portico.core.model.world import World
 from portico.core.planning import steps
-from portico.core.planning.lifecycle import moved
+from portico.core.planning.lifecycle import move
 from portico.core.planning.reconcile import plan
 from portico.core.planning.steps import Step
 
@@ -63,7 +63,7 @@ def _outcome(  # noqa: C901, PLR0912, PLR0915 - one case a kind of step
             started = _new_instance(desired.apps[app], slot, port, world)
             by_id[started.id] = started
         case steps.Respawn(instance):
-            again = moved(by_id[instance], InstanceEvent.SPAWNED, now=world.now)
+            again = move(by_id[instance], InstanceEvent.SPAWNED, now=world.now)
             by_id[instance] = replace(again, state=InstanceState.READY, crashes=0)
         case steps.Restart(instance):
             by_id[instance] = replace(by_id[instance], state=InstanceState.READY, since=world.now)
@@ -75,7 +75,7 @@ def _outcome(  # noqa: C901, PLR0912, PLR0915 - one case a kind of step
             seen = replace(world.cluster or Cluster(), announced=near, wait=0.0)
             world = replace(world, cluster=seen)
         case steps.Drain(instance):
-            by_id[instance] = moved(by_id[instance], InstanceEvent.DRAIN_ASKED, now=world.now)
+            by_id[instance] = move(by_id[instance], InstanceEvent.DRAIN_ASKED, now=world.now)
         case steps.Recycle(instance, why):
             by_id[instance] = replace(by_id[instance], worn=why)
         case steps.SkipRun():

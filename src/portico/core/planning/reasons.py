@@ -69,7 +69,7 @@ def explain(
     return _ending(ending) + after + (f": {cause}" if cause else "")
 
 
-def unstamped(lines: Sequence[str], form: str | None) -> list[str]:
+def without_stamps(lines: Sequence[str], form: str | None) -> list[str]:
     """The lines without the time that `logs.timestamp` puts before them."""
     if form is None:
         return list(lines)

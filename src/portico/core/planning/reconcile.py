@@ -51,9 +51,9 @@ from portico.core.planning.teardown import (
     app_keys,
     drained_at,
     leaving,
+    removal_steps,
     serves_removed,
     stop_limit,
-    unwanted,
 )
 
 S = InstanceState
@@ -84,7 +84,7 @@ def plan(desired: Desired, world: World, *, generation: str = "") -> tuple[Step,
             for step in _app(app, instances[name], world, failed.get(name), held=name in held)
         ),
         *_removed_apps(desired, world, instances, generation),
-        *unwanted(desired, world, generation, staying),
+        *removal_steps(desired, world, generation, staying),
         *leaving(desired, world, generation),
     )
     return tuple(within_pace(tuple(without_departures(steps, desired, world)), desired, world))

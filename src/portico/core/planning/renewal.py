@@ -210,7 +210,7 @@ def _change_reason(lineage: Lineage, held: Certificate) -> str:
 
 
 def _renewal(held: Certificate, renewal: RenewalState, now: float) -> tuple[float, str]:
-    at, window = backstop(held), window_of(held, renewal)
+    at, window = latest_renewal(held), window_of(held, renewal)
     why = (
         "half of its lifetime" if held.lifetime < SHORT_LIFETIME else "two thirds of its lifetime"
     )
@@ -224,7 +224,7 @@ def _renewal(held: Certificate, renewal: RenewalState, now: float) -> tuple[floa
     return max(at, _settled_at(held, now)), why
 
 
-def backstop(held: Certificate) -> float:
+def latest_renewal(held: Certificate) -> float:
     """When it is renewed at the latest: with a third of its life left, or half if that is short.
 
     The spread is early, and of its serial number, which an authority draws by chance.

@@ -98,7 +98,7 @@ def left_out(renewal: RenewalState, wrong: Mapping[str, str], attempt: Attempt) 
     return replace(renewal, left_out=left)
 
 
-def issued(renewal: RenewalState, names: Collection[str] = ()) -> RenewalState:
+def after_issuance(renewal: RenewalState, names: Collection[str] = ()) -> RenewalState:
     """After a new certificate for these names is on disk, of which nothing is known yet."""
     left = {name: each for name, each in renewal.left_out.items() if name not in names}
     return RenewalState(
@@ -175,7 +175,7 @@ def after_renewal_info(
     return replace(renewal, window=window, ari_trouble="")
 
 
-def forced(renewal: RenewalState, now: float) -> RenewalState:
+def after_request(renewal: RenewalState, now: float) -> RenewalState:
     """Somebody asks for a new certificate now; the ledger still has its say."""
     return replace(renewal, forced=now)
 

@@ -105,7 +105,7 @@ def ready_slots(app: DesiredApp, instances: Sequence[Instance]) -> frozenset[int
         if is_up(app, i)
         and i.spec == app.spec.id
         and i.slot <= app.instances
-        and app.app.pinned(i.slot) in {None, i.port}
+        and app.app.pinned_port(i.slot) in {None, i.port}
     )
 
 
@@ -145,7 +145,7 @@ def _is_complete(app: DesiredApp, number: int, instances: Sequence[Instance]) ->
         return False
     [i] = instances
     wanted = i.state is S.READY and i.spec == app.spec.id and not i.worn
-    return wanted and app.app.pinned(number) in {None, i.port}
+    return wanted and app.app.pinned_port(number) in {None, i.port}
 
 
 def _is_untouched(app: DesiredApp, instances: Sequence[Instance]) -> bool:
@@ -164,7 +164,7 @@ def _slot(
 ) -> Slot:
     staying = [i for i in by_slot[number] if i.state not in LEAVING_STATES]
     new = tuple(i for i in staying if i.spec == app.spec.id and not i.worn)
-    port = app.app.pinned(number)
+    port = app.app.pinned_port(number)
     return Slot(
         number,
         port,

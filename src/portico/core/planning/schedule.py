@@ -28,7 +28,7 @@ def set_timer(expression: str, now: float, zone: tzinfo) -> Timer:
     return Timer(expression, now, next_moment(expression, now, zone))
 
 
-def look(timer: Timer, now: float, zone: tzinfo) -> tuple[Timer, bool]:
+def advance(timer: Timer, now: float, zone: tzinfo) -> tuple[Timer, bool]:
     """The timer from now on, and whether it is due. A clock that was set back sets it anew."""
     if now < timer.looked:
         return set_timer(timer.expression, now, zone), False

@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Final
 
 from portico.core.model.check import ServerCheck
-from portico.core.model.names import InstanceId, bracketed
+from portico.core.model.names import InstanceId, url_host
 from portico.core.model.upstream import Server
 from portico.core.model.world import Endpoint
 
@@ -38,7 +38,7 @@ class CheckedServer:
     @property
     def name(self) -> str:
         """`10.0.0.5:3000`, `[2001:db8::1]:443`."""
-        return f"{bracketed(self.address)}:{self.port}"
+        return f"{url_host(self.address)}:{self.port}"
 
 
 def server_after(server: CheckedServer, trouble: str | None, check: ServerCheck) -> CheckedServer:

@@ -34,16 +34,16 @@ def machine_password(key: bytes, user: str) -> str:
 def machine_permissions(cluster: str, machine: str) -> Sequence[Permission]:
     """Reads all keys of the cluster; writes all but those that belong to another machine."""
     prefix = prefix_of(cluster)
-    permissions, first = [Permission(prefix, after(prefix))], prefix
+    permissions, first = [Permission(prefix, end_of_prefix(prefix))], prefix
     for part in sorted((MACHINES, PRESENCES, PROGRESS)):
         permissions += [
             Permission(first, prefix + part, writes=True),
             Permission(f"{prefix}{part}{machine}", writes=True),
         ]
-        first = after(prefix + part)
-    return (*permissions, Permission(first, after(prefix), writes=True))
+        first = end_of_prefix(prefix + part)
+    return (*permissions, Permission(first, end_of_prefix(prefix), writes=True))
 
 
-def after(prefix: str) -> str:
+def end_of_prefix(prefix: str) -> str:
     """The first key after all that begin with it; its last character is ASCII."""
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)

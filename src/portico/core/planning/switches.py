@@ -48,7 +48,7 @@ def switches_after(switches: Switches, change: SharedChange) -> Switches:
     return replace(switches, stopped=stopped, renewed=renewed, paused=paused)
 
 
-def missed(own: Switches, shared: Switches) -> MissedSwitches:
+def missed_switches(own: Switches, shared: Switches) -> MissedSwitches:
     """What a machine has not done yet, or did before something else was switched."""
     differing = {n: is_on for n, is_on in shared.stopped.items() if own.stopped.get(n) != is_on}
     renewed = {name for name, id_ in shared.renewed.items() if own.renewed.get(name) != id_}

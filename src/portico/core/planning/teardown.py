@@ -26,7 +26,7 @@ IMMEDIATE_STOP_TIMEOUT: Final = 1.0
 REMOVED_APP: Final = "its app was removed"
 
 
-def unwanted(
+def removal_steps(
     desired: Desired, world: World, generation: str, held: Collection[str] = ()
 ) -> Iterator[Step]:
     """Apps that are in no file any more; only once nginx names them no more either.

@@ -23,7 +23,7 @@ from typing import Final
 
 from portico.core.model.balancing import Balance, Method
 from portico.core.model.cluster import Machine, OwnMachine
-from portico.core.model.names import bracketed
+from portico.core.model.names import url_host
 from portico.core.model.upstream import Upstream
 from portico.core.render.directive import (
     Directive,
@@ -107,5 +107,5 @@ def cookie_maps(cookies: Iterable[str], others: Mapping[str, Machine]) -> Iterat
 
 def server_id(machine: Machine) -> str:
     """By which nginx's `sticky` finds a peer without a `route`: MD5 of its address as text."""
-    address = f"{bracketed(machine.address)}:{machine.port}"
+    address = f"{url_host(machine.address)}:{machine.port}"
     return md5(address.encode(), usedforsecurity=False).hexdigest()

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from portico.core.model.desired import Desired
-from portico.core.model.names import bracketed, far_label, label_of, streams_label
+from portico.core.model.names import far_label, label_of, streams_label, url_host
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.model.world import Endpoint, FarEndpoint
@@ -74,4 +74,4 @@ def _far_servers(peers: tuple[FarEndpoint, ...]) -> Iterator[Directive]:
 
 
 def _server(peer: Endpoint | FarEndpoint) -> Directive:
-    return directive("server", f"{bracketed(peer.address)}:{peer.port}", f"weight={peer.weight}")
+    return directive("server", f"{url_host(peer.address)}:{peer.port}", f"weight={peer.weight}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from portico.core.model.names import bracketed
+from portico.core.model.names import url_host
 
 CLIENT_PORT, PEER_PORT = 2379, 2380
 ENVIRONMENT, AUTHORITY, CERTIFICATE, KEY = "etcd.env", "authority.pem", "member.pem", "member.key"
@@ -18,11 +18,11 @@ ETCD_FOLDER: Final = "/etc/portico-etcd"
 
 
 def client_url(address: str) -> str:
-    return f"https://{bracketed(address)}:{CLIENT_PORT}"
+    return f"https://{url_host(address)}:{CLIENT_PORT}"
 
 
 def peer_url(address: str) -> str:
-    return f"https://{bracketed(address)}:{PEER_PORT}"
+    return f"https://{url_host(address)}:{PEER_PORT}"
 
 
 def etcd_environment(

@@ -64,7 +64,7 @@ def decision(scope: Scope) -> tuple[Directive, ...]:
     )
 
 
-def satisfaction(scope: Scope) -> tuple[Directive, ...]:
+def satisfy_lines(scope: Scope) -> tuple[Directive, ...]:
     value = scope.value(lambda handling: handling.satisfy)
     return (directive("satisfy", value),) if value else ()
 

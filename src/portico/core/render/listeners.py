@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from portico.core.model.desired import Desired, Listeners
-from portico.core.model.names import bracketed, is_ip
+from portico.core.model.names import is_ip, url_host
 from portico.core.model.neighbour import drained_mark_path
 from portico.core.model.place import RenderContext
 from portico.core.model.site import Site
@@ -82,7 +82,7 @@ class Sockets:
 
 
 def server_names(*names: str) -> Directive:
-    return directive("server_name", *map(bracketed, names))
+    return directive("server_name", *map(url_host, names))
 
 
 def shared_servers(

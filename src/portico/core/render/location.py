@@ -35,7 +35,7 @@ from portico.core.render.machines import (
 )
 from portico.core.render.mirror import mirror_lines, mirror_location
 from portico.core.render.pages import app_errors, maintenance_gate, own_pages, retry_after
-from portico.core.render.passing import passing, strip_lines
+from portico.core.render.passing import pass_to_upstream, strip_lines
 from portico.core.render.redirect import redirect_lines, redirect_of
 from portico.core.render.relay import is_relayed, relayed_upstream
 from portico.core.render.retries import (
@@ -173,7 +173,7 @@ def _proxy_lines(place: PassedLocation) -> Iterator[Directive]:
 
 def _pass_request(place: PassedLocation, target: str) -> Iterator[Directive]:
     """To an upstream here, or to other machines where the app is on those alone."""
-    way: Way = far_passing if place.crossing.is_away else passing
+    way: Way = far_passing if place.crossing.is_away else pass_to_upstream
     return way(place.scope, target, place.upstream, place.context, place.location.stripped_prefix)
 
 

@@ -12,7 +12,7 @@ from portico.core.model.cluster import OwnMachine
 from portico.core.model.desired import Desired
 from portico.core.model.joining import JOIN_PATH, MAX_JOIN_SIZE
 from portico.core.model.machine_verbs import REPORTED_PATHS
-from portico.core.model.names import bracketed, label_of
+from portico.core.model.names import label_of, url_host
 from portico.core.model.neighbour import (
     join_socket,
     near_list_path,
@@ -220,7 +220,7 @@ def _crossing_server(
     machine: OwnMachine, desired: Desired, context: RenderContext
 ) -> Iterator[Directive]:
     own = desired.machines[desired.machine]
-    at = f"{bracketed(own.address)}:{own.port}"
+    at = f"{url_host(own.address)}:{own.port}"
     yield directive("listen", at, "ssl", "default_server", BACKLOG, KEEPALIVE_PROBES)
     yield directive("server_name", machine.host)
     yield directive("ssl_certificate", machine.certificate)
@@ -345,7 +345,7 @@ def _asking_server(
     yield directive("listen", f"unix:{neighbours_socket(context.home)}")
     yield directive("error_log", "/dev/null", "emerg")  # the daemon says once what is wrong
     for name, other in desired.other_machines.items():
-        at = f"{bracketed(other.address)}:{other.port}"
+        at = f"{url_host(other.address)}:{other.port}"
         lines = (
             *tls_to_machines(machine, "proxy", name),
             directive("proxy_connect_timeout", milliseconds(CONNECT_TIMEOUT)),

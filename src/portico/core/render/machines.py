@@ -26,11 +26,11 @@ from typing import Final
 from portico.core.model.cluster import OwnMachine, machine_host
 from portico.core.model.desired import Desired
 from portico.core.model.names import (
-    bracketed,
     far_host,
     label_of,
     machines_host,
     streams_host,
+    url_host,
 )
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
@@ -185,7 +185,7 @@ def far_blocks(
         if streams and is_away(upstream, desired, context):
             yield _block(streams_upstream(name), (bound[0], *peers), context)
         elif streams:
-            here = directive("server", f"{bracketed(own.address)}:{own.port}", "max_fails=0")
+            here = directive("server", f"{url_host(own.address)}:{own.port}", "max_fails=0")
             yield _block(streams_upstream(name), (*bound, here), context)
     elif key := key_of(upstream.balance):
         by_key = directive("hash", Raw(f"${key_variable(key)}"), "consistent")

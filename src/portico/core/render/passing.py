@@ -43,7 +43,7 @@ def passing_basics() -> tuple[Directive, ...]:
     )
 
 
-def passing(
+def pass_to_upstream(
     scope: Scope, name: str, upstream: Upstream, context: RenderContext, prefix: str
 ) -> Iterator[Directive]:
     """The last lines of a location; `prefix` was taken off the path."""

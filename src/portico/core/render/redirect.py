@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from portico.core.model.captures import filled, references
+from portico.core.model.captures import expand, references
 from portico.core.model.site import Redirect
 from portico.core.render.directive import (
     Directive,
@@ -71,7 +71,7 @@ def _decoded_maps(
     scope: Scope, pattern: str, target: WithDollar, captures: Iterable[str]
 ) -> Iterator[Directive]:
     any_text, captured = _variable("portico_any", scope), _variable(_CAPTURED, scope)
-    every = filled("".join(f"${{{name}}}" for name in captures), literal)
+    every = expand("".join(f"${{{name}}}" for name in captures), literal)
     yield _map("$uri", any_text, pattern, target)
     yield _map("$uri", captured, pattern, WithDollar(f"={every}"))
     plain = to_argument(WithDollar(f"~^={_UNRESERVED_BYTES}*$"))
@@ -97,7 +97,7 @@ def _target(scope: Scope, table: Redirect) -> WithDollar:
 
 
 def _text(scope: Scope, text: str) -> str:
-    return filled(text, literal) if _regex(scope) else literal(text.replace("$$", "$"))
+    return expand(text, literal) if _regex(scope) else literal(text.replace("$$", "$"))
 
 
 def _has_captures(scope: Scope, table: Redirect) -> bool:

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from portico.core.model.site import RequestSettings, Site
 from portico.core.render.directive import Directive, directive, milliseconds, size
 from portico.core.render.headers import replaced_headers, request_headers, response_headers
-from portico.core.render.identity import client_headers, decision, satisfaction
+from portico.core.render.identity import client_headers, decision, satisfy_lines
 from portico.core.render.limits import (
     connection_limit,
     networks,
@@ -47,7 +47,7 @@ def common_settings(scope: Scope) -> Settings:
         "networks": networks(scope),
         "passwords": passwords(scope),
         "decision": decision(scope),
-        "satisfaction": satisfaction(scope),
+        "satisfaction": satisfy_lines(scope),
     }
 
 

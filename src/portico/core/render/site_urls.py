@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from portico.core.model.desired import Listeners
-from portico.core.model.names import bracketed
+from portico.core.model.names import url_host
 from portico.core.model.site import Site
 
 HTTP_PORT, HTTPS_PORT = 80, 443
@@ -13,7 +13,7 @@ def site_urls(name: str, site: Site, listeners: Listeners) -> tuple[str, ...]:
     """One for every name of the site: https where it has that."""
     urls: list[str] = []
     for domain in (name, *site.aliases):
-        host = bracketed(domain)
+        host = url_host(domain)
         if site.https:
             urls.append(f"https://{host}{port_suffix(listeners.client_https, HTTPS_PORT)}/")
         else:

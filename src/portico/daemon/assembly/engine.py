@@ -164,4 +164,4 @@ def _report_failure(troubles: Troubles, step: Step, error: Exception) -> None:
     if isinstance(error, PorticoError):
         troubles.report(str(step), str(error), of=of)
     else:
-        troubles.unforeseen(str(step), str(step), error, of=of)
+        troubles.report_bug(str(step), str(step), error, of=of)

@@ -157,7 +157,7 @@ class Issuance:
             except Failed as error:
                 self._remember_trouble(whole, issuer, error)
                 raise
-            self._state.put_renewal_state(renewal_state.issued(renewal, lineage.names))
+            self._state.put_renewal_state(renewal_state.after_issuance(renewal, lineage.names))
         await self._authorities.forget(order.name)
 
     async def clear(self, lineage: Lineage) -> None:

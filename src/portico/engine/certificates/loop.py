@@ -258,7 +258,7 @@ class CertificateLoop:
         """Queue what is due, or asked for; whether there is anything."""
         if force:
             renewal = self._state.renewal_state(lineage.name)
-            self._state.put_renewal_state(renewal_state.forced(renewal, self._clock.now()))
+            self._state.put_renewal_state(renewal_state.after_request(renewal, self._clock.now()))
         self._state.put_renewal_state(
             renewal_state.hooks_due_at_once(
                 self._state.renewal_state(lineage.name), self._clock.now()

@@ -91,19 +91,19 @@ class CertificateOperations:
     def _of_certificate(
         self, kind: str, name: str, who: Requester, work: Callable[[Change], Awaitable[None]]
     ) -> ChangeView:
-        self._events.requested(kind, name, who)
+        self._events.note_request(kind, name, who)
         return self._changes.begin(kind, name, (), work)
 
     async def take_over(self, folder: str, who: Requester) -> ImportView:
         """Import what certbot keeps in a folder. Failed if nothing of it can be."""
         view = await self._certificates.migration.take(folder)
         for each in view.taken:
-            self._events.requested("import", each.name, who)
+            self._events.note_request("import", each.name, who)
         return view
 
     async def hand_over(self, folder: str, who: Requester) -> ExportView:
         """Write every certificate into a folder as certbot keeps it."""
-        self._events.requested("export", folder, who)
+        self._events.note_request("export", folder, who)
         return await self._certificates.migration.give(folder)
 
     async def roll_over(self, who: Requester) -> ChangeView:

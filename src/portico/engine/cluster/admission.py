@@ -27,7 +27,7 @@ from portico.core.model.joining import (
     Token,
 )
 from portico.core.model.member_views import MembershipView, TokenView
-from portico.core.model.names import bracketed
+from portico.core.model.names import url_host
 from portico.core.model.shared import (
     MACHINES,
     TOKENS,
@@ -99,7 +99,7 @@ class Admission:
         ]
         await self._shared.transaction([Compare(key, ABSENT)], writes)
         self._events.note("machine", replaces or "any", f"may join: {who} created a token")
-        at = f"{bracketed(own.address)}:{own.port}"
+        at = f"{url_host(own.address)}:{own.port}"
         return TokenView(token=str(token), address=at, until=record.until)
 
     async def remove_machine(
@@ -226,7 +226,7 @@ class Admission:
     def _outdated_tokens(self, now: float) -> list[Write]:
         tokens = (
             (token_id, decoded(JoinToken, item.value))
-            for token_id, item in self._shared.follower.under(TOKENS).items()
+            for token_id, item in self._shared.follower.items_of(TOKENS).items()
         )
         old = (each for each, token in tokens if token is None or token.until < now)
         return [Delete(token_key(each)) for each in islice(old, MAX_WRITES)]

@@ -38,7 +38,7 @@ from portico.core.planning.issuer import (
     IssuerView,
     hindrance,
     problem,
-    unanswered,
+    silent_machines,
 )
 from portico.engine.batches import in_batches
 from portico.engine.certificates.account import ROLLOVER, THUMBPRINT, THUMBPRINT_OF
@@ -106,7 +106,7 @@ class SharedCertificates:
         """What a new machine is to have before its sites are served."""
         async with self._lock:
             await self._take_account()
-            await self._lineages.take(self._follower.under(CURRENT_LINEAGES))
+            await self._lineages.take(self._follower.items_of(CURRENT_LINEAGES))
 
     # what may be done here
 
@@ -117,7 +117,7 @@ class SharedCertificates:
         return hindrance(lineage, self._view(), self._clock.now())
 
     def unanswered(self, lineage: Lineage) -> str:
-        return unanswered(lineage, self._view())
+        return silent_machines(lineage, self._view())
 
     def is_issuer(self) -> bool:
         return self._role.is_ready and not self._follower.trouble

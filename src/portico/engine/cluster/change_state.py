@@ -144,7 +144,7 @@ class ChangeState:
         return self._follower.trouble
 
     def is_there(self, machine: str) -> bool:
-        return machine == self.shared.machine or machine in self._follower.under(PRESENCES)
+        return machine == self.shared.machine or machine in self._follower.items_of(PRESENCES)
 
     def to_take(self) -> list[str]:
         """What is in force and not on this machine: projects, and what was switched by hand."""
@@ -183,13 +183,13 @@ class ChangeState:
         return participants(
             self.shared.machine,
             {name: each.state for name, each in members.items()},
-            self._follower.under(PRESENCES).keys(),
-            self._follower.under(PROGRESS).keys(),
+            self._follower.items_of(PRESENCES).keys(),
+            self._follower.items_of(PROGRESS).keys(),
         )
 
     def revisions(self, project: str) -> Sequence[int]:
         """The numbers of those in the store, the lowest first."""
-        names = self._follower.under(f"{REVISIONS}{project}/")
+        names = self._follower.items_of(f"{REVISIONS}{project}/")
         return sorted(int(name) for name in names if is_number(name))
 
     def next_revision(self, project: str) -> int:
@@ -274,7 +274,7 @@ class ChangeState:
             self._absent = {}
             return frozenset()
         now = self._clock.monotonic()
-        there = {self.shared.machine, *self._follower.under(PRESENCES)}
+        there = {self.shared.machine, *self._follower.items_of(PRESENCES)}
         self._absent = {m: self._absent.get(m, now) for m in change.order if m not in there}
         return frozenset(m for m, since in self._absent.items() if now - since >= ABSENCE_TIMEOUT)
 

@@ -126,8 +126,8 @@ class ClusterStore:
         """The machines whose daemons have no session, where that is certain."""
         if self.follower.trouble or not self.session.is_held():
             return frozenset()
-        names = self.follower.under(MACHINES).keys()
-        return frozenset(names - self.follower.under(PRESENCES).keys())
+        names = self.follower.items_of(MACHINES).keys()
+        return frozenset(names - self.follower.items_of(PRESENCES).keys())
 
     async def accept(self, *, act: bool, who: Requester) -> StoreChangeView:
         return await self.recovery.accept(act=act, who=who)
@@ -148,9 +148,9 @@ class ClusterStore:
 
     def view(self) -> ClusterView:
         follower = self.follower
-        present = follower.under(PRESENCES)
+        present = follower.items_of(PRESENCES)
         # An older Portico says so after `down --all`, too; it takes no part in changes then.
-        drained = {*self.drained()} & follower.under(PROGRESS).keys()
+        drained = {*self.drained()} & follower.items_of(PROGRESS).keys()
         states = {**dict.fromkeys(drained, "drained"), **dict.fromkeys(self.down(), "down")}
         return ClusterView(
             machine=self.machine,
@@ -161,7 +161,7 @@ class ClusterStore:
             store_schema=follower.schema,
             machines=tuple(
                 _member(name, item, present.get(name), states.get(name))
-                for name, item in sorted(follower.under(MACHINES).items())
+                for name, item in sorted(follower.items_of(MACHINES).items())
             ),
             change=self.change_text(),
         )

@@ -22,7 +22,7 @@ class SharedFailures:
 
     def take(self) -> None:
         history = self._shared.follower.history
-        for name, item in self._shared.follower.under(FAILURES).items():
+        for name, item in self._shared.follower.items_of(FAILURES).items():
             if self._positions.get(name) == (history, item.revision):
                 continue
             known = self._state.renewal_state(name)

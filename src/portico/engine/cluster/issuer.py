@@ -85,7 +85,7 @@ class IssuerRole:
     @property
     def is_yielding(self) -> bool:
         """Whether this machine has reached no authority, and another one is there to try."""
-        others = self._follower.under(PRESENCES).keys() - {self._shared.machine}
+        others = self._follower.items_of(PRESENCES).keys() - {self._shared.machine}
         return bool(others) and self._clock.monotonic() < self._yields_until
 
     async def obtain(self, say: Callable[[str], None]) -> None:

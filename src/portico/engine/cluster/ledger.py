@@ -34,7 +34,7 @@ class SharedLedger:
 
     def take(self) -> None:
         """Add here what other machines have written."""
-        items = self._shared.follower.under(LEDGER)
+        items = self._shared.follower.items_of(LEDGER)
         read = {}
         for key, item in items.items():
             if line := self._lines.get(key) or _line(item.value):
@@ -51,7 +51,7 @@ class SharedLedger:
         """Write what the store does not have. False where a comparison was not true; then lines
         are missing. Raises StoreUnavailable.
         """
-        known = self._shared.follower.under(LEDGER)
+        known = self._shared.follower.items_of(LEDGER)
         read = {line[0] for key, line in self._lines.items() if key in known}
         oldest = ledger_key(self._clock.now() - ISSUE_COUNT_PERIOD, "")
         missing = [
@@ -67,7 +67,7 @@ class SharedLedger:
     async def prune(self, compares: list[Compare]) -> None:
         """Remove lines that nothing counts any more. Raises StoreUnavailable."""
         oldest = ledger_key(self._clock.now() - ISSUE_COUNT_PERIOD, "")
-        keys = (f"{LEDGER}{rest}" for rest in self._shared.follower.under(LEDGER))
+        keys = (f"{LEDGER}{rest}" for rest in self._shared.follower.items_of(LEDGER))
         old = [Delete(key) for key in keys if key < oldest]
         if batch := old[:MAX_WRITES]:
             await self._shared.transaction(compares, batch)

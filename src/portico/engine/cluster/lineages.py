@@ -60,7 +60,8 @@ class SharedLineages:
         have been forgotten here.
         """
         found = (
-            (name, self._current_lineage(name)) for name in self._follower.under(CURRENT_LINEAGES)
+            (name, self._current_lineage(name))
+            for name in self._follower.items_of(CURRENT_LINEAGES)
         )
         shared = {
             name: current
@@ -124,7 +125,7 @@ class SharedLineages:
 
     def _older_keys(self, name: str, number: int) -> list[str]:
         """Those before a number: one is kept for machines that are about to read it."""
-        numbers = self._follower.under(f"{LINEAGES}{name}/")
+        numbers = self._follower.items_of(f"{LINEAGES}{name}/")
         older = (each for each in numbers if is_number(each) and int(each) < number)
         return [f"{name}/{each}" for each in islice(older, MAX_WRITES)]
 
@@ -132,17 +133,17 @@ class SharedLineages:
         """Remove what has expired, and what never came of an order, and no site uses. Raises
         StoreUnavailable.
         """
-        for name in self._follower.under(CURRENT_LINEAGES):
+        for name in self._follower.items_of(CURRENT_LINEAGES):
             current = self._current_lineage(name)
             if name in wanted or not current or self._clock.now() < current.not_after:
                 continue
             keys = [current_key(name), failures_key(name), order_key(name)]
             keys += [f"{LINEAGES}{each}" for each in self._older_keys(name, current.number + 1)]
             await self._shared.transaction(compares, [Delete(key) for key in keys])
-        known = {*wanted, *self._follower.under(CURRENT_LINEAGES)}
-        orders = (order_key(name) for name in self._follower.under(ORDERS) if name not in known)
+        known = {*wanted, *self._follower.items_of(CURRENT_LINEAGES)}
+        orders = (order_key(name) for name in self._follower.items_of(ORDERS) if name not in known)
         failures = (
-            failures_key(name) for name in self._follower.under(FAILURES) if name not in known
+            failures_key(name) for name in self._follower.items_of(FAILURES) if name not in known
         )
         if unused := [*map(Delete, islice(chain(orders, failures), MAX_WRITES))]:
             await self._shared.transaction(compares, unused)

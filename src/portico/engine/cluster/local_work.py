@@ -9,7 +9,7 @@ from typing import Final
 
 from portico import __version__
 from portico.core.model.event import Requester
-from portico.core.model.names import qualified
+from portico.core.model.names import qualified_name
 from portico.core.model.records import Revision
 from portico.core.model.requests import DocumentRequest, DownRequest
 from portico.core.model.shared_change import NamedTarget, SharedChange, SharedFile
@@ -158,7 +158,9 @@ class OwnWork:
         view = await self._operations.put_in_force(change, who)
         if stopped:  # before an instance of it has begun
             key = self._revision(file).project
-            names = {qualified(key, name) for name in stopped} & self._intent.desired.apps.keys()
+            names = {
+                qualified_name(key, name) for name in stopped
+            } & self._intent.desired.apps.keys()
             self._intent.set_stopped(names, stopped=True)
         await self._follow(view, say)
 
@@ -202,7 +204,7 @@ class OwnWork:
 
     def _app(self, revision: Revision, app: str) -> str:
         names = self._projects.names()
-        return names.app(names.full_name(qualified(revision.project, app)))
+        return names.app(names.full_name(qualified_name(revision.project, app)))
 
     async def _follow(self, view: ChangeView, say: Say) -> None:
         """Return at its end. Raises what it failed with."""

@@ -108,6 +108,6 @@ class MachineDrain:
         self, kind: str, who: Requester, work: Callable[[Change], Awaitable[None]]
     ) -> ChangeView:
         machine = self.machine
-        self._events.requested(kind, machine, who)
+        self._events.note_request(kind, machine, who)
         self._loop.wake()
         return self._changes.begin(kind, machine, [EVERY_APP], work)

@@ -43,7 +43,7 @@ class Membership:
             return  # nothing is known of the store yet
         if self._follower.trouble and not self._is_member():
             return  # the copy may be older than the certificate of this machine
-        members = member_list(self._cluster, self._follower.under(MACHINES))
+        members = member_list(self._cluster, self._follower.items_of(MACHINES))
         if self._machine not in members.machines or not self._is_member():
             self._troubles.report(
                 SUBJECT,

@@ -49,7 +49,7 @@ class StoreRecovery:
             )
         lines = list(self._differences(self._follower.mirror or Snapshot(0), found))
         if act:
-            self._events.requested("accept", "the store of the cluster", who)
+            self._events.note_request("accept", "the store of the cluster", who)
             self._follower.accept(found)
         return StoreChangeView(lines=tuple(lines), done=act)
 
@@ -65,7 +65,7 @@ class StoreRecovery:
             )
         lines, is_guarded = list(self._differences(found, mirror)), True
         if act:
-            self._events.requested("restore", "the store of the cluster", who)
+            self._events.note_request("restore", "the store of the cluster", who)
             is_guarded = await self.restore_users()
             async with self.writer() as store:
                 await self._write(store, found, mirror)

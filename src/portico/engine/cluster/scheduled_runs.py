@@ -163,7 +163,7 @@ class ScheduledRuns:
         return encoded(Holder(machine=self._shared.machine))
 
     def _outdated_runs(self, name: str, minute: int) -> list[Delete]:
-        known = self._shared.follower.under(f"{RUNS}{name}/")
+        known = self._shared.follower.items_of(f"{RUNS}{name}/")
         change = self._shared.follower.value(SharedChange, CHANGE_KEY)
         kept = requested_run_key(name, change.id if change else "")
 

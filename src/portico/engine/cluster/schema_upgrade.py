@@ -30,13 +30,13 @@ class SchemaUpgrade:
         """Raises StoreUnavailable, and Refused where a machine has changed meanwhile."""
         self._follower.assert_current()
         present = self._follower.values(Presence, PRESENCES)
-        names = sorted(self._follower.under(MACHINES))
+        names = sorted(self._follower.items_of(MACHINES))
         machines = tuple(_row(name, present.get(name)) for name in names)
         least = self._follower.schema
         schema, problem = next_schema(least, {each.name: each.knows for each in machines})
         if schema > least:
             await self._raise(schema, names)
-            self._events.requested("upgrade", f"schema {schema} of the cluster's store", who)
+            self._events.note_request("upgrade", f"schema {schema} of the cluster's store", who)
         return SchemaView(before=least, store_schema=schema, machines=machines, problem=problem)
 
     async def _raise(self, schema: int, names: list[str]) -> None:

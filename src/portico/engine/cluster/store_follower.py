@@ -23,10 +23,10 @@ from portico.core.model.snapshot import Changes, Snapshot, StoredItem
 from portico.core.planning.mirroring import (
     continues,
     difference,
-    lasting,
     prefix_of,
     reason_not_to_follow,
     remedy,
+    without_sessions,
 )
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, NotFound
@@ -97,7 +97,7 @@ class StoreFollower:
         start = len(self.prefix)
         return {key[start:]: item for key, item in self._snapshot.items.items()}
 
-    def under(self, start: str) -> Mapping[str, StoredItem]:
+    def items_of(self, start: str) -> Mapping[str, StoredItem]:
         """Those whose keys begin with it, by the rest of the key."""
         whole = self.prefix + start
         items = self._snapshot.items.items()
@@ -110,7 +110,7 @@ class StoreFollower:
         """Raises NotFound."""
         if record := self.item(machine_key(machine)):
             return record
-        names = ", ".join(sorted(self.under(MACHINES)))
+        names = ", ".join(sorted(self.items_of(MACHINES)))
         raise NotFound(f"there is no machine {machine} in the cluster; its machines are {names}")
 
     def value(self, kind: type[R], key: str) -> R | None:
@@ -120,7 +120,7 @@ class StoreFollower:
 
     def values(self, kind: type[R], start: str) -> dict[str, R]:
         """Those of `under` that can be read as one."""
-        read = {name: decoded(kind, item.value) for name, item in self.under(start).items()}
+        read = {name: decoded(kind, item.value) for name, item in self.items_of(start).items()}
         return {name: each for name, each in read.items() if each is not None}
 
     def subscribe(self, name: str, changed: Callable[[KeyChanges], None]) -> None:
@@ -182,7 +182,7 @@ class StoreFollower:
 
     def accept(self, found: Snapshot) -> None:
         """Go by what was found from now on, whatever this machine went by before."""
-        self._record(lasting(found))
+        self._record(without_sessions(found))
         self.history += not continues(self._snapshot, found)
         changes = difference(self._snapshot, found)
         self._snapshot, self.trouble = found, ""

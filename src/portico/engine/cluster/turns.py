@@ -30,7 +30,7 @@ from portico.core.model.shared import (
 )
 from portico.core.model.shared_change import Progress, SharedChange, SharedFile
 from portico.core.model.snapshot import ABSENT, MAX_WRITES, Compare, Delete, Put, Write
-from portico.core.planning.switches import MissedSwitches, missed, switches_after
+from portico.core.planning.switches import MissedSwitches, missed_switches, switches_after
 from portico.core.planning.turns import (
     Act,
     CountSwitches,
@@ -335,7 +335,7 @@ class Turns:
     async def _make_up_switches(self, act: TakeSwitches) -> bool:
         own, shared = self._change_state.own_switches, self._change_state.switches
         try:
-            await self._work.make_up(missed(own, shared), partial(log.info, "%s"))
+            await self._work.make_up(missed_switches(own, shared), partial(log.info, "%s"))
             self._change_state.take_switches(shared)
         except Exception as error:  # noqa: BLE001 - as above
             reason = _reason(error, SWITCHES_SUBJECT)

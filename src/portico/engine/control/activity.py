@@ -32,7 +32,7 @@ class Activity:
         listening = {desired.listeners.http, desired.listeners.https}
         listening |= {each.port for each in desired.streams.values() if not each.udp}
         own = {i.port for i in self._observed.instances.values() if i.port}
-        found = await self._ports.established(frozenset(listening | own))
+        found = await self._ports.connection_counts(frozenset(listening | own))
         self._by_port = {port: found.get(port, 0) for port in own}
         self.clients = sum(found.get(port, 0) for port in listening)
         self.nginx = await self._nginx.activity()

@@ -59,7 +59,7 @@ class Down:
             key = self._key(named)
             if in_force.keys() != {key}:
                 return await self._end_project(key, who, now=request.now)
-        self._events.requested("down", EVERY_APP, who)
+        self._events.note_request("down", EVERY_APP, who)
         self._changes.cancel_all("everything is being stopped")
         before = None
         if drain and not request.now:
@@ -129,7 +129,7 @@ class Down:
         candidate = await self._in_force.remove(project, allow)
         if now:
             self._intent.stop_waiting(project)
-        self._events.requested("down", name, who)
+        self._events.note_request("down", name, who)
 
         async def work(change: Change) -> None:
             if moved := moved_ports(before, candidate.desired):

@@ -66,12 +66,12 @@ class NginxPrograms:
     async def inherit(self, pid: int | None, who: Requester) -> None:
         await self._nginx.inherit(pid)
         subject = f"nginx of process {pid}" if pid else "no other nginx"
-        self._engine.events.requested("inherit", subject, who)
+        self._engine.events.note_request("inherit", subject, who)
 
     async def upgrade(self, who: Requester) -> ChangeView:
         """Replace the nginx that runs by today's program of it, losing no request."""
         self._in_force.require_file()
-        self._engine.events.requested("upgrade", "nginx", who)
+        self._engine.events.note_request("upgrade", "nginx", who)
         return self._changes.begin("upgrade", "nginx", [EVERY_APP], self._switch)
 
     async def use(self, program: str, who: Requester) -> ChangeView:
@@ -85,7 +85,7 @@ class NginxPrograms:
         if program not in {AUTO, BUNDLED_NGINX}:
             await asyncio.to_thread(_assert_usable, program)
         await self._nginx.build(None if program == AUTO else program)
-        self._engine.events.requested("upgrade", "nginx", who, f"use {program}")
+        self._engine.events.note_request("upgrade", "nginx", who, f"use {program}")
 
         async def work(change: Change) -> None:
             before = settings.selected_nginx(self._engine.state)

@@ -307,7 +307,7 @@ class Operations(ReadOperations, MemberOperations):
         """Remove stored answers: of a site, or all of a project."""
         names = sorted(self.sites(site, None))
         removed = await self._cache_purge.purge(names, path)
-        self._events.requested("purge", site, who, path or "everything")
+        self._events.note_request("purge", site, who, path or "everything")
         return PurgeView(removed=removed)
 
     def sites(self, text: str | None, folder: str | None) -> frozenset[str]:
@@ -365,7 +365,7 @@ class Operations(ReadOperations, MemberOperations):
         who: Requester,
         work: Callable[[Change], Awaitable[None]],
     ) -> ChangeView:
-        self._events.requested(kind, app or EVERY_APP, who)
+        self._events.note_request(kind, app or EVERY_APP, who)
         self._loop.wake()
         return self._changes.begin(kind, app or "all apps", names, work)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
 from portico.core.model.desired import Spec
-from portico.core.model.log_line import merged, timed
+from portico.core.model.log_line import merge_lines, parse_lines
 from portico.core.model.names import split_name
 from portico.core.model.views import OutputLineView
 from portico.engine.engine import Engine
@@ -65,10 +65,10 @@ def _merge(
 ) -> list[OutputLineView]:
     """In a thread: the lines may be many. What was written last comes last."""
     paths = sorted(tails, key=lambda path: tails[path].modified_at)
-    sources = [timed(tails[path].lines, tails[path].modified_at) for path in paths]
+    sources = [parse_lines(tails[path].lines, tails[path].modified_at) for path in paths]
     found = (
         (files[paths[number]], line)
-        for number, line in merged(sources)
+        for number, line in merge_lines(sources)
         if grep in line.text.lower()
     )
     return [

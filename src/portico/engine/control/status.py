@@ -11,7 +11,7 @@ from portico.core.config.references import names_served
 from portico.core.counting.table import stream_site
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LIVE_STATES, Instance, InstanceState
-from portico.core.model.names import qualified, split_name
+from portico.core.model.names import qualified_name, split_name
 from portico.core.model.optimization import nginx_warning
 from portico.core.model.project import Names
 from portico.core.model.site import Folder, Site
@@ -143,7 +143,7 @@ class StatusReport:
         wanted = {
             (names.get(key), name)
             for key, name in map(split_name, desired.apps)
-            if key == project or qualified(key, name) in apps
+            if key == project or qualified_name(key, name) in apps
         }
         sites = {
             name

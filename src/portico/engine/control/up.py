@@ -94,7 +94,7 @@ class Up:
         [before] = earlier
         self._note_accepted(accepted, candidate, before)
         name, _, rest = file.subject.partition(" ")
-        self._events.requested(file.kind, name or accepted.source, who, rest)
+        self._events.note_request(file.kind, name or accepted.source, who, rest)
         own = candidate.desired.of(accepted.project)
 
         async def work(change: Change) -> None:

@@ -10,7 +10,7 @@ from portico.core.model.check import Check
 from portico.core.model.instance import PROVEN_STATES, Instance, InstanceState, Process
 from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
-from portico.core.planning.health import OVERDUE_TIME, pace, probed
+from portico.core.planning.health import OVERDUE_TIME, after_probe, pace
 from portico.engine.batches import LoopShare, in_batches
 from portico.engine.engine import Engine
 from portico.engine.instances.ownership import Ownership
@@ -134,7 +134,7 @@ class Liveness:
 
     def _after_probe(self, i: Instance, trouble: str | None) -> Instance:
         check = self._intent.app_of(i).check
-        return probed(i, trouble, check, now=self._clock.monotonic())
+        return after_probe(i, trouble, check, now=self._clock.monotonic())
 
     def _checked_instance(self, instance: InstanceId, process: Process | None) -> Instance | None:
         i = self._observed.instances.get(instance)

@@ -8,7 +8,7 @@ from typing import Final
 
 from portico.core.model.instance import PROVEN_STATES, Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
-from portico.core.planning.lifecycle import owned, taken
+from portico.core.planning.lifecycle import with_own_port, with_port_taken
 from portico.core.planning.ownership import (
     Owner,
     PortAnswer,
@@ -90,9 +90,11 @@ class Ownership:
     def _change(self, i: Instance, found: PortAnswer) -> Instance | None:
         """The instance after such an answer; None if that changes nothing."""
         if found.owner is Owner.STRANGER:
-            after = taken(i, port_taken_text(i.port, found.holder), now=self._clock.monotonic())
+            after = with_port_taken(
+                i, port_taken_text(i.port, found.holder), now=self._clock.monotonic()
+            )
         else:
-            after = owned(i)
+            after = with_own_port(i)
         return None if after is i or after == i else after
 
     def _instances_with_port(self) -> list[Instance]:

@@ -16,7 +16,7 @@ from portico.core.model.instance import (
 from portico.core.model.launch import Notice
 from portico.core.model.names import InstanceId
 from portico.core.planning.lateness import is_late
-from portico.core.planning.lifecycle import moved
+from portico.core.planning.lifecycle import move
 from portico.engine.intent import Intent
 from portico.engine.observed import ObservedWorld
 from portico.ports.clock import Clock
@@ -79,7 +79,7 @@ class Readiness:
         self._passed = {s for s in starting if self._awaits_notice(known[s])}
         for seen in starting - self._passed:
             now = self._clock.monotonic()
-            self._observed.put(moved(known[seen], InstanceEvent.CHECK_PASSED, now=now))
+            self._observed.put(move(known[seen], InstanceEvent.CHECK_PASSED, now=now))
             log.info("%s is ready after %.1fs", seen[0], now - known[seen].spawned)
 
     def _awaits_notice(self, i: Instance) -> bool:

@@ -24,7 +24,7 @@ from portico.core.model.names import InstanceId
 from portico.core.planning.lateness import is_late, run_time_until_ready
 from portico.core.planning.lifecycle import adopted, exited, interrupted, spawned
 from portico.core.planning.own_port import OwnPortSearch
-from portico.core.planning.reasons import explain, explain_end, explain_listening, unstamped
+from portico.core.planning.reasons import explain, explain_end, explain_listening, without_stamps
 from portico.engine.engine import Engine
 from portico.engine.instances.liveness import Liveness
 from portico.engine.instances.ownership import Ownership
@@ -308,7 +308,7 @@ class Supervision:
         spec = self._intent.versions.spec(i.spec)
         return explain(
             ending,
-            unstamped(lines, spec.app.logs.timestamp),
+            without_stamps(lines, spec.app.logs.timestamp),
             port=i.port,
             port_env=spec.app.port_env,
             uptime=uptime,

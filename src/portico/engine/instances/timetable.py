@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, tzinfo
 
-from portico.core.planning.schedule import Timer, look, set_timer
+from portico.core.planning.schedule import Timer, advance, set_timer
 from portico.engine.intent import Intent
 from portico.ports.clock import Clock
 
@@ -35,7 +35,7 @@ class Timetable:
                 continue
             key, zone = (name, expression, app.app.tz), self._zone(app.app.tz)
             if timer := self._timers.get(key):
-                timers[key], is_due = look(timer, now, zone)
+                timers[key], is_due = advance(timer, now, zone)
                 if is_due and timer.due and self.claim and app.app.schedule:
                     self.claim(name, timer.due)
                 else:

@@ -56,7 +56,7 @@ def ports_of(desired: Desired) -> dict[str, tuple[int, ...]]:
         (name, slot): port
         for name, app in desired.apps.items()
         for slot in range(1, app.instances + 1)
-        if (port := app.app.pinned(slot))
+        if (port := app.app.pinned_port(slot))
     }
     taken = {*pinned.values(), desired.listeners.http, desired.listeners.https}
     free = (port for port in range(FIRST_PORT, 65536) if port not in taken)

@@ -45,7 +45,7 @@ def rates(counter: Counter, _: Mapping[str, str]) -> Rates:
             if name:
                 table.setdefault(name, Counts()).add(counts)
     seconds = counter.table.seconds_of(WINDOW, counter.now())
-    size, behind = counter.behind()
+    size, behind = counter.backlog()
     return Rates(
         {name: _rate(counts, counts.times, seconds) for name, counts in sites.items()},
         {name: _rate(counts, counts.upstream_times, seconds) for name, counts in apps.items()},

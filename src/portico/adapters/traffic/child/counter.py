@@ -113,9 +113,9 @@ class Counter:
     def now(self) -> float:
         return self._clock.now()
 
-    def behind(self) -> tuple[int, float]:
+    def backlog(self) -> tuple[int, float]:
         """Bytes, and seconds."""
-        size = sum(log.behind() for log in self._logs.values())
+        size = sum(log.backlog() for log in self._logs.values())
         return size, max(
             self._clock.now() - self._newest_line, 0.0
         ) if size and self._newest_line else 0.0

@@ -35,7 +35,7 @@ def exposition(counter: Counter) -> str:
     for row, counts in counter.table.totals():
         to = streams if is_stream(row.site) else known
         to.setdefault(Labels.of(row), Counts()).add(counts)
-    size, behind = counter.behind()
+    size, behind = counter.backlog()
     return "".join(
         (
             *_requests(known),

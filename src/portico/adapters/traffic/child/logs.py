@@ -49,7 +49,7 @@ class LogFile:
         return os.fstat(self.file).st_size
 
     @property
-    def behind(self) -> int:
+    def backlog(self) -> int:
         """Bytes."""
         return max(self.size - self.offset, 0)
 
@@ -99,8 +99,8 @@ class Log:
     def positions(self) -> list[Position]:
         return [file.position for file in self._files]
 
-    def behind(self) -> int:
-        return sum(file.behind for file in self._files)
+    def backlog(self) -> int:
+        return sum(file.backlog for file in self._files)
 
     def close(self) -> None:
         for file in self._files:
@@ -133,7 +133,7 @@ class Log:
         if grew:
             file.renamed_at = now
         elif any(each.size for each in newer) and now - (file.renamed_at or now) > QUIET_TIME:
-            self.gaps += file.behind > 0  # half a line
+            self.gaps += file.backlog > 0  # half a line
             file.close()
             self._files.remove(file)
 
