@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,9 +16,11 @@ from portico.core.model.shared import (
     SCHEMA,
     ClusterRecord,
     SharedMachine,
+    decoded,
     encoded,
     machine_key,
 )
+from portico.core.model.shared_certificates import AccountThumbprint, digest_of
 from portico.core.model.snapshot import Put
 from portico.core.planning.ledger import Ledger
 from portico.core.planning.lineages import wanted_lineages
@@ -139,15 +141,26 @@ class Authorities:
         self.on_replaced: Callable[[], None] = lambda: None
         """Called when the authority has the new key, and the daemon does not know it yet."""
 
+    async def prepare_rollover(self, issuers):
+        if self.account["key.pem"] in self._authority.replaced:  # by another machine
+            self.account = {"key.pem": self.account["key.pem.new"]}
+        else:
+            self.account.setdefault("key.pem.new", f"new account of {self._machine.name}")
+        return await self.accounts()
+
     async def roll_over(self, issuers):
+        assert self._machine.cluster.is_shared(self.account), "with this machine the key is lost"
+        self._machine.reached("shared")
         self._authority.replaced.add(self.account["key.pem"])
-        self.account = {"key.pem": f"new account of {self._machine.name}"}
+        self._machine.reached("replaced")
         self.on_replaced()
+        self.account = {"key.pem": self.account["key.pem.new"]}
         return await self.accounts()
 
     async def accounts(self):
         self.account = self.account or {"key.pem": f"account of {self._machine.name}"}
-        return Accounts(f"thumbprint of {self.account['key.pem']}")
+        thumbprint = f"thumbprint of {self.account['key.pem']}"
+        return Accounts(thumbprint, halfway="key.pem.new" in self.account)
 
     async def key_digest(self):
         return self.account.get("key.pem", "")
@@ -378,6 +391,11 @@ class Cluster:
         await task
         await self.look(3)
 
+    def is_shared(self, account: Mapping[str, str]) -> bool:
+        """Whether the store has these files of the account."""
+        item = self.store.peek(f"{prefix_of(CLUSTER)}thumbprint")
+        return decoded(AccountThumbprint, item.value).digest == digest_of(account)
+
     def assert_is_issuer(self, machine: Machine) -> None:
         """At the moment at which an order is sent."""
         item = self.store.peek(f"{prefix_of(CLUSTER)}issuer")
@@ -405,4 +423,4 @@ class Cluster:
         self._runner.close()
 
 
-__all__ = ["DIRECTORY", "STEPS", "Cluster", "Machine"]
+__all__ = ["DIRECTORY", "STEPS", "Cluster", "KilledError", "Machine"]

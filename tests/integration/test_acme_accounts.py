@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from portico.adapters.acme.child.failures import AcmeFailure
+from portico.adapters.acme.portable import files_of, take_account
 from portico.adapters.acme.wire import AccountRequest, NoAccount, Server
 from portico.core.model.certificate import Binding
 from tests.fakes.pebble import EAB_KEY, running
@@ -145,6 +146,23 @@ def test_after_a_rollover_the_new_key_is_in_force_for_the_same_account(acme):
     assert acme.account().url == before.url
     acme.key.write_bytes(old)
     assert acme.account().url != before.url, "it is not the key of that account any more"
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_another_machine_that_has_the_prepared_key_continues_the_rollover(
+    acme, tmp_path, is_replaced
+):
+    before, other = acme.account(), Acme(tmp_path / "other", acme.server)
+    prepared = acme.ask_account("prepare")
+    take_account(other.key.parent, files_of(acme.key.parent))
+    thumbprint = acme.ask_account("rollover").thumbprint if is_replaced else None
+
+    assert (prepared.thumbprint, prepared.halfway) == (before.thumbprint, True)
+    after = other.ask_account("rollover")
+    assert after.thumbprint != before.thumbprint
+    assert after.thumbprint == (thumbprint or after.thumbprint)
+    assert not after.halfway
+    assert other.account().url == before.url
 
 
 def test_accounts_at_two_authorities_have_one_key_and_get_a_new_one_together(acme, tmp_path):

@@ -19,7 +19,7 @@ from portico.engine.certificates.account import ROLLOVER, ROLLOVER_BEGUN, THUMBP
 from portico.engine.certificates.loop import ANSWER_TIMEOUT
 from portico.engine.changes import Change
 from portico.errors import Failed, Refused
-from tests.fakes.certificates_shared import CLUSTER, DIRECTORY, STEPS, Cluster
+from tests.fakes.certificates_shared import CLUSTER, DIRECTORY, STEPS, Cluster, KilledError
 from tests.unit.certificates import DAY, HOUR
 
 NAME = "a.example.com"
@@ -253,6 +253,13 @@ def renewed_by(machine, said=None):
     return machine.cluster.meanwhile(machine.loop.renew(NAME, change, force=True))
 
 
+def failing(why):
+    async def fail(*_):
+        raise Failed(why)
+
+    return fail
+
+
 async def key_replaced_by(machine):
     """`certs rollover` there."""
     await machine.loop.take_role(Change("c1", "rollover", "", frozenset(), 0.0))
@@ -390,21 +397,60 @@ def test_a_key_that_was_replaced_on_a_machine_that_is_cut_off_is_given_to_all_wh
         with pytest.raises(Failed, match="replaced, and is not in the store of the cluster"):
             await cluster.meanwhile(key_replaced_by(first))
         await cluster.wait(20)
-        with pytest.raises(Failed, match="the account has another key"):
-            await renewed_by(second)
+        await cluster.look()
+        await renewed_by(second)
         if is_account_changed:
             second.authorities.account["key.json"] = "of another authority"
             await cluster.look(2)
         first.reach.cut = False
         await cluster.wait(20)
         await cluster.look()
-        await renewed_by(second)
+        await renewed_by(first)
 
     cluster.run(run())
     assert {each.authorities.account["key.pem"] for each in cluster.machines} == {
         "new account of m1"
     }
-    assert [each.serial for each in cluster.machines] == [2, 2, 2]
+    assert [each.serial for each in cluster.machines] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("step", ["shared", "replaced"])
+def test_a_machine_that_is_lost_for_good_while_it_replaces_the_key_leaves_the_new_one(
+    cluster, step
+):
+    first, second, third = cluster.machines
+    first.dies_at = step
+
+    async def run():
+        await cluster.look()
+        with pytest.raises(KilledError):
+            await cluster.meanwhile(key_replaced_by(first))
+        await cluster.wait(20)
+        await cluster.look()
+        await renewed_by(third)
+
+    cluster.run(run())
+    for each in (second, third):
+        assert each.authorities.account == {"key.pem": "new account of m1"}
+        assert each.state.setting(ROLLOVER) == ""
+        assert each.serial == 2
+
+
+def test_no_authority_is_asked_while_the_new_key_cannot_be_shared(cluster):
+    first, second, _ = cluster.machines
+
+    async def run():
+        await cluster.look()
+        first.vault.seal = failing("no memory is left")
+        with pytest.raises(Failed, match=r"is not replaced yet: .*no memory is left"):
+            await cluster.meanwhile(key_replaced_by(first))
+        assert cluster.authority.replaced == set()
+        del first.vault.seal
+        await cluster.look()
+        await renewed_by(second)
+
+    cluster.run(run())
+    assert second.authorities.account == {"key.pem": "new account of m1"}
 
 
 def test_a_replacement_of_the_key_that_another_machine_has_made_meanwhile_counts(cluster):

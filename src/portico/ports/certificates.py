@@ -97,6 +97,12 @@ class Authorities(Protocol):
     async def key_digest(self) -> str:
         """Of the file of the accounts' key; empty while there is none. Starts no child process."""
 
+    async def prepare_rollover(self, issuers: Sequence[Issuer]) -> Accounts:
+        """Make the key that `roll_over` is to give, so that `account_files` has it, after all of
+        `issuers` have answered. Where they know that key already, it is the account's key from
+        then on, and there is nothing left to do.
+        """
+
     async def roll_over(self, issuers: Sequence[Issuer]) -> Accounts:
         """Give all accounts a new key (RFC 8555 7.3.5); `issuers` are all that have one of ours.
 

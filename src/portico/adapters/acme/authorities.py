@@ -59,13 +59,21 @@ class Authorities:
     async def key_digest(self) -> str:
         return await asyncio.to_thread(_digest, Path(self._key))
 
+    async def prepare_rollover(self, issuers: Sequence[Issuer]) -> Accounts:
+        return await self._change_key("prepare", issuers)
+
     async def roll_over(self, issuers: Sequence[Issuer]) -> Accounts:
+        return await self._change_key("rollover", issuers)
+
+    async def _change_key(
+        self, do: Literal["prepare", "rollover"], issuers: Sequence[Issuer]
+    ) -> Accounts:
         first, *others = map(_server, issuers) if issuers else [wire.Server("")]
         account = wire.Account(first, self._key)
         return await self._ask_accounts(
             wire.AccountRequest(
                 account,
-                do="rollover",
+                do=do,
                 also=tuple(others),
                 deadline=ROLLOVER_TIMEOUT + EACH_AUTHORITY_TIMEOUT * len(issuers),
             )

@@ -64,14 +64,14 @@ class ChildRequest(msgspec.Struct, frozen=True, tag_field="act"):
 class AccountRequest(ChildRequest, frozen=True, tag="account"):
     """Answers AccountAnswer.
 
-    `key`: have a key, and ask nobody; `rollover`: replace the account's key; `deactivate`: for
-    ever. None makes an account.
+    `key`: have a key, and ask nobody; `prepare`: make the key that is to replace it, which no
+    authority is told; `rollover`: replace it; `deactivate`: for ever. None makes an account.
     """
 
     account: Account
-    do: Literal["key", "rollover", "deactivate"]
+    do: Literal["key", "prepare", "rollover", "deactivate"]
     also: tuple[Server, ...] = ()
-    """For a rollover: all other authorities at which accounts have this key."""
+    """For a rollover, and before: all other authorities at which accounts have this key."""
     deadline: float = 60.0
     """Seconds for the whole request, as everywhere here; a few more for clearing up."""
 

@@ -62,6 +62,8 @@ class AccountThumbprint(Record, frozen=True):
     """RFC 7638."""
     digest: str
     """Of the files of `account`."""
+    halfway: bool = False
+    """Whether these have a key, too, that is to replace it: an authority may know that one."""
 
 
 T = TypeVar("T")

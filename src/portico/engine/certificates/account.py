@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final, Protocol
 
 from portico.core.model.certificate import Issuer, Lineage
 from portico.core.model.certificate_views import AccountsView, AccountView
+from portico.core.model.order import Accounts
 from portico.engine.certificates.sharing import CertificateSharing
 from portico.errors import NotFound, PorticoError, Refused
 from portico.ports.certificates import Authorities
@@ -91,8 +92,8 @@ class AccountKeeper:
     async def publish_thumbprint(self, wanted: Mapping[str, Lineage]) -> None:
         """From now on nginx answers HTTP-01 for the key that there is: one reload, before the
         first order and after the key was lost or replaced by hand. A replacement of the key that
-        was interrupted is brought to its end first; in a cluster, as soon as this machine is the
-        one that obtains the certificates.
+        was interrupted is brought to its end first; in a cluster by the machine that obtains the
+        certificates.
         """
         if self._sharing and not self._sharing.has_account():
             return
@@ -129,8 +130,8 @@ class AccountKeeper:
         known = await self._authorities.accounts()
         self._state.put_setting(ROLLOVER, ROLLOVER_BEGUN)
         try:
-            changed = await self._authorities.roll_over(
-                [asked.get(each) or Issuer(each) for each in known.urls]
+            changed = await self._roll_over(
+                [asked.get(each) or Issuer(each) for each in known.urls], known.thumbprint
             )
         except PorticoError:
             now = await self._authorities.accounts()
@@ -141,6 +142,15 @@ class AccountKeeper:
             raise
         self._state.put_setting(ROLLOVER, KEY_REPLACED)
         return changed.thumbprint
+
+    async def _roll_over(self, issuers: Sequence[Issuer], before: str) -> Accounts:
+        """`before` is the thumbprint of the key that is to be replaced."""
+        if self._sharing:
+            prepared = await self._authorities.prepare_rollover(issuers)
+            if prepared.thumbprint != before:
+                return prepared
+            await self._sharing.share_new_key()
+        return await self._authorities.roll_over(issuers)
 
     async def _answer(self, thumbprint: str, wanted: Mapping[str, Lineage]) -> None:
         before = self._state.setting(THUMBPRINT)

@@ -47,6 +47,11 @@ class CertificateSharing(Protocol):
     def has_account(self) -> bool:
         """Whether the account here is that of the cluster."""
 
+    async def share_new_key(self) -> None:
+        """Give the key that is to replace the account's to all machines, before an authority is
+        told it: whichever machine is left can go on. Raises Failed.
+        """
+
     async def share_account(self) -> None:
         """Give the key that was replaced here to all machines. Raises Failed where this machine
         may not write now: then it has to be called again.

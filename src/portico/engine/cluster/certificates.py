@@ -41,7 +41,12 @@ from portico.core.planning.issuer import (
     silent_machines,
 )
 from portico.engine.batches import in_batches
-from portico.engine.certificates.account import ROLLOVER, THUMBPRINT, THUMBPRINT_OF
+from portico.engine.certificates.account import (
+    ROLLOVER,
+    ROLLOVER_BEGUN,
+    THUMBPRINT,
+    THUMBPRINT_OF,
+)
 from portico.engine.certificates.loop import YIELD_INTERVAL
 from portico.engine.cluster.cluster_store import ClusterStore
 from portico.engine.cluster.failures import SharedFailures
@@ -133,13 +138,25 @@ class SharedCertificates:
         )
         if known is None or item is None:
             return False
-        at = self._follower.history, item.revision
-        is_own = at < self._account_written  # which is not followed yet
         return (
-            is_own
+            self._is_own_write_missing(item.revision)
             or known.digest == self._state.setting(TAKEN_ACCOUNT)
             or self._is_replaced_here(known)
         )
+
+    def _is_own_write_missing(self, revision: int) -> bool:
+        """Whether what is followed has not yet what this machine wrote of the account last."""
+        return (self._follower.history, revision) < self._account_written
+
+    def _is_halfway(self) -> bool:
+        """Whether the account's key was being replaced when the machine was lost that did it."""
+        known, item = (
+            self._follower.value(AccountThumbprint, THUMBPRINT_KEY),
+            self._follower.item(THUMBPRINT_KEY),
+        )
+        if known is None or item is None or self._is_own_write_missing(item.revision):
+            return False
+        return known.halfway and not self._state.setting(ROLLOVER)
 
     def _is_replaced_here(self, known: AccountThumbprint) -> bool:
         """Whether an authority may know only a key that is to replace this one, and that no other
@@ -242,6 +259,8 @@ class SharedCertificates:
             if self._follower.trouble:
                 return
             self._role.ready_revision = fence if is_whole else 0
+            if self.is_issuer() and self._is_halfway():
+                self._state.put_setting(ROLLOVER, ROLLOVER_BEGUN)  # it is continued here
             with self._contained():
                 await self._share(wanted.values())
                 needed = any(each.behind_nginx for each in wanted.values())
@@ -288,6 +307,7 @@ class SharedCertificates:
                 self._state.put_setting(THUMBPRINT_OF, "")  # nginx does not answer with it yet
             await self._authorities.take_account(account.files)
             self._state.put_setting(THUMBPRINT, known.thumbprint)
+            self._state.put_setting(ROLLOVER, "")  # what was begun here has ended elsewhere
             self._remember_account(known)
             return True
         return False
@@ -309,18 +329,30 @@ class SharedCertificates:
 
     # sharing
 
+    async def share_new_key(self) -> None:
+        if why := await self._reason_not_shared(is_halfway=True):
+            raise Failed(
+                "the account key is not replaced yet: the new one is not in the store of the "
+                f"cluster: {why}. Portico continues when it can write it there; no certificate is "
+                "obtained before"
+            )
+
     async def share_account(self) -> None:
-        is_shared, why = False, _NOT_ISSUER
-        try:
-            async with self._lock:
-                is_shared = await self._share_account(self._role.compares())
-        except Failed as error:
-            why = str(error)
-        if not is_shared:
+        if why := await self._reason_not_shared():
             raise Failed(
                 f"the account key was replaced, and is not in the store of the cluster: {why}. "
                 "This machine writes it there when it can; no certificate is obtained before"
             )
+
+    async def _reason_not_shared(self, *, is_halfway: bool = False) -> str:
+        """Why the account is not in the store now; empty if it is."""
+        try:
+            async with self._lock:
+                compares = self._role.compares()
+                is_shared = await self._share_account(compares, is_halfway=is_halfway)
+        except Failed as error:
+            return str(error)
+        return "" if is_shared else _NOT_ISSUER
 
     async def _share(self, lineages: Iterable[Lineage]) -> None:
         """Raises StoreUnavailable."""
@@ -338,18 +370,21 @@ class SharedCertificates:
         await self._ledger.prune(compares)
         await self._lineages.prune(self._wanted_lineages, compares)
 
-    async def _share_account(self, compares: list[Compare]) -> bool:
-        """Whether the store has it."""
+    async def _share_account(self, compares: list[Compare], *, is_halfway: bool = False) -> bool:
+        """Whether the store has it. `is_halfway` shares a key that is to replace it, too."""
         files = await self._authorities.account_files()
         known = self._follower.value(AccountThumbprint, THUMBPRINT_KEY)
         if known and digest_of(files) == self._state.setting(TAKEN_ACCOUNT):
             return True
-        if any(name.endswith(_NEW_KEY) for name in files):
+        has_new_key = any(name.endswith(_NEW_KEY) for name in files)
+        if has_new_key and not is_halfway:
             return False
         thumbprint = (await self._authorities.accounts()).thumbprint  # of a new key, if need be
         files = await self._authorities.account_files()
         value = await self._sealed(ACCOUNT_KEY, encoded(SharedAccount(files=files)))
-        record = AccountThumbprint(thumbprint=thumbprint, digest=digest_of(files))
+        record = AccountThumbprint(
+            thumbprint=thumbprint, digest=digest_of(files), halfway=has_new_key
+        )
         writes = [Put(ACCOUNT_KEY, value), Put(THUMBPRINT_KEY, encoded(record))]
         if written := await self._shared.transaction(compares, writes):
             self._account_written = written

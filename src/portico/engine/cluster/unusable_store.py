@@ -127,6 +127,9 @@ class UnsharedCertificates:
     def has_account(self) -> bool:
         return False
 
+    async def share_new_key(self) -> None:
+        raise Failed(REASON)
+
     async def share_account(self) -> None:
         raise Failed(REASON)
 

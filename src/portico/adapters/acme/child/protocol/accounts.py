@@ -32,9 +32,10 @@ def account(request: AccountRequest, context: RunContext) -> AccountAnswer:
         match request.do:
             case "key":
                 return _offline_answer(own)
-            case "rollover":
+            case "prepare" | "rollover":
                 others = [replace(own, server=server) for server in request.also]
-                _replace_key([own, *others], context)
+                change = _prepare_new_key if request.do == "prepare" else _replace_key
+                change([own, *others], context)
                 return _offline_answer(own)
             case "deactivate":
                 _deactivate(own, context)
@@ -152,7 +153,21 @@ def _have_key(account: Account) -> JWK:
 
 def _replace_key(accounts: Sequence[Account], context: RunContext) -> None:
     """At every authority where it is known, and only then in our own file: until that has
-    happened both keys are there, and each authority is asked with the one that it knows. Nothing
+    happened both keys are there, and each authority is asked with the one that it knows.
+    """
+    opened = _prepare_new_key(accounts, context)
+    path = _new_key_file(accounts[0])
+    if not path.exists():  # an earlier run, or another machine, has replaced it
+        return
+    new = read_jwk(path)
+    for each in opened:
+        if each.thumbprint != base64url(new.thumbprint()):
+            each.change_key(new)
+    _promote_new_key(accounts[0])
+
+
+def _prepare_new_key(accounts: Sequence[Account], context: RunContext) -> list[Authority]:
+    """The accounts that there are, ready to sign with the key that each authority knows. Nothing
     is begun before all of them have answered.
     """
     first, path = accounts[0], _new_key_file(accounts[0])
@@ -162,14 +177,11 @@ def _replace_key(accounts: Sequence[Account], context: RunContext) -> None:
             f"cannot replace the account's key {first.key}: it is also the key of accounts at "
             f"{', '.join(unnamed)}, which would be lost"
         )
+    is_begun = path.exists()
     opened = [found for each in accounts if (found := _find_account(each, context))]
-    if not path.exists():
+    if not is_begun:
         make_key(path, "ecdsa-p256")
-    new = read_jwk(path)
-    for each in opened:
-        if each.thumbprint != base64url(new.thumbprint()):
-            each.change_key(new)
-    _promote_new_key(first)
+    return opened
 
 
 def _promote_new_key(account: Account) -> None:
