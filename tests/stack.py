@@ -33,7 +33,7 @@ from typing import Any, Self, TypeVar
 import psutil
 
 from portico.adapters.certificates.child import answer
-from portico.client.wire import reachable
+from portico.client.wire import is_reachable
 from portico.errors import PorticoError
 from portico.system.home import Home
 from tests.commands import run_here
@@ -170,7 +170,7 @@ class Stack:
         return in_main_thread and not self._as and self.environ == self._plain
 
     def _answers(self) -> bool:
-        return reachable(self.home / "api.sock")
+        return is_reachable(self.home / "api.sock")
 
     def _begin_for(self, command: str) -> None:
         """Where it does not come up, the command begins its own, and says why that one fails."""

@@ -55,7 +55,7 @@ class MemoryState:
 
     def put_mirror(self, cluster: str, changes: Changes) -> None:
         self.commit()
-        self._mirrors = {cluster: self._mirrors.get(cluster, Snapshot(0)).after(changes)}
+        self._mirrors = {cluster: self._mirrors.get(cluster, Snapshot(0)).with_changes(changes)}
 
     def renewal_states(self) -> Mapping[str, RenewalState]:
         return dict(self._renewals)

@@ -209,7 +209,7 @@ class FakeStore:
 
     def _apply(self, items: dict[str, StoredItem | None]) -> None:
         changes = Changes(self._all.revision + 1, items)
-        self._all = self._all.after(changes)
+        self._all = self._all.with_changes(changes)
         self._log.append(changes)
         self._wake()
 

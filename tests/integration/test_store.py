@@ -158,7 +158,7 @@ def test_a_snapshot_with_what_was_watched_since_is_the_snapshot_of_now(run):
                 await shared.put(str(each % 7), b"%d" % each)
             last = await shared.store.transaction([], [Delete(shared.prefix + "3")])
             while seen.revision < last:
-                seen = seen.after(await change())
+                seen = seen.with_changes(await change())
         assert seen == await shared.store.snapshot(shared.prefix)
 
     run(work)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src/portico"
+NOUNS_IN_ED = {"desired", "keepalived", "observed", "shared", "watched"}
 MAX_LINES = 400
 """Of a file (CONTRIBUTING.md)."""
 
@@ -84,3 +85,8 @@ def test_nothing_has_a_retired_name():
     }
     assert {file: bad for file, bad in found.items() if bad} == {}
     assert [file for file in found if retired()["module"].fullmatch(file.stem)] == []
+
+
+def test_no_module_has_a_participle_for_a_name():
+    names = {file.stem for file in SOURCE.rglob("*.py")}
+    assert {name for name in names if re.search(r"(^|_)\w+ed$", name)} == NOUNS_IN_ED

@@ -57,7 +57,7 @@ class Client:
 
     def answers(self) -> bool:
         """Whether a daemon listens. Unreachable where that is another user's."""
-        return wire.reachable(self._socket)
+        return wire.is_reachable(self._socket)
 
     def ask(self, verb: Verb[Answer], **arguments: object) -> Answer:
         """The daemon's answer. Arguments are named as in the verb's path, query and body."""

@@ -30,7 +30,7 @@ class ErrorAnswer(Exception):
         self.status, self.body = status, body
 
 
-def reachable(path: Path) -> bool:
+def is_reachable(path: Path) -> bool:
     """Whether somebody listens. Unreachable where that is another user's."""
     try:
         _connected(path, 1.0).close()
@@ -71,7 +71,7 @@ def stream(
             while True:
                 *whole, pending = pending.split(b"\n")
                 yield from whole
-                if not (part := _next(connection, idle)):
+                if not (part := _receive(connection, idle)):
                     break
                 pending += part
             if status != _OK:
@@ -120,7 +120,7 @@ def _is_length(name: str) -> bool:
     return name.lower() == "content-length"
 
 
-def _next(connection: socket.socket, idle: Callable[[], None]) -> bytes:
+def _receive(connection: socket.socket, idle: Callable[[], None]) -> bytes:
     while True:
         try:
             return connection.recv(65536)

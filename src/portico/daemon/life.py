@@ -135,7 +135,7 @@ async def _start_periodic_tasks(portico: Portico, deaths: Deaths) -> None:
     """What is done again and again beside the loop, and not in safe mode."""
     engine, periodic = portico.engine, portico.periodic
     if engine.safe_mode.is_on:
-        await engine.safe_mode.ended()
+        await engine.safe_mode.wait_until_off()
         deaths.forget()
         engine.loop.wake()
     repeat = engine.tasks.repeat

@@ -228,9 +228,9 @@ class Preparation:
         """Everything outside the file is looked at too, and nginx has its own word on it."""
         has_sites = any("sites" in request.table for request in inputs.requests.values())
         async with self._certificates.preload() if has_sites else nullcontext():
-            return await self._checked(inputs)
+            return await self._check(inputs)
 
-    async def _checked(self, inputs: Inputs) -> Candidate:
+    async def _check(self, inputs: Inputs) -> Candidate:
         inputs = await self._with_edge_file(inputs)
         usable = await self._check_files(inputs)
         own = usable.desired if inputs.project is None else usable.desired.of(inputs.project)

@@ -33,7 +33,7 @@ class SafeMode:
     def is_on(self) -> bool:
         return not self._off.is_set()
 
-    async def ended(self) -> None:
+    async def wait_until_off(self) -> None:
         """Return when it is off."""
         await self._off.wait()
 

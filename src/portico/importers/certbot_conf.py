@@ -14,7 +14,7 @@ _PARAMS: Final = "renewalparams"
 
 def read_conf(text: str) -> Mapping[str, Section]:
     """Its sections, `""` for what is before the first. Raises ValueError."""
-    conf = _parsed(text)
+    conf = _parse(text)
     sections: dict[str, dict[str, str]] = {"": {}}
     for name, key, value in _values("", conf):
         sections.setdefault(name, {})[key] = value
@@ -23,7 +23,7 @@ def read_conf(text: str) -> Mapping[str, Section]:
 
 def without_renewal(text: str) -> str:
     """The same file, by which certbot leaves the certificate alone. Raises ValueError."""
-    conf = _parsed(text)
+    conf = _parse(text)
     conf.setdefault(_PARAMS, {})["autorenew"] = "False"
     return "".join(f"{line}\n" for line in conf.write())
 
@@ -37,7 +37,7 @@ def _values(name: str, section: Mapping[str, object]) -> Iterator[tuple[str, str
             yield name, key, ", ".join(value) if isinstance(value, list) else str(value)
 
 
-def _parsed(text: str) -> ConfigObj:
+def _parse(text: str) -> ConfigObj:
     from configobj import ConfigObj, ConfigObjError  # noqa: PLC0415 - only imports need it
 
     try:

@@ -44,7 +44,7 @@ def from_pm2(exported: object, source: str, context: Pm2Context) -> Pm2Import:
     ConfigError has everything that is wrong with it.
     """
     report = ImportReport(source)
-    deployed = _deployed(exported, context)
+    deployed = _with_deployment(exported, context)
     apps: dict[str, Table] = {}
     modes: dict[str, str] = {}
     written: dict[str, str] = {}
@@ -130,7 +130,7 @@ def _values(entry: Mapping[str, object], where: str, report: ImportReport) -> Va
     return values
 
 
-def _deployed(exported: object, context: Pm2Context) -> Values:
+def _with_deployment(exported: object, context: Pm2Context) -> Values:
     """With `--env NAME` PM2 also sets what `deploy.NAME.env` has, before an app's own."""
     found = exported
     for key in ("deploy", context.environment, "env"):

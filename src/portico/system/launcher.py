@@ -75,7 +75,7 @@ class StartOutside:
         self._address = address
 
     def __call__(self, program: Program, stdin: int, stdout: int, stderr: int) -> LaunchedProgram:
-        connection = _connected(self._address)
+        connection = _connect(self._address)
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
             out = null if stdout < 0 else stdout
@@ -102,7 +102,7 @@ def start_program_of(environ: Mapping[str, str]) -> StartProgram:
     return StartOutside(address) if address else start_beside
 
 
-def _connected(address: str) -> socket.socket:
+def _connect(address: str) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(ANSWER_TIMEOUT)
 

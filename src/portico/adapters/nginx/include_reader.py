@@ -17,13 +17,13 @@ def read_included(path: str, depth: int = 0) -> tuple[Line, ...]:
     """What cannot be read stays an `include`: what is absent, too large, or no nginx syntax.
     Blocks.
     """
-    parsed = _parsed(path) if depth <= MAX_DEPTH else None
+    parsed = _parse(path) if depth <= MAX_DEPTH else None
     if parsed is None:
         return (Line("include", (path,), path, 0),)
     return tuple(_lines(parsed, path, depth))
 
 
-def _parsed(path: str) -> list[dict[str, Any]] | None:
+def _parse(path: str) -> list[dict[str, Any]] | None:
     import crossplane  # type: ignore[import-untyped]  # noqa: PLC0415 - includes alone pay
 
     file = Path(path)

@@ -63,7 +63,7 @@ class Paths:
         return self.folder / "nginx.pid.oldbin"
 
     @property
-    def inside(self) -> Path:
+    def own_socket(self) -> Path:
         """A socket on which nginx listens for itself."""
         return self.folder / INNER_SOCKET
 
@@ -111,7 +111,7 @@ async def start(
 
 def _remove_sockets(paths: Paths) -> None:
     """A master that was killed has left them, and no other could listen there (bind(2))."""
-    for socket in (paths.inside, paths.to_neighbours, *paths.to_machines):
+    for socket in (paths.own_socket, paths.to_neighbours, *paths.to_machines):
         socket.unlink(missing_ok=True)
 
 

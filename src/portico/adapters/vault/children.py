@@ -45,14 +45,14 @@ class ChildVault:
             ):
                 out, err = await process.communicate(request, MAX_ANSWER_SIZE)
         except TimeoutError:
-            raise _failed(what, f"timed out after {self._deadline:g} s") from None
+            raise _failure(what, f"timed out after {self._deadline:g} s") from None
         except OSError as error:
-            raise _failed(what, f"cannot run {self._python}: {error.strerror}") from error
+            raise _failure(what, f"cannot run {self._python}: {error.strerror}") from error
         if process.exit_code:
             words = err.decode(errors="replace").strip().splitlines()
-            raise _failed(what, words[-1] if words else f"exit {process.exit_code}")
+            raise _failure(what, words[-1] if words else f"exit {process.exit_code}")
         return {name: base64.b64decode(value) for name, value in json.loads(out).items()}
 
 
-def _failed(what: str, why: str) -> Failed:
+def _failure(what: str, why: str) -> Failed:
     return Failed(f"cannot {what} data of the cluster: {why}")

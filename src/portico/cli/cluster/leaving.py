@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from portico.cli.cluster.naming import with_unchanged
 from portico.cli.cluster.restarting import restart_daemon
-from portico.client.wire import reachable
+from portico.client.wire import is_reachable
 from portico.core.model import verbs
 from portico.core.model.member_verbs import LEAVE_CLUSTER
 from portico.errors import Failed, Refused
@@ -84,7 +84,7 @@ def _leave_store(session: Session, one: MachineIdentity, *, force: bool) -> None
 
 
 def _is_used(session: Session) -> bool:
-    if not reachable(session.home.socket):
+    if not is_reachable(session.home.socket):
         return False
     try:
         files = session.client().ask(verbs.RENDER).files.values()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from portico.client.upgrading import replace_daemon
-from portico.client.wire import reachable
+from portico.client.wire import is_reachable
 from portico.errors import PorticoError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def restart_daemon(session: Session, *, start: bool = False) -> None:
     """If one runs, or `start` it. Apps and nginx keep running."""
     try:
-        if reachable(session.home.socket):
+        if is_reachable(session.home.socket):
             replace_daemon(session.home, session.environ, session.client())
         elif start:
             session.client(start=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from portico.client.wire import reachable
+from portico.client.wire import is_reachable
 from portico.core.model import member_verbs
 from portico.core.model.moments import moment
 from portico.core.model.names import url_host
@@ -61,7 +61,7 @@ def show(session: Session) -> None:
 
 def _store(session: Session) -> ClusterView | None:
     """None where the cluster has no store, or no daemon runs: `show` starts none."""
-    if not has_store(session.home) or not reachable(session.home.socket):
+    if not has_store(session.home) or not is_reachable(session.home.socket):
         return None
     return session.client().ask(member_verbs.CLUSTER)
 

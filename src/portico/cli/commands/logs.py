@@ -80,7 +80,7 @@ def run(session: Session, args: Namespace) -> None:
             session.terminal.write_stderr("there is no output yet")
         view.add(files, at_end=merges)
         if merges:
-            view.print_history(events.before() if events else ())
+            view.print_history(events.first_events() if events else ())
         else:
             view.print_ends(SystemClock().now())
         view.report_removed()
@@ -145,7 +145,7 @@ class _EventSource:
         self._client, self._app, self._wanted = client, app, wanted
         self._last = 0
 
-    def before(self) -> list[EventView]:
+    def first_events(self) -> list[EventView]:
         count = self._wanted.count if self._wanted.count is not None else MAX_EVENTS
         return self._new(self._newest(count, self._wanted.since))
 

@@ -118,7 +118,7 @@ def _show(session: Session, status: StatusView, found: ImportedFile) -> None:
     for trouble in status.troubles:
         session.terminal.write_labelled("problem", trouble)
     is_alone = len(status.projects) == 1
-    next_ones = _next(
+    next_ones = _next_commands(
         sites, apps, found.source, "" if is_alone else project, is_served=bool(sites or streams)
     )
     write(f"next: {', '.join(next_ones)}")
@@ -128,7 +128,7 @@ def _port(port: int) -> str:
     return f"port {port}" if port else "no port"
 
 
-def _next(
+def _next_commands(
     sites: Sequence[SiteView],
     apps: Sequence[AppView],
     source: str,

@@ -85,11 +85,11 @@ def _of_traffic(value: Callable[[TrafficView], Number]) -> Callable[[Row], Numbe
 
 
 def _number(head: str, value: Callable[[Row], Number], text: Callable[[float], str]) -> Column:
-    def shown(row: Row) -> str:
+    def cell(row: Row) -> str:
         number = value(row)
         return ABSENT if number is None else text(number)
 
-    return Column(head, shown, value, descends=True)
+    return Column(head, cell, value, descends=True)
 
 
 def _name(head: str, text: Callable[[Row], str]) -> Column:

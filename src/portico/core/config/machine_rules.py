@@ -85,9 +85,9 @@ def _placements(apps: Mapping[str, App], machines: Mapping[str, Machine]) -> Ite
         path: Path = ("apps", split_name(name)[1])
         for place, word in enumerate(app.on):
             if word not in known:
-                yield _unknown((*path, "on", place), word, known)
+                yield _unknown_word((*path, "on", place), word, known)
         for word in app.machines.keys() - known:
-            yield _unknown((*path, "machines", word), word, known)
+            yield _unknown_word((*path, "machines", word), word, known)
         if app.machines:
             yield from _numbers(path, app, parts(name, app, machines))
 
@@ -101,6 +101,6 @@ def _numbers(path: Path, app: App, found: Mapping[str, int | Literal["max"]]) ->
         yield Finding((*path, "total"), what)
 
 
-def _unknown(path: Path, word: str, known: Iterable[str]) -> Finding:
+def _unknown_word(path: Path, word: str, known: Iterable[str]) -> Finding:
     what = f'there is no machine or label "{word}"'
     return Finding(path, what, did_you_mean(nearest(word, known)))

@@ -48,7 +48,7 @@ class Snapshot:
     revision: int
     items: Mapping[str, StoredItem] = field(default_factory=dict)
 
-    def after(self, changes: Changes) -> Snapshot:
+    def with_changes(self, changes: Changes) -> Snapshot:
         items = {**self.items, **changes.items}
         kept = {key: item for key, item in items.items() if item is not None}
         return replace(self, revision=changes.revision, items=kept)

@@ -110,7 +110,7 @@ class Ledger:
         yield from self._use(directory, "same names", _set(names), limits.same_names)
         for domain in sorted(set(map(registered_domain, names))):
             yield from self._use(directory, "domain", domain, limits.domain)
-        for name in sorted(set(map(_validated, names))):
+        for name in sorted(set(map(_validated_name, names))):
             yield from self._use(directory, "failed validations", name, limits.failed_validations)
         yield from self._use(directory, "orders", "", limits.orders)
 
@@ -137,7 +137,7 @@ class Ledger:
                 self._count_order(opened.pop(name, None), entry)
                 self._signed.pop(name, None)
             case "failed_validation":
-                for each in set(map(_validated, entry.names)):
+                for each in set(map(_validated_name, entry.names)):
                     self._add(entry, "failed validations", each)
             case "account":
                 self._add(entry, "accounts", "")
@@ -177,10 +177,10 @@ class Ledger:
 
     def _retry_refusal(self, directory: str, names: Sequence[str]) -> Refusal | None:
         """The authority's own word, obeyed for whatever is asked of it."""
-        mine = set(map(_validated, names))
+        mine = set(map(_validated_name, names))
         found: Refusal | None = None
         for entry in self._limited.get(directory, ()):
-            if entry.names and mine.isdisjoint(map(_validated, entry.names)):
+            if entry.names and mine.isdisjoint(map(_validated_name, entry.names)):
                 continue
             until = min(entry.until or 0.0, min(entry.at, self.now) + MAX_RETRY_AFTER)
             if until > self.now and (found is None or until > found.until):
@@ -209,6 +209,6 @@ def _set(names: Sequence[str]) -> str:
     return ", ".join(sorted({name.lower() for name in names}))
 
 
-def _validated(name: str) -> str:
+def _validated_name(name: str) -> str:
     """What an authority looks at: for a wildcard its parent. RFC 8555 7.1.3."""
     return name.lower().removeprefix("*.")

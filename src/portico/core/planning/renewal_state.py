@@ -75,7 +75,7 @@ def failed(
     before = renewal.troubles.get(issuer)
     if before and before.settings and before.settings != attempt.settings:
         before = None
-    trouble = replace(_after(before, error, attempt), settings=attempt.settings)
+    trouble = replace(_trouble_after(before, error, attempt), settings=attempt.settings)
     if retry_at is not None:
         wait = min(max(retry_at - attempt.now, MIN_WAIT), MAX_INTERVAL)
         retry_allowed_at = attempt.now + wait
@@ -94,7 +94,7 @@ def left_out(renewal: RenewalState, wrong: Mapping[str, str], attempt: Attempt) 
     for name, why in wrong.items():
         before = left.get(name)
         before = before if before and before.settings == attempt.settings else None
-        left[name] = replace(_after(before, why, attempt), settings=attempt.settings)
+        left[name] = replace(_trouble_after(before, why, attempt), settings=attempt.settings)
     return replace(renewal, left_out=left)
 
 
@@ -124,7 +124,7 @@ def deployed(renewal: RenewalState, serial: str, now: float) -> RenewalState:
 
 
 def not_deployed(renewal: RenewalState, error: str, attempt: Attempt) -> RenewalState:
-    return replace(renewal, deploy_trouble=_after(renewal.deploy_trouble, error, attempt))
+    return replace(renewal, deploy_trouble=_trouble_after(renewal.deploy_trouble, error, attempt))
 
 
 def after_hooks(
@@ -136,7 +136,7 @@ def after_hooks(
     """After files were written and hooks have run. `left` are the hooks to run again; `error` is
     what was wrong, empty if nothing was.
     """
-    trouble = _after(renewal.hook_trouble, error, attempt) if error else None
+    trouble = _trouble_after(renewal.hook_trouble, error, attempt) if error else None
     return replace(renewal, hook_trouble=trouble, hooks_left=left if error else ())
 
 
@@ -192,10 +192,10 @@ def clamped_to_clock(renewal: RenewalState, now: float) -> RenewalState:
         asked, again = now, now + min(again - asked, MAX_INTERVAL)
     return replace(
         renewal,
-        troubles={issuer: _back(trouble, now) for issuer, trouble in renewal.troubles.items()},
-        deploy_trouble=renewal.deploy_trouble and _back(renewal.deploy_trouble, now),
-        hook_trouble=renewal.hook_trouble and _back(renewal.hook_trouble, now),
-        left_out={name: _back(trouble, now) for name, trouble in renewal.left_out.items()},
+        troubles={issuer: _set_back(trouble, now) for issuer, trouble in renewal.troubles.items()},
+        deploy_trouble=renewal.deploy_trouble and _set_back(renewal.deploy_trouble, now),
+        hook_trouble=renewal.hook_trouble and _set_back(renewal.hook_trouble, now),
+        left_out={name: _set_back(trouble, now) for name, trouble in renewal.left_out.items()},
         asked_ari=asked,
         ask_ari_at=again,
         forced=renewal.forced and min(renewal.forced, now),
@@ -210,14 +210,14 @@ def _moments(renewal: RenewalState) -> Sequence[float]:
     return moments + [at for at in (renewal.asked_ari, renewal.forced) if at is not None]
 
 
-def _back(trouble: Trouble, now: float) -> Trouble:
+def _set_back(trouble: Trouble, now: float) -> Trouble:
     if trouble.at <= now:
         return trouble
     wait = min(trouble.retry_at - trouble.at, MAX_WAIT)
     return replace(trouble, at=now, retry_at=now + wait)
 
 
-def _after(before: Trouble | None, error: str, attempt: Attempt) -> Trouble:
+def _trouble_after(before: Trouble | None, error: str, attempt: Attempt) -> Trouble:
     """The jitter is late, so that those that failed together do not return together."""
     now, held, pauses = attempt.now, attempt.held, attempt.pauses
     failures = before.failures + 1 if before else 1

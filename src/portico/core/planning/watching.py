@@ -74,7 +74,7 @@ def is_ignored(path: str, watched: WatchSettings) -> bool:
     """
     if any(path.startswith(own) and _OWN_SUFFIX.fullmatch(path, len(own)) for own in watched.own):
         return True
-    inside = min((_below(root, path) for root in watched.roots), key=len)
+    inside = min((_path_below(root, path) for root in watched.roots), key=len)
     below = posixpath.relpath(path, watched.folder)
     for pattern in (*IGNORED_PATHS, *watched.ignored):
         if "/" not in pattern.rstrip("/"):
@@ -86,7 +86,7 @@ def is_ignored(path: str, watched: WatchSettings) -> bool:
     return False
 
 
-def _below(root: str, path: str) -> str:
+def _path_below(root: str, path: str) -> str:
     """The part of a path below a watched one; all of it if it is somewhere else."""
     if path == root:
         return ""

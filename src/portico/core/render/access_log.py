@@ -123,7 +123,7 @@ def stream_log_format(desired: Desired) -> Directive:
 
 
 def stream_log(key: str, context: RenderContext) -> Directive:
-    return _buffered(access_log_path(context.home, stream_log_name(key)), STREAM_FORMAT)
+    return _log_directive(access_log_path(context.home, stream_log_name(key)), STREAM_FORMAT)
 
 
 def stream_log_name(key: str) -> str:
@@ -143,10 +143,10 @@ def access_log(name: str, desired: Desired, context: RenderContext) -> Directive
     """Written in pieces of 32 KiB, and within a second."""
     path = access_log_path(context.home, name)
     form = FORMAT if desired.edge.access_log_format == "json" else "combined"
-    return _buffered(path, form)
+    return _log_directive(path, form)
 
 
-def _buffered(path: str, form: str) -> Directive:
+def _log_directive(path: str, form: str) -> Directive:
     return directive("access_log", path, form, "buffer=32k", "flush=1s")
 
 

@@ -243,7 +243,7 @@ class SharedCertificates:
 
     async def share(self, lineage: Lineage) -> None:
         async with self._lock:
-            with self._contained():
+            with self._fence():
                 await self._share([lineage])
 
     # all that there is
@@ -261,7 +261,7 @@ class SharedCertificates:
             self._role.ready_revision = fence if is_whole else 0
             if self.is_issuer() and self._is_halfway():
                 self._state.put_setting(ROLLOVER, ROLLOVER_BEGUN)  # it is continued here
-            with self._contained():
+            with self._fence():
                 await self._share(wanted.values())
                 needed = any(each.behind_nginx for each in wanted.values())
                 await self._role.update(
@@ -271,7 +271,7 @@ class SharedCertificates:
                 )
 
     @contextmanager
-    def _contained(self) -> Iterator[None]:
+    def _fence(self) -> Iterator[None]:
         """What cannot be written now is written later. Following the store says what is wrong
         with it.
         """

@@ -169,7 +169,7 @@ class StoreFollower:
             async for changes in watch:
                 if changes.revision <= self.revision:
                     continue  # another call has read it meanwhile
-                if not self._is_accepted(self._snapshot.after(changes)):
+                if not self._is_accepted(self._snapshot.with_changes(changes)):
                     return
 
     def _is_accepted(self, found: Snapshot) -> bool:

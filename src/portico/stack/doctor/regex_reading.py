@@ -15,7 +15,7 @@ MIN_EXPLOSIVE_REPEATS: Final = 10
 """From how many repetitions on the ways to match are too many to try."""
 
 
-def parsed(regex: str) -> Any | None:
+def parse_regex(regex: str) -> Any | None:
     """Its tree; None where Python has no such syntax."""
     try:
         return parser.parse(re.sub(r"\(\?<(?=[A-Za-z_])", "(?P<", regex))

@@ -29,9 +29,9 @@ class Definitions:
         found = cls()
         for line in lines:
             if line.name in _ZONES:
-                found.zones.update(dict.fromkeys(_named("zone", line), line))
+                found.zones.update(dict.fromkeys(_names_in("zone", line), line))
             elif line.name in _CACHES:
-                found.caches.update(dict.fromkeys(_named("keys_zone", line), line))
+                found.caches.update(dict.fromkeys(_names_in("keys_zone", line), line))
             elif line.name == "upstream" and line.args:
                 found.upstreams[line.args[0]] = line
             elif line.name in VARIABLES:
@@ -73,7 +73,7 @@ def _line_if_set(table: dict[str, Line], name: str) -> Iterator[Line]:
         yield table[name]
 
 
-def _named(word: str, line: Line) -> list[str]:
+def _names_in(word: str, line: Line) -> list[str]:
     found = (re.match(rf"{word}=([^:]+)", each) for each in line.args)
     return [match[1] for match in found if match]
 

@@ -29,7 +29,7 @@ def matcher_of(word: str, named: Mapping[str, Line]) -> Matcher | None:
     if word.startswith("/"):
         return Matcher((_key(word),))
     line = named.get(word)
-    return None if line is None else _named(line)
+    return None if line is None else _named_matcher(line)
 
 
 def no_equal(word: str, named: Mapping[str, Line]) -> str:
@@ -44,7 +44,7 @@ def is_matcher(word: str) -> bool:
     return word == "*" or word.startswith(("/", "@"))
 
 
-def _named(line: Line) -> Matcher | None:
+def _named_matcher(line: Line) -> Matcher | None:
     conditions = line.block
     if conditions is None:
         conditions = (

@@ -43,7 +43,7 @@ class _Reader:
             raise Failed(f"cannot read {path}: more than {MAX_FILES} files are included")
         plain_text(path, encoded=False)
         self.files.append(str(path))
-        yield from self._lines(_parsed(path), str(path), (*above, realpath(path)))
+        yield from self._lines(_parse(path), str(path), (*above, realpath(path)))
 
     def _lines(
         self, parsed: list[dict[str, Any]], file: str, above: tuple[str, ...], depth: int = 0
@@ -76,7 +76,7 @@ class _Reader:
                 yield Line("include", (str(path),), line.file, line.number)
 
 
-def _parsed(path: Path) -> list[dict[str, Any]]:
+def _parse(path: Path) -> list[dict[str, Any]]:
     import crossplane  # type: ignore[import-untyped]  # noqa: PLC0415 - imports alone pay
 
     try:

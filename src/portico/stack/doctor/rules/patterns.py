@@ -11,7 +11,7 @@ from portico.stack.doctor.regex_reading import (
     has_nested_capture,
     has_nested_repetition,
     location_regex,
-    parsed,
+    parse_regex,
     regexes,
 )
 from portico.stack.doctor.rule import Facts, Fault, nginx_example, place_of, rule, server_example
@@ -33,7 +33,7 @@ from portico.stack.doctor.rule import Facts, Fault, nginx_example, place_of, rul
 def takes_forever(facts: Facts) -> Iterator[Fault]:
     for block in facts.nginx.blocks:
         for line, regex in regexes(block):
-            tree = parsed(regex)
+            tree = parse_regex(regex)
             if tree is not None and has_nested_repetition(tree):
                 yield place_of(line), f"{regex} may take very long"
 
@@ -52,7 +52,7 @@ def takes_forever(facts: Facts) -> Iterator[Fault]:
 )
 def no_such_capture(facts: Facts) -> Iterator[Fault]:
     for _, line in facts.nginx.lines_named("rewrite"):
-        tree = parsed(line.args[0]) if len(line.args) > 1 else None
+        tree = parse_regex(line.args[0]) if len(line.args) > 1 else None
         used = [int(number) for number in re.findall(r"\$\{?(\d)", " ".join(line.args[1:2]))]
         missing = sorted(number for number in used if tree is not None and number > groups(tree))
         if missing:
@@ -180,7 +180,7 @@ def rewrite_overflow(facts: Facts) -> Iterator[Fault]:
     if facts.machine.nginx_before(1, 30, 2) is False and facts.machine.nginx != (1, 31, 0):
         return
     for block, line in facts.nginx.lines_named("rewrite"):
-        tree = parsed(line.args[0]) if len(line.args) > 1 else None
+        tree = parse_regex(line.args[0]) if len(line.args) > 1 else None
         to = line.args[1] if len(line.args) > 1 else ""
         used = re.findall(r"\$\{?\d", to)
         goes_out = line.args[2:3] in {("redirect",), ("permanent",)} or "?" in to
@@ -215,6 +215,6 @@ def map_capture(facts: Facts) -> Iterator[Fault]:
         if block.name != "map":
             continue
         for line, regex in regexes(block):
-            tree = parsed(regex)
+            tree = parse_regex(regex)
             if tree is not None and groups(tree) > len(group_names(tree)):
                 yield place_of(line), f"{regex} has a capture without a name"

@@ -10,7 +10,7 @@ from portico.stack.doctor.regex_reading import (
     group_names,
     location_regex,
     may_hold_line_break,
-    parsed,
+    parse_regex,
 )
 from portico.stack.doctor.rule import Facts, Fault, place_of, rule, server_example
 from portico.stack.doctor.tree import Block
@@ -103,7 +103,7 @@ def _sent_text(name: str, args: tuple[str, ...]) -> str:
 
 def _split_by_capture(block: Block, text: str) -> str:
     location = next((each for each in block.levels() if location_regex(each)), None)
-    tree = parsed(location_regex(location)) if location else None
+    tree = parse_regex(location_regex(location)) if location else None
     if tree is None or block.all("rewrite") or block.name == "if":
         return ""
     known = {str(number): number for number in range(1, 10)} | group_names(tree)
@@ -134,7 +134,7 @@ def request_forgery(facts: Facts) -> Iterator[Fault]:
         by_client = _CLIENT_VARIABLE.search(each.host)
         location = next((b for b in each.block.levels() if location_regex(b)), None)
         captured = location and re.match(r"\$\{?(\d|\w+)", each.host)
-        tree = parsed(location_regex(location)) if location else None
+        tree = parse_regex(location_regex(location)) if location else None
         names = {*map(str, range(1, 10)), *(group_names(tree) if tree is not None else ())}
         if by_client and by_client.start() == 0:
             yield place_of(each.line), f"{each.host} is what the client sent"

@@ -26,7 +26,7 @@ class Programs:
         self._settings = settings
 
     @property
-    def by(self) -> str:
+    def publisher_name(self) -> str:
         return f"command {self._settings.auth[0]}"
 
     def check(self, entry: Entry, _context: RunContext) -> None:

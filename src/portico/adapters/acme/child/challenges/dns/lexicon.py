@@ -27,7 +27,7 @@ class Provider:
         self._settings, self._resolvers = settings, resolvers
 
     @property
-    def by(self) -> str:
+    def publisher_name(self) -> str:
         return f"lexicon {self._settings.provider}"
 
     def check(self, entry: Entry, context: RunContext) -> None:

@@ -28,7 +28,7 @@ class PublishesTxt(Protocol):
     """Raises AcmeFailure. Other values of the same name stay as they are."""
 
     @property
-    def by(self) -> str:
+    def publisher_name(self) -> str:
         """Who this is, for the record on disk; without secrets."""
 
     def check(self, entry: Entry, context: RunContext) -> None:

@@ -56,7 +56,7 @@ class TxtRecords:
         """
         cleanup, kept = self._context.with_cleanup_time(), set(keep)
         for record in self._on_record():
-            if record.by != self._publisher.by or record.value in kept:
+            if record.by != self._publisher.publisher_name or record.value in kept:
                 continue
             entry = Entry(record.domain, record.name, record.zone, record.value)
             try:
@@ -69,7 +69,7 @@ class TxtRecords:
 
     def _put(self, entry: Entry) -> None:
         new = PublishedRecord(
-            self._publisher.by, entry.domain, entry.name, entry.zone, entry.value
+            self._publisher.publisher_name, entry.domain, entry.name, entry.zone, entry.value
         )
         others = [each for each in self._on_record() if replace(each, output="") != new]
         self._record([*others, new])  # before it exists: a killed run leaves no record unknown

@@ -29,7 +29,7 @@ class Updates:
         self._key = _key(settings)
 
     @property
-    def by(self) -> str:
+    def publisher_name(self) -> str:
         return f"rfc2136 {self._settings.server}"
 
     def check(self, entry: Entry, context: RunContext) -> None:
