@@ -112,6 +112,7 @@ def _rows_with_members() -> dict[str, Change]:
         what = f"all of {name} with {'the leader' if leads else 'a member'} of etcd"
         rows[f"{what}, at rest"] = partial(_absent, name, leads=leads)
         rows[f"{what}, in its turn"] = partial(_dying_with_member, name, leads=leads)
+        rows[f"{what}, just before"] = partial(_absent, name, leads=leads, is_noticed=False)
     return rows
 
 
@@ -166,19 +167,21 @@ def _dying_with_member(name: str, shared: Shared, what: str, *, leads: bool) -> 
     return _dying(name, "changing", shared, what)
 
 
-def _absent(name: str, shared: Shared, what: str, *, leads: bool) -> Row:  # noqa: ARG001
-    """A machine is gone at rest: a change is refused, and is then made without it. It makes up for
-    that.
+def _absent(name: str, shared: Shared, _: str, *, leads: bool, is_noticed: bool = True) -> Row:
+    """A machine is gone at rest: a change is refused, also where nobody has noticed it yet, and is
+    then made without it. The machine makes up for that.
     """
     _place_leader(shared, name, leads=leads)
     before, others = shared.pids(), _others(name)
     reload = partial(shared.machines[others[0]].portico, "reload", "web", seconds=CHANGE_TIMEOUT)
     with _loads(shared, others) as loads:
         _die(shared, name)
-        eventually(partial(shared.machines[others[0]].sees, len(others)), CHANGE_TIMEOUT)
+        if is_noticed:
+            eventually(partial(shared.machines[others[0]].sees, len(others)), CHANGE_TIMEOUT)
         asked = time.monotonic()
         refused, seconds = reload(), time.monotonic() - asked
-        is_refused = refused.returncode != 0 and shared.pids_of(others[1]) == before[others[1]]
+        is_refused = refused.returncode != 0
+        is_refused &= all(shared.pids_of(each) == before[each] for each in others)
         is_made = reload("--without-absent").returncode == 0
         reports = [load.stop() for load in loads]
     _return(shared, name)
