@@ -112,7 +112,7 @@ def _rows_with_members() -> dict[str, Change]:
         what = f"all of {name} with {'the leader' if leads else 'a member'} of etcd"
         rows[f"{what}, at rest"] = partial(_absent, name, leads=leads)
         rows[f"{what}, in its turn"] = partial(_dying_with_member, name, leads=leads)
-        rows[f"{what}, just before"] = partial(_absent, name, leads=leads, is_noticed=False)
+        rows[f"{what}, unnoticed"] = partial(_absent, name, leads=leads, is_noticed=False)
     return rows
 
 
