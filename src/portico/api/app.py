@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -63,9 +62,7 @@ class Api:
         self.answering = 0
         """How many requests are being answered; a stream that is read counts no more."""
         self._routes = [
-            (re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)), Call.of(verb))
-            for verb in served
-            for path, _ in verb.paths
+            (path.split("/"), Call.of(verb)) for verb in served for path, _ in verb.paths
         ]
 
     async def answer(self, request: Request) -> Answer:
@@ -88,9 +85,10 @@ class Api:
         return await self._answer(call, request, found, dict(parse_qsl(query)))
 
     def _matching_calls(self, path: str) -> Iterator[tuple[Call, Mapping[str, str]]]:
+        parts = path.split("/")
         for pattern, call in reversed(self._routes):
-            if match := pattern.fullmatch(path):
-                yield call, {name: unquote(value) for name, value in match.groupdict().items()}
+            if (values := _values(pattern, parts)) is not None:
+                yield call, values
 
     async def _answer(
         self, call: Call, request: Request, path: Mapping[str, str], query: Mapping[str, str]
@@ -110,6 +108,19 @@ class Api:
             )
             return error_answer(_INTERNAL, ErrorView(error=text, exit_code=1))
         return _success(result, call.verb.status)
+
+
+def _values(pattern: Sequence[str], parts: Sequence[str]) -> dict[str, str] | None:
+    """What a path has in the places of the pattern's names; None if it is not like the pattern."""
+    if len(pattern) != len(parts):
+        return None
+    values = {}
+    for wanted, part in zip(pattern, parts, strict=True):
+        if wanted.startswith("{") and part:
+            values[wanted[1:-1]] = unquote(part)
+        elif wanted != part:
+            return None
+    return values
 
 
 def refusal(status: int, why: str) -> Answer:

@@ -128,6 +128,7 @@ def _limit_garbage_collection() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
+    gc.enable()
     return_freed()
 
 

@@ -35,7 +35,7 @@ _NGINX_PLACES: Final[Mapping[type[Table], str]] = {
     Route: "include of the site",
     Edge: "include",
 }
-_NGINX_DIRECTIVE: Final = re.compile(
+_NGINX_DIRECTIVE: Final = (  # compiled with the first unknown key
     r"(proxy|ssl|gzip|brotli|zstd|client|fastcgi|uwsgi|scgi|memcached|grpc|http2|limit|auth|userid"
     r"|image_filter|ssi|mp4|open_file|xslt|add|autoindex|sub_filter|keepalive|lingering|secure_link"
     r"|server|types|aio|charset|dav|directio|error|gunzip|log|mirror|real_ip|referer|resolver|rewrite|send"
@@ -58,7 +58,7 @@ def hint_for(key: str, table: type[Table]) -> str | None:
         return did_you_mean(there) if re.fullmatch(r"[a-z_.]+", there) else there
     if right := nearest(word, known, min_ratio=_CLOSE):
         return did_you_mean(right)
-    if table in _NGINX_PLACES and _NGINX_DIRECTIVE.fullmatch(word):
+    if table in _NGINX_PLACES and re.fullmatch(_NGINX_DIRECTIVE, word):
         return f"to use nginx's {word}, put its line into a file for {_NGINX_PLACES[table]}"
     if home := next((name for name, other in TABLES.items() if word in other.model_fields), None):
         return f"it is a key of {home}"
