@@ -37,6 +37,13 @@ LATE = (
     "portico.system.x509",
 )
 """What only some daemons import: a fifth of a second for one in a cluster with an authority."""
+BUILT = {
+    "portico.core.model.app": ("App",),
+    "portico.core.model.document": ("Document",),
+    "portico.core.model.upstream": ("Upstream",),
+    "portico.core.model.views": ("AppView", "ChangeView", "DaemonView", "SiteView", "StatusView"),
+}
+"""Models that each daemon would build with its first file and its first status."""
 FORK_TIMEOUT = 120.0
 """Seconds, with the start of the Python that is forked."""
 _OWN_NETWORK = Path("/proc/self/ns/net").open()  # noqa: SIM115 - as long as this process
@@ -81,6 +88,9 @@ def _parent() -> subprocess.Popen[str]:
 def _serve() -> None:
     for name in ("portico.daemon.main", *LATE):  # only this process pays for it
         importlib.import_module(name)
+    for name, models in BUILT.items():
+        for model in models:
+            getattr(importlib.import_module(name), model).model_rebuild()
     gc.collect()
     gc.freeze()
     for line in sys.stdin:

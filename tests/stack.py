@@ -29,10 +29,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Self, TypeVar
+from unittest.mock import patch
 
 import psutil
 
 from portico.adapters.certificates.child import answer
+from portico.client import connect
+from portico.client.client import Client as PorticoClient
 from portico.client.wire import is_reachable
 from portico.errors import PorticoError
 from portico.system.home import Home
@@ -47,7 +50,7 @@ CHECKOUT = Path(__file__).parent.parent
 
 BEGINNINGS = {"run", "upgrade"}
 """Commands that become a daemon, or begin one though another answers."""
-BEGUN_FOR = {"up", "status"}
+BEGUN_FOR = {"up", "status", "down"}
 """Commands that find a daemon begun for them: by themselves they would begin a dearer one."""
 
 T = TypeVar("T")
@@ -151,7 +154,8 @@ class Stack:
         """In this process, unless the command is to be another's or begins a daemon."""
         self._begin_for(args[0])
         if args[0] not in BEGINNINGS and self._is_plain and self._answers():
-            return run_here(args, self.environ, self.folder, seconds)
+            with _cheap_daemons():
+                return run_here(args, self.environ, self.folder, seconds)
         return subprocess.run(
             [*(self.network.words if self.network else ()), *self._as, BIN / "portico", *args],
             check=False,
@@ -177,6 +181,8 @@ class Stack:
         if command not in BEGUN_FOR or not self._is_plain or self._answers():
             return
         home = Home(self.home)
+        if command == "down" and not home.database.exists():
+            return  # it says that no daemon runs
         with suppress(OSError, PorticoError):
             home.make()
             network = self.network.path if self.network else ""
@@ -336,17 +342,18 @@ class Stack:
         ]
 
     def _belongs(self, process: psutil.Process) -> bool:
+        """By strings, not Paths: each test asks this of all processes several times."""
         with suppress(psutil.NoSuchProcess):
             if process.create_time() < self._begun:
                 return False
-        root, proc = str(self.root), Path(f"/proc/{process.pid}")
+        root, proc = os.fsencode(self.root), f"/proc/{process.pid}"
         for name in ("cmdline", "environ"):
-            with suppress(OSError):
-                if root.encode() in (proc / name).read_bytes():
+            with suppress(OSError), open(f"{proc}/{name}", "rb") as file:  # noqa: PTH123
+                if root in file.read():
                     return True
         with suppress(OSError):
-            links = (proc / "cwd", *(proc / "fd").iterdir())
-            return any(root in str(link.readlink()) for link in links)
+            links = (f"{proc}/cwd", *(f"{proc}/fd/{name}" for name in os.listdir(f"{proc}/fd")))  # noqa: PTH208
+            return any(root in os.fsencode(os.readlink(link)) for link in links)  # noqa: PTH115
         return False
 
     def _show_logs(self) -> None:
@@ -454,6 +461,27 @@ class RunningLoad:
             self._report = Report(**json.loads(out))
             print(f"load: {out}")
         return self._report
+
+
+@contextmanager
+def _cheap_daemons() -> Iterator[None]:
+    """What a command in this process begins anew, as to join a cluster, is forked."""
+    begin = connect._start  # noqa: SLF001
+
+    def fork_or_begin(
+        home: Home, environ: Mapping[str, str], program: Sequence[str], client: PorticoClient
+    ) -> None:
+        """Where the fork does not come up, the command's own says why."""
+        if program == connect.DAEMON and os.geteuid() == 0:
+            network = f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net"
+            given = dict(environ) | {"PORTICO_HOME": str(home.path)}
+            pid = start_daemon(given, Path.cwd(), home.daemon_log, network)
+            eventually(lambda: client.answers() or is_gone(pid))
+        if not client.answers():
+            begin(home, environ, program, client)
+
+    with patch.object(connect, "_start", fork_or_begin):
+        yield
 
 
 @cache
