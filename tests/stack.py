@@ -264,6 +264,16 @@ class Stack:
             return self.get(site).status == 200
         return False
 
+    def first_status(self, site: str, path: str = "/") -> int:
+        """Of the first answer that it gives, as soon as anybody takes the connection."""
+
+        def found() -> int:
+            with suppress(OSError, http.client.HTTPException):
+                return self.get(site, path).status
+            return 0
+
+        return eventually(found, every=0.02)
+
     @contextmanager
     def client(self, site: str, *, tls: bool = True) -> Iterator[Client]:
         """A keep-alive connection to a site; it verifies the certificate."""

@@ -185,9 +185,8 @@ def test_a_machine_starts_with_nothing_running_while_all_members_are_dead(shared
         shared.store.kill()
         one.kill()
         one.begin()
-        eventually(lambda: one.answers(SITE))
+        assert one.first_status(SITE, "/jobs") == one.first_status(SITE) == 200
         eventually(lambda: [each["name"] for each in one.status()["neighbours"]] == ["m2"])
-        eventually(lambda: one.get(SITE, "/jobs").status == 200)
         eventually(lambda: shared.is_trouble("Connect"))
         report = load.stop()
     assert (report.lost, report.answers) == (0, report.answers)

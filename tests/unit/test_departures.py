@@ -16,7 +16,7 @@ from portico.core.planning.departures import near_list
 from portico.core.planning.preview import preview
 from portico.core.planning.reconcile import plan, wake_at
 from portico.core.planning.steps import Announce, PublishFar, Stop, StopNginx, SwitchGeneration
-from tests.unit.worlds import NOW, app, one, said, world
+from tests.unit.worlds import NOW, SERVING, app, one, said, world
 from tests.unit.worlds import desired as desired_apps
 
 MACHINES = {"m1": Machine(address="10.0.0.1"), "m2": Machine(address="10.0.0.2")}
@@ -24,6 +24,7 @@ M2 = Neighbour("m2", "10.0.0.2", 8445, {"web": 3}, has_answered=True)
 WEB = NearList("m1", {"web": 1})
 NONE = NearList("m1")
 ALL = app()
+NO_NGINX = replace(SERVING, pid=None)
 
 
 def desired(*apps, **fields):
@@ -82,11 +83,8 @@ def test_where_no_other_machine_answers_a_new_daemon_keys_are_placed_here():
     alone = cluster(neighbours={"m2": silent})
     [step] = (e for e in plan(keyed, seen(alone, far={})) if isinstance(e, PublishFar))
     assert [each.machine for each in step.machines] == ["m1"]
-    for state in (
-        seen(alone),  # what was published before is left as it is
-        seen(cluster(neighbours={"m2": replace(silent, failures=1)}), far={}),
-    ):
-        assert not [e for e in plan(keyed, state) if isinstance(e, PublishFar)]
+    asked_once = seen(cluster(neighbours={"m2": replace(silent, failures=1)}), far={})
+    assert not [e for e in plan(keyed, asked_once) if isinstance(e, PublishFar)]
 
 
 @pytest.mark.parametrize(("on", "found"), [(("m1",), {"web": 1}), ((), {})])
@@ -101,6 +99,27 @@ def test_until_others_are_known_nothing_is_published():
     steps = plan(desired(ALL), seen(cluster(neighbours=asked_once), far={}), generation="g1")
 
     assert steps == ()
+
+
+def test_an_nginx_that_is_started_begins_with_all_machines_that_may_have_the_app():
+    """Until others are known: without any, it would answer 502 while nothing is ready here."""
+    unknown = replace(M2, apps={}, has_answered=False)
+    begun = seen(cluster(neighbours={"m2": unknown}), far={}, nginx=NO_NGINX)
+    steps = plan(desired(ALL), begun, generation="g1")
+    assert said(steps) == ["publish machines m2 of web", "start nginx"]
+
+    keyed = desired(ALL, upstreams={"web": Upstream(apps=("web",), balance="ip_hash")})
+    first = plan(keyed, replace(begun, cluster=cluster(None, neighbours={"m2": unknown})))[0]
+    assert [each.machine for each in first.machines] == ["m1", "m2"]
+    assert not plan(desired(app(on=("m1",))), begun)[0].machines
+
+    guessed = replace(begun, far={"web": steps[0].machines})
+    assert said(plan(desired(ALL), guessed, generation="g1")) == ["start nginx"]
+    answers = replace(guessed, cluster=cluster(neighbours={"m2": replace(M2, apps={})}))
+    assert said(plan(desired(ALL), answers))[0] == "publish machines none of web"
+    silent = cluster(neighbours={"m2": replace(unknown, failures=2)})
+    runs = replace(guessed, cluster=silent, nginx=SERVING)
+    assert said(plan(desired(ALL), runs, generation="g1")) == ["publish machines none of web"]
 
 
 def test_only_what_is_ready_and_handed_out_is_announced():

@@ -9,7 +9,7 @@ import pytest
 from portico.core.model.instance import Exit, InstanceState
 from portico.core.model.world import NginxSeen
 from portico.core.planning.lifecycle import exited, killed
-from portico.core.planning.reconcile import GATHER_TIME, plan, wake_at
+from portico.core.planning.reconcile import GATHER_TIME, START_WAIT, plan, wake_at
 from portico.core.planning.steps import Respawn, Revert
 from tests.unit.worlds import NOW, SERVING, app, desired, one, planned, said, why, world
 
@@ -121,6 +121,25 @@ def test_a_dead_nginx_serves_what_it_did_until_the_new_generation_may():
     waiting = world(one(S.STARTING), knows=[its], nginx=dead)
     assert rounds([its], waiting) == ["start nginx"]
     assert switched(its, one(), nginx=dead)
+
+
+@pytest.mark.parametrize("state", [S.BACKOFF, S.STARTING])
+def test_an_nginx_that_ended_with_all_instances_waits_for_the_first_that_is_ready(state):
+    """It would answer 502 until then, and for up to a second more."""
+    its, dead = app(instances=2), replace(SERVING, pid=None)
+
+    def starts(*instances, now: float = NOW) -> bool:
+        seen = world(*instances, knows=[its], nginx=dead, now=now)
+        return "start nginx" in said(plan(desired(its), seen, generation="g1"))
+
+    returning = one(state, slot=2, retry_at=NOW)
+    assert not starts(returning)
+    assert starts(one(), one(slot=2))
+    assert not starts(one(), returning)  # those that start together with it
+    assert starts(one(since=NOW - GATHER_TIME), returning)
+    assert starts(replace(returning, crashes=1))
+    assert starts(returning, now=NOW + START_WAIT)
+    assert wake_at(desired(its), world(returning, nginx=dead)) == NOW + START_WAIT
 
 
 def test_nginx_stops_when_no_site_is_wanted():

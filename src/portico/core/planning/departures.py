@@ -29,29 +29,45 @@ def neighbour_steps(desired: Desired, world: World) -> Iterator[Step]:
     """What is to be known here of other machines, and there of this one."""
     if world.cluster is None:
         return
-    yield from _publishing(desired, world, world.cluster)
-    is_settled = all(name in world.endpoints for name in desired.apps)
     near = near_list(world.cluster.machine, desired, world)
+    yield from _publishing(desired, world, world.cluster, near)
+    is_settled = all(name in world.endpoints for name in desired.apps)
     if is_settled and near != world.cluster.announced:
         yield Announce(near, "what is ready here has changed")
 
 
-def _publishing(desired: Desired, world: World, cluster: Cluster) -> Iterator[Step]:
-    """Until others are known nginx keeps the machines it has. Where none answers a new daemon, and
-    keys are placed, it gets this one, which would otherwise take no streams.
+def _publishing(
+    desired: Desired, world: World, cluster: Cluster, near: NearList
+) -> Iterator[Step]:
+    """Until others are known nginx keeps the machines it has. One that is to be started has none:
+    it begins with all that may have the app, and those without it send requests back. Where none
+    answers a new daemon, nginx has no other machine, and keys are placed on this one: it would
+    otherwise take no streams.
     """
     far, placed = far_endpoints(cluster.neighbours), desired.placed_by_key
     is_known, is_alone = are_known(cluster.neighbours), are_silent(cluster.neighbours)
+    is_guess = not is_known and world.nginx.pid is None
+    announced = near if is_guess else cluster.announced
     for name, app in desired.apps.items():
-        wanted = far.get(name, ())
+        wanted = tuple(_possible(app, desired)) if is_guess else far.get(name, ())
         if name in placed:
-            if cluster.announced is None:
+            if announced is None:
                 continue  # nginx has the machines that an earlier daemon published
-            wanted = (*_own_endpoint(name, desired, cluster.announced), *wanted)
+            wanted = (*_own_endpoint(name, desired, announced), *wanted)
         if not app.app.listens or wanted == world.far.get(name):
             continue
-        if is_known or (is_alone and wanted and name not in world.far):
-            yield PublishFar(name, wanted, f"{len(wanted)} ready")
+        if is_known or is_guess or (is_alone and (wanted or name in world.far)):
+            known = f"{len(wanted)} ready"
+            yield PublishFar(name, wanted, "nginx is to be started" if is_guess else known)
+
+
+def _possible(app: DesiredApp, desired: Desired) -> Iterator[FarEndpoint]:
+    """The other machines that it is placed on, as if all were ready there."""
+    others = desired.other_machines
+    for name in sorted(others.keys() & {*desired.placed(app.app)}):
+        each = others[name]
+        weight = app.elsewhere.get(name, app.instances) or 1
+        yield FarEndpoint(name, each.address, each.port, weight)
 
 
 def _own_endpoint(app: str, desired: Desired, announced: NearList) -> Iterator[FarEndpoint]:

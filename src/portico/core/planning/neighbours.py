@@ -139,6 +139,14 @@ def _with_answer(before: Neighbour, answer: NearList | str, *, is_cut_off: bool)
     return replace(before, is_out=is_out, failures=failures, reason=str(answer))
 
 
+def without_first_failures(neighbours: Mapping[str, Neighbour]) -> dict[str, Neighbour]:
+    """The machines where none could be asked: those that have never answered have not failed."""
+    return {
+        n: each if each.has_answered else replace(each, failures=0)
+        for n, each in neighbours.items()
+    }
+
+
 def are_known(neighbours: Mapping[str, Neighbour]) -> bool:
     """Whether enough is known of them to decide by; until then nginx keeps what it has."""
     every = neighbours.values()

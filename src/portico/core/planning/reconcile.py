@@ -31,7 +31,7 @@ from portico.core.planning.reasons import READY_NOT_REPORTED
 from portico.core.planning.recycling import recycle
 from portico.core.planning.rollout import is_rolled_out, rollout
 from portico.core.planning.runs import ended_well, scheduled
-from portico.core.planning.serving import takes_requests, to_restart
+from portico.core.planning.serving import RETURNING_STATES, takes_requests, to_restart
 from portico.core.planning.slow_start import next_step
 from portico.core.planning.steps import (
     Complete,
@@ -61,6 +61,10 @@ _NOT_READY_STATES: Final = frozenset({S.STARTING, S.UNREADY})
 GATHER_TIME: Final = 0.5
 """Seconds from the first ready instance of an app for which new files wait for those that are
 starting: nginx asks for instances when it has new files, and again only a second later.
+"""
+START_WAIT: Final = 10.0
+"""Seconds for which an nginx that has to be started waits for the first instance of all that are
+starting: it would answer 502, and learn of what is ready up to a second later.
 """
 RETRY_INTERVAL: Final = 60.0
 """Seconds after which a crash loop gets another chance, if it is to replace a worn instance."""
@@ -113,7 +117,7 @@ def _nginx(
         yield UpgradeNginx("its program will be replaced")
     elif generation not in {seen.live, seen.refused} and not waiting:
         yield SwitchGeneration(generation, "sites, streams, routes or TLS changed")
-    elif seen.pid is None and seen.live:
+    elif seen.pid is None and seen.live and world.now >= (_start_at(desired, world) or 0.0):
         yield StartNginx("its master process died")
 
 
@@ -131,6 +135,20 @@ def _may_be_served(
         i.crashes > 0 or i.state in {S.STOPPED, S.FAILED} or is_late(i, app.app, world.now)
         for i in mine
     )
+
+
+def _start_at(desired: Desired, world: World) -> float | None:
+    """When nginx is not to wait for instances any more, which have all ended as it has; None where
+    none of an app that was ready before is on its way.
+    """
+    instances = world.by_app()
+    apps = [app for app in desired.apps.values() if app.good and takes_requests(app)]
+    mine = [i for app in apps for i in instances[app.name]]
+    returning = [i.since for i in mine if i.state in RETURNING_STATES and not i.crashes]
+    ready = [i.since for i in mine if i.state in {S.READY, S.UNREADY}]
+    if not returning:
+        return None
+    return min(ready) + GATHER_TIME if ready else max(returning) + START_WAIT
 
 
 def _gathered_at(mine: Sequence[Instance]) -> float | None:
@@ -277,7 +295,8 @@ def wake_at(desired: Desired, world: World) -> float | None:
     """When, at the latest, time alone makes another plan; on the clock of `world.now`."""
     moments = (_next_moment(i, desired, world) for i in world.instances.values())
     gathered = map(_gathered_at, world.by_app().values())
-    later = (*moments, *gathered, room_at(world), departure_at(desired, world))
+    start = _start_at(desired, world) if world.nginx.pid is None else None
+    later = (*moments, *gathered, start, room_at(world), departure_at(desired, world))
     return min((m for m in later if m is not None and m > world.now), default=None)
 
 

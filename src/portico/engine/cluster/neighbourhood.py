@@ -22,6 +22,7 @@ from portico.core.planning.neighbours import (
     neighbours_of,
     read_near,
     with_answers,
+    without_first_failures,
 )
 from portico.engine.engine import Engine
 from portico.errors import Failed, Rejected
@@ -92,10 +93,11 @@ class Neighbourhood:
             self._departure_wait = departure_wait(len(others))
         before = neighbours_of(others, self._neighbours)
         answers = await asyncio.gather(*(self._ask(name, len(others)) for name in before))
-        absent = self.absent()
-        if absent and not self._engine.observed.now().nginx.pid:
-            absent = ()  # it is by nginx that others are asked
+        can_ask = self._engine.observed.now().nginx.pid is not None  # it is by nginx that it asks
+        absent = self.absent() if can_ask else ()
         after = with_answers(before, dict(zip(before, answers, strict=True)), absent)
+        if not can_ask:
+            after = without_first_failures(after)
         self._note_verdicts(before, after)
         self._note_silence(after)
         left, is_other = self._engine.intent.drained_apps, after != self._neighbours
