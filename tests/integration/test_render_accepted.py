@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
 from portico.core.config.desired import desired_from
+from portico.core.config.grpc_rules import MAX_NAME_LENGTH
 from portico.core.model.desired import Desired, Listeners
 from portico.core.model.document import Document
 from portico.core.model.upstream import Server, Upstream
@@ -93,6 +94,11 @@ def test_the_longest_names_are_accepted(edge):
     app = "{"a" * 50}"
     headers = {{{header} = "1"}}
     request_headers = {{{header} = "1"}}
+    [sites."calls.test"]
+    app = "{"a" * 50}"
+    grpc = true
+    headers = {{{header[:MAX_NAME_LENGTH]} = "1"}}
+    request_headers = {{{header[:MAX_NAME_LENGTH]} = "1"}}
     """
     edge.install(listening_here(edge, wanted(text)))
     assert edge.tested() == ""

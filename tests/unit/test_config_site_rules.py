@@ -115,6 +115,36 @@ def test_one_site_answers_names_that_nobody_has():
     ]
 
 
+FITS, TOO_LONG = "X" * 46, "X" * 47
+"""Names of headers, for the table that nginx has for gRPC."""
+LONG_NAME = "has more than 46 characters, which nginx does not support where grpc is true"
+
+
+@pytest.mark.parametrize(
+    ("site", "places"),
+    [
+        (f"headers.{FITS} = 'a'\nrequest_headers.{FITS} = 'a'\ngrpc = true", []),
+        (f"headers.{TOO_LONG} = 'a'\nrequest_headers.{TOO_LONG} = 'a'", []),
+        (f"headers.{TOO_LONG} = 'a'\ngrpc = true", [".headers"]),
+        (f"request_headers.{TOO_LONG} = 'a'\nroutes.'/x'.grpc = true", [".request_headers"]),
+        (f"grpc = true\nroutes.'/x' = {{headers.{TOO_LONG} = 'a', grpc = false}}", []),
+        (
+            f"grpc = true\nroutes.'/x' = [{{headers.{TOO_LONG} = 'a', match.query.a = 'b'}}]",
+            ['.routes."/x"[0].headers'],
+        ),
+        (
+            f"routes.'/x'.grpc = true\nauth = {{app = 'web', request_headers = ['{TOO_LONG}']}}",
+            [".auth.request_headers"],
+        ),
+    ],
+)
+def test_names_of_headers_that_nginx_cannot_have_for_grpc_are_refused(site, places):
+    head = "[apps.web]\ncommand = 'run'\n[sites.'a.test']\napp = 'web'\n"
+    assert problems_of(head + site) == [
+        f'sites."a.test"{place}.{TOO_LONG}: {LONG_NAME}' for place in places
+    ]
+
+
 def test_the_certificate_of_all_sites_needs_its_key():
     assert problems_of('tls.certificate = "a.pem"') == ["tls: has a certificate but no key"]
 

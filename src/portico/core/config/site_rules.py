@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from portico.core.config.findings import Draft, Finding, Path, path_text
+from portico.core.config.grpc_rules import grpc_findings
 from portico.core.config.handling_rules import handling_findings
 from portico.core.config.internal_rules import internal_findings
 from portico.core.config.match_rules import match_findings, takes_all
@@ -29,6 +30,7 @@ def site_findings(draft: Draft) -> Iterator[Finding]:
         yield from handling_findings(draft, path, site, targets_of(site))
         yield from route_findings(draft, path, site)
         yield from match_findings(draft, path, site)
+        yield from grpc_findings(path, site)
         yield from internal_findings(path, site)
         yield from redirect_findings(name, site, served)
         yield from page_findings(draft, path, site)

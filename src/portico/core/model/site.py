@@ -199,7 +199,11 @@ class RequestSettings(Table):
         description="How long a WebSocket or a stream of events may be silent; default: 1h, or "
         "proxy_read_timeout if that is longer.",
     )
-    grpc: bool | None = Field(None, description="Use gRPC to the app.")
+    grpc: bool | None = Field(
+        None,
+        description="Use gRPC to the app. Names of headers and request_headers may then have 46 "
+        "characters.",
+    )
     buffering: bool | None = Field(
         None,
         description="false: pass all responses on as they arrive. Not needed for requests that "
