@@ -262,6 +262,13 @@ def test_the_check_of_keepalived_asks_where_nginx_listens_on_this_machine(
     assert "http://10.0.0.2:81/portico-health" in text
 
 
+def test_a_machine_that_is_alone_has_none_to_move_an_address_to(machines: Machines) -> None:
+    file, _, others = FILE.partition("[machines.m1]")
+    alone = others.partition("[machines.")[0]
+    (machines.folder / "portico.toml").write_text(f"{file}[machines.m1]{alone}")
+    assert "the only machine" in machines.run("m1", "keepalived", "10.0.0.100/24").stderr
+
+
 def test_an_address_that_machines_cannot_have_is_refused(machines: Machines) -> None:
     (machines.folder / "portico.toml").write_text(FILE)
     for address in ("fd00::1/64", "10.0.0.1/24 {", "10.0.0.1%x", "a.test"):

@@ -41,6 +41,10 @@ def show_keepalived(session: Session, address: str, interface: str) -> None:
         desired = replace(desired, machines=_stored_machines(session))
     if one.name not in desired.machines:
         raise Refused(f"{found.source} has no [machines.{one.name}], the table of this machine")
+    if not desired.other_machines:  # keepalived would look for others by multicast
+        raise Refused(
+            f"{one.name} is the only machine of the cluster: no other can get an address"
+        )
     own = ipaddress.ip_address(desired.machines[one.name].address)
     _assert_usable(address, interface, own.version)
     session.terminal.write_raw(configuration(desired, address, interface).rstrip())
