@@ -38,16 +38,17 @@ class SharedChanges:
         self._shared.follower.assert_current()
         self.assert_none_under_way(verb)
         there, absent = self._change_state.machines()
-        if only:
-            there, absent = [only], [only] * (only not in there)
-        if absent and not without_absent:
-            hint = (
-                ". With --without-absent the others change now, and an absent machine when it is "
-                "back"
+        if only and only not in there:
+            raise Refused(
+                f"cannot {verb} {only}: it is not connected to the cluster's store; nothing was "
+                f"changed. Run `portico cluster {verb}` on {only} if it runs; if it is lost, the "
+                f"others send it no requests, and `portico cluster remove {only}` removes it"
             )
+        if absent and not only and not without_absent:
             raise Refused(
                 f"`{verb}` is refused because these machines are not connected to the cluster's "
-                f"store: {', '.join(absent)}; nothing was changed{'' if only else hint}"
+                f"store: {', '.join(absent)}; nothing was changed. With --without-absent the "
+                "others change now, and an absent machine when it is back"
             )
         before = self._shared.follower.item(CHANGE_KEY)
         return SharedChange(
@@ -57,7 +58,7 @@ class SharedChanges:
             who=str(who),
             by=self._shared.machine,
             began=self._clock.now(),
-            order=tuple(there),
+            order=(only,) if only else tuple(there),
             without_absent=bool(without_absent),
         )
 
