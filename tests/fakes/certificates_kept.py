@@ -11,8 +11,8 @@ from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
 from portico.core.model.certificate import Certificate
 from portico.core.model.order import Accounts, NewCertificate
+from portico.core.model.preflight import PreflightFacts
 from portico.core.planning import renewal_state
-from portico.core.planning.preflight import PreflightFacts
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
 from portico.engine.certificates.deploy_hooks import DeployHooks
 from portico.engine.certificates.loop import CertificateLoop

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from portico.core.model.certificate import Entry, Lineage, Provenance
 from portico.core.model.order import Accounts, NewCertificate
 from portico.core.model.place import CertificateFiles
+from portico.core.model.preflight import PreflightFacts
 from portico.core.model.shared import (
     SCHEMA,
     ClusterRecord,
@@ -25,7 +26,6 @@ from portico.core.model.snapshot import Put
 from portico.core.planning.ledger import Ledger
 from portico.core.planning.lineages import wanted_lineages
 from portico.core.planning.mirroring import prefix_of
-from portico.core.planning.preflight import PreflightFacts
 from portico.core.planning.renewal import Action
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
 from portico.engine.certificates.deploy_hooks import DeployHooks

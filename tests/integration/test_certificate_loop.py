@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from portico.core.model.certificate import Challenge, RenewalState
-from portico.core.planning.preflight import Address, Name, PreflightFacts
+from portico.core.model.preflight import Address, Name, PreflightFacts
 from portico.engine.certificates.deploy_hooks import DeployHooks
 from portico.engine.certificates.deployment import Deployment
 from portico.engine.certificates.work_queue import MAX_WORKERS

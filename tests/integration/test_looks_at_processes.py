@@ -18,7 +18,7 @@ from portico.adapters.processes.finding import Mark, families
 from portico.adapters.processes.supervisor import LinuxProcesses
 from portico.adapters.processes.table import Table
 from portico.core.model.instance import Process
-from portico.core.planning.ownership import Owner, PortAnswer
+from portico.core.model.port_owner import Owner, PortAnswer
 from portico.system.proc import stat
 from tests.instances import PROGRAMS, Exits, launch, supervised
 from tests.stack import free_port

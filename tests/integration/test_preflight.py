@@ -13,7 +13,7 @@ import pytest
 from portico.adapters.acme.child_client import AcmeChild
 from portico.adapters.acme.methods import Dns, Lexicon, Lookups
 from portico.adapters.acme.wire import PreflightRequest, Server
-from portico.core.planning.preflight import Caa
+from portico.core.model.preflight import Caa
 from portico.ports.certificates import AuthorityError
 from tests.fakes import name_server
 from tests.fakes.pebble import running

@@ -15,8 +15,8 @@ from portico.core.model.generation import TestedGeneration
 from portico.core.model.instance import Exit, Process
 from portico.core.model.launch import Launch, Notice
 from portico.core.model.names import InstanceId
+from portico.core.model.port_owner import Owner, PortAnswer
 from portico.core.model.world import Endpoint, FarEndpoint, NginxSeen
-from portico.core.planning.ownership import Owner, PortAnswer
 from portico.errors import Failed
 from tests.fakes.clock import VirtualLoop
 

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from portico.core.model.cluster import SignedMachine
 from portico.core.model.event import Requester
 from portico.core.model.joining import JoinAnswer, JoinRequest, Token
 from portico.core.model.member_views import ClusterRequest, EtcdMemberRequest
@@ -35,7 +36,6 @@ from portico.engine.cluster.store_addresses import StoreAddresses
 from portico.engine.cluster.store_follower import StoreFollower
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, NotFound, PorticoError, Refused
-from portico.ports.machine_signing import SignedMachine
 from portico.ports.store import OutcomeUnknown, Store, StoreUnavailable
 from portico.system.cluster_identity import AUTHORITY, AUTHORITY_KEY
 from portico.system.cluster_store import (

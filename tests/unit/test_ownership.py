@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from portico.core.model.port_owner import Family, Holder, Owner, PortAnswer, Socket
 from portico.core.planning.ownership import (
-    Family,
-    Holder,
-    Owner,
-    PortAnswer,
-    Socket,
     answering,
     no_listener_text,
     passed_on_text,

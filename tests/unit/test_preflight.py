@@ -5,14 +5,11 @@ from dataclasses import replace
 import pytest
 
 from portico.core.model.certificate import Challenge, Issuer
+from portico.core.model.preflight import Address, Caa, Name, PreflightFacts
 from portico.core.planning.preflight import (
     MAX_CLOCK_SKEW,
     MIN_FILES,
     MIN_ROOM,
-    Address,
-    Caa,
-    Name,
-    PreflightFacts,
     challenge_of,
     findings,
     name_findings,

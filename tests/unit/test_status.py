@@ -12,12 +12,12 @@ import pytest
 from portico.api.app import json_of
 from portico.core.model.app import App
 from portico.core.model.instance import InstanceState
+from portico.core.model.traffic import Rates
 from portico.core.model.views import DaemonView, StatusView, TrafficView
 from portico.core.planning.served_certificates import ServedCertificates
 from portico.engine.control.status import StatusReport
 from portico.engine.exposure import Exposure
 from portico.engine.instances.supervision import OutputTail
-from portico.ports.traffic import Rates
 from tests.unit.growth import steps_of
 from tests.unit.simulation import Machine
 

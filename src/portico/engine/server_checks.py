@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
-from portico.core.model.check import ServerCheck
+from portico.core.model.check import ServerCheck, TlsToServer
 from portico.core.model.desired import absolute
 from portico.core.model.names import is_ip, split_name
 from portico.core.model.upstream import Server, Upstream
@@ -29,7 +29,7 @@ from portico.core.planning.servers import (
 from portico.engine.engine import Engine
 from portico.engine.tasks import Task
 from portico.errors import Failed
-from portico.ports.servers import Servers, TlsToServer
+from portico.ports.servers import Servers
 
 log = logging.getLogger(__name__)
 

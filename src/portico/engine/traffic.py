@@ -7,12 +7,13 @@ from typing import Final
 
 from portico.core.counting.table import stream_site
 from portico.core.model.desired import Desired
+from portico.core.model.traffic import CountedInstance, CountedSite
 from portico.core.render.access_log import access_log_path, stream_log_name
 from portico.core.render.scope import Scope, file_name, scopes
 from portico.engine.engine import Engine
 from portico.engine.projects import name_of
 from portico.engine.tasks import Task
-from portico.ports.traffic import CountedInstance, CountedSite, Traffic
+from portico.ports.traffic import Traffic
 
 MIN_INTERVAL: Final = 1.0
 """Seconds between two looks, which follow rounds of the loop."""

@@ -10,14 +10,14 @@ from portico.core.model.certificate import (
     Certificate,
     Issuer,
     Provenance,
+    Refusal,
 )
 from portico.core.model.order import Accounts, NewCertificate, Order
 from portico.core.model.pair import Facts, Findings, OwnCopy, OwnPair, Trust
 from portico.core.model.pem_file import PemFile
 from portico.core.model.place import CertificateFiles
+from portico.core.model.preflight import PreflightFacts
 from portico.core.model.renewers import CertbotImport, Renewer
-from portico.core.planning.ledger import Refusal
-from portico.core.planning.preflight import PreflightFacts
 from portico.errors import Failed
 
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from portico.core.model.desired import Spec
 from portico.core.model.instance import LogFiles
+from portico.core.model.log_line import LogTail
 from portico.core.model.watched import WatchResult, WatchSettings
-
-
-class LogTail(NamedTuple):
-    modified_at: float
-    """When the file was written last, Unix time."""
-    lines: Sequence[str]
 
 
 class Logs(Protocol):

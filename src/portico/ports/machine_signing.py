@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
-
-@dataclass(frozen=True, slots=True)
-class SignedMachine:
-    certificate: str
-    """PEM."""
-    serial: str
-    """Hexadecimal."""
+from portico.core.model.cluster import SignedMachine
 
 
 class MachineSigner(Protocol):

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from portico.core.model.desired import Listeners
 from portico.core.model.generation import TestedGeneration
 from portico.core.model.nginx_lines import Line
 from portico.core.model.place import Build
 from portico.core.model.site import Site
-from portico.core.model.world import Endpoint, FarEndpoint, NginxSeen
-
-
-class NginxActivity(NamedTuple):
-    workers: int = 0
-    """With those that shut down."""
-    reloads: int = 0
-    """Since the daemon was started."""
+from portico.core.model.world import Endpoint, FarEndpoint, NginxActivity, NginxSeen
 
 
 class Discovery(Protocol):

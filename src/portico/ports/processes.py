@@ -10,7 +10,7 @@ from portico.core.model.desired import Spec
 from portico.core.model.instance import Exit, ListeningPort, Process
 from portico.core.model.launch import Launch, Notice
 from portico.core.model.names import InstanceId
-from portico.core.planning.ownership import PortAnswer
+from portico.core.model.port_owner import PortAnswer
 
 
 class Processes(Protocol):

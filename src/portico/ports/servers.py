@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
-from portico.core.model.check import Check
-
-
-@dataclass(frozen=True, slots=True)
-class TlsToServer:
-    name: str
-    """Sent as SNI, and verified."""
-    is_verified: bool = True
-    authorities: str | None = None
-    """PEM file; the system's if None."""
+from portico.core.model.check import Check, TlsToServer
 
 
 class Servers(Protocol):

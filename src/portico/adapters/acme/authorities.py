@@ -14,10 +14,9 @@ from msgspec import structs
 
 from portico.adapters.acme import methods, portable, wire
 from portico.adapters.acme.child_client import AcmeChild
-from portico.core.model.certificate import Certificate, Challenge, Issuer
+from portico.core.model.certificate import Certificate, Challenge, Issuer, Refusal
 from portico.core.model.order import Accounts, NewCertificate, Order
-from portico.core.planning.ledger import Refusal
-from portico.core.planning.preflight import PreflightFacts
+from portico.core.model.preflight import PreflightFacts
 from portico.ports.certificates import AuthorityError, KeepOrder
 from portico.system.programs import StartProgram, start_here
 

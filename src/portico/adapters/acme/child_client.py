@@ -37,7 +37,7 @@ from portico.adapters.acme.wire import (
     RevokeRequest,
 )
 from portico.core.model.json_text import DECODE_ERRORS
-from portico.core.planning.preflight import PreflightFacts
+from portico.core.model.preflight import PreflightFacts
 from portico.errors import Failed
 from portico.ports.certificates import AuthorityError
 from portico.system.programs import PIPE, Program, StartProgram, read_tail, running, start_here

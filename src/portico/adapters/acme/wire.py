@@ -16,7 +16,7 @@ import msgspec
 
 from portico.adapters.acme.methods import Lookups, Method
 from portico.core.model.certificate import Binding, KeyType
-from portico.core.planning.preflight import PreflightFacts
+from portico.core.model.preflight import PreflightFacts
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,11 @@ from portico.adapters.certificates.index import AUTHORITY, ROOT, expected_pairs,
 from portico.adapters.certificates.own_copies import OwnCopies
 from portico.adapters.certificates.running import result_of, run
 from portico.adapters.certificates.wire import Pair, Request
-from portico.core.model.cluster import machine_host
+from portico.core.model.cluster import SignedMachine, machine_host
 from portico.core.model.pair import Facts, Findings, OwnCopy, OwnPair, Trust
 from portico.core.model.place import CertificateFiles
 from portico.errors import Failed
 from portico.ports.clock import Clock
-from portico.ports.machine_signing import SignedMachine
 from portico.system.home import Home
 from portico.system.programs import PIPE, Program, RunningProgram, running, start_here
 

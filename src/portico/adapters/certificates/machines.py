@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from portico.adapters.certificates.wire import MachineRequest
+from portico.core.model.cluster import SignedMachine
 from portico.errors import Failed
-from portico.ports.machine_signing import SignedMachine
 from portico.system.machine_certificates import MachineAuthority
 
 

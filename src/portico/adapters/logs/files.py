@@ -12,7 +12,7 @@ from typing import Final
 from portico.adapters.logs.rotation import rotate
 from portico.core.model.desired import Spec
 from portico.core.model.instance import LogFiles
-from portico.ports.files import LogTail
+from portico.core.model.log_line import LogTail
 from portico.system.account import Account, account_if_known
 from portico.system.rights import open_file
 

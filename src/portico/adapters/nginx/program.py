@@ -34,9 +34,8 @@ from portico.adapters.nginx.serving_master import RELOAD_TIMEOUT, ServingMaster,
 from portico.core.model.generation import ReservedSockets, TestedGeneration
 from portico.core.model.nginx_lines import Line
 from portico.core.model.place import Build
-from portico.core.model.world import NginxSeen
+from portico.core.model.world import NginxActivity, NginxSeen
 from portico.errors import Failed
-from portico.ports.nginx import NginxActivity
 from portico.ports.processes import TcpPorts
 from portico.system.home import Home
 from portico.system.programs import StartProgram, start_here

@@ -19,10 +19,9 @@ from portico.adapters.probes.connection import (
     WrongProtocol,
 )
 from portico.adapters.probes.http import ask_http
-from portico.core.model.check import Check
+from portico.core.model.check import Check, TlsToServer
 from portico.core.model.names import is_ip
 from portico.errors import Failed
-from portico.ports.servers import TlsToServer
 
 RESOLVE_TIMEOUT: Final = 5.0  # seconds
 

@@ -19,13 +19,8 @@ from portico.adapters.processes.sockets import holders
 from portico.adapters.processes.table import Table
 from portico.adapters.processes.turns import one_at_a_time
 from portico.core.model.instance import Process
-from portico.core.planning.ownership import (
-    Family,
-    Owner,
-    PortAnswer,
-    Socket,
-    answering,
-)
+from portico.core.model.port_owner import Family, Owner, PortAnswer, Socket
+from portico.core.planning.ownership import answering
 from portico.system.proc import Stat, may_read_sockets, sockets, stat, user_of
 
 _LOOPBACK_ADDRESSES: Final = frozenset({"*", "127.0.0.1"})

@@ -28,7 +28,7 @@ from portico.adapters.processes.listening import (
 from portico.adapters.processes.table import Table
 from portico.adapters.processes.turns import one_at_a_time
 from portico.core.model.instance import ListeningPort, Process
-from portico.core.planning.ownership import Holder
+from portico.core.model.port_owner import Holder
 from portico.errors import Failed
 from portico.ports.clock import Clock
 from portico.system.proc import pids, program_name, sockets, stat, user_of

@@ -31,8 +31,8 @@ from portico.core.model.desired import Spec
 from portico.core.model.instance import Exit, Process
 from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
+from portico.core.model.port_owner import Owner, PortAnswer
 from portico.core.planning.environment import NoticePaths
-from portico.core.planning.ownership import Owner, PortAnswer
 from portico.errors import Failed
 from portico.ports.clock import Clock
 from portico.system.observation import Observation

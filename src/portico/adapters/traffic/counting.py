@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from portico.adapters.traffic.wire import MODULE
+from portico.core.model.traffic import CountedInstance, CountedSite, Rates
 from portico.core.model.views import TrafficView
 from portico.ports.clock import Clock
-from portico.ports.traffic import CountedInstance, CountedSite, Rates
 from portico.system.observation import Observation
 from portico.system.programs import (
     MAX_OUTPUT_KEPT,

@@ -290,3 +290,11 @@ class Entry:
     exempt: bool = False
     """It renews another certificate by RFC 9773 5, and the authority does not count it."""
     until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an authority would not issue now, and until when (Unix time)."""
+
+    why: str
+    until: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
@@ -124,3 +125,12 @@ class ServerCheck(HttpRequest):
     def as_check(self) -> Check:
         """The same as one of instances."""
         return Check(**{name: getattr(self, name) for name in type(self).model_fields})
+
+
+@dataclass(frozen=True, slots=True)
+class TlsToServer:
+    name: str
+    """Sent as SNI, and verified."""
+    is_verified: bool = True
+    authorities: str | None = None
+    """PEM file; the system's if None."""

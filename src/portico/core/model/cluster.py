@@ -123,3 +123,11 @@ def placed_on(on: Iterable[str], machines: Mapping[str, Machine]) -> tuple[str, 
         for name, machine in machines.items()
         if not named or name in named or not named.isdisjoint(machine.labels)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SignedMachine:
+    certificate: str
+    """PEM."""
+    serial: str
+    """Hexadecimal."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from portico.core.model.log_times import time_of
 
@@ -39,3 +40,9 @@ def merge_lines(sources: Sequence[Iterator[LogLine]]) -> Iterator[tuple[int, Log
 def _numbered(number: int, lines: Iterator[LogLine]) -> Iterator[tuple[float, int, LogLine]]:
     for line in lines:
         yield line.at, number, line
+
+
+class LogTail(NamedTuple):
+    modified_at: float
+    """When the file was written last, Unix time."""
+    lines: Sequence[str]

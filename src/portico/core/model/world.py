@@ -99,3 +99,10 @@ class World:
         for instance in self.instances.values():
             found[instance.app].append(instance)
         return found
+
+
+class NginxActivity(NamedTuple):
+    workers: int = 0
+    """With those that shut down."""
+    reloads: int = 0
+    """Since the daemon was started."""

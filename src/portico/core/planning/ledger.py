@@ -13,7 +13,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from portico.core.model.certificate import DAY, Entry, Issuer, Limit
+from portico.core.model.certificate import DAY, Entry, Issuer, Limit, Refusal
 from portico.core.planning.domains import registered_domain
 
 Counted = Literal["same names", "domain", "failed validations", "orders", "accounts"]
@@ -32,12 +32,6 @@ class Use:
     most: int
     free_at: float
     """When one more fits; a moment that has passed if it does now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    why: str
-    until: float
 
 
 class Ledger:

@@ -17,12 +17,13 @@ from portico.core.model.certificate import (
     Certificate,
     Issuer,
     Lineage,
+    Refusal,
     RenewalState,
     Window,
 )
 from portico.core.model.moments import moment
 from portico.core.planning.hooks import hooks_due
-from portico.core.planning.ledger import Ledger, Refusal
+from portico.core.planning.ledger import Ledger
 from portico.core.planning.omitted_names import names_to_order, next_attempt
 
 ActionKind = Literal["nothing", "ask_ari", "hook", "issue", "deploy"]

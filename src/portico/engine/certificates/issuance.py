@@ -14,13 +14,14 @@ from portico.core.model.certificate import (
     Issuer,
     Lineage,
     Provenance,
+    Refusal,
     RenewalState,
 )
 from portico.core.model.moments import moment
 from portico.core.model.names import folder_name
 from portico.core.model.order import NewCertificate, Order
 from portico.core.planning import renewal_state
-from portico.core.planning.ledger import Ledger, Refusal
+from portico.core.planning.ledger import Ledger
 from portico.core.planning.omitted_names import names_to_leave_out
 from portico.core.planning.preflight import Finding, findings, name_findings
 from portico.core.planning.renewal import Action, end_of_wait, is_urgent, next_action

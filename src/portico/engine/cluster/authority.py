@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from portico.core.model.cluster import SignedMachine
 from portico.core.model.snapshot import Put
 from portico.engine.cluster.cluster_store import ClusterStore
 from portico.errors import Failed
-from portico.ports.machine_signing import MachineSigner, SignedMachine
+from portico.ports.machine_signing import MachineSigner
 from portico.ports.vault import Vault
 from portico.system.cluster_identity import AUTHORITY, AUTHORITY_KEY
 from portico.system.home import Home

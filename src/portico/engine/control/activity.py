@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from portico.core.model.world import NginxActivity
 from portico.engine.engine import Engine
-from portico.ports.nginx import Nginx, NginxActivity
+from portico.ports.nginx import Nginx
 from portico.ports.processes import TcpPorts
 from portico.system.observation import Observation
 

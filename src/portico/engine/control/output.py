@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
 from portico.core.model.desired import Spec
-from portico.core.model.log_line import merge_lines, parse_lines
+from portico.core.model.log_line import LogTail, merge_lines, parse_lines
 from portico.core.model.names import split_name
 from portico.core.model.views import OutputLineView
 from portico.engine.engine import Engine
-from portico.ports.files import Logs, LogTail
+from portico.ports.files import Logs
 from portico.system.printable import printable
 
 MAX_FILES: Final = 50

@@ -16,6 +16,7 @@ from portico.core.model.optimization import nginx_warning
 from portico.core.model.project import Names
 from portico.core.model.site import Folder, Site
 from portico.core.model.stream import Stream
+from portico.core.model.traffic import Rates
 from portico.core.model.views import (
     AppView,
     DaemonView,
@@ -46,7 +47,7 @@ from portico.engine.server_checks import ServerChecks
 from portico.engine.site_certificates import CertificateSource
 from portico.ports.files import Logs
 from portico.ports.processes import Processes
-from portico.ports.traffic import Rates, Traffic
+from portico.ports.traffic import Traffic
 from portico.system.memory import resident_bytes
 
 S = InstanceState

@@ -8,14 +8,9 @@ from typing import Final
 
 from portico.core.model.instance import PROVEN_STATES, Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
+from portico.core.model.port_owner import Owner, PortAnswer
 from portico.core.planning.lifecycle import with_own_port, with_port_taken
-from portico.core.planning.ownership import (
-    Owner,
-    PortAnswer,
-    no_listener_text,
-    passed_on_text,
-    port_taken_text,
-)
+from portico.core.planning.ownership import no_listener_text, passed_on_text, port_taken_text
 from portico.engine.observed import ObservedWorld
 from portico.ports.clock import Clock
 from portico.ports.processes import Processes

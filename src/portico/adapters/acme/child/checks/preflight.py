@@ -22,7 +22,7 @@ from portico.adapters.acme.child.protocol.accounts import account, known_url
 from portico.adapters.acme.methods import Http, Method, Standalone, TlsAlpn
 from portico.adapters.acme.wire import AccountRequest, PreflightRequest
 from portico.core.model.names import is_ip
-from portico.core.planning.preflight import Address, Caa, Name, PreflightFacts
+from portico.core.model.preflight import Address, Caa, Name, PreflightFacts
 
 MAX_PARALLEL_CHECKS: Final = 8
 _TRIAL_DATA: Final = bytes(64 << 10)

@@ -18,7 +18,7 @@ from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import AcmeFailure, setup_failure
 from portico.adapters.acme.child.protocol.network import reason
 from portico.adapters.acme.methods import Http
-from portico.core.planning.preflight import Address
+from portico.core.model.preflight import Address
 
 REQUEST_TIMEOUT: Final = 10.0  # seconds, as Let's Encrypt grants
 MAX_REDIRECTS: Final = 10
