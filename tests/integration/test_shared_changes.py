@@ -60,19 +60,34 @@ class Shared:
     ) -> None:
         """`runs` is the file that the app with a schedule adds to, if there is to be one."""
         self.machines, self.store, self.instances, self.runs = machines, store, instances, runs
+        self.release(1)
 
     def file(self, **env: str) -> str:
         env = {"CRASH_WHEN": CRASH_FILE, **env}
         lines = "".join(f'env.{key} = "{value}"\n' for key, value in env.items())
         scheduled = SCHEDULED.format(runs=self.runs) if self.runs else ""
         return (
-            f'[apps.web]\ncommand = ["node", "{PROGRAMS}/echo.js"]\n{lines}'
+            f'[apps.web]\ncommand = ["node", "{PROGRAMS}/echo.js"]\ncwd = "current"\n{lines}'
             f"instances = {self.instances}\n{scheduled}"
             f'[sites."{SITE}"]\napp = "web"\n'
         )
 
     def write(self, **env: str) -> None:
         (self.machines["m1"].folder / "portico.toml").write_text(self.file(**env))
+
+    def release(self, number: int) -> None:
+        """The link leads to its folder from now on, on all machines."""
+        folder = self.machines["m1"].folder
+        (folder / f"releases/{number}").mkdir(parents=True, exist_ok=True)
+        (folder / "next").symlink_to(f"releases/{number}")
+        (folder / "next").rename(folder / "current")
+
+    def releases(self) -> dict[str, set[str]]:
+        """By machine, the folders in which its instances were started."""
+        return {
+            name: {Path(psutil.Process(pid).cwd()).name for pid in pids}
+            for name, pids in self.pids().items()
+        }
 
     def pids(self) -> Pids:
         return {machine.name: self.pids_of(machine.name) for machine in self.machines}
@@ -241,12 +256,28 @@ def test_a_reload_that_fails_on_a_machine_ends_there_and_its_instances_keep_serv
         report = load.stop()
     crash.unlink()
     assert result.returncode == 1
-    assert "nothing was changed on m3" in result.stderr
+    assert "it remains done on m1; nothing was changed on m3" in result.stderr
     assert shared.holders(since) == ["m1", "m2"]
     assert are_others({"m1": before["m1"]}, shared.pids())
     assert shared.pids_of("m3") == before["m3"]
     assert (report.lost, {*map(int, report.answers)}) == (0, before["m2"])
     eventually(lambda: shared.pids_of("m2") == before["m2"])
+
+
+def test_a_reload_to_a_release_that_fails_on_a_machine_is_taken_back_on_those_before(shared):
+    one, two, _ = shared.machines
+    crash = two.home / "logs" / CRASH_FILE
+    shared.release(2)
+    crash.touch()
+    with shared.load(), shared.load("m2"):
+        failed = one.portico("reload", "web")
+    assert failed.returncode == 1
+    assert "the file before is in force again on m1, m2" in failed.stderr
+    assert set.union(*shared.releases().values()) == {"1"}
+    crash.unlink()
+    with shared.load():
+        one.done("reload", "web")
+    assert set.union(*shared.releases().values()) == {"2"}
 
 
 def test_a_daemon_that_is_killed_while_it_has_the_turn_continues(shared):

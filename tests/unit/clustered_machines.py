@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from types import SimpleNamespace
 
+from portico.core.config.desired import version_of
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, Spec
 from portico.core.model.event import Requester
@@ -74,8 +76,12 @@ async def nothing(*_: object, **__: object) -> None: ...
 class Programs(dict):
     """By the id of a version: what is called `bad` exits at once."""
 
+    failing_version = ""
+    """Another one that does."""
+
     def __missing__(self, version: str) -> Program:
-        return CRASHING if version.startswith("bad") else GOOD
+        fails = version.startswith("bad") or version == self.failing_version
+        return CRASHING if fails else GOOD
 
 
 class FilePreparation(Preparation):
@@ -86,13 +92,17 @@ class FilePreparation(Preparation):
         for request in inputs.requests.values():
             for name, its in request.table["apps"].items():
                 app = App(instances=its["instances"], on=tuple(its["on"]), **KEYS)
-                apps[name] = wanted_app(name, app, its["version"], inputs.asked.get(name, 0))
+                found = wanted_app(name, app, its["version"], inputs.asked.get(name, 0))
+                links = inputs.links_of(found.spec)
+                links = self._machine.links if links is None else links
+                spec = version_of(found.spec, asked=found.spec.asked, links=links)
+                apps[name] = replace(found, spec=spec)
         members = inputs.members.machines if inputs.members else machine.machines
         sites = {name: Site(app=name) for name in apps}
         return Desired(apps=apps, machines=members, machine=machine.name, sites=sites)
 
     async def links_of(self, _: Spec) -> dict[str, str]:
-        return {}
+        return self._machine.links
 
 
 class Issuing:
@@ -173,7 +183,7 @@ class Member(Machine):
     def __init__(self, name: str, cluster: Cluster) -> None:
         self.cluster, self.link, self.lists = cluster, Link(cluster.store), Lists(self)
         super().__init__(self.lists, lambda _: self.link, name=name, loop=cluster.loop)
-        self.programs = Programs()
+        self.programs, self.links = Programs(), dict[str, str]()
         self.promise = Promise(self, "web")
         self.on_crash = self.on_hang = lambda _: self.promise.crashed()
         self.on_ask = lambda _: self.promise.asked()

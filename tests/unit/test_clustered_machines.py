@@ -21,6 +21,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
+from portico.core.config.desired import version_of
+from portico.core.model.instance import InstanceState
 from portico.core.model.neighbour import NearList
 from portico.core.model.requests import DownRequest
 from portico.core.model.shared import (
@@ -183,6 +185,44 @@ def test_a_machine_that_could_not_take_the_file_in_force_does_not_scale_the_one_
     scaled = cluster.ask("m2", cluster["m2"].daemon.asked.scale("web", 3, WHO))
     cluster.run(5.0)
     assert scaled.result() == ""
+    cluster.close()
+
+
+def releases(cluster: Cluster) -> set[tuple[str, ...]]:
+    """To which the links of the instances that run led."""
+    targets = [each.records["web"].target for each in cluster]
+    for each, target in zip(cluster, targets, strict=True):
+        assert {i.spec for i in each.in_state(InstanceState.READY)} == {target.id}
+    return {tuple(target.links.values()) for target in targets}
+
+
+def release(cluster: Cluster, name: str, *, fails_on: str = "") -> None:
+    """The link leads there from now on, on all machines, and one of them reloads."""
+    links = {"/srv/current": f"/srv/{name}"}
+    version = version_of(cluster["m1"].records["web"].target, asked=0, links=links).id
+    cluster[fails_on or "m2"].programs.failing_version = version if fails_on else ""
+    for each in cluster:
+        each.links = links
+    reloaded = cluster.ask("m1", cluster["m1"].daemon.asked.reload("web", WHO))
+    cluster.run(60.0)
+    assert reloaded.result() == ""
+
+
+def test_a_reload_to_another_release_is_taken_back_where_it_fails_as_is_a_file_after_it():
+    cluster = Cluster()
+    for each in cluster:
+        each.links = {"/srv/current": "/srv/one"}
+    cluster.up("m1")
+    cluster.run(40.0)
+    release(cluster, "two")
+    assert releases(cluster) == {("/srv/two",)}
+    release(cluster, "three", fails_on="m2")
+    assert cluster.change.end == "failed"
+    assert releases(cluster) == {("/srv/two",)}
+    cluster.up("m1", bad=True)
+    cluster.run(60.0)
+    assert cluster.change.end == "failed"
+    assert releases(cluster) == {("/srv/two",)}
     cluster.close()
 
 

@@ -115,6 +115,7 @@ def _raise_end(change: SharedChange, state: TurnState, going_back: Sequence[str]
         parts = {
             "the file before is in force again on": _machines_in(change, state, {"back"}),
             "not yet on": going_back,
+            "it remains done on": [] if change.project else _machines_in(change, state, {"done"}),
             "nothing was changed on": _machines_in(change, state, {"", "ready", "refused"}),
         }
         said = "; ".join(f"{text} {', '.join(names)}" for text, names in parts.items() if names)

@@ -9,7 +9,6 @@ import logging
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Final
 
 from msgspec.structs import replace
 
@@ -24,8 +23,9 @@ from portico.core.model.views import ChangeView, StatusView
 from portico.engine.changes import Change
 from portico.engine.cluster.change_report import ChangeReport, StoreWait
 from portico.engine.cluster.change_state import ChangeState
+from portico.engine.cluster.releases import Releases
 from portico.engine.cluster.shared_changes import SharedChanges
-from portico.engine.cluster.store_follower import NOT_ASKED, Position
+from portico.engine.cluster.store_follower import Position
 from portico.engine.control.assembly import Control
 from portico.engine.control.up import FileChange
 from portico.engine.engine import Engine
@@ -36,9 +36,6 @@ from portico.ports.store import StoreUnavailable
 from portico.ports.vault import Vault
 
 log = logging.getLogger(__name__)
-
-FIRST_ANSWER_TIMEOUT: Final = 3.0
-FIRST_ANSWER_PAUSE: Final = 0.05
 
 
 class ClusterOperations:
@@ -52,6 +49,7 @@ class ClusterOperations:
         self._shared, self._follower = change_state.shared, change_state.shared.follower
         self._shared_changes = SharedChanges(change_state, engine.clock)
         self._projects = Projects(engine.intent)
+        self._releases = Releases(engine, self._preparation, self._projects)
 
     def __getattr__(self, name: str) -> object:
         """What concerns this machine alone."""
@@ -97,7 +95,7 @@ class ClusterOperations:
 
     async def take_shared(self, who: Requester) -> ChangeView:
         """Put in force on this machine what is in force in the cluster."""
-        await self._wait_for_first_answer()
+        await self._shared_changes.wait_for_first_answer()
         self._follower.assert_current()
         if not any(self._change_state.state().heads.values()):
             raise Refused(
@@ -121,10 +119,14 @@ class ClusterOperations:
         return self._changes.begin("up", "the cluster's files", None, work)
 
     async def _share(
-        self, file: FileChange, who: Requester, without_absent: str | None
+        self,
+        file: FileChange,
+        who: Requester,
+        without_absent: str | None,
+        target: NamedTarget | None = None,
     ) -> ChangeView:
-        """Check it here, and let it go over the machines."""
-        await self._wait_for_first_answer()
+        """Check it here, and let it go over the machines, with what else a reload is of."""
+        await self._shared_changes.wait_for_first_answer()
         change = self._shared_changes.draft(file.kind, file.subject, who, without_absent)
         revision = file.edit()
         self._assert_edits_file_in_force(file, name_of(revision))
@@ -135,16 +137,14 @@ class ClusterOperations:
         packed = zlib.compress(encoded(SharedFile.of(with_links(revision, candidate))))
         sealed = await self._vault.seal(self._follower.prefix + key, packed)
         subject = file.subject or revision.source
-        target = NamedTarget(
-            apps=_full_names(project, candidate.desired.of(revision.project).apps)
-        )
+        apps = _full_names(project, candidate.desired.of(revision.project).apps)
         last = vacated_machines(self._intent.desired, candidate.desired)
         change = replace(
             change,
             subject=subject,
             project=project,
             revision=number,
-            target=target,
+            target=target or NamedTarget(apps=apps),
             order=tuple(sorted(change.order, key=last.__contains__)),
         )
         return await self._begin(change, [Put(key, sealed)])
@@ -287,7 +287,7 @@ class ClusterOperations:
         if machine in {None, self._shared.machine}:
             begin = self._operations.drain if verb == "drain" else self._operations.undrain
             return await begin(who)
-        await self._wait_for_first_answer()
+        await self._shared_changes.wait_for_first_answer()
         self._follower.assert_current()
         self._follower.machine_record(machine)  # NotFound
         change = self._shared_changes.draft(verb, machine, who, only=machine)
@@ -333,6 +333,12 @@ class ClusterOperations:
             apps=tuple(map(names.full_name, apps)),
         )
         subject = apps[0] if is_app else text or "all apps"
+        file = await self._releases.file(verb, apps, who)
+        if file and self._change_state.state().heads.get(name_of(file)):
+            others = self._releases.others(file, apps)
+            target = replace(target, apps=tuple(map(names.full_name, others)))
+            change = FileChange(lambda: file, verb, subject)
+            return await self._share(change, who, without_absent, target)
         return await self._share_named(verb, subject, target, who, without_absent)
 
     def _site(self, text: str | None, folder: str | None) -> str:
@@ -353,7 +359,7 @@ class ClusterOperations:
         *,
         project: str = "",
     ) -> ChangeView:
-        await self._wait_for_first_answer()
+        await self._shared_changes.wait_for_first_answer()
         change = self._shared_changes.draft(verb, subject, who, without_absent)
         return await self._begin(replace(change, target=target, project=project), [])
 
@@ -369,12 +375,6 @@ class ClusterOperations:
             await ChangeReport(self._change_state, shared.id, change.say).follow(wait)
 
         return self._changes.begin(shared.verb, shared.subject, None, work)
-
-    async def _wait_for_first_answer(self) -> None:
-        """A daemon that was just started for this command has not asked the store yet."""
-        end = self._clock.monotonic() + FIRST_ANSWER_TIMEOUT
-        while self._follower.trouble == NOT_ASKED and self._clock.monotonic() < end:
-            await self._clock.sleep(FIRST_ANSWER_PAUSE)
 
     # What is seen
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Final
 
@@ -79,16 +79,28 @@ class OwnWork:
         who = Requester(f"{change.who} on {change.by}")
         if file:
             await self._put_in_force(file, who, change.verb, change.subject, stopped, say)
+            if change.verb in STARTING_VERBS and change.target:
+                for app in self._meant(change.target):  # the file starts no other release of it
+                    view = await self._begin_of_apps(change.verb, app, None, who)
+                    self._request_runs([app], change)
+                    await self._follow(view, say)
         elif change.verb == "down" and change.target:
             for project in change.target.projects:
                 await self._end_project(project, who, say, now=change.target.now)
         elif change.target:
             view = await self._begin_named(change.verb, change.target, who)
-            names = self._projects.names()
-            meant = [app for app in names.apps if names.full_name(app) in change.target.apps]
-            for app in self._intent.runs.withdraw(meant):
-                self._request_run(app, change.id)  # one machine runs it
+            self._request_runs(self._meant(change.target), change)
             await self._follow(view, say)
+
+    def _meant(self, target: NamedTarget) -> list[str]:
+        """The apps that it names, as this machine calls them."""
+        names = self._projects.names()
+        return [app for app in names.apps if names.full_name(app) in target.apps]
+
+    def _request_runs(self, apps: Iterable[str], change: SharedChange) -> None:
+        """Of what has a schedule one machine runs it."""
+        for app in self._intent.runs.withdraw(apps):
+            self._request_run(app, change.id)
 
     async def take(
         self, project: str, file: SharedFile | None, stopped: Collection[str], say: Say
@@ -183,13 +195,19 @@ class OwnWork:
             return await operations.undrain(who)
         if verb == "resume":
             return await operations.resume(target.site, who)
+        app, folder = self._apps(target)
+        return await self._begin_of_apps(verb, app, folder, who)
+
+    async def _begin_of_apps(
+        self, verb: str, app: str | None, folder: str | None, who: Requester
+    ) -> ChangeView:
+        operations = self._operations
         of_apps = {
             "start": operations.start,
             "stop": operations.stop,
             "restart": operations.restart,
             "reload": operations.reload,
         }
-        app, folder = self._apps(target)
         return await of_apps[verb](app, who, folder)
 
     def _apps(self, target: NamedTarget) -> tuple[str | None, str | None]:

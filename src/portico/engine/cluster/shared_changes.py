@@ -11,10 +11,12 @@ from portico.core.model.shared import CHANGE_KEY, encoded
 from portico.core.model.shared_change import SharedChange
 from portico.core.model.snapshot import Compare, Put, Write
 from portico.engine.cluster.change_state import ChangeState
-from portico.engine.cluster.store_follower import Position
+from portico.engine.cluster.store_follower import NOT_ASKED, Position
 from portico.errors import Refused
 from portico.ports.clock import Clock
 
+FIRST_ANSWER_TIMEOUT: Final = 3.0
+FIRST_ANSWER_PAUSE: Final = 0.05
 OTHER_CHANGE_TIMEOUT: Final = 3.0
 OTHER_CHANGE_INTERVAL: Final = 0.05
 
@@ -22,6 +24,12 @@ OTHER_CHANGE_INTERVAL: Final = 0.05
 class SharedChanges:
     def __init__(self, change_state: ChangeState, clock: Clock) -> None:
         self._shared, self._change_state, self._clock = change_state.shared, change_state, clock
+
+    async def wait_for_first_answer(self) -> None:
+        """A daemon that was just started for this command has not asked the store yet."""
+        end = self._clock.monotonic() + FIRST_ANSWER_TIMEOUT
+        while self._shared.follower.trouble == NOT_ASKED and self._clock.monotonic() < end:
+            await self._clock.sleep(FIRST_ANSWER_PAUSE)
 
     def draft(
         self,
