@@ -35,6 +35,8 @@ routes = {{ "/api/" = {{ app = "api", strip_prefix = true }}, "/old" = {{ redire
 [sites."files.localhost"]
 folder = "public"
 """
+WITHOUT = [f"--without={key}" for key in ("balance", "folder", "headers", "routes")]
+"""What of that has no equal in an Ingress."""
 ASKED = (
     ("localhost", "/"),
     ("localhost", "/api/items?x=1"),
@@ -148,11 +150,13 @@ def test_a_file_is_written_for_kubernetes_only_with_an_image_for_each_app(stack:
     assert refused.returncode != 0
     assert "api: set --image APP=IMAGE; nothing was written" in refused.stderr
     images = ("--image", "web=registry.example/web:1", "--image", "registry.example/all@sha256:1")
-    done = stack.portico("export", "kubernetes", *images)
+    refused = stack.portico("export", "kubernetes", *images)
+    assert refused.returncode != 0
+    assert "localhost: headers (set it in the controller)" in refused.stderr
+    assert " ".join(WITHOUT) in refused.stderr
+    done = stack.portico("export", "kubernetes", *images, *WITHOUT)
     assert done.returncode == 0
-    assert (
-        "note: localhost: headers: set this in the Ingress controller" in done.stderr + done.stdout
-    )
+    assert "note: localhost: headers (set it in the controller)" in done.stderr + done.stdout
     written = stack.folder / "portico-export/kubernetes.yaml"
     assert written.stat().st_mode & 0o777 == 0o600
     kinds = [each["kind"] for each in yaml.safe_load_all(written.read_text())]
@@ -164,7 +168,8 @@ def test_what_is_written_for_kubernetes_is_valid_by_its_schemas(stack: Stack):
     stack.write(SITES.format(echo=ECHO) + '[sites."shop.example.com"]\napp = "web"\n')
     objects = []
     for gateway in ((), ("--gateway", "envoy")):
-        stack.done("export", "kubernetes", "--image", "registry.example/all:1", *gateway)
+        words = ("--image", "registry.example/all:1", *WITHOUT, *gateway)
+        stack.done("export", "kubernetes", *words)
         text = (stack.folder / "portico-export/kubernetes.yaml").read_text()
         objects += yaml.safe_load_all(text)
     kinds = {each["kind"] for each in objects}

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import copy
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
 
 from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
+from portico.core.model.app import App
+from portico.core.model.check import Check
+from portico.core.model.document import Document
+from portico.core.model.edge import Edge, Tls
+from portico.core.model.issuing import IssuanceSettings
+from portico.core.model.site import Route, Site
+from portico.core.model.upstream import Upstream
+from portico.stack.export import kubernetes_keys as keys
 from portico.stack.export.kubernetes import app_objects, manifest
 from portico.stack.export.losses import losses
 from portico.stack.export.processes import FIRST_PORT, ports_of, processes
 from portico.stack.export.sites import site_objects
 from tests.kubernetes import HAS_MODELS, has_model, refusals
 
+PAGE = (
+    Path(__file__).parents[2]
+    / "docs/decisions/0035-what-kubernetes-has-no-equal-for-is-refused.md"
+)
 PATH = {"PATH": "/usr/bin:/bin"}
 SHOP = """
 [apps.web]
@@ -182,11 +195,14 @@ def test_a_gateway_has_a_listener_for_each_name_and_each_site_its_routes(gateway
     assert many["parentRefs"][0]["sectionName"] == "http"
     solver = found["Issuer", "letsencrypt"]["spec"]["acme"]["solvers"][0]["http01"]
     assert solver["gatewayHTTPRoute"]["parentRefs"][0]["name"] == "shop"
+    advice = "(no rule of an HTTPRoute does the same: let an app answer)"
+    assert list(map(str, sites.refused)) == [
+        "shop.example.com: headers (set those with variables in the controller: X-Peer)",
+        f'shop.example.com: routes."/cookie" {advice}',
+        f'shop.example.com: routes."~ ^/x" {advice}',
+        f'shop.example.com: routes."/a//b" {advice}',
+    ]
     assert sites.lost == [
-        'shop.example.com: the route "/cookie" has no equal in an HTTPRoute, and is left out',
-        'shop.example.com: the route "~ ^/x" has no equal in an HTTPRoute, and is left out',
-        'shop.example.com: the route "/a//b" has no equal in an HTTPRoute, and is left out',
-        "shop.example.com: headers with variables have no equal: X-Peer",
         "shop.example.com: redirects with 308 answer 301 or 302, after which a POST is a GET",
         "shop.example.com: redirects keep the query of the request",
         "*.localhost: the local authority's certificate is not exported",
@@ -312,37 +328,77 @@ def test_a_site_is_an_ingress_with_a_certificate_of_its_authority(shop):
     assert acme["server"].startswith("https://acme-v02.")
     assert acme["email"] == "me@example.com"
     assert "tls" not in found["Ingress", "in.localhost"]["spec"]
-    assert sites.refused == []
+    advice = "(no rule of an Ingress does the same: let an app answer)"
+    migration = "run what it names before each rollout, and end the rollout where it fails"
+    assert list(map(str, sites.refused)) == [
+        f"worker: after ({migration})",
+        "shop.example.com: headers (set it in the controller)",
+        "files.localhost: folder (serve the files by an app)",
+        f'shop.example.com: routes."~ ^/x" {advice}',
+        f'shop.example.com: routes."/old" {advice}',
+    ]
     assert sites.lost == [
-        "shop.example.com: headers: set this in the Ingress controller",
-        'shop.example.com: the route "~ ^/x" has no equal in an Ingress, and is left out',
-        'shop.example.com: the route "/old" has no equal in an Ingress, and is left out',
+        "shop.example.com: whether http redirects to https is decided by the Ingress controller",
         "files.localhost: has no Ingress, because no app answers for it",
     ]
 
 
+def test_each_key_of_a_file_is_exported_lost_with_a_note_or_refused():
+    page = PAGE.read_text(encoding="utf-8")
+    for models, table in {
+        (App,): keys.APP,
+        (Check,): keys.CHECK,
+        (Site, Route): keys.HANDLING,
+        (Upstream,): keys.UPSTREAM,
+        (Tls, IssuanceSettings): keys.ISSUING,
+        (Edge,): keys.EDGE,
+        (Document,): keys.DOCUMENT,
+    }.items():
+        known = [*table.exported, *table.noted, *table.refused]
+        assert sorted(known) == sorted({key for each in models for key in each.model_fields})
+        assert [key for key in table.refused if f"`{key}`" not in page] == []
+
+
+SITE = "[apps.web]\ncommand = 'x'\n[sites.'a.localhost']\napp = 'web'\n"
+
+
 @pytest.mark.parametrize(
-    ("keys", "refused"),
+    ("text", "refused"),
     [
-        ("allow = ['10.0.0.0/8']", ["a.localhost: allow"]),
-        ("maintenance = true", ["a.localhost: maintenance"]),
-        ("maintenance = { on = false }", []),
-        ("routes = { '/x' = { app = 'web', deny = ['all'] } }", ["a.localhost: deny"]),
+        (f"{SITE}allow = ['10.0.0.0/8']", "a.localhost: allow"),
+        (f"{SITE}maintenance = true", "a.localhost: maintenance"),
+        (f"{SITE}maintenance = {{ on = false }}", ""),
+        (f"{SITE}routes = {{ '/x' = {{ app = 'web', deny = ['all'] }} }}", "a.localhost: deny"),
+        (f"{SITE}rate_limit = '10r/s'", "a.localhost: rate_limit"),
+        (f"{SITE}retries = 0", "a.localhost: retries"),
+        (f"{SITE}buffering = true\nauth = false\nhsts = false", ""),
+        (f"{SITE}buffering = false", "a.localhost: buffering"),
+        (f"{SITE}redirect_http = false", "a.localhost: redirect_http"),
+        ("[apps.web]\ncommand = 'x'\nsticky = true", "web: sticky"),
+        ("[apps.web]\ncommand = 'x'\nbalance = 'ip_hash'", "web: balance"),
+        ("[apps.web]\ncommand = 'x'\nbalance = 'least_conn'", ""),
+        ("[apps.web]\ncommand = 'x'\nschedule = '0 4 * * *'\nport = false", "web: tz"),
+        ("[apps.web]\ncommand = 'x'\nhealth = { path = '/', body = 'ok' }", "web: health: body"),
+        ("[upstreams.old]\nservers = ['10.0.0.1']", "[upstreams.old]: servers"),
+        ("[streams.5432]\napp = 'web'\n[apps.web]\ncommand = 'x'", "the file: streams"),
+        ("[edge]\ninclude = 'x.conf'", "[edge]: include"),
     ],
 )
-def test_a_site_that_would_be_open_to_all_is_refused(keys, refused):
-    text = f"[apps.web]\ncommand = 'x'\n[sites.'a.localhost']\napp = 'web'\n{keys}\n"
-    assert exported(text)[1].refused == refused
+def test_what_its_users_would_notice_is_refused(text, refused):
+    said = list(map(str, exported(text)[1].refused))
+    assert [each.partition(" (")[0] for each in said] == [refused] * bool(refused)
 
 
 def test_what_a_cluster_cannot_do_is_said_of_the_apps_that_use_it():
-    text = "[apps.web]\ncommand = 'x'\nmax_age = '1d'\nsticky = true\nstop_signal = 'SIGINT'\n"
+    text = "[apps.web]\ncommand = 'x'\nmax_age = '1d'\nslow_start = '9s'\nstop_signal = 'SIGINT'\n"
     text += "on = ['m1']\nmachines.m1.instances = 2\n[machines.m1]\naddress = '10.0.0.1'\n"
-    said = list(losses(exported(text)[2], "kubernetes"))
-    assert [each for each in said if each.startswith("web: ")] == [
+    text += "[apps.api]\ncommand = 'x'\nmax_age = '1d'\n[edge]\nhttp3 = true\n"
+    assert set(losses(exported(text)[2], "kubernetes")) >= {
         "web: on has no effect: set a nodeSelector",
         "web: machines has no effect: pods are alike",
         "web: stop_signal is set in the image (STOPSIGNAL)",
-        "web: max_age has no effect",
-        "web: balance and what else is set for balancing must be set in the cluster's controller",
-    ]
+        "web, api: max_age has no effect",
+        "web: slow_start has no effect",
+        "[edge]: http3 is that of the controller",
+        "the file: machines has no effect: replicas are the instances of one machine, or total",
+    }

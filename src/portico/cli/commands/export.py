@@ -26,6 +26,7 @@ from portico.errors import Failed, Refused, Unreachable
 from portico.stack.export import nginx
 from portico.stack.export.ecosystem import ecosystem
 from portico.stack.export.kubernetes import app_objects, loopback_commands, manifest
+from portico.stack.export.kubernetes_keys import REFUSED_KEYS, RefusedKey
 from portico.stack.export.losses import losses
 from portico.stack.export.processes import Process, ports_of, processes, with_servers
 from portico.stack.export.sites import site_objects
@@ -84,6 +85,14 @@ def options(parser: Parser) -> None:
         default="",
         help="kubernetes: write a Gateway of this class and HTTPRoutes instead of Ingresses",
     )
+    parser.add_argument(
+        "--without",
+        metavar="KEY",
+        action="append",
+        default=[],
+        help="kubernetes: leave out a key that has no equal, which is refused otherwise; can be "
+        "repeated",
+    )
 
 
 def run(session: Session, args: Namespace) -> None:
@@ -108,7 +117,7 @@ def run(session: Session, args: Namespace) -> None:
             before = words if source.desired.needs_nginx else ()
             written = units(source.project, source.processes, before)
         case "kubernetes":
-            written, more = _kubernetes(source, args.image, args.gateway)
+            written, more = _kubernetes(source, args.image, args.gateway, args.without)
             lost += more
         case _:
             written = {"ecosystem.config.json": ecosystem(source.project, source.processes)}
@@ -133,7 +142,7 @@ def _read(session: Session, args: Namespace) -> _Source:
 
 
 def _kubernetes(
-    source: _Source, given: list[str], gateway: str
+    source: _Source, given: list[str], gateway: str, without: list[str]
 ) -> tuple[dict[str, str], list[str]]:
     """The files, and what is lost of the sites."""
     parts = [each.rpartition("=") for each in given]
@@ -144,12 +153,7 @@ def _kubernetes(
     if missing := [name for name in apps if name not in images and "" not in images]:
         raise Refused(f"{', '.join(missing)}: set --image APP=IMAGE; nothing was written")
     sites = site_objects(source.project, source.document, source.desired, gateway)
-    if sites.refused:
-        kind = "HTTPRoute" if gateway else "Ingress"
-        raise Refused(
-            f"no {kind} has an equal for {', '.join(sites.refused)}; without it the site would "
-            "be open to all, so nothing was written"
-        )
+    left_out = _left_out(sites.refused, without)
     first = {each.app_name: each for each in source.processes if each.slot == 1}
     objects = [
         each
@@ -162,8 +166,25 @@ def _kubernetes(
         raise Refused(
             f"two apps would both be {', '.join(twice)}; rename one. Nothing was written"
         )
-    lost = [*loopback_commands(source.processes), *sites.lost]
+    lost = [*loopback_commands(source.processes), *left_out, *sites.lost]
     return {_MANIFEST: manifest(every)}, lost
+
+
+def _left_out(refused: list[RefusedKey], without: list[str]) -> list[str]:
+    """Raises Refused for a key that is not left out on purpose."""
+    if unknown := sorted({*without} - REFUSED_KEYS):
+        raise Refused(
+            f"--without {unknown[0]}: must be a key that is refused; nothing was written. Export "
+            "without it to see which ones are"
+        )
+    if rest := [each for each in refused if each.name not in without]:
+        lines = "\n".join(f"  {each}" for each in rest)
+        keys = " ".join(f"--without={name}" for name in sorted({each.name for each in rest}))
+        raise Refused(
+            f"Kubernetes has no equal for\n{lines}\nNothing was written; change the file, or add "
+            f"{keys} where the cluster does this"
+        )
+    return list(map(str, refused))
 
 
 def _build(program: str | None, environ: Mapping[str, str]) -> Build:

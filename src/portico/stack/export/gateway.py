@@ -24,6 +24,7 @@ from portico.stack.export.kubernetes import (
     secret_name,
     site_object,
 )
+from portico.stack.export.kubernetes_keys import RefusedKey
 
 T = TypeVar("T")
 _VERSION: Final = "gateway.networking.k8s.io/v1"
@@ -49,8 +50,7 @@ class Gateway:
     """Implements `RoutingKind`."""
 
     kind = "HTTPRoute"
-    controller = "the Gateway's controller"
-    keys = frozenset(("headers", "request_headers"))
+    keys = frozenset(("headers", "request_headers", "redirect_http"))
 
     def __init__(
         self, project: str, class_name: str, document: Document, desired: Desired
@@ -65,24 +65,24 @@ class Gateway:
         parent = {"kind": "Gateway", "name": object_name(self._project), "sectionName": _HTTP}
         return {"gatewayHTTPRoute": {"parentRefs": [parent]}}
 
-    def rules(self, site: Site) -> Iterator[tuple[str, list[Object]]]:
+    def rules(self, site: Site) -> Iterator[tuple[tuple[str, *tuple[int, ...]], list[Object]]]:
         choices = Counter(
             key
             for (key, *_), route in site.placed_routes()
             if isinstance(route, Route) and route.match
         )
-        for (key, *_), route in site.placed_routes():
+        for (key, *index), route in site.placed_routes():
             kind, _, path = key.rpartition(" ")
             # of several the first one counts in Portico, and the most specific one here
             is_plain = kind in {"", "=", "^~"} and choices[key] <= 1
             own = self._table(route) if isinstance(route, str) else route
-            yield key, self._rules(site, own, path, is_exact=kind == "=") if is_plain else []
-        yield "", self._rules(site, site, "/", is_exact=False)
+            yield (
+                (key, *index),
+                self._rules(site, own, path, is_exact=kind == "=") if is_plain else [],
+            )
+        yield ("",), self._rules(site, site, "/", is_exact=False)
 
     def losses(self, name: str, site: Site) -> Iterator[str]:
-        headers = [t for each in site.handlings() for t in (each.headers, each.request_headers)]
-        if lost := sorted({n for t in headers if t for n, v in t.items() if _text(v) is None}):
-            yield f"{name}: headers with variables have no equal: {', '.join(lost)}"
         redirects = [table for each in site.handlings() if (table := _redirect(each))]
         if changed := sorted({r.status for r in redirects if _STATUSES[r.status] != r.status}):
             statuses = ", ".join(map(str, changed))
@@ -90,6 +90,16 @@ class Gateway:
             yield f"{name}: redirects with {statuses} {what}"
         if not all(each.keep_path or each.keep_query for each in redirects):
             yield f"{name}: redirects keep the query of the request"
+
+    def refused(self, name: str, site: Site) -> Iterator[RefusedKey]:
+        for key in ("headers", "request_headers"):
+            tables = [getattr(each, key) for each in site.handlings()]
+            headers = {n for t in tables if t for n, value in t.items() if _text(value) is None}
+            if headers:
+                advice = (
+                    f"set those with variables in the controller: {', '.join(sorted(headers))}"
+                )
+                yield RefusedKey(name, key, advice)
 
     def objects(
         self, name: str, site: Site, hosts: Sequence[str], rules: Sequence[Object]
@@ -160,7 +170,7 @@ class Gateway:
         return [{"matches": [{**place, **each}], **rule} for each in _conditions(match)]
 
     def _backends(self, target: Target) -> list[Object]:
-        """An upstream of several apps gives each as much as it has instances."""
+        """An upstream of several apps gives each as much as its instances weigh."""
         if target.app:
             return [_backend(target.app)]
         upstream = self._document.upstreams.get(target.upstream or "")
@@ -169,7 +179,8 @@ class Gateway:
         if len(upstream.apps) == 1:
             return [_backend(upstream.apps[0])]
         apps = self._desired.apps
-        return [{**_backend(name), "weight": apps[name].instances} for name in upstream.apps]
+        weights = {name: apps[name].instances * apps[name].app.weight for name in upstream.apps}
+        return [{**_backend(name), "weight": weight} for name, weight in weights.items()]
 
 
 def _parts(items: Sequence[T]) -> list[Sequence[T]]:

@@ -14,20 +14,20 @@ from portico.stack.export.kubernetes import (
     secret_name,
     site_object,
 )
+from portico.stack.export.kubernetes_keys import RefusedKey
 
 
 class Ingresses:
     """Implements `RoutingKind`."""
 
     kind = "Ingress"
-    controller = "the Ingress controller"
     keys = frozenset[str]()
     solver: Object = {"ingress": {}}  # noqa: RUF012 - nothing changes it
 
     def __init__(self, project: str, document: Document) -> None:
         self._project, self._document = project, document
 
-    def rules(self, site: Site) -> Iterator[tuple[str, list[Object]]]:
+    def rules(self, site: Site) -> Iterator[tuple[tuple[str, *tuple[int, ...]], list[Object]]]:
         for (key, *index), route in site.placed_routes():
             kind, _, path = key.rpartition(" ")
             table = route if isinstance(route, Route) else None
@@ -37,12 +37,19 @@ class Ingresses:
             )
             has_equal = service and is_plain and not index
             is_exact = kind == "="
-            yield key, [_path(path, service, is_exact=is_exact)] if service and has_equal else []
+            yield (
+                (key, *index),
+                [_path(path, service, is_exact=is_exact)] if service and has_equal else [],
+            )
         service = self._service(site)
-        yield "", [_path("/", service, is_exact=False)] if service else []
+        yield ("",), [_path("/", service, is_exact=False)] if service else []
 
     def losses(self, name: str, site: Site) -> Iterator[str]:
-        del name, site  # of an Ingress, what has no equal is a key or a route
+        if site.https and site.redirect_http:
+            yield f"{name}: whether http redirects to https is decided by the Ingress controller"
+
+    def refused(self, name: str, site: Site) -> Iterator[RefusedKey]:
+        del name, site
         return iter(())
 
     def objects(

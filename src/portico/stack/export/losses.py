@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from portico.core.model.app import App
 from portico.core.model.document import Document
+from portico.stack.export import kubernetes_keys
 
 Target = Literal["nginx", "systemd", "pm2", "kubernetes"]
 _ALL_NOTES: Final[Mapping[Target, tuple[str, ...]]] = {
@@ -60,49 +61,9 @@ _PROCESS_KEYS: Final[Mapping[str, tuple[_Uses, str]]] = {
         "are not rotated: use logrotate, or the journal",
     ),
 }
-_KUBERNETES_KEYS: Final[Mapping[str, tuple[_Uses, str]]] = {
-    "on": (lambda app: bool(app.on), "has no effect: set a nodeSelector"),
-    "machines": (lambda app: bool(app.machines), "has no effect: pods are alike"),
-    "after": (lambda app: bool(app.after), "has no equal: all apps start together"),
-    "user": (lambda app: bool(app.user or app.group), "is set in the image (USER)"),
-    "stop_signal": (lambda app: app.stop_signal != "SIGTERM", "is set in the image (STOPSIGNAL)"),
-    "autorestart": (
-        lambda app: not (app.autorestart or app.runs_once or app.schedule),
-        "is true in a Deployment",
-    ),
-    "stop_exit_codes": (lambda app: bool(app.stop_exit_codes), "has no effect"),
-    "watch": (lambda app: bool(app.watches), "has no effect"),
-    "max_age": (lambda app: app.max_age is not None, "has no effect"),
-    "restart_schedule": (lambda app: app.restart_schedule is not None, "has no effect"),
-    "inherit_env": (lambda app: app.inherit_env, "has no effect"),
-    "find_port": (
-        lambda app: app.find_port or app.port_fallback,
-        "has no effect: the program must listen on $PORT",
-    ),
-    "wait_ready": (
-        lambda app: app.wait_ready,
-        "has no effect: a pod is ready when its check passes",
-    ),
-    "health": (
-        lambda app: bool(app.check.status or app.check.body or app.check.method != "GET"),
-        "is a GET that must answer 200 to 399: status, body and method have no equal",
-    ),
-    "max_memory": (
-        lambda app: app.max_memory is not None,
-        "ends the container where Portico starts its successor first",
-    ),
-    "balance": (
-        lambda app: bool(
-            {"balance", "sticky", "weight", "backup", "down", "max_conns", "slots", "slow_start"}
-            & app.model_fields_set
-        ),
-        "and what else is set for balancing must be set in the cluster's controller",
-    ),
-}
 _EXCLUDED_KEYS: Final[Mapping[Target, frozenset[str]]] = {
     "nginx": frozenset(_PROCESS_KEYS) - {"health", "slow_start", "find_port"},
     "systemd": frozenset({"slow_start", "schedule"}),
-    "kubernetes": frozenset(),
     "pm2": frozenset({"slow_start", "max_memory", "restart_schedule", "env_file"}),
 }
 
@@ -110,15 +71,15 @@ _EXCLUDED_KEYS: Final[Mapping[Target, frozenset[str]]] = {
 def losses(document: Document, target: Target) -> Iterator[str]:
     """Beginning with what holds for every file."""
     yield from _ALL_NOTES[target]
-    keys = _KUBERNETES_KEYS if target == "kubernetes" else _PROCESS_KEYS
-    for key, (uses, what) in keys.items():
+    if target == "kubernetes":
+        yield from kubernetes_keys.notes(document)
+        return
+    for key, (uses, what) in _PROCESS_KEYS.items():
         apps = [name for name, app in document.apps.items() if uses(app)]
         if apps and key not in _EXCLUDED_KEYS[target]:
             yield f"{', '.join(apps)}: {key} {what}"
     if target == "nginx":
         yield from _site_losses(document)
-    if target == "kubernetes":
-        yield from _table_losses(document)
 
 
 def _site_losses(document: Document) -> Iterator[str]:
@@ -134,14 +95,3 @@ def _site_losses(document: Document) -> Iterator[str]:
         yield "[notify]: no events are sent"
     if document.edge.metrics:
         yield "[edge] metrics: not served"
-
-
-def _table_losses(document: Document) -> Iterator[str]:
-    if document.streams:
-        yield f"[streams] {', '.join(document.streams)}: are left out"
-    if document.notify:
-        yield "[notify] has no effect"
-    if document.machines:
-        yield "[machines] has no effect: replicas are the instances of one machine, or total"
-    if document.edge.model_fields_set:
-        yield "[edge]: set this in the cluster's controller"

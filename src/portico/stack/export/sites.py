@@ -5,50 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Final, Protocol
+from typing import Protocol
 
 from portico.core.model.certificate import is_rsa
 from portico.core.model.desired import Desired
 from portico.core.model.document import Document
 from portico.core.model.issuing import ISSUERS, IssuanceSettings
-from portico.core.model.site import Maintenance, RequestSettings, Site
+from portico.core.model.site import Route, Site
 from portico.stack.export.gateway import Gateway
 from portico.stack.export.ingress import Ingresses
 from portico.stack.export.kubernetes import Object, file_name, secret_name, site_object
-
-_ACCESS_KEYS: Final = frozenset(
-    (
-        "allow",
-        "auth",
-        "basic_auth",
-        "client_certificates",
-        "deny",
-        "maintenance",
-        "require_client_certificate",
-    )
-)
-"""Without these, requests would be answered that are refused now."""
-_KNOWN_KEYS: Final = frozenset(
-    (
-        "access_log",
-        "aliases",
-        "app",
-        "certificate",
-        "default",
-        "folder",
-        "https",
-        "internal",
-        "key",
-        "match",
-        "redirect",
-        "redirect_http",
-        "routes",
-        "satisfy",
-        "strip_prefix",
-        "tls",
-        "upstream",
-    )
-)
+from portico.stack.export.kubernetes_keys import RefusedKey, refused_keys
 
 
 class RoutingKind(Protocol):
@@ -59,21 +26,20 @@ class RoutingKind(Protocol):
         """Of the object of one site."""
 
     @property
-    def controller(self) -> str:
-        """What does what no key of the object says."""
-
-    @property
     def keys(self) -> frozenset[str]:
-        """The keys of a site that have an equal, besides those that always have."""
+        """Those of a site that have an equal here and are refused where they have none."""
 
     @property
     def solver(self) -> Object:
         """Of an Issuer: what answers for http-01."""
 
-    def rules(self, site: Site) -> Iterator[tuple[str, list[Object]]]:
-        """By route; none for a route without an equal. The site itself is last, as `""`."""
+    def rules(self, site: Site) -> Iterator[tuple[tuple[str, *tuple[int, ...]], list[Object]]]:
+        """By the place of a route; none for one without an equal. The site is last, as `""`."""
 
     def losses(self, name: str, site: Site) -> Iterator[str]: ...
+
+    def refused(self, name: str, site: Site) -> Iterator[RefusedKey]:
+        """What of `keys` has no equal as it is used in this site."""
 
     def objects(
         self, name: str, site: Site, hosts: Sequence[str], rules: Sequence[Object]
@@ -89,8 +55,7 @@ class RoutingKind(Protocol):
 class SiteObjects:
     objects: list[Object] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    """What must not be exported without."""
+    refused: list[RefusedKey] = field(default_factory=list)
 
 
 def site_objects(
@@ -100,17 +65,14 @@ def site_objects(
     routing: RoutingKind = Ingresses(project, document)
     if gateway_class:
         routing = Gateway(project, gateway_class, document, desired)
-    found = SiteObjects()
+    found = SiteObjects(refused=list(refused_keys(document, routing.keys)))
     issuers: dict[str, Object] = {}
     for name, site in document.sites.items():
-        keys = _keys(site)
-        found.refused += (f"{name}: {key}" for key in sorted(keys & _ACCESS_KEYS))
-        if lost := sorted(keys - _ACCESS_KEYS - _KNOWN_KEYS - routing.keys):
-            found.lost.append(f"{name}: {', '.join(lost)}: set this in {routing.controller}")
-        rules = list(_rules(name, site, routing, found.lost))
+        found.refused += routing.refused(name, site)
+        rules = list(_rules(name, site, routing, found.refused))
         hosts = [each for each in (name, *site.aliases) if not _is_address(each)]
         if not rules or not hosts:
-            why = "it is an address" if rules else "no app answers for it"
+            why = "its name is an address" if rules else "no app answers for it"
             found.lost.append(f"{name}: has no {routing.kind}, because {why}")
             continue
         found.lost += routing.losses(name, site)
@@ -128,27 +90,28 @@ def site_objects(
     return found
 
 
-def _rules(name: str, site: Site, routing: RoutingKind, lost: list[str]) -> Iterator[Object]:
-    for key, rules in routing.rules(site):
-        text = f'{name}: the route "{key}" has no equal in an {routing.kind}, and is left out'
-        if key and not rules and text not in lost:
-            lost.append(text)
+def _rules(
+    name: str, site: Site, routing: RoutingKind, refused: list[RefusedKey]
+) -> Iterator[Object]:
+    """What has no equal would be answered by the site itself, or by nobody."""
+    routes = dict[tuple[str, *tuple[int, ...]], Route | str | Site](site.placed_routes())
+    for place, rules in routing.rules(site):
+        key = _lost_key(place, routes.get(place, site))
+        if key and not rules:
+            advice = f"no rule of an {routing.kind} does the same: let an app answer"
+            refused.append(RefusedKey(name, key, advice))
         yield from rules
-    if any(each.folder and (each.app or each.upstream) for each in site.handlings()):
-        lost.append(f"{name}: the app gets requests for files of its folder, too")
 
 
-def _keys(site: Site) -> set[str]:
-    """What the site or one of its routes sets, unless to what is so anyway."""
-    every = list(site.handlings())
-    return {key for each in every for key in each.model_fields_set if _is_set(each, key)}
-
-
-def _is_set(handling: RequestSettings, key: str) -> bool:
-    value = getattr(handling, key)
-    if isinstance(value, Maintenance):
-        return value.on
-    return value is not None and value is not False and value != ()
+def _lost_key(place: tuple[str, *tuple[int, ...]], target: Route | Site | str) -> str:
+    """Of what has no rule; empty where nobody answers, and for folders, which are refused."""
+    if isinstance(target, str):
+        return f'routes."{place[0]}"'
+    if target.folder or not (target.app or target.upstream or target.redirect):
+        return ""
+    if isinstance(target, Route):
+        return f'routes."{place[0]}"'
+    return "redirect" if target.redirect else "upstream" if target.upstream else "app"
 
 
 def _is_address(name: str) -> bool:
@@ -200,8 +163,6 @@ def _issuing_losses(name: str, settings: IssuanceSettings) -> Iterator[str]:
         yield f"{name}: only http-01 is exported; add a dns01 solver to the Issuer"
     if len(settings.issuers) > 1 or len(settings.key_types) > 1:
         yield f"{name}: only the first issuer and key_type are exported"
-    if settings.eab or settings.ca_bundle:
-        yield f"{name}: eab and ca_bundle must be added to the Issuer"
 
 
 def _no_certificate(name: str, desired: Desired) -> str:
