@@ -94,7 +94,7 @@ class Acme:
         return answer
 
     def request(self, *names: str, order: str = "one", **more: object) -> IssueRequest:
-        settings = {"methods": (Http(),), "deadline": 40.0, "account": self.own()} | more
+        settings = {"methods": (Http(),), "deadline": 120.0, "account": self.own()} | more
         return IssueRequest(order=order, folder=str(self.orders), names=names, **settings)
 
     def ask(self, request: IssueRequest) -> IssuedCertificate | ManualSteps:

@@ -49,7 +49,7 @@ def lookups(names):
     return Lookups((names.resolver,), names.port, patience=10.0)
 
 
-def provider(power, lookups, name="powerdns", token=power_dns.TOKEN, deadline=30.0):
+def provider(power, lookups, name="powerdns", token=power_dns.TOKEN, deadline=120.0):
     options = {"auth_token": token, "pdns_server": power.url}
     return Dns(Lexicon(name, options, deadline), lookups)
 

@@ -204,7 +204,7 @@ def _start(machine: Machine) -> None:
     stack.up(VISITED, bind=["127.0.0.1"], workers=2)
     with stack.load("app.localhost", "/?sleep=0.02", rate=30, posts=0.2) as load:
         stack.up(VISITED + text, bind=["127.0.0.1"], workers=2)
-        eventually(lambda: machine.unserved() == {BY_HAND}, within=90, every=0.2)
+        eventually(lambda: machine.unserved() == {BY_HAND}, within=240, every=0.2)
         machine.first.update({name: machine.leaf(name) for name in _others(machine)})
         for name in RENEWED:
             stack.done("certs", "renew", name, "--force")

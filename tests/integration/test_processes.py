@@ -269,8 +269,8 @@ def test_usage_counts_the_children_too(tmp_path):
             cold = await processes.spawn(launch(tmp_path, slot=2, command=family), Exits())
             await until(lambda: "leader" in told.read_text())
             alone = stat(cold.pid).resident
-            await measured(processes, lambda: processes.usage(hot)[1] > 20)
-            await measured(processes, lambda: processes.usage(cold)[1] < 5)
+            await measured(processes, lambda: processes.usage(hot)[1] > 5)  # of a busy machine
+            await measured(processes, lambda: processes.usage(cold)[1] < 2)
             assert alone * 1.5 < processes.usage(cold)[0] < alone * 4
 
     asyncio.run(scenario())

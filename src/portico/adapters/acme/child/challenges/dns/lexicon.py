@@ -65,7 +65,7 @@ class Provider:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise setup_failure(f"cannot {what}: no answer within {limit:g} s") from None
+            raise setup_failure(f"cannot {what}: no answer within {limit:.3g} s") from None
         if ran.returncode:
             words = ran.stderr.strip().splitlines()
             raise setup_failure(
