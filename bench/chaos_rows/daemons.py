@@ -69,7 +69,7 @@ def _cut_a_rollout(site: Site, after: float) -> None:
     ) as reload:
         time.sleep(after)
         site.kill_daemon()
-        reload.wait(30)
+        reload.wait(120)
     site.revive()
 
 
@@ -106,7 +106,7 @@ def start_as_a_unit(site: Site, **env: str) -> None:
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(path))
-        notify.settimeout(20)
+        notify.settimeout(120)
         daemon = subprocess.Popen(
             [sys.executable, "-P", "-m", "portico.daemon.main"],
             env=site.environ | {"NOTIFY_SOCKET": str(path)} | env,
