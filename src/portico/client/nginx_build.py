@@ -7,7 +7,6 @@ import hashlib
 import os
 import re
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from portico.client.nginx_source import Source, assert_own_tree, copy_tree
 from portico.client.wire import IDLE_INTERVAL
 from portico.core.model.nginx_source import CONFIGURE, configure_arguments
 from portico.errors import Failed, Refused
-from portico.system.commands import run_tool
+from portico.system.commands import run_in_group, run_tool
 from portico.system.files import write_new
 from portico.system.folders import begin_folder, finish_folder, remove_folder, remove_folders
 from portico.system.home import Home
@@ -160,36 +159,24 @@ class _Step:
     def run(self, words: Sequence[str]) -> None:
         """In a process group of its own, which ends with it, whatever ends it."""
         start = self.log.tell()
-        process = subprocess.Popen(  # noqa: S603 - our own words, no shell
-            (  # noqa: S607 - of SEARCH_PATH
-                "nice",
-                "-n",
-                str(NICENESS),
-                *words,
-            ),
-            cwd=self.tree,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self.log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            umask=0o077,
-        )
         objects = self._objects()
+        step = "compiling" if objects else "configuring"
 
         def has_ended() -> bool:
             done = sum(1 for _ in (self.tree / "objs").rglob("*.o")) if objects else 0
-            step = "compiling" if objects else "configuring"
             self.report(Progress(step, done, objects))
             return process.poll() is not None
 
-        try:
+        with run_in_group(
+            ("nice", "-n", str(NICENESS), *words),
+            self.environment,
+            cwd=self.tree,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            umask=0o077,
+        ) as process:
             if not wait_for(has_ended, BUILD_TIMEOUT, IDLE_INTERVAL):
                 raise Failed(f"cannot build nginx: {words[0]} took {BUILD_TIMEOUT:g} seconds")
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
         if process.returncode:
             raise Failed(self._failure(words, start))
 

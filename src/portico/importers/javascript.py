@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final
 
+from portico.system.commands import run_in_group
 from portico.system.text import file_error
 
 EVALUATION_TIMEOUT: Final = 10.0  # seconds that a file of settings may take
@@ -98,23 +97,13 @@ def _run(
     within: float,
 ) -> int | None:
     """The exit code, None after the deadline."""
-    child = subprocess.Popen(  # noqa: S603 - the operator asked for this file to be evaluated
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=errors,
-        env=dict(environ),
-        pass_fds=(output.fileno(),),
-        start_new_session=True,
-    )
-    try:
-        return child.wait(within)
-    except subprocess.TimeoutExpired:
-        return None
-    finally:
-        if child.poll() is None:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+    with run_in_group(
+        argv, environ, stdout=subprocess.DEVNULL, stderr=errors, pass_fds=(output.fileno(),)
+    ) as child:
+        try:
+            return child.wait(within)
+        except subprocess.TimeoutExpired:
+            return None
 
 
 def _contents(file: IO[bytes]) -> str:

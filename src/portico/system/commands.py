@@ -1,9 +1,13 @@
-"""Programs of the system that the command line runs: systemctl, crontab, porticod itself."""
+"""Programs that are waited for, with a deadline: systemctl, crontab, node, porticod itself."""
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from portico.errors import Failed
 
@@ -27,3 +31,25 @@ def run_tool(
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Failed(f"cannot run {' '.join(command)}: {error}") from None
+
+
+@contextmanager
+def run_in_group(
+    command: Sequence[str], environ: Mapping[str, str], **options: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program in a process group of its own, which ends with the block, whatever ends that.
+    `options` are of Popen. Raises OSError where it cannot be run.
+    """
+    process = subprocess.Popen(  # noqa: S603 - words, and no shell
+        command,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        **options,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
