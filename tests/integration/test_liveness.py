@@ -65,7 +65,7 @@ def test_a_hung_program_is_out_in_time_and_comes_back(stack, program):
     up(stack, f"health = {health}\nstop_timeout = '1s'", program)
     hung = slots(stack)[1]
     with stack.load("app.localhost", rate=100, connections=64, timeout=60) as load:
-        time.sleep(1)
+        eventually(lambda: len(who_answers(stack)) == 3)
         stopped, at = time.monotonic(), time.time()
         os.kill(hung["pid"], signal.SIGSTOP)
         eventually(lambda: (states(stack) == ["ready"] * 3) and slots(stack)[1]["restarts"])
@@ -112,10 +112,9 @@ def test_what_fails_its_check_gets_nothing_also_after_a_reload_and_a_new_daemon(
     assert who_answers(stack, 100) == others
 
     stack.kill_daemon()
-    with stack.load("app.localhost", rate=100) as load:
+    with stack.load("app.localhost", rate=100, requests=200) as load:
         assert stack.instances("web")[1]["state"] == "unready"  # of another daemon
-        time.sleep(2)
-        report = load.stop()
+        report = load.report()
     assert report.failed == {}
     assert set(report.answers) == set(map(str, others))
 

@@ -19,7 +19,7 @@ from tests.answers import asked
 from tests.instances import is_dead
 from tests.stack import PROGRAMS, Stack, eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 AUTOGROUP = Path("/proc/self/autogroup")
 COUNT = 60
@@ -42,6 +42,7 @@ def is_whole(stack: Stack) -> bool:
     return len(found) == COUNT and all(i["current"] and i["pid"] for i in found)
 
 
+@pytest.mark.alone
 def test_the_daemon_answers_while_many_instances_are_replaced_and_stopped(stack: Stack):
     stack.up(MANY)
     first = {i["pid"] for i in stack.instances("web")}
