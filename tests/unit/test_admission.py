@@ -46,7 +46,7 @@ from portico.system.cluster_store import (
 )
 from portico.system.home import Home
 from portico.system.machine_certificates import MachineAuthority
-from tests.fakes.clock import FakeClock, settle
+from tests.fakes.clock import FakeClock, VirtualLoop, settle
 from tests.fakes.state import MemoryState
 from tests.fakes.store import FakeStore
 from tests.fakes.vault import FakeVault
@@ -500,24 +500,82 @@ def test_without_the_store_nothing_is_promised(run):
     run(work)
 
 
+class UnansweredStore(FakeStore):
+    """The answers of so many transactions do not come, of which so many were done."""
+
+    unanswered, done = 0, 0
+
+    async def transaction(
+        self, compares: Sequence[Compare], writes: Sequence[Write]
+    ) -> int | None:
+        if not self.unanswered:
+            return await super().transaction(compares, writes)
+        self.unanswered -= 1
+        if self.done:
+            self.done -= 1
+            await super().transaction(compares, writes)
+        raise OutcomeUnknown("etcd gave no answer")
+
+
+@pytest.mark.parametrize(("unanswered", "done"), [(1, 0), (1, 1), (3, 1), (1000, 0), (1000, 1)])
+def test_the_creation_of_a_cluster_that_is_not_answered_is_repeated_or_says_what_to_remove(
+    tmp_path: Path, unanswered: int, done: int
+):
+    loop = VirtualLoop(1000.0)
+    store = UnansweredStore(loop)
+    store.unanswered, store.done = unanswered, done
+    creation = ClusterCreation(lambda _: store, lambda _: FakeVault(), loop)
+    write_store(tmp_path, STORE)
+    place = {"name": "m1", "address": "10.0.0.1", "folder": str(tmp_path), "serial": "1"}
+    request = ClusterRequest(cluster="one", user="root", **place)
+    removal = (
+        "`etcdctl del --prefix /portico/one/`, `etcdctl user delete portico.one.1`, `etcdctl user "
+        "delete portico.one.m1.1`, `etcdctl role delete portico.one.m1.1`"
+    )
+
+    def created() -> None:
+        task = loop.create_task(creation.create(request))
+        loop.run_until(loop.time() + 60.0)
+        task.result()
+
+    if unanswered < 1000:
+        created()
+        assert store.users.keys() == {"portico.one.1", "m"}
+        assert store.peek("/portico/one/machines/m1")
+    else:
+        with pytest.raises(OutcomeUnknown, match=f"no answer; .*{removal}"):
+            created()
+        assert store.users == {}
+        store.unanswered = 0
+        if done:
+            with pytest.raises(Refused, match=f"only machine is m1; .*{removal}"):
+                created()
+        else:
+            created()
+    loop.close()
+
+
 def test_a_second_cluster_in_a_store_has_to_be_asked_for(tmp_path: Path):
     async def work() -> None:
         store = FakeStore(FakeClock())
-        cluster_creation = ClusterCreation(lambda _: store, lambda _: FakeVault())
+        cluster_creation = ClusterCreation(lambda _: store, lambda _: FakeVault(), FakeClock())
         write_store(tmp_path, STORE)
 
         async def create(cluster: str, **more: object) -> None:
             place = {"name": "m1", "address": "10.0.0.1", "folder": str(tmp_path), "serial": "1"}
-            await cluster_creation.create(ClusterRequest(cluster=cluster, **place, **more))
+            await cluster_creation.create(ClusterRequest(cluster=cluster, **{**place, **more}))
 
         await create("one")
         found = await store.snapshot("/portico/one/")
         assert found.items.keys() == {"/portico/one/cluster", "/portico/one/machines/m1"}
+        with pytest.raises(Refused, match="of cluster one, whose only machine is m1; nothing was"):
+            await create("two")
+        store.write({"/portico/one/present/m1": b"{}"})
         with pytest.raises(Refused, match="etcd has the data of cluster one; nothing was changed"):
             await create("two")
         await create("two", another=True)
         with pytest.raises(Refused, match="etcdctl del --prefix /portico/two/`"):
-            await create("two", another=True, user="root")
+            await create("two", another=True, user="root", serial="2")
         assert store.users == {}
         await create("four", another=True, user="root")
         assert store.users == {"portico.four.1": [], "m": machine_permissions("four", "m1")}

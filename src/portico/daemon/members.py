@@ -29,7 +29,9 @@ def cluster_creation_of(clock: Clock) -> ClusterCreation:
     from portico.engine.cluster.cluster_creation import ClusterCreation  # noqa: PLC0415
 
     return ClusterCreation(
-        lambda address: EtcdStore(address, clock), lambda key: ChildVault(sys.executable, key)
+        lambda address: EtcdStore(address, clock),
+        lambda key: ChildVault(sys.executable, key),
+        clock,
     )
 
 
