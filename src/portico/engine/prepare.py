@@ -37,6 +37,7 @@ from portico.engine.site_certificates import CertificateSource, SiteCertificates
 from portico.errors import ConfigError, Failed, Problem, Refused
 from portico.ports.certificates import Certificates
 from portico.ports.nginx import Nginx
+from portico.system.mounts import Mounts
 
 NO_BUILD: Final = Build("", (0, 0, 0))
 """Where only the apps of a file could be read."""
@@ -109,7 +110,7 @@ class Preparation:
         self._site_certificates = SiteCertificates(certificates, issued)
         self._client_files = client_files or ClientFiles()
         self._edge_file, self._selected_nginx = edge_file, selected_nginx
-        self._identity = identity
+        self._identity, self._mounts = identity, Mounts()
 
     async def render(self, inputs: Inputs) -> Candidate:
         """Read and render, as `plan` and `render` need it: no file is written, nothing asked."""
@@ -161,8 +162,12 @@ class Preparation:
         return NginxRequest(file, file or (None if selected == AUTO else selected), needed)
 
     async def _read(self, inputs: Inputs) -> ReadFiles:
+        """Raises Failed where a folder that it would read does not answer."""
+        await self._mounts.assert_answer(each.folder for each in inputs.requests.values())
         read = await asyncio.to_thread(lambda: read_files(inputs, self._machine, self._identity()))
-        apps = await self._versions(read.desired.apps, inputs)
+        apps = read.desired.apps
+        await self._mounts.assert_answer(app.spec.named_folder for app in apps.values())
+        apps = await self._versions(apps, inputs)
         return replace(read, desired=replace(read.desired, apps=apps))
 
     async def _versions(
