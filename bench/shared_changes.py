@@ -152,7 +152,7 @@ def _failing(shared: Shared, what: str) -> Row:
         report = load.stop()
     after = shared.pids()
     untouched = all(after[name] == before[name] for name in NAMES[1:])
-    is_back = "the file before is in force again on m1" in result.stderr
+    is_back = "the previous file is in force again on m1" in result.stderr
     return _counted(report, is_as_wanted=untouched and is_back)
 
 

@@ -68,7 +68,7 @@ def test_own_files_that_are_renewed_are_served_as_soon_as_both_fit_and_warned_of
     eventually(lambda: troubles(stack), 60)
     (said,) = troubles(stack)
     assert "does not match the certificate in" in said
-    assert said.endswith("the one before is still served")
+    assert said.endswith("the previous one is still served")
     stack.done("pause", "other.localhost")
     assert served_serial(stack.https, NAME) == first, "nor does another change need the pair"
     link(stack, "key.pem", 2)

@@ -195,7 +195,7 @@ def test_ports_of_the_distributions_nginx_are_taken_over_and_given_back_without_
         assert old.pid == first
 
         said = stack.done("switch").stdout
-        assert f"nginx {first} has left" in said
+        assert f"nginx {first} has exited" in said
         assert "web listens on free ports" in said  # the old program has that of the file
         assert is_gone(first)
         assert stack.status()["nginx"]["pid"] != first

@@ -441,7 +441,7 @@ def test_a_reload_follows_links_and_a_rollback_returns_to_where_they_led_before(
         portico.links = {"/srv/current": "/srv/2"}
         assert await portico.acknowledged("up A") == "done"
         assert releases() == ("/srv/1", "")
-        with pytest.raises(NotFound, match="no revision before it that served, with another"):
+        with pytest.raises(NotFound, match="no earlier revision that served differs"):
             await portico.operations.rollback(None, ME)
         assert await portico.acknowledged("reload web") == "done"
         assert releases() == ("/srv/2", "1")

@@ -44,7 +44,7 @@ def view(**more):
         (
             lineage(),
             view(is_ready=False),
-            "this machine has not read yet what the others know of certificates",
+            "this machine has not read the certificates of the other machines yet",
         ),
         (
             lineage(),
@@ -57,7 +57,7 @@ def view(**more):
         (
             lineage(),
             view(is_yielding=True),
-            "this machine has reached no authority, and another one tries",
+            "this machine did not reach the authority, so another machine tries",
         ),
         (lineage(), view(ledger_until=NOW + 3600), ""),
     ],

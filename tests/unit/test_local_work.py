@@ -118,7 +118,7 @@ def test_what_fails_here_is_said(work, operations):
 
 def test_what_a_newer_version_can_do_is_refused_before_any_machine_changes(work):
     with pytest.raises(
-        Refused, match=r"^Portico .* of this machine does not know `levitate`; upgrade it$"
+        Refused, match=r"^Portico .* on this machine does not know `levitate`; upgrade it$"
     ):
         asyncio.run(work.check(change("levitate", apps=("shop/web",)), None))
     asyncio.run(work.check(change("drain"), None))

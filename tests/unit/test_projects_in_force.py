@@ -208,7 +208,7 @@ def test_rollback_and_history_are_a_projects():
         assert apps(portico) == {"web": "v2+0", "two/web": "v1+0"}
         await done(portico, ask.rollback(1, ME))  # the number tells whose it is
         assert apps(portico) == {"web": "v1+0", "two/web": "v1+0"}
-        with pytest.raises(NotFound, match="no revision 1 before the current one"):
+        with pytest.raises(NotFound, match="revision 1 is not an earlier one of this project"):
             await ask.rollback(1, ME, project="two")
         assert {each.project for each in ask.history(None, "/srv/two")} == {"two"}
         assert {each.project for each in ask.history(None, "/tmp")} == {"one", "two"}

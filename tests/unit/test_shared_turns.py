@@ -375,7 +375,7 @@ def test_a_file_that_becomes_large_once_it_is_decompressed_is_not_read(machines,
     machines.begin("m1", "v1")
     machines.run(60.0)
     ended, why = machines.end()
-    assert (ended, why.endswith("another Portico wrote it")) == ("refused", True)
+    assert (ended, why.endswith("another version of Portico wrote it")) == ("refused", True)
 
 
 def test_a_change_ends_also_after_many_that_failed(machines):

@@ -85,7 +85,7 @@ class Executor:
             case Recycle(instance, why):
                 self._observed.put(replace(self._observed.instances[instance], worn=why))
                 self._intent.acknowledge_replacement(instance)
-                self._events.note("worn", instance, why)
+                self._events.note("replace", instance, why)
             case SkipRun(app, why):
                 self._events.note("skip", app, why)
             case Interrupt(instance, why):

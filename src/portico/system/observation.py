@@ -50,5 +50,5 @@ class Observation:
         try:
             await self._look()
         except Exception:
-            log.exception("a look failed; what was seen before is shown")
+            log.exception("an observation failed; the previous one is shown")
         self._seen_at = self._now()

@@ -124,8 +124,8 @@ def _offer(member: Member, token: Token) -> JoinOffer:
     offer = _offer_in(_ask(member, anyone, "GET"), member)
     if hashlib.sha256(offer.authority).hexdigest() != token.fingerprint:
         raise Refused(
-            f"cannot join at {member}: its cluster is not the one that the token is of; the token "
-            "was not sent, and nothing was changed. Use an address of the cluster that created it"
+            f"cannot join at {member}: the token is of another cluster; it was not sent, and "
+            "nothing was changed. Use an address of the cluster that created it"
         )
     if why := offer_problem(offer, __version__, SystemClock().now()):
         raise Refused(f"cannot join at {member}: {why}; nothing was changed")

@@ -41,8 +41,8 @@ def _decide(
     if not view.guarded:
         session.terminal.write_labelled(
             "warning",
-            "etcd has the users of the machines again, and does not ask for them: `etcdctl user "
-            "add root`, `etcdctl user grant-role root root` and `etcdctl auth enable` change that",
+            "etcd has the users of the machines again, but authentication is off: enable it by "
+            "`etcdctl user add root`, `etcdctl user grant-role root root`, `etcdctl auth enable`",
         )
     if not view.done:
         write(f"nothing was changed; `portico cluster {command} --yes` does it")

@@ -147,7 +147,7 @@ _FORMS: Final[Mapping[str, Form]] = {
     ),
     "revoke": Form(
         "NAME",
-        "Obtain and serve a new certificate, and revoke the one before it.",
+        "Obtain and serve a new certificate, and revoke the previous one.",
         "name force reason",
     ),
     "forget": Form("NAME", "Delete a certificate that no site uses, with its keys.", "name"),

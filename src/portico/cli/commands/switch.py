@@ -89,7 +89,7 @@ def _compared_after(switch: Switch, client: Client) -> Iterator[None]:
         watches = other.stop_accepting(session.environ)
     except Failed as error:
         session.terminal.write_labelled(
-            "note", f"{error}; it leaves at once, and closes its idle connections"
+            "note", f"{error}; nginx {other.pid} exits at once, and closes its idle connections"
         )
         leave(session, other)
         try:
@@ -191,7 +191,7 @@ def _disabled(switch: Switch) -> Iterator[Job]:
         try:
             disable(job, switch.session.environ)
         except Failed as error:
-            switch.session.terminal.write_labelled("note", f"{job} is not disabled: {error}")
+            switch.session.terminal.write_labelled("note", f"{job} could not be disabled: {error}")
         else:
             yield job
 
@@ -203,13 +203,14 @@ def _report(switch: Switch, disabled: list[Job]) -> None:
         view = {"project": switch.project, "nginx": switch.other.pid, "disabled": names}
         session.show_json(view)
         return
-    write(f"done: {switch.project} serves; nginx {switch.other.pid} has left")
+    write(f"done: {switch.project} serves; nginx {switch.other.pid} has exited")
     for name in switch.moved:
         write(f"{name} listens on free ports: `portico up` moves it to those of the file")
     for job in disabled:
         write(f"disabled {job}; to undo only this: {job.undo}")
     for each in switch.left:
         write(
-            f"{each.what} in {each.where} still renews certificates; if of names here, disable it"
+            f"{each.what} in {each.where} still renews certificates; disable it if it does so for "
+            "names of this file"
         )
     write("next: portico status, portico startup (at boot), portico switch --back (undo)")

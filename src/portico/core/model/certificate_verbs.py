@@ -53,7 +53,7 @@ REVOKE: Final[Verb[ChangeView]] = Verb(
     "revoke",
     "POST",
     "/v1/certificates/{name}/revoke",
-    "Obtain and serve a new certificate, and revoke the one before it.",
+    "Obtain and serve a new certificate, and revoke the previous one.",
     request="RevokeRequest",
 )
 FORGET: Final[Verb[ChangeView]] = Verb(

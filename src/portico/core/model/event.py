@@ -21,7 +21,7 @@ KINDS: Final = (
         "import",
     ),
     *("export", "rollover", "deactivate", "failed", "state", "exit", "check", "kill"),
-    *("interrupt", "worn", "skip", "port", "ready", "revert", "nginx", "certificate", "revoked"),
+    *("interrupt", "replace", "skip", "port", "ready", "revert", "nginx", "certificate", "revoked"),
     *("hook", "machine", "drain", "undrain"),
 )
 """All but `notify`, which nobody is notified of."""

@@ -52,7 +52,7 @@ class RenderRequest(View):
 
 
 class RollbackRequest(View):
-    revision: int | None = Field(None, ge=1, description="Default: the one before the current.")
+    revision: int | None = Field(None, ge=1, description="Default: the previous one that served.")
 
 
 class TrustRequest(View):

@@ -252,7 +252,7 @@ ROLLBACK: Final[Verb[ChangeView]] = Verb(
     arguments=(
         Argument(
             "revision",
-            "number in `portico history`; default: the one before the current",
+            "number in `portico history`; default: the previous one that served",
             "REVISION",
             is_optional=True,
             is_number=True,

@@ -98,12 +98,12 @@ def _hindrance_of_issuer(lineage: Lineage, view: IssuerView, now: float) -> str:
     if view.claimant:
         return f"{view.claimant} is about to obtain the certificates of the cluster"
     if view.is_yielding:
-        return "this machine has reached no authority, and another one tries"
+        return "this machine did not reach the authority, so another machine tries"
     if not view.is_ready:
-        return "this machine has not read yet what the others know of certificates"
+        return "this machine has not read the certificates of the other machines yet"
     if now < view.ledger_until <= now + MAX_CLOCK_LEAD:
         return (
-            "the clock of this machine is behind: the last order of the cluster is of "
+            "the clock of this machine is behind: the last order of the cluster was placed at "
             f"{moment(view.ledger_until)}"
         )
     return silent_machines(lineage, view)

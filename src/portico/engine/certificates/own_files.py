@@ -60,7 +60,7 @@ class OwnFiles:
         if not copy.problem:
             self._troubles.resolve(subject)
         elif before and before.problem == copy.problem:
-            holds = "the one before" if copy.files else "a local certificate"
+            holds = "the previous one" if copy.files else "a local certificate"
             self._troubles.report(subject, f"{name}: {copy.problem}; {holds} is still served")
         if copy.files and (said := warning_of_own(copy.facts, self._clock.now())):
             sentence = f"{name}: {said}; renew {pair.certificate}"

@@ -19,8 +19,8 @@ POLL_INTERVAL: Final = 1.0
 STORE_TIMEOUT: Final = 600.0
 """Seconds without the store after which a command ends that waits for what machines share."""
 MAX_BACK_PAUSES: Final = 600
-"""Pauses of a second at most: for so long it is followed how what failed is taken back."""
-_STATE_TEXTS: Final = {"done": "done", "back": "the file before is in force again"}
+"""Pauses of a second at most: for so long it is followed how what failed is rolled back."""
+_STATE_TEXTS: Final = {"done": "done", "back": "the previous file is in force again"}
 
 
 class StoreWait:
@@ -52,7 +52,7 @@ class StoreWait:
             raise StoreUnavailable(
                 f"{SUBJECT} has not been available for {STORE_TIMEOUT / 60:.0f} minutes: "
                 f"{trouble}. Each machine serves what it has; the change continues, or is "
-                "taken back, when the store is available (`portico cluster show`)"
+                "rolled back, when the store is available (`portico cluster show`)"
             )
 
 
@@ -61,6 +61,7 @@ class ChangeReport:
         self._change_state, self._id, self._say = change_state, id_, say
         self._counts: dict[str, int] = {}
         self._states: dict[str, str] = {}
+        self._going_back_before: Sequence[str] = ()
 
     async def follow(self, pause: Callable[[asyncio.Event], Awaitable[None]]) -> None:
         """Return when it is done. Raises what it ended with."""
@@ -77,15 +78,15 @@ class ChangeReport:
                 raise Failed(
                     "another change of the cluster was started; `portico events` shows both"
                 )
-            self._report(change, state)
             going_back = self._going_back(change, state)
+            self._report(change, state, going_back)
             if change.end and (not going_back or pauses > MAX_BACK_PAUSES):
                 _raise_end(change, state, going_back)
                 return
             pauses += bool(change.end)
             await pause(moved)
 
-    def _report(self, change: SharedChange, state: TurnState) -> None:
+    def _report(self, change: SharedChange, state: TurnState, going_back: Sequence[str]) -> None:
         for name in change.order:
             if not (machine_state := state.state_of(name)):
                 continue
@@ -97,11 +98,12 @@ class ChangeReport:
             if machine_state != self._states.get(name) and machine_state in _STATE_TEXTS:
                 self._say(f"{name}: {_STATE_TEXTS[machine_state]}")
             self._states[name] = machine_state
-        if self._going_back(change, state):
-            self._say(f"taking it back: {change.why.splitlines()[0]}")
+        if going_back and going_back != self._going_back_before:
+            self._say(f"rolling back on {', '.join(going_back)}")
+        self._going_back_before = going_back
 
     def _going_back(self, change: SharedChange, state: TurnState) -> list[str]:
-        """The machines that have yet to put the file before in force again."""
+        """The machines that have yet to put the previous file in force again."""
         if change.end != "failed" or change.project not in state.heads:
             return []
         touched = [m for m in change.order if state.state_of(m) in TOUCHED_STATES]
@@ -113,7 +115,7 @@ def _raise_end(change: SharedChange, state: TurnState, going_back: Sequence[str]
         raise Refused(f"{change.why}\nnothing was changed on any machine")
     if change.end == "failed":
         parts = {
-            "the file before is in force again on": _machines_in(change, state, {"back"}),
+            "the previous file is in force again on": _machines_in(change, state, {"back"}),
             "not yet on": going_back,
             "it remains done on": [] if change.project else _machines_in(change, state, {"done"}),
             "nothing was changed on": _machines_in(change, state, {"", "ready", "refused"}),

@@ -51,7 +51,7 @@ all of it is served; null on a machine that does not keep to what is in force.
 """
 SWITCHED_SETTING: Final = "shared_switches"
 """Name of the setting that holds the Switches that are done here."""
-SWITCHES_SUBJECT: Final = "what was switched by hand"
+SWITCHES_SUBJECT: Final = "stops, reloads and pauses of the cluster"
 ABSENCE_TIMEOUT: Final = 20.0
 """Seconds after which a machine whose session has ended is not waited for any more."""
 

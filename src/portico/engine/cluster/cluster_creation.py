@@ -133,8 +133,8 @@ class ClusterCreation:
         """
         if not await store.has_users():
             raise Refused(
-                "etcd does not ask for users, because its authentication is not enabled; nothing "
-                "was changed. Run `etcdctl auth enable`, or leave out --user"
+                "authentication of etcd is not enabled, so --user has no effect; nothing was "
+                "changed. Run `etcdctl auth enable`, or leave out --user"
             )
         keeper = Keeper(user=keeper_name(request.cluster, request.serial), password=token_hex(32))
         vault = self._open_vault(str(folder / KEY_FILE))

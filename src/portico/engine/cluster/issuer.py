@@ -102,7 +102,7 @@ class IssuerRole:
                 await self._withdraw()
         if self.holder not in {"", self._shared.machine}:
             raise Refused(
-                f"{self.holder} obtains the certificates of the cluster, and has not handed that "
+                f"{self.holder} obtains the certificates of the cluster, and did not hand this "
                 f"over within {CLAIM_TIMEOUT:g} s; nothing was changed. Try again, or run the "
                 f"command on {self.holder}"
             )

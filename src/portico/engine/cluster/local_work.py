@@ -53,7 +53,7 @@ class OwnWork:
         await self._wait_until_free()
         if not file and change.verb not in NAMED_VERBS:
             raise Refused(
-                f"Portico {__version__} of this machine does not know `{change.verb}`; upgrade it"
+                f"Portico {__version__} on this machine does not know `{change.verb}`; upgrade it"
             )
         if file:
             await self._check(self._revision(file))

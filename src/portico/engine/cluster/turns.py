@@ -226,7 +226,7 @@ class Turns:
             self._troubles.report(
                 TURN_SUBJECT,
                 f"{subject}: stopped on this machine because its turn has ended; it continues or "
-                "is taken back when the cluster's store is available",
+                "is rolled back when the cluster's store is available",
             )
 
     @asynccontextmanager
@@ -295,7 +295,9 @@ class Turns:
             text = zlib.decompressobj().decompress(packed, MAX_FILE_SIZE)
             if file := decoded(SharedFile, text):
                 return file
-        raise Failed(f"cannot read {key} of the cluster's store: another Portico wrote it")
+        raise Failed(
+            f"cannot read {key} of the cluster's store: another version of Portico wrote it"
+        )
 
     # What is in force already
 
@@ -339,7 +341,7 @@ class Turns:
             self._change_state.take_switches(shared)
         except Exception as error:  # noqa: BLE001 - as above
             reason = _reason(error, SWITCHES_SUBJECT)
-            why = f"cannot make up for {SWITCHES_SUBJECT} in the cluster: {reason}"
+            why = f"cannot repeat here the {SWITCHES_SUBJECT}: {reason}"
             self._change_state.unusable[act] = why
             self._troubles.report(
                 SWITCHES_SUBJECT, f"{why}; `portico up` without a file tries again"

@@ -30,10 +30,14 @@ def _daemon(status: StatusView) -> Iterator[str]:
     daemon, nginx = status.daemon, status.nginx
     versions = {"version": daemon.version, "nginx": nginx.version, **_machine_label(status)}
     yield family("portico_info", "Versions; always 1.", [(versions, 1)])
-    yield family("portico_uptime_seconds", "Of the daemon.", [({}, daemon.uptime_s)])
-    yield family("portico_memory_bytes", "Of the daemon.", [({}, daemon.memory_bytes)])
     yield family(
-        "portico_troubles", "Sentences in `portico status`.", [({}, len(status.troubles))]
+        "portico_uptime_seconds", "Seconds since the start of the daemon.", [({}, daemon.uptime_s)]
+    )
+    yield family(
+        "portico_memory_bytes", "Resident memory of the daemon.", [({}, daemon.memory_bytes)]
+    )
+    yield family(
+        "portico_troubles", "Problems that `portico status` lists.", [({}, len(status.troubles))]
     )
     up = nginx.pid is not None
     yield family("portico_nginx_up", "Whether nginx's master runs.", [({}, up)])

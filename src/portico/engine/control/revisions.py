@@ -96,9 +96,12 @@ class Revisions:
             older = [each for each in older if each.served and _differ(each, current)]
         found = next((each for each in older if number in {None, each.number}), None)
         if found is None:
-            which = f"{number} before the current one" if number else "before it that served"
-            which += "" if number else ", with another file or other folders"
-            raise NotFound(f"there is no revision {which}; see `portico history`")
+            why = (
+                f"revision {number} is not an earlier one of this project"
+                if number
+                else "no earlier revision that served differs from the current one"
+            )
+            raise NotFound(f"{why}; see `portico history`")
         return found
 
 

@@ -17,16 +17,16 @@ _ALL_NOTES: Final[Mapping[Target, tuple[str, ...]]] = {
     ),
     "systemd": (
         "`systemctl restart` stops a process before its successor runs",
-        "a deploy does not end at a version that fails, and nothing returns to the one before",
+        "a deploy does not stop at a version that fails, and nothing rolls it back",
     ),
     "pm2": (
         "`pm2 reload` stops a process before its successor runs",
-        "a deploy does not end at a version that fails, and nothing returns to the one before",
+        "a deploy does not stop at a version that fails, and nothing rolls it back",
         "PM2 itself is started at boot only after `pm2 startup` and `pm2 save`",
     ),
     "kubernetes": (
         "each image must contain the program and its files, and start in their folder",
-        "a deploy stops at a version that fails; `kubectl rollout undo` returns to the one before",
+        "a deploy stops at a version that fails; `kubectl rollout undo` rolls it back",
         "delays between restarts, the repetition of requests and logs are those of the cluster",
     ),
 }
