@@ -19,7 +19,6 @@ from portico.core.model.certificate import (
 from portico.core.planning.ledger import Ledger
 from portico.core.planning.renewal import (
     FAILURES_BEFORE_NEXT_ISSUER,
-    NEVER,
     RENEWAL_SPREAD,
     latest_renewal,
     next_action,
@@ -290,7 +289,6 @@ def test_who_asks_by_hand_is_not_made_to_wait_except_by_the_ledger():
         "it was requested by hand",
     )
     assert act(held, troubled, ledger=full()).at == NOW + 6 * DAY
-    assert act(held, troubled, wanted=lineage(renewal=False)).kind == "issue"
 
 
 def test_of_several_issuers_each_is_asked_once_for_what_is_wanted_by_hand():
@@ -308,11 +306,6 @@ def test_of_several_issuers_each_is_asked_once_for_what_is_wanted_by_hand():
 def test_a_certificate_that_came_after_it_was_asked_for_is_the_one():
     asked = replace(SERVED, forced=NOW)
     assert act(certificate(at=NOW - HOUR, stored=NOW + 5), asked, now=NOW + 9).at > NOW + DAY
-
-
-def test_a_lineage_that_is_not_renewed_here_has_nothing_to_do():
-    action = act(certificate(at=NOW - 89 * DAY), wanted=lineage(renewal=False))
-    assert (action.kind, action.at) == ("nothing", NEVER)
 
 
 def test_a_certificate_that_is_not_served_is_deployed_before_anything_else():

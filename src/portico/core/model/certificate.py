@@ -130,8 +130,6 @@ class Lineage:
     preferred_chain: str | None = None
     challenges: tuple[Challenge, ...] = (Challenge(),)
     """For each name the first one that can prove it."""
-    renewal: bool = True
-    """Whether it is obtained and renewed without being asked for."""
     preflight: bool = True
     """Whether to look first at what would make an order fail."""
     behind_nginx: bool = True

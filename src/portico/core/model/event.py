@@ -21,8 +21,8 @@ KINDS: Final = (
         "import",
     ),
     *("export", "rollover", "deactivate", "failed", "state", "exit", "check", "kill"),
-    *("interrupt", "replace", "skip", "port", "ready", "revert", "nginx", "certificate", "revoked"),
-    *("hook", "machine", "drain", "undrain"),
+    *("interrupt", "replace", "skip", "port", "ready", "revert", "nginx", "certificate"),
+    *("revoked", "hook", "machine", "drain", "undrain"),
 )
 """All but `notify`, which nobody is notified of."""
 ALL_KINDS: Final = "all"

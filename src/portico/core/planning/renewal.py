@@ -26,7 +26,7 @@ from portico.core.planning.hooks import hooks_due
 from portico.core.planning.ledger import Ledger
 from portico.core.planning.omitted_names import names_to_order, next_attempt
 
-ActionKind = Literal["nothing", "ask_ari", "hook", "issue", "deploy"]
+ActionKind = Literal["ask_ari", "hook", "issue", "deploy"]
 
 SHORT_LIFETIME: Final = 10 * DAY  # renewed at half of their life instead of at two thirds
 RENEWAL_SPREAD: Final = 0.02  # of a lifetime, by which renewals without a suggestion are spread
@@ -47,7 +47,7 @@ class Action:
 
     kind: ActionKind
     at: float
-    """NEVER for `nothing`, and for what has a problem first."""
+    """NEVER for what has a problem first."""
     why: str
     issuer: Issuer | None = None
     """Whom to ask, for `issue` and `ask_ari`."""
@@ -117,8 +117,6 @@ def next_action(  # noqa: PLR0913 - all that decides
     if blocked_first and orders and _due(case)[0] <= now < orders[0].at:
         return orders[0]
     actions = [*_deploy_actions(case), *orders, *_hook_actions(case), *_window_actions(case)]
-    if not actions:
-        return Action("nothing", NEVER, "renewal is off")
     return min(actions, key=lambda action: max(action.at, now))
 
 
@@ -145,8 +143,6 @@ def _deploy_actions(case: _Case) -> Iterator[Action]:
 
 def _issue_actions(case: _Case) -> Iterator[Action]:
     at, why = _due(case)
-    if at == NEVER:
-        return
     if case.lineage.problem:
         yield Action("issue", NEVER, f"{why}; {case.lineage.problem}")
         return
@@ -172,8 +168,6 @@ def _due(case: _Case) -> tuple[float, str]:
     held, now = case.held, case.now
     if (asked := _requested_at(case)) is not None:
         return asked, "it was requested by hand"
-    if not case.lineage.renewal:
-        return NEVER, ""
     if held is None:
         return now, "there is no certificate yet"
     if is_revoked(held, case.renewal):
@@ -336,9 +330,7 @@ def _hook_actions(case: _Case) -> Iterator[Action]:
 
 def _window_actions(case: _Case) -> Iterator[Action]:
     held, now = case.held, case.now
-    if case.elsewhere or held is None or not held.ari_id:
-        return
-    if not case.lineage.renewal or now >= held.not_after:
+    if case.elsewhere or held is None or not held.ari_id or now >= held.not_after:
         return
     for issuer in case.lineage.issuers:
         if issuer.directory == held.issuer:

@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 LOOK_INTERVAL: Final = 30.0
 """Seconds, on the wall clock's own terms: a suspended machine or a stepped clock costs no more."""
-ACTION_ORDER: Final[tuple[ActionKind, ...]] = ("deploy", "issue", "hook", "ask_ari", "nothing")
+ACTION_ORDER: Final[tuple[ActionKind, ...]] = ("deploy", "issue", "hook", "ask_ari")
 """What protects a name comes before what can wait."""
 REQUESTED_ACTIONS: Final[frozenset[ActionKind]] = frozenset({"deploy", "issue", "hook"})
 """What a renewal by hand waits for."""

@@ -134,8 +134,8 @@ class WorkQueue:
                     await self._deployment.hooks.run_again(lineage)
                 case "ask_ari":
                     await self._issuance.update_window(lineage, action)
-                case _:
-                    pass
+                case "deploy":
+                    pass  # in batches
         except PorticoError as error:
             self._report(lineage.name, error)
 
