@@ -20,6 +20,7 @@ from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
 from portico.ports.certificates import AuthorityError
 from tests.fakes.clock import FakeClock
+from tests.fakes.state import events_of
 from tests.unit.certificates import DAY, certificate
 
 DIRECTORY = "https://ca.test/directory"
@@ -108,6 +109,8 @@ class Authority:
     """Names that it does not find here."""
     error: AuthorityError | None = None
     """What every order is answered with."""
+    notes: list[str] = field(default_factory=list)
+    """What every order says on its way."""
     window: tuple[float, float] | None = None
     replaced: list[str | None] = field(default_factory=list)
     """What each order has named as what it follows."""
@@ -128,7 +131,7 @@ class Authority:
             raise AuthorityError("no answer")
         return self.seen
 
-    async def issue(self, order, *, no_account, made_account, keep=None):
+    async def issue(self, order, *, no_account, made_account, note, keep=None):
         lineage = order.lineage
         self.orders.append((self.clock.now(), lineage.name))
         self.replaced.append(order.replaces)
@@ -136,6 +139,8 @@ class Authority:
         self.most_at_once = max(self.most_at_once, self.at_once)
         await asyncio.sleep(0)
         self.at_once -= 1
+        for each in self.notes:
+            note(each)
         if self.error:
             raise self.error
         if lost := self.unproven & set(lineage.names):
@@ -234,7 +239,7 @@ class Keeping:
             async with asyncio.TaskGroup() as group:
                 engine = SimpleNamespace(
                     clock=self.clock,
-                    events=SimpleNamespace(note=lambda *_: None),
+                    events=events_of(self.state, self.clock),
                     intent=Intent(self.desired),
                     state=self.state,
                     tasks=Tasks(group, self.troubles, self.clock),

@@ -181,7 +181,7 @@ class Authorities:
         if own.get("key") != files["key"] or "url" not in own:
             self.folders[order] = dict(files)
 
-    async def issue(self, order, *, no_account, made_account, keep=None):
+    async def issue(self, order, *, no_account, made_account, note, keep=None):
         lineage, order = order.lineage, order.name
         self._machine.reached("begun")
         files = self.folders.setdefault(order, {"key": f"{self._machine.name}-{order}"})

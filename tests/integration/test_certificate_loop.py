@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from portico.core.model.certificate import Challenge, RenewalState
+from portico.core.model.event import EventFilter
 from portico.core.model.preflight import Address, Name, PreflightFacts
 from portico.engine.certificates.deploy_hooks import DeployHooks
 from portico.engine.certificates.deployment import Deployment
@@ -389,6 +390,28 @@ def test_a_daemon_that_dies_in_a_hook_leaves_the_deploy_to_be_done_again(keeping
     assert said.startswith("the hook of a.example.com failed: killed")
     assert recorded == [""], "nothing is recorded before it has run"
     assert keeping.state.renewal_state("a.example.com").served == held.serial
+    assert (
+        _events(keeping)[-1].kind,
+        _events(keeping)[-1].text.startswith("obtained, valid"),
+    ) == (
+        "certificate",
+        True,
+    )
+
+
+def test_what_an_authority_notes_on_the_way_is_an_event_but_not_of_staging(keeping):
+    keeping.names = ("a.example.com",)
+    keeping.desired = desired_of(keeping.names, staging="https://staging.test/directory")
+    keeping.authority.notes = ["no chain was issued by X; available: Y"]
+    keeping.look()
+    assert len(keeping.authority.orders) == 2, "one of staging"
+    assert [(each.kind, each.subject, each.text) for each in _events(keeping)] == [
+        ("certificate", "a.example.com", keeping.authority.notes[0])
+    ]
+
+
+def _events(keeping):
+    return keeping.state.events(EventFilter(), 100)
 
 
 def test_all_that_are_due_for_deployment_together_are_one_batch(tmp_path):

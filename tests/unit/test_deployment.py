@@ -42,7 +42,7 @@ class Machine:
         return held
 
     def deploy(self, names=NAMES, **more):
-        engine = SimpleNamespace(clock=self.clock, intent=self, state=self)
+        engine = SimpleNamespace(clock=self.clock, events=None, intent=self, state=self)
         deployment = Deployment(engine, self, None, lineages=self.lineages, sites=self)
         return asyncio.run(deployment.deploy([lineage(name, **more) for name in names]))
 

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.adapters.acme import child_client
+from portico.adapters.acme.authorities import Authorities
 from portico.adapters.acme.child.challenges.dns.lookup import AuthoritativeServer, Lookup
 from portico.adapters.acme.child.challenges.dns.propagation import (
     ExpectedRecord,
@@ -40,6 +41,7 @@ from portico.adapters.acme.child_client import AcmeChild
 from portico.adapters.acme.methods import Http, Lookups, Rfc2136
 from portico.adapters.acme.wire import (
     AccountAnswer,
+    IssuedCertificate,
     Line,
     Progress,
     RenewalInfo,
@@ -49,11 +51,13 @@ from portico.adapters.acme.wire import (
 from portico.adapters.certificates.account_keys import pem_of
 from portico.adapters.certificates.examine import examine
 from portico.adapters.certificates.facts import facts
+from portico.core.model.order import Order
 from portico.errors import Failed
 from portico.ports.certificates import AuthorityError
 from portico.system.x509 import ari_id
 from tests.examples import examples
 from tests.signing import Signer
+from tests.unit.certificates import FIRST, lineage
 
 # It says so on standard error of the child that reads them, and goes on.
 pytestmark = pytest.mark.filterwarnings(
@@ -530,15 +534,33 @@ def test_a_child_that_answers_nonsense_has_failed_in_words(tmp_path, says, monke
         asyncio.run(child._ask(request, answer_type))  # noqa: SLF001 - of any request
 
 
-def test_a_note_that_nobody_asked_for_is_in_the_log(tmp_path, caplog):
-    note = Line(progress=Progress("note", "a.test asked to wait 5 s", NOW))
-    info = Line(answer=msgspec.Raw(msgspec.json.encode(RenewalInfo("id", NOW))))
+NOTE = Line(progress=Progress("note", "a.test asked to wait 5 s", NOW))
+
+
+def child_that_says(tmp_path, *lines):
     program = tmp_path / "python"
-    said = "\n".join(msgspec.json.encode(line).decode() for line in (note, info))
+    said = "\n".join(msgspec.json.encode(line).decode() for line in lines)
     program.write_text(f"#!/bin/sh\ncat >/dev/null\ncat <<'END'\n{said}\nEND\n")
     program.chmod(0o755)
+    return str(program)
+
+
+def test_a_note_of_an_order_is_passed_on(tmp_path):
+    issued = Line(answer=msgspec.Raw(msgspec.json.encode(IssuedCertificate("chain", "/key"))))
+    python = child_that_says(tmp_path, NOTE, issued)
+    authorities, notes = Authorities(tmp_path, python, alpn="", tokens=""), []
+    order = Order(lineage(), FIRST, "a.test.1")
+    asyncio.run(
+        authorities.issue(order, no_account=None, made_account=pytest.fail, note=notes.append)
+    )
+    assert notes == [NOTE.progress.text]
+
+
+def test_a_note_that_nobody_asked_for_is_in_the_log(tmp_path, caplog):
+    info = Line(answer=msgspec.Raw(msgspec.json.encode(RenewalInfo("id", NOW))))
+    python = child_that_says(tmp_path, NOTE, info)
     request = RenewalInfoRequest(Server("http://a.test/"), "/c.pem")
-    assert asyncio.run(AcmeChild(str(program)).renewal_info(request)).id == "id"
+    assert asyncio.run(AcmeChild(python).renewal_info(request)).id == "id"
     warnings = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
     assert warnings == ["certificate authority: a.test asked to wait 5 s"]
 

@@ -118,14 +118,16 @@ class Authorities(Protocol):
         *,
         no_account: Refusal | None,
         made_account: Callable[[], None],
+        note: Callable[[str], None],
         keep: KeepOrder | None = None,
     ) -> NewCertificate:
         """The same order goes on where an earlier run was interrupted. If its certificate is to
         have a `preflight`, that has just found nothing.
 
-        `no_account` is why no account may be made now; `made_account` is called if one was. `keep`
-        is called before the order is sent and before anything is proven; what it raises is raised,
-        and nothing else is sent then.
+        `no_account` is why no account may be made now; `made_account` is called if one was, and
+        `note` for what an operator should know although nothing has failed. `keep` is called
+        before the order is sent and before anything is proven; what it raises is raised, and
+        nothing else is sent then.
         """
 
     async def take_order(self, order: str, files: Mapping[str, str]) -> None:

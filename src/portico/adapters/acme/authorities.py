@@ -93,11 +93,14 @@ class Authorities:
         *,
         no_account: Refusal | None,
         made_account: Callable[[], None],
+        note: Callable[[str], None],
         keep: KeepOrder | None = None,
     ) -> NewCertificate:
         def report(progress: wire.Progress) -> None:
             if progress.step == "account":
                 made_account()
+            if progress.step == "note":
+                note(progress.text)
             level = logging.WARNING if progress.step == "note" else logging.INFO
             log.log(level, "certificate %s: %s", order.lineage.name, progress.text)
 

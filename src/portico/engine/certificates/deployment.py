@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from portico.core.model.certificate import Certificate, Lineage, is_rsa
+from portico.core.model.moments import moment
 from portico.core.planning import renewal_state
 from portico.core.planning.renewal_state import Attempt
 from portico.core.planning.served_certificates import covers
@@ -48,7 +49,7 @@ class Deployment:
         sites: Sites,
     ) -> None:
         self._intent, self._in_force = engine.intent, in_force
-        self._clock, self._state = engine.clock, engine.state
+        self._clock, self._state, self._events = engine.clock, engine.state, engine.events
         self.hooks, self._lineages, self._sites = hooks, lineages, sites
         self._handshakes = asyncio.Semaphore(MAX_HANDSHAKES)
 
@@ -140,6 +141,9 @@ class Deployment:
                 self._state.renewal_state(lineage.name), current.serial, self._clock.now()
             )
         )
+        act = "obtained" if current.generation == 1 else "renewed"
+        until = moment(current.not_after)
+        self._events.note("certificate", lineage.name, f"{act}, valid until {until}")
         log.info("certificate %s: in use, serial %s", lineage.name, current.serial)
 
     async def _verify(self, new: _NewCertificate) -> None:

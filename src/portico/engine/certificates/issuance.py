@@ -27,10 +27,9 @@ from portico.core.planning.preflight import Finding, findings, name_findings
 from portico.core.planning.renewal import Action, end_of_wait, is_urgent, next_action
 from portico.core.planning.renewal_state import Attempt, RenewalAnswer
 from portico.engine.certificates.sharing import CertificateSharing
+from portico.engine.engine import Engine
 from portico.errors import Failed, Refused
 from portico.ports.certificates import Authorities, AuthorityError, Lineages
-from portico.ports.clock import Clock
-from portico.ports.state import State
 
 
 class Issuance:
@@ -38,20 +37,19 @@ class Issuance:
 
     def __init__(
         self,
+        engine: Engine,
         challenge_route: Callable[[Lineage], AbstractAsyncContextManager[None]],
         *,
         authorities: Authorities,
-        clock: Clock,
         lineages: Lineages,
         sharing: CertificateSharing | None,
-        state: State,
     ) -> None:
         """While inside `challenge_route` an authority is answered. `sharing` is None where
         certificates are this machine's alone.
         """
         self._challenge_route = challenge_route
-        self._authorities, self._clock = authorities, clock
-        self._lineages, self._sharing, self._state = lineages, sharing, state
+        self._clock, self._state, self._events = engine.clock, engine.state, engine.events
+        self._authorities, self._lineages, self._sharing = authorities, lineages, sharing
         self._counted: tuple[int, Ledger] | None = None
 
     def next(self, lineage: Lineage) -> Action:
@@ -199,6 +197,7 @@ class Issuance:
                 order,
                 no_account=self._account_refusal(order.lineage, order.issuer),
                 made_account=partial(self._add_entry, "account", order),
+                note=partial(self._note, order),
                 keep=keep,
             )
         except AuthorityError as error:
@@ -206,6 +205,10 @@ class Issuance:
             raise
         self._add_entry("certificate", order, exempt=obtained.replaced)
         return obtained
+
+    def _note(self, order: Order, text: str) -> None:
+        if order.issuer in order.lineage.issuers:  # staging, for one, has other chains
+            self._events.note("certificate", order.lineage.name, text)
 
     def _account_refusal(self, lineage: Lineage, asked: Issuer) -> Refusal | None:
         ledger, held = self.ledger(), self._lineages.held(lineage.name)

@@ -80,12 +80,11 @@ class CertificateLoop:
         self._lineages, self._passthrough, self._state = lineages, passthrough, state
         self._sharing = sharing
         self.issuance = Issuance(
+            engine,
             self._challenge_route,
             authorities=authorities,
-            clock=clock,
             lineages=lineages,
             sharing=sharing,
-            state=state,
         )
         self.account = AccountKeeper(
             in_force, authorities=authorities, sharing=sharing, state=state
