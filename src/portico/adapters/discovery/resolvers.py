@@ -23,16 +23,16 @@ class Resolvers:
 
     nginx has one worker of each generation keep an upstream's peers, which lie in memory that
     all workers of the generation share. It asks from one UDP port for as long as it lives, and
-    goes on asking while it shuts down after a reload. So an app has been told something when
-    every port that asked within the last seconds has had that answer.
+    goes on asking while it shuts down after a reload. So nginx has acknowledged an answer when
+    every port that asked within the last seconds has had it.
     """
 
     def __init__(self) -> None:
         self._asking: dict[str, dict[Address, LastAnswer]] = {}
-        self._told: dict[str, tuple[int, float]] = {}
+        self._acknowledged: dict[str, tuple[int, float]] = {}
 
     def acknowledged(self, app: str) -> tuple[int, float]:
-        return self._told.get(app, (0, 0.0))
+        return self._acknowledged.get(app, (0, 0.0))
 
     def askers(self, app: str) -> Iterable[Address]:
         """Who has asked where the app is within the last seconds."""
@@ -44,8 +44,8 @@ class Resolvers:
         self._asking[app] = active
         all_ports = min(one.version for one in active.values())
         if all_ports > self.acknowledged(app)[0]:
-            self._told[app] = all_ports, now
+            self._acknowledged[app] = all_ports, now
 
     def forget(self, app: str) -> None:
         self._asking.pop(app, None)
-        self._told.pop(app, None)
+        self._acknowledged.pop(app, None)

@@ -143,15 +143,15 @@ class Ledger:
     def _count_order(self, order: Entry | None, end: Entry | None) -> None:
         """One that is still open may become a certificate, so it counts as one."""
         signed = end is not None and end.kind == "certificate"
-        told = end if signed else order  # what it has turned out to be, rather than was hoped
-        if told is None or told.exempt:
+        counted = end if signed else order  # what came of it, rather than what was hoped for
+        if counted is None or counted.exempt:
             return
         if order is not None:
             self._add(order, "orders", "")
         if end is None or signed:
-            self._add(told, "same names", _set(told.names))
-            for domain in set(map(registered_domain, told.names)):
-                self._add(told, "domain", domain)
+            self._add(counted, "same names", _set(counted.names))
+            for domain in set(map(registered_domain, counted.names)):
+                self._add(counted, "domain", domain)
 
     def _add(self, entry: Entry, limit: Counted, of: str) -> None:
         self._times[entry.issuer, limit, of].append(min(entry.at, self.now))

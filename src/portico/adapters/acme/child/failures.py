@@ -145,8 +145,8 @@ def _retry_at(problem: Problem, answer: FailedAnswer) -> float | None:
         return answer.now + answer.retry_after
     if found := _MOMENT.search(problem.detail):
         with suppress(ValueError):  # the 99th of a month
-            told = datetime.fromisoformat(found[1]).replace(tzinfo=UTC).timestamp()
-            return told if told > _FIRST_PLAUSIBLE_TIME else None
+            at = datetime.fromisoformat(found[1]).replace(tzinfo=UTC).timestamp()
+            return at if at > _FIRST_PLAUSIBLE_TIME else None
     return None
 
 
@@ -157,9 +157,9 @@ def retry_after(header: str | None, now: float) -> float | None:
     try:
         if header.strip().isdigit():
             return min(float(header), _MAX_WAIT)
-        told = parsedate_to_datetime(header)
-        if told.tzinfo is None:
-            told = told.replace(tzinfo=UTC)
-        return min(max(0.0, told.timestamp() - now), _MAX_WAIT)
+        date = parsedate_to_datetime(header)
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=UTC)
+        return min(max(0.0, date.timestamp() - now), _MAX_WAIT)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -151,8 +151,8 @@ def _wait_for_authority(
 
 
 def _failure_text(authorization: Authorization) -> str:
-    told = [explanation(each.error) for each in authorization.challenges if each.error]
-    return "; ".join(told) or f"its authorization is {authorization.status}"
+    reasons = [explanation(each.error) for each in authorization.challenges if each.error]
+    return "; ".join(reasons) or f"its authorization is {authorization.status}"
 
 
 def _validation_failure(failed: Mapping[str, str], host: str) -> AcmeFailure:
