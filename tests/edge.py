@@ -147,8 +147,13 @@ class Edge:
 
     def reload(self, text: str) -> None:
         """Put another file in force; returns when new workers have it."""
-        self._text, before = text, self._workers
+        self._text = text
         self.write()
+        self.read_again()
+
+    def read_again(self) -> None:
+        """Have nginx read its files as they are now; returns when new workers have them."""
+        before = self._workers
         assert self.tested() == ""
         os.kill(self.pid, signal.SIGHUP)
         eventually(lambda: before.isdisjoint(self._workers) and self._workers)
