@@ -151,7 +151,6 @@ class MemberDaemon(Daemon):
         turns = Turns(self.change_state, vault, work, engine.clock, engine.troubles)
         self.issuing = Issuing(self)
         shared.repeated_tasks |= {"changes of the cluster": turns, "certificates": self.issuing}
-        self.neighbourhood.may_replace = self.change_state.may_replace
         self.asked = ClusterOperations(engine, control, self.change_state, vault)
         self.machine_drain = MachineDrain(engine, self.neighbourhood, changes, convergence)
 

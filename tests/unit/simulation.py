@@ -175,7 +175,7 @@ class Daemon:
         if machine.store is not None:
             self.shared = ClusterStore(engine, self.in_force, CLUSTER, machine.name, machine.store)
             if self.neighbourhood:
-                self.neighbourhood.absent = self.shared.absent
+                self.shared.meet(self.neighbourhood)
 
     @property
     def endpoints(self) -> dict:

@@ -185,6 +185,26 @@ def test_of_a_total_a_machine_that_joins_has_its_part_once_it_runs_it():
         assert ready(machine) == 2
 
 
+def test_of_a_total_machines_that_join_at_once_run_no_part_twice_where_one_gets_no_file():
+    """Nothing is heard of it: it has no nginx yet."""
+    with LinkedMachine(has_store=True) as machine:
+        machine.store.put("progress/m2", b"{}")
+        lists = machine.others.lists
+        lists["m2"], machine.others.cut = NearList("m2", {"web": 6}), {"m3"}
+        machine.run(5.0)
+        machine.up("web", App(command="run", total=6), "v1")
+        machine.run(5.0)
+        assert ready(machine) == 3
+        machine.store.put("progress/m3", b"{}")
+        lists |= {"m2": NearList("m2", {"web": 3}), "m3": NearList("m3", {"web": 1})}
+        machine.others.cut = set()
+        machine.run(5.0)
+        assert ready(machine) == 3
+        lists["m3"] = NearList("m3", WEB)
+        machine.run(5.0)
+        assert ready(machine) == 2
+
+
 def test_a_drained_machine_keeps_its_part_of_a_total_until_others_run_it():
     with LinkedMachine() as machine:
         lists = machine.others.lists

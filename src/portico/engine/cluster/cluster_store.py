@@ -93,7 +93,7 @@ class ClusterStore:
 
     def meet(self, neighbourhood: Neighbourhood) -> None:
         """Each is told what the other one knows of the machines."""
-        neighbourhood.absent = self.absent
+        neighbourhood.absent, neighbourhood.newcomers = self.absent, self.newcomers
         neighbourhood.may_replace = lambda: self.may_replace()  # noqa: PLW0108 - set later
         self.drained, self.down = neighbourhood.drained, neighbourhood.down
 
@@ -128,6 +128,11 @@ class ClusterStore:
             return frozenset()
         names = self.follower.items_of(MACHINES).keys()
         return frozenset(names - self.follower.items_of(PRESENCES).keys())
+
+    def newcomers(self) -> frozenset[str]:
+        """The machines that took part in nothing since they joined, or since `down --all`."""
+        names = self.follower.under(MACHINES).keys() - self.follower.under(PROGRESS).keys()
+        return frozenset(names)
 
     async def accept(self, *, act: bool, who: Requester) -> StoreChangeView:
         return await self.recovery.accept(act=act, who=who)

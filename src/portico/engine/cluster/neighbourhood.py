@@ -40,6 +40,8 @@ class Neighbourhood:
         """Whether they keep in a store what they share."""
         self.absent: Callable[[], Collection[str]] = tuple
         """The machines that the store does not hear of; none where there is no store."""
+        self.newcomers: Callable[[], Collection[str]] = tuple
+        """Those on which no file was put in force yet; none where there is no store."""
         self.may_replace: Callable[[], bool] = lambda: True
         """As in `Cluster`."""
         self._neighbours: Mapping[str, Neighbour] = {}

@@ -28,10 +28,13 @@ class Totals:
         await self._clock.sleep(SHORT_INTERVAL)
 
     def _drained_machines(self) -> frozenset[str]:
-        """Empty where no app has a `total`."""
+        """Empty where no app has a `total`. Machines that joined at the same time do not know by
+        their lists of each other which of them are used: those without a daemon have none.
+        """
         desired, before = self._intent.desired, self._intent.drained_machines
         if not desired.totals:
             return frozenset()
+        before |= desired.other_machines.keys() & {*self._neighbourhood.newcomers()}
         known = self._neighbourhood.cluster()
         if not known.neighbours:  # none was asked yet
             return before
