@@ -10,7 +10,7 @@ import pytest
 from portico.core.model.event import Requester
 from portico.core.model.shared import SCHEMA, ClusterRecord, SharedMachine, encoded
 from portico.core.model.snapshot import MAX_WRITES, Compare, Delete, Put, Snapshot, StoredItem
-from portico.core.planning.mirroring import prefix_of
+from portico.core.planning.mirroring import prefix_of, values_of
 from portico.engine.cluster.cluster_store import ClusterStore
 from portico.engine.cluster.recovery import StoreRecovery
 from portico.engine.cluster.session import DURATION, INTERVAL, Session, SessionOwner
@@ -67,9 +67,11 @@ class Daemon:
 
     @property
     def kept(self) -> dict[str, bytes]:
-        mirror = self.state.mirror(CLUSTER)
-        found = mirror.items.items() if mirror else ()
-        return {key.removeprefix(ROOT): item.value for key, item in found}
+        return kept_of(self.state.mirror(CLUSTER) or Snapshot(0))
+
+
+def kept_of(found: Snapshot) -> dict[str, bytes]:
+    return {key.removeprefix(ROOT): value for key, value in values_of(found).items()}
 
 
 async def _again(part: StoreFollower | Session) -> None:
@@ -329,6 +331,26 @@ def test_a_store_that_is_filled_from_one_machine_is_followed_by_all_with_the_sam
     run(work)
 
 
+def test_what_is_changed_after_a_restore_is_followed_by_a_machine_that_has_not_looked_yet(run):
+    async def work(daemon: Daemon) -> None:
+        other = Daemon(daemon.store, daemon.clock)
+        with other.running():
+            await put(daemon.store, a=b"2")
+            await put(daemon.store, a=b"3")
+            await daemon.clock.advance(INTERVAL)
+        daemon.store.replace(Snapshot(1))
+        await daemon.clock.advance(INTERVAL)
+        assert (await daemon.recovery.restore(act=True, who=WHO)).done
+        await put(daemon.store, a=b"4")
+        with other.running():
+            await daemon.clock.advance(2 * INTERVAL)
+            assert other.kept == daemon.kept
+            assert other.kept["a"] == b"4"
+            assert not other.troubles.sentences()
+
+    run(work)
+
+
 def test_of_two_operators_who_fill_the_store_from_different_copies_one_does(run):
     async def work(daemon: Daemon) -> None:
         other = Daemon(daemon.store, daemon.clock)
@@ -353,9 +375,7 @@ def test_of_two_operators_who_fill_the_store_from_different_copies_one_does(run)
         ended = await asyncio.gather(*restores, return_exceptions=True)
         [refused] = [each for each in ended if isinstance(each, Refused)]
         assert "another machine has changed the store meanwhile" in str(refused)
-        items = (await daemon.store.snapshot(ROOT)).items.items()
-        found = {key.removeprefix(ROOT): item.value for key, item in items if not item.session}
-        assert found in copies
+        assert kept_of(await daemon.store.snapshot(ROOT)) in copies
 
     run(work)
 

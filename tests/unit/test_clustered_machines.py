@@ -32,6 +32,7 @@ from portico.core.model.shared import (
     ISSUER_CLAIM_KEY,
     ISSUER_KEY,
     RESTORE_KEY,
+    RESTORED_KEY,
     SWITCHES_KEY,
     TURN_KEY,
     Head,
@@ -62,7 +63,15 @@ states = st.sampled_from(["ready", "refused", "changing", "done", "failed", "bac
 holders = st.sampled_from([encoded(Holder(machine=each)) for each in (*NAMES, "m9")])
 shared_keys = st.sampled_from(
     [
-        *(CLUSTER_KEY, ENDPOINTS_KEY, ISSUER_KEY, ISSUER_CLAIM_KEY, RESTORE_KEY, SWITCHES_KEY),
+        *(
+            CLUSTER_KEY,
+            ENDPOINTS_KEY,
+            ISSUER_KEY,
+            ISSUER_CLAIM_KEY,
+            RESTORE_KEY,
+            RESTORED_KEY,
+            SWITCHES_KEY,
+        ),
         *(head_key("shop"), run_key("web", 17), running_key("web"), token_key("1")),
     ]
 )

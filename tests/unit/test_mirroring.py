@@ -135,3 +135,10 @@ def test_a_store_that_is_restored_from_a_copy_is_followed_by_all_who_have_the_sa
         is_whole = values_of(found) == values_of(mirror)
         assert bool(reason_not_to_follow(CLUSTER, mirror, found)) is not is_whole
     assert is_whole
+    number = found.revision + 1
+    changed = found.after(Changes(number, {ROOT + "a": item(number, b"changed since")}))
+    assert reason_not_to_follow(CLUSTER, mirror, changed) == ""
+    other = without_sessions(data.draw(st.sampled_from(seen)))
+    is_newer = other.revision > changed.revision
+    if is_newer and values_of(other) not in (values_of(mirror), values_of(changed)):
+        assert "older copy" in reason_not_to_follow(CLUSTER, other, changed)

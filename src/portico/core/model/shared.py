@@ -50,6 +50,10 @@ RESTORE_KEY: Final = "restore"
 """Of the `portico cluster restore` that writes: of two at a time the later one goes on alone. Not
 there once the store is whole.
 """
+RESTORED_KEY: Final = "restored"
+"""Digest of the copy that the last `portico cluster restore` has written: machines with that copy
+follow the store, whatever was changed in it since.
+"""
 _NUMBER: Final = re.compile("[0-9]{1,15}")
 
 

@@ -7,8 +7,16 @@ anyone. What is in force stays in force until an operator has decided.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 
-from portico.core.model.shared import CLUSTER_KEY, RESTORE_KEY, SCHEMA, ClusterRecord, decoded
+from portico.core.model.shared import (
+    CLUSTER_KEY,
+    RESTORE_KEY,
+    RESTORED_KEY,
+    SCHEMA,
+    ClusterRecord,
+    decoded,
+)
 from portico.core.model.snapshot import Delete, Put, Snapshot, StoredItem, Write
 
 
@@ -20,7 +28,7 @@ def prefix_of(cluster: str) -> str:
 def reason_not_to_follow(cluster: str, mirror: Snapshot | None, found: Snapshot) -> str:
     """Why the copy on this machine stays in force; empty where the store is to be followed."""
     return reason_not_to_accept(cluster, found) or (
-        _restore_reason(mirror, found) if mirror else ""
+        _restore_reason(cluster, mirror, found) if mirror else ""
     )
 
 
@@ -72,11 +80,24 @@ def difference(before: Snapshot | None, after: Snapshot) -> Mapping[str, StoredI
 
 
 def values_of(found: Snapshot) -> Mapping[str, bytes]:
-    """Without what ends with a session."""
-    return {key: item.value for key, item in without_sessions(found).items.items()}
+    """Without what ends with a session, and without what says which copy was restored."""
+    items = without_sessions(found).items.items()
+    return {key: item.value for key, item in items if key.split("/", 3)[-1] != RESTORED_KEY}
 
 
-def _restore_reason(mirror: Snapshot, found: Snapshot) -> str:
+def _digest_of(copy: Snapshot) -> bytes:
+    digest = sha256()
+    for key, value in sorted(values_of(copy).items()):
+        digest.update(b"%d %d " % (len(key.encode()), len(value)) + key.encode() + value)
+    return digest.hexdigest().encode()
+
+
+def _is_restored_from(cluster: str, mirror: Snapshot, found: Snapshot) -> bool:
+    item = found.items.get(prefix_of(cluster) + RESTORED_KEY)
+    return item is not None and item.value == _digest_of(mirror)
+
+
+def _restore_reason(cluster: str, mirror: Snapshot, found: Snapshot) -> str:
     why = ""
     if found.revision < mirror.revision:
         why = f"it is at revision {found.revision}, and this machine has seen {mirror.revision}"
@@ -84,6 +105,8 @@ def _restore_reason(mirror: Snapshot, found: Snapshot) -> str:
         why = f"{key} differs from what this machine has seen"
     if not why or values_of(found) == values_of(mirror):
         return ""  # with the same values, whatever became of it, following it changes nothing
+    if _is_restored_from(cluster, mirror, found):
+        return ""  # what it has else was changed after that
     return f"it was restored from an older copy: {why}"
 
 
@@ -105,9 +128,12 @@ def writes_to_restore(
     """What makes a store without a record have the values of the copy: all writes but one of the
     record, and those that end it, because no machine follows a store without its record.
     """
-    record, own = (prefix_of(cluster) + key for key in (CLUSTER_KEY, RESTORE_KEY))
+    record, own, digest = (
+        prefix_of(cluster) + key for key in (CLUSTER_KEY, RESTORE_KEY, RESTORED_KEY)
+    )
     wanted, there = values_of(mirror), values_of(found)
     deletes: list[Write] = [Delete(key) for key in sorted(there.keys() - wanted.keys())]
     puts: list[Write] = [Put(key, each) for key, each in wanted.items() if there.get(key) != each]
     others = [each for each in (*deletes, *puts) if each.key not in {record, own}]
-    return others, [Put(record, wanted[record]), Delete(own)]
+    restored = Put(digest, _digest_of(mirror))
+    return others, [restored, Put(record, wanted[record]), Delete(own)]
