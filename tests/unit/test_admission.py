@@ -81,6 +81,7 @@ class Member:
         self.machine, self.cluster, self.store, self.clock = name, CLUSTER, store, clock
         self.revisions: dict[str, object] = {}
         self.is_replaced = False
+        self.serial, self.session = name[1:], SimpleNamespace(number=0)
         self.follower = StoreFollower(
             CLUSTER, store=store, state=MemoryState(), troubles=Troubles(), clock=clock
         )
@@ -104,7 +105,8 @@ class Member:
     async def serve_members(self) -> None: ...
 
     def is_member(self) -> bool:
-        return self.machine in self.machines and not self.is_replaced
+        serial = self.machines.get(self.machine)
+        return serial is not None and (serial == self.serial or not self.is_replaced)
 
     def assert_member(self) -> None:
         if not self.is_member():
@@ -251,6 +253,36 @@ def test_a_machine_is_replaced_by_a_token_for_it_alone(run):
         assert one.machines["m2"] == serial, "that of its successor"
         with pytest.raises(NotFound, match="its machines are m1, m2"):
             await one.token("m7")
+
+    run(work)
+
+
+@pytest.mark.parametrize("has_users", [False, True])
+def test_a_machine_alone_whose_own_replacement_was_not_confirmed_takes_it_back(run, has_users):
+    async def work(one: Member, two: Member) -> None:
+        if has_users:
+            await one.share_keeper()
+            await one.users.restore()
+        await one.join(await one.token("m1"), "m1", 1)  # its answer is lost
+        one.is_replaced = True
+        with pytest.raises(Refused, match="or replaced"):
+            await one.token("m1")  # m2 can create a token
+        await two.admission.leave_cluster(WHO)
+        key = f"/portico/{CLUSTER}/present/m1"
+        session = await one.store.open_session(15)
+        await one.store.transaction([], [Put(key, b"", session)])
+        await settle()
+        with pytest.raises(Refused, match="or replaced"):
+            await one.token("m1")  # it runs elsewhere
+        await one.store.end_session(session)
+        await settle()
+        token = await one.token("m1")
+        assert one.machines == {"m1": "1"}
+        await one.join(token, "m1", 1)
+        assert one.machines.keys() == {"m1"}
+        if has_users:
+            own = one.users.name_of("m1", one.machines["m1"])
+            assert {name for name in one.store.users if ".m1." in name} == {own}
 
     run(work)
 

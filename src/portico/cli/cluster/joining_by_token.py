@@ -172,8 +172,8 @@ def _ask(member: Member, tls: ssl.SSLContext, method: str, body: bytes = b"") ->
 def _confirmation_error(member: Member, why: str) -> Failed:
     return Failed(
         f"{member} did not confirm that this machine has joined: {why}; it may be in the list of "
-        "machines there. Create another token on another machine, with `portico cluster token "
-        "--replace NAME`"
+        "machines there. Create another token with `portico cluster token --replace NAME`, on "
+        "another machine if there is one"
     )
 
 

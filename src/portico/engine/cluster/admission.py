@@ -74,7 +74,9 @@ class Admission:
     # What operators ask
 
     async def create_token(self, replaces: str, who: Requester) -> TokenView:
-        """Raises StoreUnavailable, Refused, NotFound."""
+        """Raises StoreUnavailable, Refused, NotFound, Failed."""
+        if replaces == self._shared.machine:
+            await self._take_back()
         await self._assert_current()
         own = self._machines().get(self._shared.machine)
         if own is None or not self._shared.is_member():
@@ -101,6 +103,33 @@ class Admission:
         self._events.note("machine", replaces or "any", f"may join: {who} created a token")
         at = f"{url_host(own.address)}:{own.port}"
         return TokenView(token=str(token), address=at, until=record.until)
+
+    async def _take_back(self) -> None:
+        """Use the certificate of this machine again where a `join` that replaced it was not
+        confirmed: only where it is alone in its cluster, and no other machine runs as it.
+        """
+        machine, follower = self._shared.machine, self._shared.follower
+        key = machine_key(machine)
+        if self._machines().keys() != {machine}:
+            return
+        if follower.trouble:  # its user may have been removed
+            if self._users.are_needed():
+                await self._users.add(machine, self._shared.serial)
+            await follower.read()
+        item, record = follower.item(key), self._machines().get(machine)
+        present = follower.item(present_key(machine))
+        is_used = present and present.session != self._shared.session.number
+        if item is None or record is None or self._shared.is_member() or is_used:
+            return
+        if self._users.are_needed():
+            await self._users.add(machine, self._shared.serial)
+            await self._users.remove(self._users.name_of(machine, record.serial))
+        whole = follower.prefix + key
+        mine = msgspec.structs.replace(record, serial=self._shared.serial)
+        async with self._users.writer() as store:
+            await store.transaction([Compare(whole, item.revision)], [Put(whole, encoded(mine))])
+        await follower.read()
+        self._events.note("machine", machine, "uses its certificate again")
 
     async def remove_machine(
         self, machine: str, who: Requester, *, force: bool = False
