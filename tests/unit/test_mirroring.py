@@ -99,7 +99,7 @@ def histories(draw: st.DrawFn) -> list[Snapshot]:
         new: Mapping[str, StoredItem | None] = {
             ROOT + key: None if is_deleted else item(number, str(number).encode(), session)
         }
-        seen.append(seen[-1].after(Changes(number, new)))
+        seen.append(seen[-1].with_changes(Changes(number, new)))
     return seen
 
 
@@ -118,7 +118,7 @@ def test_whatever_was_missed_the_store_of_later_is_followed_and_that_of_earlier_
 @given(histories(), st.data())
 def test_the_difference_makes_one_of_the_other(seen, data):
     before, after = data.draw(st.sampled_from(seen)), data.draw(st.sampled_from(seen))
-    assert before.after(Changes(after.revision, difference(before, after))) == after
+    assert before.with_changes(Changes(after.revision, difference(before, after))) == after
     assert dict(difference(None, after)) == dict(after.items)
 
 
@@ -126,17 +126,17 @@ def test_the_difference_makes_one_of_the_other(seen, data):
 def test_a_store_that_is_restored_from_a_copy_is_followed_by_all_who_have_the_same(seen, data):
     mirror = without_sessions(data.draw(st.sampled_from(seen)))
     found = data.draw(st.sampled_from([Snapshot(1), *seen]))
-    found = found.after(Changes(found.revision + 1, {ROOT + CLUSTER_KEY: None}))
+    found = found.with_changes(Changes(found.revision + 1, {ROOT + CLUSTER_KEY: None}))
     for write in itertools.chain(*writes_to_restore(CLUSTER, mirror, found)):
         number = found.revision + 1
         value = item(number, write.value) if isinstance(write, Put) else None
         if value or write.key in found.items:
-            found = found.after(Changes(number, {write.key: value}))
+            found = found.with_changes(Changes(number, {write.key: value}))
         is_whole = values_of(found) == values_of(mirror)
         assert bool(reason_not_to_follow(CLUSTER, mirror, found)) is not is_whole
     assert is_whole
     number = found.revision + 1
-    changed = found.after(Changes(number, {ROOT + "a": item(number, b"changed since")}))
+    changed = found.with_changes(Changes(number, {ROOT + "a": item(number, b"changed since")}))
     assert reason_not_to_follow(CLUSTER, mirror, changed) == ""
     other = without_sessions(data.draw(st.sampled_from(seen)))
     is_newer = other.revision > changed.revision

@@ -131,7 +131,7 @@ class ClusterStore:
 
     def newcomers(self) -> frozenset[str]:
         """The machines that took part in nothing since they joined, or since `down --all`."""
-        names = self.follower.under(MACHINES).keys() - self.follower.under(PROGRESS).keys()
+        names = self.follower.items_of(MACHINES).keys() - self.follower.items_of(PROGRESS).keys()
         return frozenset(names)
 
     async def accept(self, *, act: bool, who: Requester) -> StoreChangeView:
