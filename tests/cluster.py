@@ -76,6 +76,7 @@ class Machine(Stack):
         self.http, self.https = 80, 443
         self.serial = ""
         """Of its certificate, if it has joined."""
+        self.labels: tuple[str, ...] = ()
 
     def belong(self, authority: MachineAuthority, *, has_key: bool) -> None:
         """Have joined the cluster, as `portico cluster join` does it, or created it."""
@@ -259,7 +260,9 @@ class Machines:
         prefix, key = prefix_of(self._authority.cluster), os.urandom(KEY_SIZE)
         store.put(prefix + CLUSTER_KEY, encoded(ClusterRecord(least=1)).decode())
         for machine in self:
-            record = SharedMachine(address=machine.address, serial=machine.serial)
+            record = SharedMachine(
+                address=machine.address, labels=machine.labels, serial=machine.serial
+            )
             store.put(prefix + machine_key(machine.name), encoded(record).decode())
             write_store(Home(machine.home).cluster, StoreFile(store.urls, plain=plain))
             write_cluster_key(Home(machine.home).cluster, key)

@@ -49,6 +49,7 @@ env.PASSWORD = "{PASSWORD}"
 
 [sites."{SITE}"]
 app = "web"
+tls.deploy_hook = ["sh", "-c", "echo $RENEWED_LINEAGE $RENEWED_DOMAINS >> {{hooks}}"]
 """
 
 
@@ -57,9 +58,18 @@ class Cluster:
     machines: Machines
     etcd: Etcd
     authority: Pebble
+    hooks: Path
+    """What the deploy hook of each machine adds a line to."""
 
     def up(self) -> None:
-        self.machines.up(FILE.format(authority=self.authority), shared=True)
+        self.machines.up(FILE.format(authority=self.authority, hooks=self.hooks), shared=True)
+
+    def deployed(self, *names: str) -> list[int]:
+        """How often each of these has run its deploy hook for the site."""
+        lines = self.hooks.read_text().splitlines() if self.hooks.exists() else []
+        assert all(line.endswith(f" {SITE}") for line in lines), lines
+        homes = [str(self.machines[name].home) for name in names]
+        return [sum(line.startswith(f"{home}/") for line in lines) for home in homes]
 
     def shared(self, key: str) -> dict | None:
         """A value of the store that is not sealed."""
@@ -118,7 +128,7 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
             machines.sharing(folder / "etcd") as store,
             pebble.running(folder / "pebble", **place) as authority,
         ):
-            yield Cluster(machines, store, authority)
+            yield Cluster(machines, store, authority, folder / "hooks")
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +147,7 @@ def test_one_machine_orders_another_one_answers_the_authority_and_all_serve_what
         [use] = [use for use in found["ledger"] if use["limit"] == "same names"]
         assert use["used"] == 1, each.name
     assert cluster.orders() == 1
+    eventually(lambda: cluster.deployed(*NAMES) == [1, 1, 1])
 
 
 def test_the_store_has_passwords_and_private_keys_only_encrypted(cluster):
@@ -172,6 +183,7 @@ def test_commands_on_machines_that_do_not_obtain_certificates_have_them_do_it(cl
 def test_an_order_goes_on_elsewhere_where_its_machine_dies_in_the_middle(cluster):
     before, issuer = cluster.issued(), cluster.issuer()
     left = [name for name in NAMES if name != issuer]
+    eventually(lambda: cluster.deployed(*left) == [len(before)] * 2)
     cluster.answer_by(left[0])
     with cluster.machines[issuer].running("certs", "renew", SITE, "--force"):
         eventually(lambda: cluster.written(f"orders/{SITE}") > 1, within=180, every=0.02)
@@ -180,3 +192,4 @@ def test_an_order_goes_on_elsewhere_where_its_machine_dies_in_the_middle(cluster
     assert cluster.issued() == [*before, after]
     assert cluster.orders() == len(before) + 1
     assert cluster.shared(f"current/{SITE}")["serial"] == after
+    eventually(lambda: cluster.deployed(*left) == [len(before) + 1] * 2)

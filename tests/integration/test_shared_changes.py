@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from pathlib import Path
 
@@ -49,6 +49,16 @@ m2.env = {{ WHERE = "m2" }}
 m3.env = {{ WHERE = "m3" }}
 """
 """An app that adds the minute and the machine to a file. No schedule is finer than a minute."""
+DIFFERENT = f"""
+[apps.jobs]
+command = ["node", "{PROGRAMS}/echo.js"]
+on = ["large", "m2"]
+[apps.jobs.machines.large]
+instances = 2
+max_memory = "1M"
+[apps.web.machines.m2]
+instances = 1
+"""
 FIGURES = r"m2 +project +web\.\S+ +ready +[\d.]+% +[\d.]+ \S+ +(?!0\.0 )[\d.]+ "
 """Of an instance in `top`: processor time, memory, and requests a second."""
 Pids = dict[str, set[int]]
@@ -135,7 +145,9 @@ class Shared:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     folder: Path = tmp_path_factory.mktemp("etcd")
-    with Machines("m1", "m2", "m3") as machines, machines.sharing(folder) as store:
+    with Machines("m1", "m2", "m3") as machines, ExitStack() as stack:
+        machines["m3"].labels = ("large",)
+        store = stack.enter_context(machines.sharing(folder))
         found = Shared(machines, store, runs=folder / "runs")
         machines.up(found.file(), shared=True)
         yield found
@@ -432,3 +444,15 @@ def test_a_pause_is_of_all_machines_and_down_ends_the_project_on_each(shared):
     assert all(map(_is_paused, shared.machines))
     one.done("down", "--now")
     assert [each.status()["projects"] for each in shared.machines] == [[], [], []]
+
+
+def test_what_a_file_says_of_a_label_or_a_machine_is_so_there_alone(shared):
+    one, two, three = machines = shared.machines
+    (one.folder / "portico.toml").write_text(shared.file() + DIFFERENT)
+    one.done("up")
+    assert shared.numbers() == [2, 1, 2]
+    slots = [{each["slot"] for each in machine.instances("jobs")} for machine in machines]
+    assert slots == [set(), {1}, {1, 2}]
+    limit = "max_memory is 1 MiB"
+    eventually(lambda: limit in (three.home / "logs/porticod.log").read_text())
+    assert limit not in (two.home / "logs/porticod.log").read_text()
