@@ -1,8 +1,9 @@
-"""What the store costs with fifty machines: `python -m bench.shared_store [MACHINES]`.
+"""What the store costs with fifty machines: `python -m bench.shared_store [MACHINES] [plain]`.
 
 Each machine is what follows the store in a daemon and keeps its session there. Three members of
-etcd, on a network of their own, hold 300 keys of 1 KB; five are changed each second, more than a
-rollout over all machines does. Root only; prints JSON, and fails where a budget is exceeded.
+etcd, with TLS as in the quick start of docs/cluster.md unless `plain` is given, hold 300 keys of
+1 KB; five are changed each second, more than a rollout over all machines does. Root only; prints
+JSON, and fails where a budget is exceeded.
 """
 
 from __future__ import annotations
@@ -14,27 +15,31 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
 import psutil
 
+from bench.quick_start_etcd import quick_start_etcd
 from portico.adapters.store.etcd.store import EtcdStore
 from portico.core.model.shared import PRESENCES, ClusterRecord, Presence, encoded
 from portico.core.model.snapshot import Put, StoreAddress
 from portico.core.planning.mirroring import prefix_of
+from portico.daemon.lazy_parts import store_address
 from portico.engine.cluster.session import Session, SessionOwner
 from portico.engine.cluster.store_follower import KeyChanges, StoreFollower
 from portico.engine.troubles import Troubles
 from portico.system.clock import SystemClock
-from tests.etcd import Etcd, Place, etcd
+from portico.system.home import Home
+from tests.cluster import Machines
+from tests.etcd import Etcd
 from tests.fakes.state import MemoryState
-from tests.network import Network
 
 CLUSTER: Final = "bench"
 PREFIX: Final = prefix_of(CLUSTER)
 KEYS, SIZE = 300, 1024
+START_INTERVAL = 0.2
 SETTLING_TIMEOUT, SETTLING, LATEST = 120, 10.0, 5.0
 REST, CHANGES, CHANGES_S = 15.0, 100, 5.0
 MAX_BYTES_S, MAX_CORES, MAX_LAST_MS = 4096, 0.25, 250.0
@@ -51,11 +56,13 @@ class SimulatedMachine:
         owner = SessionOwner(name, lambda: presence, lambda: True)
         self.session = Session(owner, self.follower, troubles, clock)
         self.follower.subscribe("bench", self._note)
-        self.heard: dict[bytes, float] = {}
+        self.heard: list[float] = []
+        """When it had heard of each change, in their order."""
 
     def _note(self, changes: KeyChanges) -> None:
-        if item := changes.get("changed"):
-            self.heard[item.value] = time.monotonic()
+        if item := changes.get("changed"):  # of two changes at once only the later one is heard
+            missed = int(item.value) + 1 - len(self.heard)
+            self.heard += [time.monotonic()] * missed
 
     async def live(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -69,16 +76,16 @@ class SimulatedMachine:
             await part.pause()
 
 
-def main(machines: int) -> int:
-    with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
-        ours, theirs = (stack.enter_context(closing(Network())) for _ in range(2))
-        theirs.ip(f"link add eth0 type veth peer name eth0 netns {ours.path}")
-        for network, address in ((ours, "10.0.0.1"), (theirs, "10.0.0.2")):
-            network.ip(f"addr add {address}/24 dev eth0", "link set eth0 up")
-        stack.enter_context(ours.entered())
-        place = Place(theirs, "10.0.0.2", "127.0.0.1")
-        store = stack.enter_context(etcd(Path(folder), 3, places=[place] * 3))
-        result = asyncio.run(_measure(store, machines))
+def main(machines: int, *, plain: bool) -> int:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Machines("m1") as network,
+        _etcd(network, Path(folder), plain=plain) as store,
+        network.client.entered(),
+    ):
+        address = store_address(Home(network["m1"].home))
+        assert address
+        result = asyncio.run(_measure(store, address, machines))
     print(json.dumps(result, indent=2))
     within = (
         result["bytes/s a machine, at rest"] <= MAX_BYTES_S
@@ -89,14 +96,20 @@ def main(machines: int) -> int:
     return 0 if within else 1
 
 
-async def _measure(store: Etcd, count: int) -> dict[str, float]:
-    address = StoreAddress(store.urls)
+def _etcd(network: Machines, folder: Path, *, plain: bool) -> AbstractContextManager[Etcd]:
+    return network.sharing(folder, 3) if plain else quick_start_etcd(network, folder)
+
+
+async def _measure(store: Etcd, address: StoreAddress, count: int) -> dict[str, float]:
     writer = EtcdStore(address, SystemClock())
     await writer.transaction([], [Put(f"{PREFIX}cluster", encoded(ClusterRecord(least=1)))])
     for number in range(KEYS):
         await writer.transaction([], [Put(f"{PREFIX}key/{number}", b"x" * SIZE)])
     machines = [SimulatedMachine(f"m{number}", address) for number in range(count)]
-    tasks = [asyncio.create_task(each.live()) for each in machines]
+    tasks = list[asyncio.Task[None]]()
+    for each in machines:  # not all at once: one process does the handshakes of all
+        tasks.append(asyncio.create_task(each.live()))
+        await asyncio.sleep(START_INTERVAL)
     for _ in range(SETTLING_TIMEOUT):
         if is_settled := all(len(each.follower.items_of(PRESENCES)) == count for each in machines):
             break
@@ -106,8 +119,8 @@ async def _measure(store: Etcd, count: int) -> dict[str, float]:
     at_rest, _ = await _used(store, asyncio.sleep(REST))
     latest: list[float] = []
     changing, cores = await _used(store, _change(writer, machines, latest))
-    for each in tasks:
-        each.cancel()
+    for task in tasks:
+        task.cancel()
     latest.sort()
     return {
         "machines": count,
@@ -123,15 +136,14 @@ async def _measure(store: Etcd, count: int) -> dict[str, float]:
 async def _change(
     writer: EtcdStore, machines: list[SimulatedMachine], latest: list[float]
 ) -> None:
-    begins: dict[bytes, float] = {}
+    begins: list[float] = []
     for number in range(CHANGES):
-        value, begun = str(number).encode(), time.monotonic()
-        await writer.transaction([], [Put(f"{PREFIX}changed", value)])
+        begins.append(begun := time.monotonic())
+        await writer.transaction([], [Put(f"{PREFIX}changed", str(number).encode())])
         await asyncio.sleep(max(0.0, 1 / CHANGES_S - (time.monotonic() - begun)))
-        begins[value] = begun
     await asyncio.sleep(LATEST)
-    for value, begun in begins.items():
-        latest.append(1000 * (max(each.heard[value] for each in machines) - begun))
+    for number, begun in enumerate(begins):
+        latest.append(1000 * (max(each.heard[number] for each in machines) - begun))
 
 
 async def _used(store: Etcd, work: Awaitable[None]) -> tuple[float, float]:
@@ -155,4 +167,5 @@ def _bytes() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 50))
+    counts = [int(word) for word in sys.argv[1:] if word.isdecimal()]
+    sys.exit(main(*(counts or [50]), plain="plain" in sys.argv))

@@ -21,6 +21,8 @@ IN_CLUSTER_ONLY = (
     "portico.core.planning.mirroring",
     "portico.system.cluster_",
 )
+MAX_MEMBER_MB = 4.0
+"""Private memory (RssAnon of proc(5)): 3 with TLS, and the mirror needs less than one."""
 LOOK = f"""
 import sys
 import portico.daemon.main
@@ -46,6 +48,35 @@ def test_a_daemon_that_is_in_no_cluster_imports_nothing_of_it():
         [sys.executable, "-c", OF_A_CLUSTER], capture_output=True, text=True, check=True
     )
     assert ran.stdout.split() == []
+
+
+OF_MEMBER = f"""
+import importlib, pkgutil, portico, portico.daemon.main
+
+def private():
+    [line] = [each for each in open("/proc/self/status") if each.startswith("RssAnon:")]
+    return int(line.split()[1]) / 1024
+
+before = private()
+names = [each.name for each in pkgutil.walk_packages(portico.__path__, "portico.")]
+found = [name for name in names if name.startswith({IN_CLUSTER_ONLY})]
+for name in found:
+    importlib.import_module(name)
+import ssl
+ssl.create_default_context()
+print(len(found), private() - before)
+"""
+
+
+@pytest.mark.slow
+def test_what_a_machine_of_a_cluster_imports_leaves_room_in_5_mb():
+    """Of what `python -m bench.cluster_memory` measures on three machines with etcd."""
+    ran = subprocess.run(
+        [sys.executable, "-c", OF_MEMBER], capture_output=True, text=True, check=True
+    )
+    modules, megabytes = ran.stdout.split()
+    assert int(modules) > len(IN_CLUSTER_ONLY)
+    assert float(megabytes) < MAX_MEMBER_MB
 
 
 @pytest.mark.slow
