@@ -36,7 +36,7 @@ routes = {{ "/api/" = {{ app = "api", strip_prefix = true }}, "/old" = {{ redire
 folder = "public"
 """
 WITHOUT = [f"--without={key}" for key in ("balance", "folder", "headers", "routes")]
-"""What of that has no equal in an Ingress."""
+"""What of that has no equivalent in an Ingress."""
 ASKED = (
     ("localhost", "/"),
     ("localhost", "/api/items?x=1"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from portico.core.model.nginx_lines import Line
 
 Manager = Literal["pm2", "systemd", "procfile", "compose", "greenlock"]
 """What starts a program today."""
+NO_EQUIVALENT: Final = "there is no equivalent in portico.toml"
+"""Of a gap of which there is no more to say."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -26,7 +28,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Gap:
-    """Something that was read and has no equal in portico.toml, or could not be read."""
+    """Something that was read and has no equivalent in portico.toml, or could not be read."""
 
     place: Place
     what: str

@@ -90,8 +90,8 @@ def options(parser: Parser) -> None:
         metavar="KEY",
         action="append",
         default=[],
-        help="kubernetes: leave out a key that has no equal, which is refused otherwise; can be "
-        "repeated",
+        help="kubernetes: leave out a key that has no equivalent, which is refused otherwise; "
+        "can be repeated",
     )
 
 
@@ -181,8 +181,8 @@ def _left_out(refused: list[RefusedKey], without: list[str]) -> list[str]:
         lines = "\n".join(f"  {each}" for each in rest)
         keys = " ".join(f"--without={name}" for name in sorted({each.name for each in rest}))
         raise Refused(
-            f"Kubernetes has no equal for\n{lines}\nNothing was written; change the file, or add "
-            f"{keys} where the cluster does this"
+            f"Kubernetes has no equivalent for\n{lines}\nNothing was written; change the file, or "
+            f"add {keys} where the cluster does this"
         )
     return list(map(str, refused))
 

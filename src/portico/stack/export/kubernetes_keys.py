@@ -213,7 +213,7 @@ def notes(document: Document) -> Iterator[str]:
 
 
 def refused_keys(document: Document, exported: Collection[str]) -> Iterator[RefusedKey]:
-    """Each once. `exported`: what the kind of routing has an equal for."""
+    """Each once. `exported`: what the kind of routing has an equivalent for."""
     found = (
         RefusedKey(place, key, rule.text)
         for place, table, keys in _tables(document)

@@ -36,7 +36,7 @@ _PROCESS_KEYS: Final[Mapping[str, tuple[_Uses, str]]] = {
     "watch": (lambda app: bool(app.watches), "has no effect"),
     "max_age": (lambda app: app.max_age is not None, "has no effect"),
     "batch": (lambda app: app.batch > 1, "has no effect"),
-    "slow_start": (lambda app: app.slow_start > 0, "has no equal in open-source nginx"),
+    "slow_start": (lambda app: app.slow_start > 0, "has no equivalent in open-source nginx"),
     "drain_timeout": (
         lambda app: "drain_timeout" in app.model_fields_set,
         "has no meaning: open requests get stop_timeout, if the program answers them",

@@ -39,7 +39,7 @@ class RoutingKind(Protocol):
     def losses(self, name: str, site: Site) -> Iterator[str]: ...
 
     def refused(self, name: str, site: Site) -> Iterator[RefusedKey]:
-        """What of `keys` has no equal as it is used in this site."""
+        """What of `keys` has no equivalent as it is used in this site."""
 
     def objects(
         self, name: str, site: Site, hosts: Sequence[str], rules: Sequence[Object]
@@ -93,7 +93,7 @@ def site_objects(
 def _rules(
     name: str, site: Site, routing: RoutingKind, refused: list[RefusedKey]
 ) -> Iterator[Object]:
-    """What has no equal would be answered by the site itself, or by nobody."""
+    """What has no equivalent would be answered by the site itself, or by nobody."""
     routes = dict[tuple[str, *tuple[int, ...]], Route | str | Site](site.placed_routes())
     for place, rules in routing.rules(site):
         key = _lost_key(place, routes.get(place, site))

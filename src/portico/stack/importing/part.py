@@ -22,7 +22,7 @@ class OutcomeKind(Enum):
     KEPT = "kept"
     """It is in a file that nginx includes."""
     LISTED = "listed"
-    """It has no equal, and is a gap."""
+    """It has no equivalent, and is a gap."""
 
 
 @dataclass(frozen=True, slots=True)

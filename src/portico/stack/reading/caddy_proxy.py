@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from portico.core.model.nginx_lines import Line
+from portico.stack.model import NO_EQUIVALENT
 
 _POLICIES: Final = {
     "random": "random", "random_choose": "random two", "least_conn": "least_conn",
@@ -69,7 +70,7 @@ def header(table: dict[str, object], key: str, args: Sequence[str]) -> str:
         return "headers are set or removed, and nothing else"
     value = "" if name[:1] == "-" else value_of(values[0])
     if value is None:
-        return "its placeholder has no equal"
+        return "its placeholder has no equivalent"
     headers = table.setdefault(key, {})
     if isinstance(headers, dict):
         headers[name.lstrip("+-")] = value
@@ -100,7 +101,7 @@ def _setting(proxy: Proxy, line: Line) -> str:  # noqa: C901, PLR0911 - a case f
         case "lb_try_duration", _:
             return "set wait in the site, to hold requests while no instance can take them"
         case _:
-            return "there is no equal in portico.toml"
+            return NO_EQUIVALENT
 
 
 def _policy(proxy: Proxy, name: str, words: Sequence[str]) -> str:
@@ -133,7 +134,7 @@ def _transport(proxy: Proxy, line: Line) -> str:
     if line.name == "versions" and "h2c" in line.args:
         proxy.table["grpc"] = True
         return ""
-    return "there is no equal in portico.toml; see the keys of [upstreams.NAME] for TLS"
+    return f"{NO_EQUIVALENT}; see the keys of [upstreams.NAME] for TLS"
 
 
 def _addresses(proxy: Proxy, text: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Final
 
 from portico.core.model.labels import app_label
 from portico.core.model.nginx_lines import Line
+from portico.stack.model import NO_EQUIVALENT
 from portico.stack.reading.caddy_matchers import (
     ANY_REQUEST,
     Matcher,
@@ -20,7 +21,7 @@ from portico.stack.reading.caddy_matchers import (
 from portico.stack.reading.caddy_proxy import header, read_proxy
 
 _REASONS: Final[Mapping[str, str]] = {
-    "respond": "a fixed answer has no equal: serve a file, or let the app answer",
+    "respond": "a fixed answer has no equivalent: serve a file, or let the app answer",
     "php_fastcgi": "Portico does not speak FastCGI",
     "rewrite": "a path is rewritten only by strip_prefix, or by the app",
     "uri": "a path is rewritten only by strip_prefix, or by the app",
@@ -30,7 +31,6 @@ _REASONS: Final[Mapping[str, str]] = {
     "import": "the file does not exist",
     "acme_server": "Portico is not an authority for others",
 }
-_NO_EQUAL: Final = "there is no equal in portico.toml"
 _REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 _CODES: Final = {"permanent": 301, "temporary": 302, "": 302}
 _ALL_HOSTS: Final = re.compile(r"https://\{(?:host|http\.request\.host)\}(\{uri\})?")
@@ -91,7 +91,7 @@ class CaddySite:
             self.gaps.append((line, no_equal(line.args[0], self._named)))
             return
         read = _DIRECTIVES.get(line.name)
-        why = _REASONS.get(line.name, _NO_EQUAL)
+        why = _REASONS.get(line.name, NO_EQUIVALENT)
         if read:
             inner_scope = _Scope(matcher, scope.is_stripped, scope.root, scope.try_files)
             why = read(self, line, args, inner_scope)
@@ -142,7 +142,7 @@ class CaddySite:
         if not root:
             return "it has no root: set folder"
         if "{" in root:
-            return "its root has a placeholder, which has no equal"
+            return "its root has a placeholder, which has no equivalent"
         flags = _flags(args, line, scope)
         for table in self.tables(scope):
             if "app" in table:
@@ -164,7 +164,7 @@ class CaddySite:
         path = to.removesuffix("{uri}")
         status = _CODES.get(code) or (int(code) if code.isdecimal() else 0)
         if "{" in path or not re.match(r"https?://|/", path):
-            return "its target has a placeholder or no scheme, which has no equal"
+            return "its target has a placeholder or no scheme, which has no equivalent"
         if status not in _REDIRECTS:
             return "it is not a status of a redirect; see redirect"
         kept = {"keep_path": True} if path != to else {}
@@ -221,7 +221,7 @@ class CaddySite:
                 }
             case _:
                 if not line.block:
-                    return _NO_EQUAL
+                    return NO_EQUIVALENT
         self.gaps += [(each, "see the keys of tls") for each in line.block or ()]
         return ""
 
@@ -234,14 +234,14 @@ class CaddySite:
     def request_body(self, line: Line, _: Sequence[str], scope: _Scope) -> str:
         for each in line.block or ():
             if each.name != "max_size" or not each.args:
-                self.gaps.append((each, _NO_EQUAL))
+                self.gaps.append((each, NO_EQUIVALENT))
                 continue
             for table in self.tables(scope):
                 table["client_max_body_size"] = each.args[0].lower().replace("ib", "").rstrip("b")
         return ""
 
     def root(self, _: Line, args: Sequence[str], scope: _Scope) -> str:
-        return "" if scope.matcher is ANY_REQUEST or args else _NO_EQUAL
+        return "" if scope.matcher is ANY_REQUEST or args else NO_EQUIVALENT
 
     def try_files(self, _: Line, args: Sequence[str], scope: _Scope) -> str:
         spa, clean = _try_files(args)

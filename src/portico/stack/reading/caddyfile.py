@@ -66,7 +66,7 @@ class _Options:
                 case name, _ if name in _CADDY_OPTIONS:
                     pass
                 case _:
-                    why = "this global option has no equal; see [edge] and [tls]"
+                    why = "this global option has no equivalent; see [edge] and [tls]"
                     gaps.append(Gap(Place(line.file, line.number), words_of(line), why))
         return cls(tls, table)
 

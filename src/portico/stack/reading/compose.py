@@ -12,14 +12,13 @@ from portico.core.model.labels import app_label
 from portico.core.model.units import parse_size
 from portico.core.planning.environment import parse_env_file
 from portico.errors import Failed
-from portico.stack.model import Container, Gap, Place, Program, Stack
+from portico.stack.model import NO_EQUIVALENT, Container, Gap, Place, Program, Stack
 from portico.stack.reading.dockerfile import Dockerfile, read_dockerfile, words_of
 from portico.stack.reading.listening import command_text, listening
 from portico.stack.reading.text_files import quoted
 from portico.stack.reading.yaml_lines import Keys, line_of, read_yaml
 from portico.system.text import read_text
 
-_NO_EQUAL: Final = "there is no equal in portico.toml"
 IDLE_KEYS: Final = frozenset(
     ("version", "name", "services", "container_name", "init", "tty", "image", "build", "expose")
 )
@@ -42,7 +41,7 @@ def read_compose(path: Path, environ: Mapping[str, str]) -> Stack:
     if not isinstance(value, dict) or not isinstance(services, dict):
         raise Failed(f"cannot read {path}: it has no services")
     gaps = [
-        Gap(Place(str(path), line_of(lines, key)), quoted(key), _NO_EQUAL)
+        Gap(Place(str(path), line_of(lines, key)), quoted(key), NO_EQUIVALENT)
         for key in map(str, value)
         if key not in IDLE_KEYS and not key.startswith("x-")
     ]
@@ -203,7 +202,7 @@ class _Service:
                     if str(each) not in mounts:
                         self._gap(key, each, _REASONS[key])
             case _:
-                self._gap(key, value, _REASONS.get(key, _NO_EQUAL))
+                self._gap(key, value, _REASONS.get(key, NO_EQUIVALENT))
 
     def _deploy(self, deploy: Mapping[str, object], table: dict[str, object]) -> None:
         for key, value in deploy.items():
@@ -214,7 +213,7 @@ class _Service:
             elif isinstance(limits, dict) and (*resources, *limits) == ("limits", "memory"):
                 self._memory("memory", limits["memory"], table)
             else:
-                self._gap("deploy", f"{key}: {value}", _NO_EQUAL)
+                self._gap("deploy", f"{key}: {value}", NO_EQUIVALENT)
 
     def _restart(self, value: str, table: dict[str, object]) -> None:
         kind, _, most = value.partition(":")

@@ -110,7 +110,9 @@ def _gaps(settings: Mapping[str, object], place: Place) -> Iterator[Gap]:
             continue
         if key not in IDLE_KEYS | {"subscriberEmail"}:
             why = (
-                "see challenge and dns of tls" if key == "challenges" else "it has no equal in tls"
+                "see challenge and dns of tls"
+                if key == "challenges"
+                else "it has no equivalent in tls"
             )
             yield Gap(place, quoted(f"{key}: {json.dumps(value)}"), why)
 

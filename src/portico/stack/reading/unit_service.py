@@ -1,4 +1,4 @@
-"""The section [Service] of a unit as a table of an app, and what of it has no equal."""
+"""The section [Service] of a unit as a table of an app, and what of it has no equivalent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from portico.core.model.units import parse_duration, parse_size
-from portico.stack.model import Gap, Place, Setting, UnitFile
+from portico.stack.model import NO_EQUIVALENT, Gap, Place, Setting, UnitFile
 from portico.stack.reading.listening import command_text, listening
 from portico.stack.reading.text_files import quoted
 from portico.stack.reading.unit_file import filled_in
@@ -54,7 +54,6 @@ _REASONS: Final[Mapping[str, str]] = {
     "WatchdogSec": "set health, a check that Portico does itself",
     "UMask": "an app has the umask of porticod",
 }
-_NO_EQUAL: Final = "there is no equal in portico.toml"
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TIME: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
 _UNITS: Final = {
@@ -88,14 +87,14 @@ class ServiceTable:
 
     def _read(self, setting: Setting) -> None:
         if setting.section not in {"Unit", "Service", "Install"}:
-            self._gap(setting, _NO_EQUAL)
+            self._gap(setting, NO_EQUIVALENT)
             return
         idle = IDLE_KEYS.get(setting.key, "")
         if idle is None or (idle and re.fullmatch(idle, setting.value)):
             return
         read = _READERS.get(setting.key)
         if read is None:
-            self._gap(setting, _REASONS.get(setting.key, _NO_EQUAL))
+            self._gap(setting, _REASONS.get(setting.key, NO_EQUIVALENT))
             return
         try:
             read(self, setting)
