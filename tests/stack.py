@@ -356,14 +356,14 @@ class Stack:
         with suppress(psutil.NoSuchProcess):
             if process.create_time() < self._begun:
                 return False
-        root, proc = os.fsencode(self.root), f"/proc/{process.pid}"
+        root, proc = str(self.root), f"/proc/{process.pid}"
         for name in ("cmdline", "environ"):
             with suppress(OSError), open(f"{proc}/{name}", "rb") as file:  # noqa: PTH123
-                if root in file.read():
+                if root.encode() in file.read():
                     return True
         with suppress(OSError):
             links = (f"{proc}/cwd", *(f"{proc}/fd/{name}" for name in os.listdir(f"{proc}/fd")))  # noqa: PTH208
-            return any(root in os.fsencode(os.readlink(link)) for link in links)  # noqa: PTH115
+            return any(root in os.readlink(link) for link in links)  # noqa: PTH115
         return False
 
     def _show_logs(self) -> None:

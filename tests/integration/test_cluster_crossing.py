@@ -14,16 +14,16 @@ pytestmark = needs_root
 AWAY, KEYED, BOUND = "away.localhost", "keyed.localhost", "bound.localhost"
 APPS = f"""
 [apps.web]
-command = ["node", "{PROGRAMS}/echo.js"]
+command = ["python3", "{PROGRAMS}/echo.py"]
 instances = 2
 [apps.away]
-command = ["node", "{PROGRAMS}/echo.js"]
+command = ["python3", "{PROGRAMS}/echo.py"]
 on = ["m2", "m3"]
 [apps.keyed]
-command = ["node", "{PROGRAMS}/echo.js"]
+command = ["python3", "{PROGRAMS}/echo.py"]
 balance = "hash $arg_key"
 [apps.bound]
-command = ["node", "{PROGRAMS}/echo.js"]
+command = ["python3", "{PROGRAMS}/echo.py"]
 sticky = true
 
 [sites."{SITE}"]

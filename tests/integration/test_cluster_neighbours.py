@@ -14,7 +14,7 @@ from tests.stack import PROGRAMS, eventually
 pytestmark = needs_root
 APP = f"""
 [apps.web]
-command = ["node", "{PROGRAMS}/echo.js"]
+command = ["python3", "{PROGRAMS}/echo.py"]
 instances = 1
 """
 SITES = f"""

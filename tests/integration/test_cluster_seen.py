@@ -20,11 +20,11 @@ from tests.stack import BIN, PROGRAMS, UnixConnection, eventually
 pytestmark = needs_root
 APPS = f"""
 [apps.web]
-command = ["node", "{PROGRAMS}/echo.js"]
+command = ["python3", "{PROGRAMS}/echo.py"]
 instances = 1
 
 [apps.jobs]
-command = ["node", "{PROGRAMS}/echo.js"]
+command = ["python3", "{PROGRAMS}/echo.py"]
 on = ["m2"]
 
 [sites."{SITE}"]

@@ -77,7 +77,7 @@ class Shared:
         lines = "".join(f'env.{key} = "{value}"\n' for key, value in env.items())
         scheduled = SCHEDULED.format(runs=self.runs) if self.runs else ""
         return (
-            f'[apps.web]\ncommand = ["node", "{PROGRAMS}/echo.js"]\ncwd = "current"\n{lines}'
+            f'[apps.web]\ncommand = ["python3", "{PROGRAMS}/echo.py"]\ncwd = "current"\n{lines}'
             f"instances = {self.instances}\n{scheduled}"
             f'[sites."{SITE}"]\napp = "web"\n'
         )

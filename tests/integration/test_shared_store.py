@@ -26,11 +26,11 @@ pytestmark = [
 ]
 APPS = f"""
 [apps.web]
-command = ["node", "{PROGRAMS}/echo.js"]
+command = ["python3", "{PROGRAMS}/echo.py"]
 instances = 1
 
 [apps.jobs]
-command = ["node", "{PROGRAMS}/echo.js"]
+command = ["python3", "{PROGRAMS}/echo.py"]
 instances = 1
 on = ["m2"]
 

@@ -1,8 +1,6 @@
 // The core of echo.py in Node: says who answered. See there for what is in the answer, in the
 // query, and in the environment: SLEEP, CRASH, NEVER_LISTEN, UNHEALTHY, IGNORE_SIGTERM and
 // DIE_AT_ONCE are known here too. A WebSocket's messages, of up to 125 bytes, come back as JSON.
-// LISTEN_WHEN=name: listens once there is a file of that name in the log folder of its Portico.
-// CRASH_WHEN=name: as CRASH if there is one.
 'use strict';
 const crypto = require('node:crypto');
 const fs = require('node:fs');
@@ -61,21 +59,13 @@ server.on('upgrade', (request, socket) => {
   });
 });
 
-const isThere = (name) => fs.existsSync(`${process.env.PORTICO_LOGS}/${name}`);
-
-function listen() {
-  const awaited = told('LISTEN_WHEN');
-  if (awaited && !isThere(awaited)) setTimeout(listen, 20);
-  else server.listen(port, '127.0.0.1', () => console.log(`instance ${instance} listens on ${port}`));
-}
-
 console.log(`instance ${instance} starts as pid ${process.pid}`);
-if (told('CRASH') || (told('CRASH_WHEN') && isThere(told('CRASH_WHEN')))) {
+if (told('CRASH')) {
   console.error('ends with code 7');
   process.exit(7);
 }
 if (told('NEVER_LISTEN')) setInterval(() => {}, 1000);
-else listen();
+else server.listen(port, '127.0.0.1', () => console.log(`instance ${instance} listens on ${port}`));
 if (told('IGNORE_SIGTERM')) process.on('SIGTERM', () => console.log('SIGTERM is ignored'));
 else if (told('DIE_AT_ONCE')) process.on('SIGTERM', () => process.exit(0));
 else process.on('SIGTERM', () => {

@@ -11,11 +11,13 @@ In the environment, each also for one instance alone (`SLEEP_1=0.2`, counted fro
   SLEEP=s          every answer but the check's takes so long
   STATUS=503       every answer but the check's has this status
   START_DELAY=s    listens only after so long
+  LISTEN_WHEN=name listens once a file of that name is in the log folder of its Portico
   NEVER_LISTEN=1   runs, and listens nowhere
   LISTEN_ON=port   listens there, whatever $PORT says
   UNHEALTHY=file   the check fails while the file exists
   HANG_AFTER=n     stops answering anything after so many answers
   CRASH=1          exits with code 7 at once, after saying so
+  CRASH_WHEN=name  as CRASH, if a file of that name is in the log folder of its Portico
   CRASH_AFTER=s    exits with code 7 so long after the start
   LEAK=bytes       keeps so much memory for every answer
   IGNORE_SIGTERM=1 goes on
@@ -41,9 +43,11 @@ PORT = int(os.environ.get("PORT", "3000"))
 
 def main() -> None:
     print(f"instance {INSTANCE} starts as pid {os.getpid()}", flush=True)
-    if switch("CRASH"):
+    if switch("CRASH") or is_in_logs(switch("CRASH_WHEN")):
         die(7)
     time.sleep(float(switch("START_DELAY", "0")))
+    while (awaited := switch("LISTEN_WHEN")) and not is_in_logs(awaited):
+        time.sleep(0.02)
     if not switch("DIE_AT_ONCE"):
         pthread_sigmask(SIG_BLOCK, {SIGTERM})  # in all threads
     program = Program()
@@ -61,6 +65,10 @@ def main() -> None:
 
 def switch(name: str, default: str = "") -> str:
     return os.environ.get(f"{name}_{INSTANCE}", os.environ.get(name, default))
+
+
+def is_in_logs(name: str) -> bool:
+    return bool(name) and os.path.exists(f"{os.environ.get('PORTICO_LOGS')}/{name}")  # noqa: PTH110
 
 
 def die(code: int) -> None:
