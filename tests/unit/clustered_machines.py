@@ -134,12 +134,11 @@ class MemberDaemon(Daemon):
         )
         sites = SimpleNamespace(ask=nothing)
         convergence = Convergence(engine, report, nginx=self.nginx, sites=sites)
-        others = ("cache_purge", "dashboard", "edited", "local", "logs", "nginx_programs")
+        others = ("cache_purge", "dashboard", "edited", "logs", "nginx_programs")
         operations = Operations(
             engine,
             changes,
-            SimpleNamespace(loop=SimpleNamespace(wake=lambda: None)),
-            preparation,
+            SimpleNamespace(loop=SimpleNamespace(wake=lambda: None), local=None),
             self.in_force,
             report,
             convergence,

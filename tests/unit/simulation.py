@@ -37,6 +37,7 @@ from portico.engine.intent import Intent
 from portico.engine.loop import ReconcileLoop
 from portico.engine.observed import BOOT_SETTING, ObservedWorld
 from portico.engine.prepare import Candidate
+from portico.engine.program_ports import ProgramPorts
 from portico.engine.safe_mode import SafeMode
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
@@ -155,19 +156,16 @@ class Daemon:
             self.tasks,
             self.troubles,
         )
-        self.instances = assemble_instances(
-            engine, logs=host, notices=host, ports=host, probes=host, processes=host
-        )
+        programs = ProgramPorts(host, host, self.nginx, host, host, host, host)
+        self.instances = assemble_instances(engine, programs, host)
         self.neighbourhood: Neighbourhood | None = None
         if machine.others is not None:
             self.neighbourhood = Neighbourhood(engine, machine.name, machine.others)
         self._execute = Executor(
             engine,
             self.instances.supervision.spawn,
-            nginx=self.nginx,
-            ports=host,
-            processes=host,
-            announce=self.neighbourhood.announce if self.neighbourhood else None,
+            programs,
+            self.neighbourhood.announce if self.neighbourhood else None,
         )
         self.engine, self.preparation = engine, machine.preparation(machine)
         self.in_force = InForce(engine, self.preparation)

@@ -37,6 +37,10 @@ class Free:
         return ""
 
 
+def programs(outside, processes):
+    return SimpleNamespace(nginx=outside, ports=outside, processes=processes)
+
+
 @pytest.fixture
 def desired(tmp_path):
     for name in ("a.pem", "a.key"):
@@ -57,9 +61,7 @@ def desired(tmp_path):
 def test_an_operators_pair_is_examined_once_for_its_problems_and_its_notes(desired):
     free, certificates = Free(), Certificates(Findings(("it expired",), ("it is out of order",)))
     checks = HostChecks(
-        None,
-        free,
-        free,
+        programs(free, None),
         certificates,
         instances=dict,
         in_force=lambda: desired,
@@ -80,7 +82,7 @@ def test_a_program_with_a_schedule_follows_links_at_each_run():
 
     free = Free()
     checks = HostChecks(
-        Processes(), free, free, None, instances=dict, in_force=lambda: None, workers=""
+        programs(free, Processes()), None, instances=dict, in_force=lambda: None, workers=""
     )
     web = App(command="run", cwd="current")
     clean = web.model_copy(update={"port": False, "schedule": "@daily"})
@@ -99,9 +101,7 @@ def test_another_program_at_the_udp_port_is_named_only_if_http_3_would_need_it(d
         wanted = replace(desired, listeners=listeners)
         certificates = Certificates(Findings((), ()))
         checks = HostChecks(
-            None,
-            Held(),
-            Held(),
+            programs(Held(), None),
             certificates,
             instances=dict,
             in_force=lambda: desired,
@@ -128,9 +128,7 @@ def test_who_holds_a_port_that_sites_of_other_projects_may_not_move_to_is_not_as
     moved = replace(desired.listeners, http=8080, https=8443)
     now = replace(desired, sites=sites, origins=desired.origins | origins, listeners=moved)
     checks = HostChecks(
-        None,
-        Held(),
-        Held(),
+        programs(Held(), None),
         Certificates(Findings((), ())),
         instances=dict,
         in_force=lambda: now,

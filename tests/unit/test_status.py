@@ -79,8 +79,7 @@ def reported(count: int, quiet: Quiet) -> Iterator[tuple[Machine, StatusReport]]
                     pid=1, version="1", memory_bytes=0, home="/", uptime_s=0, mode="unit"
                 ),
                 issued=quiet,
-                logs=machine.host,
-                processes=quiet,
+                programs=SimpleNamespace(logs=machine.host, processes=quiet),
                 traffic=quiet,
             ),
         )

@@ -37,9 +37,8 @@ from portico.core.planning.steps import (
     UpgradeNginx,
 )
 from portico.engine.engine import Engine
+from portico.engine.program_ports import ProgramPorts
 from portico.errors import PorticoError
-from portico.ports.nginx import Nginx
-from portico.ports.processes import Processes, TcpPorts
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +48,7 @@ class Executor:
         self,
         engine: Engine,
         spawn: Callable[[Instance, Spec], Awaitable[None]],
-        *,
-        nginx: Nginx,
-        ports: TcpPorts,
-        processes: Processes,
+        programs: ProgramPorts,
         announce: Callable[[NearList], Awaitable[None]] | None = None,
     ) -> None:
         """`announce` is None on a machine that is in no cluster: no plan has such a step."""
@@ -60,8 +56,8 @@ class Executor:
         self._observed, self._intent, self._spawn = engine.observed, engine.intent, spawn
         self._events = engine.events
         self._troubles, self._tasks, self._wake = engine.troubles, engine.tasks, engine.loop.wake
-        self._clock, self._nginx, self._ports = engine.clock, nginx, ports
-        self._processes = processes
+        self._clock, self._nginx = engine.clock, programs.nginx
+        self._ports, self._processes = programs.ports, programs.processes
         self._reserved: dict[tuple[str, int], Instance] = {}
         """By app and slot: those that the round is about to start."""
 

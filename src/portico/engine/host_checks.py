@@ -13,20 +13,17 @@ from portico.core.model.names import InstanceId
 from portico.core.model.pair import OwnPair
 from portico.core.planning.file_effects import is_move_unset
 from portico.engine.named_files import file_notes, file_problems, unreadable
+from portico.engine.program_ports import ProgramPorts
 from portico.errors import Problem
 from portico.ports.certificates import Certificates
-from portico.ports.nginx import Nginx
-from portico.ports.processes import Processes, TcpPorts
 from portico.system.account import Account, account_if_known
 from portico.system.zone import time_zone
 
 
 class HostChecks:
-    def __init__(  # noqa: PLR0913 - all that is around
+    def __init__(
         self,
-        processes: Processes,
-        ports: TcpPorts,
-        nginx: Nginx,
+        programs: ProgramPorts,
         certificates: Certificates,
         *,
         instances: Callable[[], Mapping[InstanceId, Instance]],
@@ -34,7 +31,8 @@ class HostChecks:
         workers: str,
     ) -> None:
         """`workers` as in `RenderContext`."""
-        self._processes, self._ports, self._nginx = processes, ports, nginx
+        self._processes, self._ports = programs.processes, programs.ports
+        self._nginx = programs.nginx
         self._certificates, self._instances = certificates, instances
         self._in_force, self._workers = in_force, workers
 

@@ -37,7 +37,7 @@ class InForce:
     def __init__(self, engine: Engine, preparation: Preparation) -> None:
         self._intent, self._observed, self._loop = engine.intent, engine.observed, engine.loop
         self._clock, self._troubles = engine.clock, engine.troubles
-        self._preparation = preparation
+        self.preparation = preparation
         self._turn = asyncio.Lock()
         self._changes = 0
         """How often something else came into force."""
@@ -58,7 +58,7 @@ class InForce:
         async def draft() -> tuple[Revision, Candidate]:
             revision = edit()
             inputs = self._intent.inputs(revision)
-            make = self._render_smaller if smaller else self._preparation.check
+            make = self._render_smaller if smaller else self.preparation.check
             return revision, await within_deadline(make(inputs))
 
         basis = self._basis()
@@ -75,14 +75,14 @@ class InForce:
     async def _render_smaller(self, inputs: Inputs) -> Candidate:
         """Where nginx's files cannot be written, it keeps those that it has."""
         try:
-            return await self._preparation.tested_again(inputs)
+            return await self.preparation.tested_again(inputs)
         except PorticoError as error:
             if inputs.project is not None:
-                await self._preparation.render(inputs)  # raises where the file cannot be used
+                await self.preparation.render(inputs)  # raises where the file cannot be used
             self._troubles.report(
                 FILES, f"{error}; the running configuration is unchanged", of=FILES
             )
-            return await self._preparation.without_nginx(inputs, live=self._live_generation())
+            return await self.preparation.without_nginx(inputs, live=self._live_generation())
 
     async def pause(
         self, meant: Callable[[], frozenset[str]], *, paused: bool, hold: float = 0.0
@@ -98,7 +98,7 @@ class InForce:
             held = {n: s for n, s in self._intent.holds().items() if n in known.keys() - chosen}
             holds = {**held, **dict.fromkeys(chosen, hold)} if paused and hold else held
             self.require_file()
-            again = self._preparation.tested_again(self._intent.inputs(paused=sites, holds=holds))
+            again = self.preparation.tested_again(self._intent.inputs(paused=sites, holds=holds))
             return sites, holds, await within_deadline(again)
 
         async with self._turn:
@@ -117,7 +117,7 @@ class InForce:
             if not self._intent.revisions and not self._intent.desired.needs_nginx:
                 return drained, None
             inputs = replace(self._intent.inputs(), members=members, drained_machines=drained)
-            return drained, await within_deadline(self._preparation.tested_again(inputs))
+            return drained, await within_deadline(self.preparation.tested_again(inputs))
 
         async with self._turn:
             drained, candidate = await self._current_draft(draft)
@@ -143,7 +143,7 @@ class InForce:
             if not self._intent.revisions:
                 return None
             inputs = replace(self._intent.inputs(), drained_machines=machines)
-            return await within_deadline(self._preparation.tested_again(inputs))
+            return await within_deadline(self.preparation.tested_again(inputs))
 
         async with self._turn:
             candidate = await self._current_draft(draft)
@@ -157,7 +157,7 @@ class InForce:
         """
 
         async def draft() -> Candidate:
-            return await within_deadline(self._preparation.tested_again(self._intent.inputs()))
+            return await within_deadline(self.preparation.tested_again(self._intent.inputs()))
 
         if not self._intent.revisions:
             async with self._turn:
@@ -175,7 +175,7 @@ class InForce:
 
         async def draft() -> Candidate:
             self.require_file()
-            return await within_deadline(self._preparation.tested_again(self._intent.inputs()))
+            return await within_deadline(self.preparation.tested_again(self._intent.inputs()))
 
         async with self._turn:
             candidate = await self._current_draft(draft)
@@ -251,13 +251,13 @@ class InForce:
 
     async def _try_to_render(self, inputs: Inputs) -> Candidate | None:
         with self._troubles.fence("rendering of the file in force", of=FILES):
-            return await within_deadline(self._preparation.resume(inputs))
+            return await within_deadline(self.preparation.resume(inputs))
         return None
 
     async def _try_to_read(self, inputs: Inputs) -> Candidate | None:
         fence = self._troubles.fence("reading of the file in force", of=FILES)
         with fence, suppress(PorticoError):  # for which rendering failed, too, and reported it
-            return await self._preparation.without_nginx(inputs, live=self._live_generation())
+            return await self.preparation.without_nginx(inputs, live=self._live_generation())
         return None
 
     def _recorded_apps(self) -> Desired:

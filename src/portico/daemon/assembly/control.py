@@ -62,28 +62,21 @@ def connect_control(  # noqa: PLR0913 - an operator can ask for everything
     server_checks: ServerChecks,
     shared: ClusterStore | None,
 ) -> ControlParts:
-    in_force, preparation, local = prepared.in_force, prepared.preparation, prepared.local
+    in_force, local = prepared.in_force, prepared.local
     root, traffic = prepared.machine.root, CountingChild(home.traffic, engine.clock)
     exposure = Exposure(engine.intent, engine.observed, programs.ports, root=root)
     control = assemble_control(
         engine,
         in_force,
-        preparation,
         instances,
         certificates,
         exposure,
+        programs,
         server_checks=server_checks,
         daemon=this_daemon(home, mode),
         dashboard=lazy(lambda: dashboard),
         edited=edited_document_of,
-        issued=prepared.issued,
-        local=local,
-        logs=programs.logs,
         machines=neighbourhood,
-        nginx=programs.nginx,
-        ports=programs.ports,
-        processes=programs.processes,
-        sites=programs.sites,
         traffic=traffic,
     )
     operations = control.operations

@@ -85,14 +85,7 @@ def assemble_engine(  # noqa: PLR0913 - everything stands on it, and its loop ca
 
 async def open_instances(engine: Engine, programs: ProgramAdapters) -> Instances:
     """Programs can say from now on that they are ready."""
-    instances = assemble_instances(
-        engine,
-        logs=programs.logs,
-        notices=programs.notices,
-        ports=programs.ports,
-        probes=LoopbackProbes(),
-        processes=programs.processes,
-    )
+    instances = assemble_instances(engine, programs, LoopbackProbes())
     with engine.troubles.fence("notices"):
         await programs.notices.open(programs.notice_paths, instances.readiness.on_notice)
     return instances
@@ -107,10 +100,8 @@ def executor_of(
     return Executor(
         engine,
         instances.supervision.spawn,
-        nginx=programs.nginx,
-        ports=programs.ports,
-        processes=programs.processes,
-        announce=neighbourhood.announce if neighbourhood else None,
+        programs,
+        neighbourhood.announce if neighbourhood else None,
     )
 
 

@@ -39,7 +39,6 @@ class PreparationParts:
     local: CertificateChild
     machine: Machine
     passthrough: AlpnPassthrough
-    preparation: Preparation
     prepare: Callable[[CertificateSource], Preparation]
     """Makes another one, with other certificates."""
 
@@ -66,17 +65,15 @@ async def assemble_preparation(
     )
     passthrough = AlpnPassthrough()
     issued = IssuedFiles(engine.state, lineages, passthrough, engine.clock)
-    preparation = prepare(issued)
     return PreparationParts(
         client_files,
         host_checks,
-        InForce(engine, preparation),
+        InForce(engine, prepare(issued)),
         issued,
         lineages,
         local,
         machine,
         passthrough,
-        preparation,
         prepare,
     )
 
@@ -93,9 +90,7 @@ def _host_checks(
     engine: Engine, programs: ProgramAdapters, local: CertificateChild, workers: str
 ) -> HostChecks:
     return HostChecks(
-        programs.processes,
-        programs.ports,
-        programs.nginx,
+        programs,
         local,
         instances=lambda: engine.observed.instances,
         in_force=lambda: engine.intent.desired,

@@ -15,6 +15,7 @@ from portico.adapters.processes.supervisor import LinuxProcesses
 from portico.adapters.sites.probe import SiteProbe
 from portico.core.planning.environment import NoticePaths
 from portico.daemon.machine import open_discovery
+from portico.engine.program_ports import ProgramPorts
 from portico.ports.clock import Clock
 from portico.ports.state import State
 from portico.system.home import Home
@@ -23,15 +24,12 @@ from portico.system.programs import StartProgram
 
 
 @dataclass(frozen=True, slots=True)
-class ProgramAdapters:
+class ProgramAdapters(ProgramPorts):
     discovery: Responder
-    logs: FileLogs
     nginx: NginxProgram
-    notice_paths: NoticePaths
     notices: UnixNotices
-    ports: LinuxPorts
     processes: LinuxProcesses
-    sites: SiteProbe
+    notice_paths: NoticePaths
     start_program: StartProgram
 
 
@@ -53,5 +51,5 @@ async def assemble_programs(
     notices = UnixNotices()
     processes = LinuxProcesses(home.logs, clock, paths, start_program)
     return ProgramAdapters(
-        discovery, logs, nginx, paths, notices, ports, processes, SiteProbe(), start_program
+        discovery, logs, nginx, notices, ports, processes, SiteProbe(), paths, start_program
     )

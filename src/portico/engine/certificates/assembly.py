@@ -37,6 +37,8 @@ from portico.ports.nginx import Nginx, Sites
 class CertificateParts:
     clients: ClientWatch
     dry_run: DryRun
+    issued: IssuedFiles
+    local: Certificates
     loop: CertificateLoop
     migration: Migration
     own: OwnFiles
@@ -84,4 +86,6 @@ def assemble_certificates(  # noqa: PLR0913 - a certificate passes through all o
     revocation = Revocation(engine, loop, authorities=authorities, lineages=lineages)
     stored = StoredFiles(engine, in_force, lineages)
     clients = ClientWatch(engine, in_force, client_files)
-    return CertificateParts(clients, dry_run, loop, migration, own, stored, revocation)
+    return CertificateParts(
+        clients, dry_run, issued, local, loop, migration, own, stored, revocation
+    )

@@ -20,13 +20,9 @@ from portico.engine.exposure import Exposure
 from portico.engine.in_force import InForce
 from portico.engine.instances.assembly import Instances
 from portico.engine.prepare import Preparation
+from portico.engine.program_ports import ProgramPorts
 from portico.engine.server_checks import ServerChecks
-from portico.engine.site_certificates import CertificateSource
-from portico.ports.certificates import Certificates
 from portico.ports.dashboard import Dashboard
-from portico.ports.files import Logs
-from portico.ports.nginx import Nginx, Sites
-from portico.ports.processes import Processes, TcpPorts
 from portico.ports.traffic import Traffic
 
 
@@ -43,23 +39,16 @@ class Control:
 def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
     engine: Engine,
     in_force: InForce,
-    preparation: Preparation,
     instances: Instances,
     certificates: CertificateParts,
     exposure: Exposure,
+    programs: ProgramPorts,
     *,
     server_checks: ServerChecks,
     daemon: DaemonView,
     dashboard: Dashboard,
     edited: ReadFile,
-    issued: CertificateSource,
-    local: Certificates,
-    logs: Logs,
     machines: Machines | None,
-    nginx: Nginx,
-    ports: TcpPorts,
-    processes: Processes,
-    sites: Sites,
     traffic: Traffic,
 ) -> Control:
     report = StatusReport(
@@ -67,31 +56,28 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
         instances,
         exposure,
         server_checks,
-        activity=Activity(engine, nginx, ports),
+        activity=Activity(engine, programs.nginx, programs.ports),
         daemon=daemon,
-        issued=issued,
-        logs=logs,
+        issued=certificates.issued,
         machines=machines,
-        processes=processes,
+        programs=programs,
         traffic=traffic,
     )
     versions = engine.intent.versions
     changes = Changes(engine.tasks, engine.clock, engine.events.note, lambda: versions.targets)
-    convergence = Convergence(engine, report, nginx=nginx, sites=sites)
+    convergence = Convergence(engine, report, nginx=programs.nginx, sites=programs.sites)
     operations = Operations(
         engine,
         changes,
         certificates,
-        preparation,
         in_force,
         report,
         convergence,
-        cache_purge=CachePurge(engine, nginx),
+        cache_purge=CachePurge(engine, programs.nginx),
         dashboard=dashboard,
         edited=edited,
-        local=local,
-        logs=logs,
-        nginx_programs=NginxPrograms(engine, changes, in_force, preparation, convergence, nginx),
+        logs=programs.logs,
+        nginx_programs=NginxPrograms(engine, changes, in_force, convergence, programs.nginx),
         traffic=traffic,
     )
-    return Control(operations, changes, convergence, preparation)
+    return Control(operations, changes, convergence, in_force.preparation)

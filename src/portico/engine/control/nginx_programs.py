@@ -22,7 +22,7 @@ from portico.engine.changes import EVERY_APP, Change, Changes
 from portico.engine.control.convergence import Convergence
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
-from portico.engine.prepare import NginxRequest, Preparation
+from portico.engine.prepare import NginxRequest
 from portico.errors import PorticoError, Refused
 from portico.ports.nginx import Nginx
 from portico.system.rights import other_writer
@@ -34,12 +34,12 @@ class NginxPrograms:
         engine: Engine,
         changes: Changes,
         in_force: InForce,
-        preparation: Preparation,
         convergence: Convergence,
         nginx: Nginx,
     ) -> None:
         self._engine, self._changes, self._in_force = engine, changes, in_force
-        self._preparation, self._convergence, self._nginx = preparation, convergence, nginx
+        self._preparation, self._nginx = in_force.preparation, nginx
+        self._convergence = convergence
 
     async def view(self) -> NginxBuildsView:
         asked, problem, used = await self._request(), "", None

@@ -39,22 +39,19 @@ from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.engine.inputs import request_of
 from portico.engine.intent import SITES
-from portico.engine.prepare import Preparation
 from portico.engine.projects import name_of
 from portico.errors import ConfigError, Failed, NotFound, Refused
-from portico.ports.certificates import Certificates
 from portico.ports.dashboard import Dashboard
 from portico.ports.files import Logs
 from portico.ports.traffic import Traffic
 
 
 class Operations(ReadOperations, MemberOperations):
-    def __init__(  # noqa: PLR0913, PLR0917 - where everything that can be asked comes together
+    def __init__(  # noqa: PLR0913 - where everything that can be asked comes together
         self,
         engine: Engine,
         changes: Changes,
         certificates: CertificateParts,
-        preparation: Preparation,
         in_force: InForce,
         report: StatusReport,
         convergence: Convergence,
@@ -62,7 +59,6 @@ class Operations(ReadOperations, MemberOperations):
         cache_purge: CachePurge,
         dashboard: Dashboard,
         edited: ReadFile,
-        local: Certificates,
         logs: Logs,
         nginx_programs: NginxPrograms,
         traffic: Traffic,
@@ -71,7 +67,6 @@ class Operations(ReadOperations, MemberOperations):
             engine,
             changes,
             certificates,
-            preparation,
             in_force,
             report,
             edited=edited,
@@ -80,13 +75,12 @@ class Operations(ReadOperations, MemberOperations):
             traffic=traffic,
         )
         self._loop = engine.loop
-        self._local, self._convergence = local, convergence
+        self._local, self._convergence = certificates.local, convergence
         self._cache_purge, self._dashboard = cache_purge, dashboard
         self._up = Up(
             engine,
             changes,
             certificates.loop,
-            preparation,
             in_force,
             convergence,
             exposure=report.exposure,

@@ -45,7 +45,6 @@ from portico.engine.control.status import StatusReport
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.engine.inputs import Inputs
-from portico.engine.prepare import Preparation
 from portico.engine.projects import Projects, name_of
 from portico.errors import ConfigError, Failed, PorticoError, Problem, Refused
 from portico.ports.files import Logs
@@ -86,7 +85,6 @@ class ReadOperations(CertificateOperations):
         engine: Engine,
         changes: Changes,
         certificates: CertificateParts,
-        preparation: Preparation,
         in_force: InForce,
         report: StatusReport,
         *,
@@ -97,7 +95,7 @@ class ReadOperations(CertificateOperations):
     ) -> None:
         super().__init__(engine, changes, certificates)
         self._observed, self._projects = engine.observed, Projects(engine.intent)
-        self._preparation, self._in_force, self._report = preparation, in_force, report
+        self._preparation, self._in_force, self._report = in_force.preparation, in_force, report
         self._nginx_programs, self._traffic = nginx_programs, traffic
         self._output, self._edited = Output(engine, logs), edited
         self.other_machines: OtherMachines | None = None

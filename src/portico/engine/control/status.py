@@ -42,11 +42,10 @@ from portico.engine.control.status_troubles import Machines, StatusTroubles
 from portico.engine.engine import Engine
 from portico.engine.exposure import Exposure
 from portico.engine.instances.assembly import Instances
+from portico.engine.program_ports import ProgramPorts
 from portico.engine.projects import name_of
 from portico.engine.server_checks import ServerChecks
 from portico.engine.site_certificates import CertificateSource
-from portico.ports.files import Logs
-from portico.ports.processes import Processes
 from portico.ports.traffic import Traffic
 from portico.system.memory import resident_bytes
 
@@ -65,9 +64,8 @@ class StatusReport:
         activity: Activity,
         daemon: DaemonView,
         issued: CertificateSource,
-        logs: Logs,
         machines: Machines | None = None,
-        processes: Processes,
+        programs: ProgramPorts,
         traffic: Traffic,
     ) -> None:
         """`machines` is None on a machine that is in no cluster."""
@@ -80,8 +78,8 @@ class StatusReport:
         self._status_troubles = StatusTroubles(
             engine, instances.ownership, server_checks, machines
         )
-        self._processes, self._traffic = processes, traffic
-        self.log_files = LogFiles(engine, logs, daemon.home)
+        self._processes, self._traffic = programs.processes, traffic
+        self.log_files = LogFiles(engine, programs.logs, daemon.home)
         self._begun = engine.clock.monotonic()
 
     async def view(self) -> StatusView:

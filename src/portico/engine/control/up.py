@@ -28,7 +28,7 @@ from portico.engine.engine import Engine
 from portico.engine.exposure import Exposure
 from portico.engine.in_force import InForce
 from portico.engine.intent import SITES
-from portico.engine.prepare import Candidate, Preparation
+from portico.engine.prepare import Candidate
 from portico.errors import Failed
 
 
@@ -50,12 +50,11 @@ class FileChange:
 
 
 class Up:
-    def __init__(  # noqa: PLR0913 - a file touches all of these
+    def __init__(
         self,
         engine: Engine,
         changes: Changes,
         certificates: CertificateLoop,
-        preparation: Preparation,
         in_force: InForce,
         convergence: Convergence,
         *,
@@ -64,7 +63,7 @@ class Up:
         self._intent, self._observed = engine.intent, engine.observed
         self._events, self._safe_mode = engine.events, engine.safe_mode
         self._changes, self._certificates = changes, certificates
-        self._preparation, self._in_force = preparation, in_force
+        self._preparation, self._in_force = in_force.preparation, in_force
         self._convergence, self._exposure = convergence, exposure
 
     async def begin(self, file: FileChange, who: Requester) -> ChangeView:

@@ -11,8 +11,8 @@ from portico.engine.instances.ownership import Ownership
 from portico.engine.instances.readiness import Readiness
 from portico.engine.instances.supervision import Supervision
 from portico.engine.instances.timetable import Timetable
-from portico.ports.files import Logs
-from portico.ports.processes import Notices, Probes, Processes, TcpPorts
+from portico.engine.program_ports import ProgramPorts
+from portico.ports.processes import Probes
 from portico.system.zone import time_zone
 
 
@@ -25,23 +25,14 @@ class Instances:
     timetable: Timetable
 
 
-def assemble_instances(
-    engine: Engine,
-    *,
-    logs: Logs,
-    notices: Notices,
-    ports: TcpPorts,
-    probes: Probes,
-    processes: Processes,
-) -> Instances:
+def assemble_instances(engine: Engine, programs: ProgramPorts, probes: Probes) -> Instances:
+    processes = programs.processes
     clock, intent, observed = engine.clock, engine.intent, engine.observed
     wake = engine.loop.wake
     ownership = Ownership(observed, wake, clock=clock, processes=processes)
-    readiness = Readiness(observed, intent, wake, clock=clock, notices=notices)
+    readiness = Readiness(observed, intent, wake, clock=clock, notices=programs.notices)
     liveness = Liveness(engine, ownership, probes=probes, processes=processes)
-    supervision = Supervision(
-        engine, liveness, ownership, readiness, logs=logs, ports=ports, processes=processes
-    )
+    supervision = Supervision(engine, liveness, ownership, readiness, programs)
     return Instances(
         MemoryUse(intent, clock=clock, processes=processes),
         ownership,

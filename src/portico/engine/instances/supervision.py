@@ -29,9 +29,8 @@ from portico.engine.engine import Engine
 from portico.engine.instances.liveness import Liveness
 from portico.engine.instances.ownership import Ownership
 from portico.engine.instances.readiness import ProcessKey, Readiness
+from portico.engine.program_ports import ProgramPorts
 from portico.errors import Failed
-from portico.ports.files import Logs
-from portico.ports.processes import Processes, TcpPorts
 
 log = logging.getLogger(__name__)
 
@@ -51,22 +50,20 @@ class OutputTail:
 
 
 class Supervision:
-    def __init__(  # noqa: PLR0913 - everything that knows something about an instance
+    def __init__(
         self,
         engine: Engine,
         liveness: Liveness,
         ownership: Ownership,
         readiness: Readiness,
-        *,
-        logs: Logs,
-        ports: TcpPorts,
-        processes: Processes,
+        programs: ProgramPorts,
     ) -> None:
         self._observed, self._intent, self._tasks = engine.observed, engine.intent, engine.tasks
         self._events = engine.events
         self._clock, self._wake = engine.clock, engine.loop.wake
         self._liveness, self._ownership, self._readiness = liveness, ownership, readiness
-        self._logs, self._ports, self._processes = logs, ports, processes
+        self._logs, self._ports = programs.logs, programs.ports
+        self._processes = programs.processes
         self._ended: list[tuple[InstanceId, Exit]] = []
         self._probe_failures: dict[ProcessKey, str] = {}
         """What the last probe of an instance that is starting has found wrong."""
