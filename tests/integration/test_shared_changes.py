@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 
@@ -59,6 +59,17 @@ max_memory = "1M"
 [apps.web.machines.m2]
 instances = 1
 """
+LONG_RUN = """
+[apps.long]
+command = ["sh", "-c", 'echo $WHERE >> {runs}; until [ -e {end} ]; do sleep 0.1; done']
+port = false
+schedule = "0 0 1 1 *"
+env.WHERE = "m1"
+[apps.long.machines]
+m2.env = {{ WHERE = "m2" }}
+m3.env = {{ WHERE = "m3" }}
+"""
+"""An app that adds the machine to a file where it runs, and ends when there is another file."""
 FIGURES = r"m2 +project +web\.\S+ +ready +[\d.]+% +[\d.]+ \S+ +(?!0\.0 )[\d.]+ "
 """Of an instance in `top`: processor time, memory, and requests a second."""
 Pids = dict[str, set[int]]
@@ -213,7 +224,7 @@ def test_a_version_that_fails_touches_only_the_first_machine_which_takes_the_one
         result = shared.machines["m1"].portico("up")
     after = shared.pids()
     assert result.returncode == 1
-    assert "the previous file is in force again on m1" in result.stderr
+    assert "the file before is in force again on m1" in result.stderr
     assert "nothing was changed on m2, m3" in result.stderr
     assert (after["m2"], after["m3"]) == (before["m2"], before["m3"])
     assert len(after["m1"]) == 2
@@ -227,7 +238,7 @@ def test_a_version_that_fails_on_the_second_machine_is_taken_back_on_the_first(s
     with shared.load(), shared.load("m2"):
         result = one.portico("up")
     assert result.returncode == 1
-    assert "the previous file is in force again on m1, m2" in result.stderr
+    assert "the file before is in force again on m1, m2" in result.stderr
     assert "nothing was changed on m3" in result.stderr
     assert shared.holders(since)[:2] == ["m1", "m2"]
     assert "m3" not in shared.holders(since)
@@ -284,7 +295,7 @@ def test_a_reload_to_a_release_that_fails_on_a_machine_is_taken_back_on_those_be
     with shared.load(), shared.load("m2"):
         failed = one.portico("reload", "web")
     assert failed.returncode == 1
-    assert "the previous file is in force again on m1, m2" in failed.stderr
+    assert "the file before is in force again on m1, m2" in failed.stderr
     assert set.union(*shared.releases().values()) == {"1"}
     crash.unlink()
     with shared.load():
@@ -446,6 +457,13 @@ def test_a_pause_is_of_all_machines_and_down_ends_the_project_on_each(shared):
     assert [each.status()["projects"] for each in shared.machines] == [[], [], []]
 
 
+def _has_version(shared: Shared, say: str) -> bool:
+    """Whether all instances have it; an instance may exit meanwhile."""
+    with suppress(psutil.NoSuchProcess):
+        return shared.numbers() == [2, 2, 2] and {say} == set().union(*shared.versions().values())
+    return False
+
+
 def test_what_a_file_says_of_a_label_or_a_machine_is_so_there_alone(shared):
     one, two, three = machines = shared.machines
     (one.folder / "portico.toml").write_text(shared.file() + DIFFERENT)
@@ -456,3 +474,39 @@ def test_what_a_file_says_of_a_label_or_a_machine_is_so_there_alone(shared):
     limit = "max_memory is 1 MiB"
     eventually(lambda: limit in (three.home / "logs/porticod.log").read_text())
     assert limit not in (two.home / "logs/porticod.log").read_text()
+
+
+def test_of_a_machine_that_dies_a_change_is_completed_and_its_run_of_a_schedule_is_not_repeated(
+    shared, tmp_path
+):
+    """The change has --without-absent. A run that is asked for later is on another machine."""
+    one, two, three = machines = shared.machines
+    runs, end = tmp_path / "runs", tmp_path / "end"
+    long_run = LONG_RUN.format(runs=runs, end=end)
+    (one.folder / "portico.toml").write_text(shared.file() + long_run)
+    one.done("up")
+    two.done("restart", "long")
+    eventually(lambda: runs.exists() and runs.read_text() == "m2\n")
+
+    text = shared.file(SAY="after the loss", LISTEN_WHEN="may-listen")
+    (one.folder / "portico.toml").write_text(text + long_run)
+    for each in (one, three):
+        (each.home / "logs/may-listen").touch()
+    before = shared.pids()
+    with shared.load(), ThreadPoolExecutor() as pool:
+        change = pool.submit(one.done, "up", "--without-absent")
+        eventually(lambda: shared.state_of("m2") == "changing", within=180)
+        machines.die("m2")
+        shared.store.end_session(machines.key(present_key("m2")))
+        assert "m3: done" in change.result().stderr
+        for each in (one, three):
+            assert not shared.pids_of(each.name) & before[each.name]
+        one.done("restart", "long", "--without-absent")
+        eventually(lambda: runs.read_text() == "m2\nm1\n")
+        machines.mend("m2")
+        (two.home / "logs/may-listen").touch()
+        two.begin()
+        eventually(lambda: _has_version(shared, "after the loss"))
+    end.touch()
+    eventually(lambda: not any(each["pid"] for each in one.instances("long")))
+    assert runs.read_text() == "m2\nm1\n"
