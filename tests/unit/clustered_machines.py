@@ -1,59 +1,46 @@
-"""Three machines with a store in one loop: on each the engine that ships, with all that it has for
-a cluster, between ports that are in memory, in time that a test moves.
-
-Any of them may lose its daemon, its way to the store or to another machine; the store may be wiped
-or be an older one; and a machine may write what belongs to another one (`Cluster.lie`).
+"""A machine of a cluster with a store: the engine that ships, with all that it has for a cluster,
+between ports that are in memory, in time that a test moves (`cluster_simulation.py` has several).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+import ssl
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Protocol
 
 from portico.core.config.desired import version_of
+from portico.core.config.placement import desired_on
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, Spec
 from portico.core.model.event import Requester
 from portico.core.model.instance import InstanceState
+from portico.core.model.joining import JoinRequest, StoreAccess, Token
 from portico.core.model.names import PROJECT
 from portico.core.model.neighbour import NearList
-from portico.core.model.requests import DocumentRequest
-from portico.core.model.shared import (
-    CHANGE_KEY,
-    CLUSTER_KEY,
-    ISSUER_CLAIM_KEY,
-    ISSUER_KEY,
-    PROGRESS,
-    RESTORE_KEY,
-    TURN_KEY,
-    ClusterRecord,
-    SharedMachine,
-    decoded,
-    encoded,
-    machine_key,
-)
-from portico.core.model.shared_change import Progress, SharedChange
+from portico.core.model.shared import SharedMachine, encoded
 from portico.core.model.site import Site
-from portico.core.model.snapshot import Snapshot
-from portico.core.planning.mirroring import prefix_of
 from portico.core.planning.neighbours import near_text
 from portico.core.planning.steps import StartInstance, Step
 from portico.engine.changes import Changes
+from portico.engine.cluster.admission import Admission
 from portico.engine.cluster.change_state import ChangeState
 from portico.engine.cluster.cluster_operations import ClusterOperations
 from portico.engine.cluster.issuer import IssuerRole
 from portico.engine.cluster.local_work import OwnWork
 from portico.engine.cluster.machine_drain import MachineDrain
-from portico.engine.cluster.session import DURATION
+from portico.engine.cluster.machine_users import MachineUsers
 from portico.engine.cluster.turns import Turns
 from portico.engine.control.assembly import Control
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.operations import Operations
 from portico.engine.inputs import Inputs
-from portico.errors import Failed, PorticoError
+from portico.engine.observed import BOOT_SETTING
+from portico.errors import Failed, Rejected
+from portico.ports.machine_signing import SignedMachine
 from portico.ports.store import SessionEnded, StoreUnavailable
 from tests.fakes.clock import VirtualLoop
 from tests.fakes.store import FakeStore
@@ -61,16 +48,38 @@ from tests.fakes.vault import FakeVault
 from tests.unit.linked_machines import Link
 from tests.unit.outside import CRASHING, GOOD, Program
 from tests.unit.promise import Promise
-from tests.unit.simulation import CLUSTER, Daemon, Machine, Preparation, wanted_app
+from tests.unit.simulation import Daemon, Disk, Machine, Preparation, wanted_app
 
-NAMES = ("m1", "m2", "m3")
-INSTANCES = 2
-PREFIX = prefix_of(CLUSTER)
 WHO = Requester("root")
 KEYS = {"ready_timeout": 6, "stop_timeout": 3, "drain_timeout": 4, "backoff_limit": 2}
+CORES = 2
 
 
 async def nothing(*_: object, **__: object) -> None: ...
+
+
+def address(name: str, serial: str = "") -> bytes:
+    return encoded(SharedMachine(address=f"10.0.0.{name[1]}", serial=serial))
+
+
+def app_of(table: Mapping) -> App:
+    """Of a file as the store has it."""
+    keys = {key: each for key, each in table.items() if key != "version"}
+    return App(**{**keys, "on": tuple(table.get("on", ()))}, **KEYS)
+
+
+class MachineClock:
+    """Its wall time is its own."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+        self.ahead = 0.0
+
+    def now(self) -> float:
+        return self._loop.now() + self.ahead
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._loop, name)
 
 
 class Programs(dict):
@@ -88,21 +97,43 @@ class FilePreparation(Preparation):
     """Of a file as the store has it."""
 
     def _desired(self, inputs: Inputs) -> Desired:
-        machine, apps = self._machine, {}
+        machine, apps, asked = self._machine, {}, inputs.asked
         for request in inputs.requests.values():
             for name, its in request.table["apps"].items():
-                app = App(instances=its["instances"], on=tuple(its["on"]), **KEYS)
-                found = wanted_app(name, app, its["version"], inputs.asked.get(name, 0))
+                found = wanted_app(name, app_of(its), its["version"], asked.get(name, 0))
                 links = inputs.links_of(found.spec)
-                links = self._machine.links if links is None else links
+                links = machine.links if links is None else links
                 spec = version_of(found.spec, asked=found.spec.asked, links=links)
                 apps[name] = replace(found, spec=spec)
         members = inputs.members.machines if inputs.members else machine.machines
         sites = {name: Site(app=name) for name in apps}
-        return Desired(apps=apps, machines=members, machine=machine.name, sites=sites)
+        desired = Desired(apps=apps, machines=members, sites=sites)
+        return desired_on(desired, machine.name, CORES, inputs.drained_machines)
 
     async def links_of(self, _: Spec) -> dict[str, str]:
         return self._machine.links
+
+
+class Authority:
+    """Signs for all, with another serial each time."""
+
+    def __init__(self) -> None:
+        self._serial = 16
+
+    async def certificate(self) -> str:
+        return ssl.DER_cert_to_PEM_cert(b"authority")
+
+    async def sign(self, request: str, name: str) -> SignedMachine:
+        self._serial += 1
+        return SignedMachine(f"{self._serial:x}", f"{self._serial:x}")
+
+    async def writes_of_key(self) -> list:
+        return []
+
+
+class MemberAdmission(Admission):
+    def _access(self) -> tuple[bytes, StoreAccess]:
+        return b"", StoreAccess(endpoints=(), user="", password="", plain=True, authority="")
 
 
 class Issuing:
@@ -150,8 +181,26 @@ class MemberDaemon(Daemon):
         turns = Turns(self.change_state, vault, work, engine.clock, engine.troubles)
         self.issuing = Issuing(self)
         shared.repeated_tasks |= {"changes of the cluster": turns, "certificates": self.issuing}
+        shared.serial, self.neighbourhood.has_store = machine.certificate, True
+        operations.machine_drain = MachineDrain(engine, self.neighbourhood, changes, convergence)
+        users = MachineUsers(shared, vault, lambda _: machine.link, bytes)
+        self.admission = MemberAdmission(
+            engine, self.in_force, shared, machine.authority, users, None
+        )
+        operations.shared, operations.membership = shared, self.admission
         self.asked = ClusterOperations(engine, control, self.change_state, vault)
-        self.machine_drain = MachineDrain(engine, self.neighbourhood, changes, convergence)
+
+
+class Others(Protocol):
+    """As a machine sees them."""
+
+    store: FakeStore
+    loop: VirtualLoop
+    authority: Authority
+    members: dict[str, Member]
+    is_forged: bool
+
+    def are_parted(self, one: str, other: str) -> bool: ...
 
 
 class Lists:
@@ -164,8 +213,10 @@ class Lists:
     async def ask(self, machine: str) -> bytes:
         cluster, name = self._member.cluster, self._member.name
         other = cluster.members.get(machine)
-        if other is None or {name, machine} in cluster.parted or other.nginx.pid is None:
+        if other is None or cluster.are_parted(name, machine) or other.nginx.pid is None:
             raise Failed("it does not answer in time")
+        if other.daemon and not other.knows(self._member):
+            raise Rejected("it refuses this machine")
         return near_text(other.lists.lie).encode() if other.lists.lie else other.lists.file
 
     async def announce(self, text: str, *, drained: bool) -> None:
@@ -178,22 +229,120 @@ class Member(Machine):
     preparation, new_daemon = FilePreparation, MemberDaemon
     daemon: MemberDaemon | None
 
-    def __init__(self, name: str, cluster: Cluster) -> None:
+    def __init__(self, name: str, cluster: Others, *, is_in: bool = True) -> None:
+        """`is_in` says whether it has the files of a machine of the cluster."""
         self.cluster, self.link, self.lists = cluster, Link(cluster.store), Lists(self)
-        super().__init__(self.lists, lambda _: self.link, name=name, loop=cluster.loop)
+        self.authority, self.certificate, self.is_in = cluster.authority, "", is_in
+        self.wall = MachineClock(cluster.loop)
+        self._file: tuple[Desired | None, dict[str, App]] = (None, {})
+        super().__init__(
+            self.lists, lambda _: self.link, name=name, loop=cluster.loop, clock=self.wall
+        )
         self.programs, self.links = Programs(), dict[str, str]()
         self.promise = Promise(self, "web")
         self.on_crash = self.on_hang = lambda _: self.promise.crashed()
-        self.on_ask = lambda _: self.promise.asked()
+        self.on_ask = lambda _: self._asked()
         self.allowed: set[str] | None = None
         """The versions that may be in force while the store is none to follow."""
+        self._wanted: object = None
+
+    # What is seen
 
     @property
     def version(self) -> str:
         revision = self.intent.revisions.get(PROJECT)
         return revision.document["apps"]["web"]["version"] if revision else ""
 
+    @property
+    def file(self) -> dict[str, App]:
+        """With as many instances as this machine is to run."""
+        desired = self.intent.desired
+        if self._file[0] is not desired:
+            apps = desired.apps.items()
+            wanted = {n: a.app.model_copy(update={"instances": a.instances}) for n, a in apps}
+            self._file = desired, wanted
+        return self._file[1]
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has nothing in force, and nothing runs."""
+        return not self.intent.revisions and not self.processes and self.nginx.pid is None
+
+    @property
+    def follows(self) -> bool:
+        return self.daemon is not None and not self.daemon.shared.follower.trouble
+
+    def knows(self, other: Member) -> bool:
+        """Whether its nginx takes requests of that one."""
+        members = self.intent.members
+        if members is None:
+            return True
+        return other.name in members.machines and members.serials.get(other.name) in {
+            None,
+            other.certificate,
+        }
+
+    # What happens to it
+
+    def begin(self) -> None:
+        if self.is_in:
+            super().begin()
+
+    def boot(self) -> None:
+        self.disk.put_setting(BOOT_SETTING, "the one before")
+        self.begin()
+
+    def die(self) -> None:
+        """The whole machine."""
+        self.lose_daemon()
+        self.nginx_ends(type(self.nginx)())
+        self.processes.clear()
+        self.promise.check()
+
+    def join_with(self, serial: str, *, keeps_disk: bool) -> None:
+        """It has the files of a machine of the cluster from now on."""
+        self.certificate, self.is_in, self.allowed = serial, True, None
+        if not keeps_disk:
+            self.disk = Disk(self)
+        self.begin()
+
+    def leave(self) -> None:
+        """Without those files its daemon ends, and none begins."""
+        self.lose_daemon()
+        self.is_in = False
+
+    async def request_to_join(self, by: Member, *, replaces: bool) -> str:
+        """The serial of the certificate that it gets. Raises PorticoError."""
+        view = await by.daemon.asked.create_token(self.name if replaces else "", WHO)
+        token = Token.parse(view.token)
+        await asyncio.sleep(1.0)
+        answer = await by.daemon.admission.join(
+            JoinRequest(
+                id=token.id,
+                secret=token.secret,
+                name=self.name,
+                address=f"10.0.0.{self.name[1]}",
+                port=8445,
+                request="PEM",
+            )
+        )
+        return answer.certificate
+
+    # What holds
+
+    def _asked(self) -> None:
+        self._note_wanted()
+        self.promise.asked()
+
+    def _note_wanted(self) -> None:
+        its = self.file.get("web")
+        wanted = its and its.instances
+        if wanted != self._wanted or self.intent.drained_apps is not None:
+            self.promise.said()
+        self._wanted = wanted
+
     def assert_allowed(self, step: Step) -> None:
+        self._note_wanted()
         super().assert_allowed(step)
         if isinstance(step, StartInstance) and not self.cluster.is_forged:
             target = self.records[step.app].target.id
@@ -208,186 +357,14 @@ class Member(Machine):
 
     def assert_sound(self) -> None:
         """Nothing has failed that was not foreseen."""
-        if self._life.done() and not self._life.cancelled():
+        if self._life and self._life.done() and not self._life.cancelled():
             self._life.result()
         if self._errors:
             raise self._errors[0]
 
     def check(self) -> None:
-        if self.intent.drained_apps is not None:
-            self.promise.said()
+        self._note_wanted()
         self.promise.check()
         assert self.allowed is None or self.version in self.allowed, (
             f"{self.name} has {self.version}, and the store is no order"
         )
-
-
-class Cluster:
-    def __init__(self) -> None:
-        self.loop = VirtualLoop(1000.0)
-        self.store, self.members = FakeStore(self.loop), dict[str, Member]()
-        self.parted = list[set[str]]()
-        self.forged_until = 0.0
-        """As long as a turn may last that another machine took away."""
-        self._right: Snapshot | None = None
-        """What the store had before it was wiped or replaced by an older one."""
-        self.count = 0
-        record = encoded(ClusterRecord(least=1))
-        self.put({CLUSTER_KEY: record, **{machine_key(n): address(n) for n in NAMES}})
-        self.first = self.store.all
-        for name in NAMES:
-            self.members[name] = Member(name, self)
-        self.run(4.0)
-
-    def close(self) -> None:
-        for each in self:
-            each.lose_daemon()
-        self.loop.close()
-
-    def __iter__(self) -> Iterator[Member]:
-        return iter(self.members.values())
-
-    def __getitem__(self, name: str) -> Member:
-        return self.members[name]
-
-    @property
-    def alive(self) -> list[Member]:
-        return [each for each in self if each.daemon is not None]
-
-    @property
-    def is_forged(self) -> bool:
-        return self.loop.time() < self.forged_until
-
-    def run(self, seconds: float) -> None:
-        """In small parts, so that what must hold is looked at often."""
-        end = self.loop.time() + seconds
-        while self.loop.time() < end:
-            for each in self.alive:
-                each.daemon.attend(float("inf"))
-            self.loop.run_until(min(end, self.loop.time() + 0.5))
-            for each in self:
-                each.assert_sound()
-            self.check()
-
-    # What operators do
-
-    def ask(self, name: str, work: Awaitable[object]) -> asyncio.Task[str]:
-        """Its result is why it was refused; empty if it was begun."""
-
-        async def asked() -> str:
-            try:
-                await work
-            except PorticoError as error:
-                return str(error)
-            return ""
-
-        return self[name].daemon.group.create_task(asked())
-
-    def up(
-        self, name: str, *, bad: bool = False, without_absent: bool = False, on: tuple = ()
-    ) -> asyncio.Task:
-        self.count += 1
-        version = f"{'bad' if bad else 'v'}{self.count}"
-        table = {
-            "project": "shop",
-            "apps": {"web": {"version": version, "instances": INSTANCES, "on": on}},
-        }
-        request = DocumentRequest(source="/srv/portico.toml", folder="/srv", table=table)
-        asked = self[name].daemon.asked
-        return self.ask(name, asked.up(request, WHO, "1" if without_absent else None))
-
-    # What happens to the store
-
-    def put(self, values: dict[str, bytes | None]) -> None:
-        """Whoever may; None deletes."""
-        self.store.write({PREFIX + key: value for key, value in values.items()})
-
-    def lie(self, key: str, value: bytes | None) -> None:
-        """A machine writes what is not its own."""
-        if self._right is None:
-            if key == TURN_KEY:
-                self.forged_until = self.loop.time() + DURATION
-            self.put({key: value})
-
-    def become(self, snapshot: Snapshot) -> None:
-        """The store is wiped, or an older one."""
-        if self._right is None:
-            self._right = self.store.all
-            for each in self:
-                each.allowed = {each.version, *self._known_versions()}
-        self.store.replace(snapshot)
-
-    def become_right(self) -> None:
-        if self._right is not None:
-            self.store.replace(self._right)
-            self._right = None
-            for each in self:
-                each.allowed = None
-
-    def _known_versions(self) -> set[str]:
-        """Of what is in force in the cluster, or is about to be."""
-        return {each.version for each in self} | {f"v{self.count}", f"bad{self.count}"}
-
-    # What holds
-
-    def check(self) -> None:
-        for each in self.alive:
-            each.check()
-        if not self.is_forged:
-            holders = [each.name for each in self.alive if each.daemon.change_state.fence]
-            assert len(holders) <= 1, f"two turns: {holders}"
-        issuers = [each.name for each in self.alive if each.daemon.issuing.role.fence]
-        assert len(issuers) <= 1, f"two issuers: {issuers}"
-        for each in self._records(PROGRESS, Progress).values():
-            assert "internal error" not in each.why
-
-    @property
-    def change(self) -> SharedChange | None:
-        item = self.store.peek(PREFIX + CHANGE_KEY)
-        return decoded(SharedChange, item.value) if item else None
-
-    def _records(self, start: str, kind: type) -> dict:
-        items = self.store.all.items.items()
-        whole = PREFIX + start
-        read = {k[len(whole) :]: decoded(kind, i.value) for k, i in items if k.startswith(whole)}
-        return {name: each for name, each in read.items() if each is not None}
-
-    def _right_values(self) -> dict[str, bytes | None]:
-        """Of what no machine writes again: no session ends what another one has written."""
-        items = ((key, self.store.peek(PREFIX + key)) for key in (ISSUER_KEY, ISSUER_CLAIM_KEY))
-        forged = dict.fromkeys(key for key, item in items if item and not item.session)
-        return {CLUSTER_KEY: encoded(ClusterRecord(least=1)), RESTORE_KEY: None, **forged}
-
-    def calm(self) -> None:
-        """Nothing goes wrong any more, and a good version is applied."""
-        self.become_right()
-        self.parted.clear()
-        self.put({machine_key(name): address(name) for name in NAMES} | self._right_values())
-        for each in self:
-            each.link.is_cut = each.link.loses_answer = False
-            each.lists.lie = None
-            if each.daemon is None:
-                each.begin()
-        self.run(100.0)
-        for each in self:
-            if each.intent.drained_apps is not None:
-                each.daemon.machine_drain.undrain(WHO)
-        self.ask("m1", self["m1"].daemon.asked.start("web", WHO))
-        self.run(40.0)
-        assert self.change is None or self.change.end, self.change
-        last = self.up("m1")
-        self.run(80.0)
-        assert last.result() == ""
-        version = f"v{self.count}"
-        assert self.change.end == "done", self.change
-        assert {each.version for each in self} == {version}
-        for each in self:
-            target = each.records["web"].target.id
-            assert {i.spec for i in each.in_state(InstanceState.READY)} == {target}
-            assert len(each.answering("web")) == INSTANCES
-        assert self.store.peek(PREFIX + TURN_KEY) is None
-        assert sum(bool(each.daemon.issuing.role.fence) for each in self) == 1
-
-
-def address(name: str) -> bytes:
-    return encoded(SharedMachine(address=f"10.0.0.{name[1]}"))

@@ -128,7 +128,7 @@ class Daemon:
     """What is lost with it. Put together as in daemon/wiring.py, and for `take_over`."""
 
     def __init__(self, machine: Machine, group: asyncio.TaskGroup) -> None:
-        self._machine, clock, host = machine, machine.loop, machine.host
+        self._machine, clock, host = machine, machine.clock, machine.host
         state, self.nginx = machine.disk, machine.nginx_port
         machine.discovery = self.discovery = Discovery(machine)
         self.group, self.troubles, self.takes_over = group, Bugs(), True
@@ -192,6 +192,7 @@ class Daemon:
             totals = Totals(self.engine, self.in_force, others)
             self.tasks.repeat("parts of drained machines", totals.look, totals.pause)
         if self.shared:
+            await self.shared.begin()
             self.shared.start(self.tasks)
         self.tasks.repeat(
             "owners of ports", self.instances.ownership.look, self.instances.ownership.pause
@@ -247,12 +248,13 @@ class Machine(Outside):
         *,
         name: str = "m1",
         loop: VirtualLoop | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """`others` are those of m1, m2 and m3 that have another name; `store` is what they share;
-        `loop` is theirs, too, where they run.
+        `loop` is theirs, too, where they run; `clock` moves with it.
         """
         super().__init__(loop)
-        self.name = name
+        self.name, self.clock = name, clock or self.loop
         self.store = store(self.loop) if store else None
         self.others = others
         names = ("m1", "m2", "m3") if others else ()

@@ -16,6 +16,7 @@ from portico.core.model.check import Check
 from portico.core.model.instance import InstanceState
 from portico.core.planning.reconcile import plan
 from portico.engine.batches import BATCH_SIZE, LoopShare, in_batches
+from tests.fakes.clock import MeasuredLoop
 from tests.unit.outside import STUBBORN
 from tests.unit.simulation import Machine
 from tests.unit.worlds import NOW, app, desired, one, world
@@ -41,7 +42,7 @@ class LargeMachine(Machine):
 def machine(caplog) -> Iterator[Machine]:
     gc.disable()  # it would look through the modules of all tests
     caplog.set_level(logging.ERROR)
-    with LargeMachine() as machine:
+    with LargeMachine(loop=MeasuredLoop(1000.0)) as machine:
         machine.up(
             "web", App(instances=MANY, stop_timeout=1, health=Check(interval=10)), "v1", STUBBORN
         )

@@ -148,7 +148,8 @@ class ClusterStore:
         """Raises StoreUnavailable where it is no member: then it writes nothing any more."""
         if not self.is_member():
             raise StoreUnavailable(
-                f"{self.machine}, this machine, was removed from its cluster, or replaced"
+                f"this machine, {self.machine}, was removed from its cluster, or replaced; "
+                "nothing was changed. `portico cluster leave` removes its files"
             )
 
     def view(self) -> ClusterView:
