@@ -217,6 +217,38 @@ def test_a_machine_is_drained_and_undrained_from_another_one(shared):
     assert shared.holders(since) == ["m2"]
 
 
+def test_no_request_that_crosses_is_lost_while_a_machine_leaves_joins_and_is_replaced(shared):
+    """All that enter m1 cross: its own instances are stopped."""
+    one, two, three = shared.machines
+    one.done("stop", "web", "--here")
+    eventually(lambda: machines_used(one) == {"m2", "m3"} and one.answers(SITE))
+    with shared.load():
+        three.done("down", "--all")
+        three.done("cluster", "leave")
+        eventually(lambda: machines_used(one) == {"m2"})
+        join(three, one)
+        three.done("up")
+        eventually(lambda: machines_used(one) == {"m2", "m3"})
+        join(two, one, "--replace", "m2")
+        eventually(lambda: machines_used(two) == {"m3"} and machines_used(one) == {"m2", "m3"})
+        two.done("cluster", "drain")
+        assert machines_used(one) == {"m3"}
+        two.done("cluster", "undrain")
+    eventually(lambda: all(each.sees(3) for each in shared.machines))
+    one.done("start", "web", "--here")
+
+
+def join(machine: Machine, by: Machine, *words: str) -> None:
+    token = json.loads(by.done("cluster", "token", "--json", *words).stdout)["token"]
+    machine.done("cluster", "join", f"{by.address}:8445", "--token", token, machine.name)
+
+
+def machines_used(machine: Machine) -> set[str]:
+    """The other machines to which it sends requests."""
+    found = machine.status()["neighbours"]
+    return {each["name"] for each in found if each["used"] and "web" in each["apps"]}
+
+
 def test_a_version_that_fails_touches_only_the_first_machine_which_takes_the_one_before(shared):
     before = shared.pids()
     shared.write(CRASH="1")
