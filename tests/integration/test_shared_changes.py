@@ -256,7 +256,7 @@ def test_a_version_that_fails_touches_only_the_first_machine_which_takes_the_one
         result = shared.machines["m1"].portico("up")
     after = shared.pids()
     assert result.returncode == 1
-    assert "the file before is in force again on m1" in result.stderr
+    assert "the previous file is in force again on m1" in result.stderr
     assert "nothing was changed on m2, m3" in result.stderr
     assert (after["m2"], after["m3"]) == (before["m2"], before["m3"])
     assert len(after["m1"]) == 2
@@ -270,7 +270,7 @@ def test_a_version_that_fails_on_the_second_machine_is_taken_back_on_the_first(s
     with shared.load(), shared.load("m2"):
         result = one.portico("up")
     assert result.returncode == 1
-    assert "the file before is in force again on m1, m2" in result.stderr
+    assert "the previous file is in force again on m1, m2" in result.stderr
     assert "nothing was changed on m3" in result.stderr
     assert shared.holders(since)[:2] == ["m1", "m2"]
     assert "m3" not in shared.holders(since)
@@ -327,7 +327,7 @@ def test_a_reload_to_a_release_that_fails_on_a_machine_is_taken_back_on_those_be
     with shared.load(), shared.load("m2"):
         failed = one.portico("reload", "web")
     assert failed.returncode == 1
-    assert "the file before is in force again on m1, m2" in failed.stderr
+    assert "the previous file is in force again on m1, m2" in failed.stderr
     assert set.union(*shared.releases().values()) == {"1"}
     crash.unlink()
     with shared.load():

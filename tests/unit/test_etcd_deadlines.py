@@ -37,7 +37,8 @@ MAX_REFUSAL_TIME, MAX_LATENESS = 3.0, 35.0
 """Seconds, by docs/cluster.md."""
 DELIVERY_TIME = 0.01
 """Seconds that the kernel has for what one socket sends another."""
-AWAY = 60.0
+AWAY = 600.0
+"""Seconds of the loop, which leaps."""
 Members = AbstractAsyncContextManager[list[int]]
 """Their ports."""
 

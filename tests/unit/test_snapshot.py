@@ -10,7 +10,7 @@ A, B = StoredItem(b"a", 3, 3), StoredItem(b"b", 4, 4)
 
 def test_a_snapshot_is_followed_by_changes():
     before = Snapshot(3, {"a": A, "c": A})
-    after = before.after(Changes(4, {"a": None, "b": B, "absent": None}))
+    after = before.with_changes(Changes(4, {"a": None, "b": B, "absent": None}))
     assert after == Snapshot(4, {"b": B, "c": A})
 
 

@@ -18,6 +18,7 @@ from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint, NginxSeen
 from portico.engine.instances.supervision import Supervision
 from portico.engine.observed import ObservedWorld
+from portico.engine.program_ports import ProgramPorts
 from tests.fakes.clock import FakeClock
 from tests.fakes.state import MemoryState, events_of
 from tests.unit.worlds import one
@@ -111,10 +112,7 @@ def taking_over(
         observed=observed,
         tasks=outside,
     )
-    supervision = kind(
-        engine, outside, outside, outside, logs=outside, ports=outside, processes=outside
-    )
-    return supervision, observed
+    return kind(engine, outside, outside, outside, ProgramPorts(*[outside] * 7)), observed
 
 
 def test_a_start_that_was_not_come_to_is_made_now_and_has_all_of_its_time():
