@@ -6,16 +6,19 @@ import asyncio
 import os
 import re
 import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from portico.adapters.processes import line_stamper
+from portico.adapters.processes import line_stamper, watch
 from portico.core.model.instance import Exit
 from portico.system.account import account_of
 from portico.system.proc import stat
 from portico.system.rights import barriers
 from tests.instances import Exits, launch, supervised, until
+from tests.stack import eventually
 
 STAMP = "%Y-%m-%dT%H:%M:%S.%L%:z"
 STAMPED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d: (.*)")
@@ -26,6 +29,19 @@ def words(text: str) -> list[str]:
     found = [STAMPED.fullmatch(line) for line in text.splitlines()]
     assert all(found), text
     return [line[1] for line in found]
+
+
+def test_the_writer_of_an_instance_of_an_older_version_is_one_too(tmp_path, monkeypatch):
+    assert {Path(os.fsdecode(each)).name for each in watch.WRITER_PROGRAMS} == {
+        "line_stamper.py",
+        "stamped.py",
+    }
+    former = tmp_path / "stamped.py"
+    former.write_text("import time; time.sleep(60)")
+    monkeypatch.setattr(watch, "WRITER_PROGRAMS", frozenset({os.fsencode(former)}))
+    with subprocess.Popen((sys.executable, "-I", "-S", former, STAMP, "run")) as program:
+        eventually(lambda: watch.is_writer(program.pid))
+        program.kill()
 
 
 def ended(folder, script: str, signal_name: str = "", *, lines: int):

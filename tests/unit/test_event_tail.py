@@ -67,6 +67,19 @@ def test_many_new_events_are_asked_for_in_pages():
     assert followed(OLD, many, []) == many
 
 
+def test_a_machine_that_answers_with_the_same_page_again_and_again_is_asked_no_more():
+    pages = []
+
+    class Liar:
+        def ask(self, verb, count, **wanted):
+            pages.append(count)
+            return [Event(2000.0, 9000 - each) for each in range(count)]
+
+    tail = EventTail(Liar(), "m1", {})
+    assert len(tail._newer("m2", (1000.0, 3))) < 5000  # noqa: SLF001 - one question of many
+    assert len(pages) == 3
+
+
 def test_a_machine_that_lost_its_events_counts_anew():
     assert followed(OLD, [Event(1001.0, 1)], [Event(1002.0, 2)], []) == [
         Event(1001.0, 1),

@@ -611,6 +611,28 @@ def test_what_is_in_force_and_cannot_be_rendered_at_a_start_is_looked_after_all_
     portico.run(story)
 
 
+def test_what_cannot_be_read_at_a_start_leaves_nginx_the_configuration_that_it_has():
+    portico = Portico()
+
+    async def story() -> None:
+        assert await portico.acknowledged("up B") == "done"
+        after = Portico()
+        after.state, after.live = portico.state, portico.live
+        after.intent = Intent(after.state, nginx=None)
+        after.instances = {}
+
+        async def resume(inputs: Inputs) -> Candidate:
+            read = await Portico.resume(after, inputs)
+            return replace(read, fingerprint="", unreadable=("project x: unknown key",))
+
+        after.resume = resume
+        after.in_force = InForce(after.engine(), after)
+        await after.ended(asyncio.create_task(after.in_force.resume()))
+        assert after.intent.fingerprint == after.live
+
+    portico.run(story)
+
+
 # Any number of operators at once
 
 

@@ -41,7 +41,7 @@ def test_the_innermost_mount_is_asked(folder, mount):
 
 def test_a_mount_that_does_not_answer_holds_one_thread_until_it_does():
     disks = Disks()
-    mounts = Mounts(disks.ask, lambda: ["/", "/dead", "/dead/too"], 0.1)
+    mounts = Mounts(disks.ask, lambda: ["/", "/dead", "/dead/too"], 1.0)
 
     async def refused(*folders: str) -> str:
         with pytest.raises(Failed) as caught:
@@ -61,6 +61,10 @@ def test_a_mount_that_does_not_answer_holds_one_thread_until_it_does():
         await mounts.assert_answer(["/dead/shop"])
 
     asyncio.run(work())
+
+
+def test_nothing_is_asked_for_no_folder():
+    asyncio.run(Mounts(None, list, 0.0).assert_answer([]))
 
 
 def test_the_mounts_of_this_machine_answer():

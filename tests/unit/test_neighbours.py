@@ -21,6 +21,7 @@ from portico.core.planning.neighbours import (
     neighbours_of,
     read_near,
     with_answers,
+    without_first_failures,
 )
 
 NAMES = ("m2", "m3", "m4")
@@ -118,6 +119,15 @@ def test_until_enough_is_known_nothing_is_decided():
     assert are_known(with_answers(once, M3_FAILS))
     assert are_known(WELL)
     assert not are_known({})
+
+
+def test_a_machine_known_to_be_silent_stays_so_where_none_can_be_asked():
+    known = with_answers(with_answers(FRESH, M3_FAILS), M3_FAILS)
+    assert are_known(without_first_failures(known, with_answers(known, NO)))
+    twice = FRESH
+    for _ in range(2):
+        twice = without_first_failures(twice, with_answers(twice, NO))
+    assert {each.failures for each in twice.values()} == {0}
 
 
 def test_requests_cross_to_machines_by_how_many_instances_are_ready_there():

@@ -98,6 +98,11 @@ class Scene:
         return [each["text"] for request in self.receiver.taken for each in request["events"]]
 
 
+def test_a_kind_that_has_another_name_now_is_still_known():
+    table = Notify(url="https://a.test", events=("worn", "exit"))
+    assert NotifyTarget("x", "", table).kinds == ("replace", "exit")
+
+
 def test_a_target_gets_events_of_its_kinds_from_the_file_that_names_it_on():
     scene = Scene()
     scene.note(3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tomllib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -21,6 +21,7 @@ from portico.core.planning.served_certificates import ServedCertificates
 from portico.engine.inputs import Inputs
 from portico.engine.prepare import Preparation
 from portico.errors import ConfigError, Failed, Problem, Refused
+from portico.system.mounts import Mounts
 from tests.rendered import MACHINE
 
 FILE = """
@@ -200,6 +201,27 @@ def test_a_program_that_runs_already_stays_where_its_links_led(
     assert links(replace(INPUTS, targets={"web": other})) == {"/srv": "/releases/2"}
     back = {"web": {"/srv": "/releases/0"}}
     assert links(replace(INPUTS, targets={"web": first}, links=back)) == back["web"]
+
+
+def test_mounts_are_asked_for_the_folders_that_are_read_and_no_others(
+    preparation: Preparation, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[str] = []
+
+    async def assert_answer(_: Mounts, folders: Iterable[str]) -> None:
+        asked.extend(folders)
+
+    monkeypatch.setattr(Mounts, "assert_answer", assert_answer)
+    both = with_project_two("nginx.conf", new="two")
+    own = {name: each.folder for name, each in both.requests.items()}
+    known = asyncio.run(preparation.check(both)).desired.apps
+    assert own["two"] in asked
+    asked.clear()
+    resumed = replace(both, project=None, targets={n: app.spec for n, app in known.items()})
+    asyncio.run(preparation.resume(resumed))
+    assert asked == []
+    asyncio.run(preparation.check(replace(resumed, project="two")))
+    assert set(asked) == {own["two"]}
 
 
 def with_project_two(include: str, *, new: str | None) -> Inputs:

@@ -139,6 +139,8 @@ def test_an_nginx_that_ended_with_all_instances_waits_for_the_first_that_is_read
     assert starts(one(since=NOW - GATHER_TIME), returning)
     assert starts(replace(returning, crashes=1))
     assert starts(returning, now=NOW + START_WAIT)
+    late = one(S.STARTING, slot=1, since=NOW + 9)  # starts are paced
+    assert starts(late, returning, now=NOW + START_WAIT)
     assert wake_at(desired(its), world(returning, nginx=dead)) == NOW + START_WAIT
 
 

@@ -372,6 +372,8 @@ SITE = "[apps.web]\ncommand = 'x'\n[sites.'a.localhost']\napp = 'web'\n"
         (f"{SITE}rate_limit = '10r/s'", "a.localhost: rate_limit"),
         (f"{SITE}retries = 0", "a.localhost: retries"),
         (f"{SITE}buffering = true\nauth = false\nhsts = false", ""),
+        (f"{SITE}grpc = false\nproxy_intercept_errors = false\nheaders = {{}}", ""),
+        (f"{SITE}headers = {{ X-A = 'b' }}", "a.localhost: headers"),
         (f"{SITE}buffering = false", "a.localhost: buffering"),
         (f"{SITE}redirect_http = false", "a.localhost: redirect_http"),
         ("[apps.web]\ncommand = 'x'\nsticky = true", "web: sticky"),

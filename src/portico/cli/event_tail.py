@@ -155,7 +155,8 @@ class EventTail:
             )
             new = list(takewhile(is_new, page))
             found += new
-            if len(new) < size:
+            is_older = not new or before is None or new[-1].number < before
+            if len(new) < size or len(found) >= MAX_EVENTS or not is_older:
                 return found
             size = EVENTS_PAGE
 

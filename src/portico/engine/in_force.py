@@ -243,6 +243,9 @@ class InForce:
             or Candidate(self._recorded_apps(), {}, self._live_generation(), NO_BUILD, ())
         )
         self._report_unreadable(candidate)
+        if candidate.unreadable:  # its sites are not known: nginx keeps what it has
+            live = self._live_generation()
+            candidate = replace(candidate, files={}, fingerprint=live, build=NO_BUILD)
         self._intent.resume(candidate, revisions)
 
     def _serves_members(self) -> bool:

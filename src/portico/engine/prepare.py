@@ -163,10 +163,13 @@ class Preparation:
 
     async def _read(self, inputs: Inputs) -> ReadFiles:
         """Raises Failed where a folder that it would read does not answer."""
-        await self._mounts.assert_answer(each.folder for each in inputs.requests.values())
         read = await asyncio.to_thread(lambda: read_files(inputs, self._machine, self._identity()))
         apps = read.desired.apps
-        await self._mounts.assert_answer(app.spec.named_folder for app in apps.values())
+        await self._mounts.assert_answer(
+            app.spec.named_folder
+            for name, app in apps.items()
+            if inputs.project == split_name(name)[0] or inputs.links_of(app.spec) is None
+        )  # of any other nothing is read
         apps = await self._versions(apps, inputs)
         return replace(read, desired=replace(read.desired, apps=apps))
 
@@ -239,6 +242,12 @@ class Preparation:
         inputs = await self._with_edge_file(inputs)
         usable = await self._check_files(inputs)
         own = usable.desired if inputs.project is None else usable.desired.of(inputs.project)
+        await self._mounts.assert_answer(
+            [
+                *(r.folder for p, r in inputs.requests.items() if inputs.project in {None, p}),
+                *(app.spec.named_folder for app in own.apps.values()),
+            ]
+        )
         problems, more = await self._host_checks.findings(own)
         losses = await asyncio.to_thread(self._losses, own)
         problems += [

@@ -49,6 +49,8 @@ class Mounts:
         self._waiting = {at: each for at, each in self._waiting.items() if each.is_alive()}
         for mount in asked.keys() & self._waiting.keys():
             raise _no_answer(asked[mount], mount)
+        if not asked:
+            return
         question = _Question(self._ask, asked)
         question.start()
         try:

@@ -212,6 +212,7 @@ Step = Literal[
     "finalized",  # the signing request was sent
     "issued",  # the certificate is on disk
     "cleaned",  # a TXT record was taken away
+    "wait",  # the authority asked to come again
     "note",
 ]
 

@@ -35,6 +35,10 @@ FIRST_INTERVAL: Final = 0.05  # seconds; then half as much again, to the limit
 MAX_INTERVAL: Final = 0.25
 WRITE_TIMEOUT: Final = 3.0
 """Seconds in which what writes the lines of a program with their times may write the last ones."""
+WRITER_PROGRAMS: Final = frozenset(  # also of instances that an older version has started
+    os.fsencode(Path(line_stamper.__file__).with_name(name))
+    for name in ("line_stamper.py", "stamped.py")
+)
 KILL_TIMEOUT: Final = 5.0
 """Seconds after SIGKILL: what is still there then waits in the kernel, for a disk perhaps."""
 
@@ -189,7 +193,7 @@ def _end_family(cleanup: Cleanup, family: list[Stat]) -> tuple[Stat, ...]:
     group = cleanup.mark.group
     if not rest and group:
         groups.remove(group)
-    writers = [each for each in rest if not cleanup.kill_writer and _is_writer(each.pid)]
+    writers = [each for each in rest if not cleanup.kill_writer and is_writer(each.pid)]
     if rest and group and cleanup.kill and not writers:
         groups.kill(group)
     for process in rest:
@@ -202,11 +206,11 @@ def _end_family(cleanup: Cleanup, family: list[Stat]) -> tuple[Stat, ...]:
     return tuple(rest)
 
 
-def _is_writer(pid: int) -> bool:
-    """Whether it was started as `line_stamper.py`. Who only says so is killed a moment later."""
+def is_writer(pid: int) -> bool:
+    """Whether it was started as one. Who only says so is killed a moment later."""
     with suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        return os.fsencode(line_stamper.__file__) in words[:5]
+        return not WRITER_PROGRAMS.isdisjoint(words[:5])
     return False
 
 

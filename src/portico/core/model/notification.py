@@ -13,6 +13,8 @@ from portico.core.model.issuing import Argv
 from portico.core.model.units import Duration, FilePath, Kind, Table
 
 DEFAULT_KINDS: Final = ("failed", "exit", "revert")
+FORMER_KINDS: Final = {"worn": "replace"}
+"""By names that files in force may still have."""
 MACHINE_KEY: Final = ""
 """In place of a project's key, for one of edge.toml: it gets the events of all projects."""
 
@@ -23,7 +25,7 @@ Url = Annotated[
 ]
 EventKind = Annotated[
     str,
-    Field(pattern=f"^({'|'.join((*KINDS, ALL_KINDS))})$"),
+    Field(pattern=f"^({'|'.join((*KINDS, *FORMER_KINDS, ALL_KINDS))})$"),
     Kind(f'"{ALL_KINDS}" or a kind of event as `portico events` has it, such as "exit"'),
 ]
 
@@ -68,4 +70,5 @@ class NotifyTarget:
     @property
     def kinds(self) -> tuple[str, ...]:
         """Never what is recorded of notifications themselves."""
-        return KINDS if ALL_KINDS in self.table.events else self.table.events
+        named = tuple(FORMER_KINDS.get(each, each) for each in self.table.events)
+        return KINDS if ALL_KINDS in named else named

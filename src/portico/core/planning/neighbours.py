@@ -139,11 +139,13 @@ def _with_answer(before: Neighbour, answer: NearList | str, *, is_cut_off: bool)
     return replace(before, is_out=is_out, failures=failures, reason=str(answer))
 
 
-def without_first_failures(neighbours: Mapping[str, Neighbour]) -> dict[str, Neighbour]:
-    """The machines where none could be asked: those that have never answered have not failed."""
+def without_first_failures(
+    before: Mapping[str, Neighbour], after: Mapping[str, Neighbour]
+) -> dict[str, Neighbour]:
+    """The machines where none could be asked: one that has never answered has failed no more."""
     return {
-        n: each if each.has_answered else replace(each, failures=0)
-        for n, each in neighbours.items()
+        n: each if each.has_answered else replace(each, failures=before[n].failures)
+        for n, each in after.items()
     }
 
 

@@ -148,7 +148,7 @@ def _start_at(desired: Desired, world: World) -> float | None:
     ready = [i.since for i in mine if i.state in {S.READY, S.UNREADY}]
     if not returning:
         return None
-    return min(ready) + GATHER_TIME if ready else max(returning) + START_WAIT
+    return min(ready) + GATHER_TIME if ready else min(returning) + START_WAIT
 
 
 def _gathered_at(mine: Sequence[Instance]) -> float | None:

@@ -99,7 +99,7 @@ class Neighbourhood:
         absent = self.absent() if can_ask else ()
         after = with_answers(before, dict(zip(before, answers, strict=True)), absent)
         if not can_ask:
-            after = without_first_failures(after)
+            after = without_first_failures(before, after)
         self._note_verdicts(before, after)
         self._note_silence(after)
         left, is_other = self._engine.intent.drained_apps, after != self._neighbours

@@ -133,12 +133,18 @@ HANDLING: Final = KeyTable(
         **dict.fromkeys(
             _keys(
                 "client_max_body_size proxy_read_timeout proxy_send_timeout websocket_timeout "
-                "grpc retries wait proxy_intercept_errors error_pages headers request_headers "
+                "retries wait error_pages "
                 "hsts real_ip rate_limit connection_limit basic_auth satisfy allow deny "
                 "client_certificates require_client_certificate redirect_http"
             ),
             _in_controller("it"),
         ),
+        "grpc": _in_controller("it", lambda table: bool(table.grpc)),
+        "proxy_intercept_errors": _in_controller(
+            "it", lambda table: bool(table.proxy_intercept_errors)
+        ),
+        "headers": _in_controller("it", lambda table: bool(table.headers)),
+        "request_headers": _in_controller("it", lambda table: bool(table.request_headers)),
         "websocket": _in_controller("it", lambda table: table.websocket is False),
         "buffering": _in_controller("it", lambda table: table.buffering is False),
         "request_buffering": _in_controller("it", lambda table: table.request_buffering is False),

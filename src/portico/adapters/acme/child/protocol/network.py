@@ -125,7 +125,7 @@ class Network:
         seconds = max(again - self._context.now(), 0.1)
         if seconds > min(MAX_RETRY_AFTER, self._context.time_left()):
             return False
-        self._context.say("note", f"{self.host} asked to wait {seconds:.0f} s")
+        self._context.say("wait", f"{self.host} asked to wait {seconds:.0f} s")
         self._context.pause(seconds, f"waiting to {what}")
         return True
 
