@@ -14,6 +14,7 @@ from portico.engine import in_force
 from portico.engine.cluster.local_work import OwnWork
 from portico.engine.cluster.machine_drain import TAKE_OVER_TIMEOUT
 from portico.engine.control.assembly import Control
+from portico.engine.projects import Projects
 from portico.errors import Failed, Refused
 from tests.unit.test_switches import change
 
@@ -82,6 +83,7 @@ def work(operations) -> OwnWork:
     intent = SimpleNamespace(
         desired=desired, revisions={"default": revision}, inputs=lambda revision: revision
     )
+    intent.runs = SimpleNamespace(withdraw=lambda _: [])
     engine = SimpleNamespace(intent=intent, clock=Clock())
     changes = Changes(operations, engine.clock)
     hanging = SimpleNamespace(check=lambda _: asyncio.Event().wait())
@@ -108,6 +110,23 @@ def test_what_is_known_here_is_made_up_for_and_no_run_of_a_schedule(work, operat
         ("pause", "a.test", 5.0),
         ("resume", "a.test"),
     ]
+
+
+def test_an_app_that_is_called_as_one_of_another_project_is_reloaded_after_its_file(
+    work, operations
+):
+    shop = work._intent.revisions["default"]  # noqa: SLF001 - as two projects are in force
+    blog = SimpleNamespace(document={"project": "blog"}, folder="/srv/blog")
+    work._intent.revisions = {"default": shop, "blog": blog}  # noqa: SLF001
+    apps = work._intent.desired.apps  # noqa: SLF001
+    apps["blog/clean"] = apps["clean"]
+    reload = change("reload", project="shop", apps=("shop/clean",))
+    asyncio.run(work.make(reload, SimpleNamespace(), (), lambda line: None))
+    assert operations.asked[1:] == [("reload", "shop/clean", None)]
+    names = Projects(work._intent).names()  # noqa: SLF001
+    assert names.apps_of("shop/clean") == ["clean"]
+    with pytest.raises(Refused, match="clean is the name of several apps"):
+        names.apps_of("clean")
 
 
 def test_what_fails_here_is_said(work, operations):

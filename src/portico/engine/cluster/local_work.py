@@ -81,7 +81,8 @@ class OwnWork:
             await self._put_in_force(file, who, change.verb, change.subject, stopped, say)
             if change.verb in STARTING_VERBS and change.target:
                 for app in self._meant(change.target):  # the file starts no other release of it
-                    view = await self._begin_of_apps(change.verb, app, None, who)
+                    name = self._projects.names().full_name(app)
+                    view = await self._begin_of_apps(change.verb, name, None, who)
                     self._request_runs([app], change)
                     await self._follow(view, say)
         elif change.verb == "down" and change.target:
