@@ -472,6 +472,30 @@ def test_a_replacement_of_the_key_that_another_machine_has_made_meanwhile_counts
     assert len({each.authorities.account["key.pem"] for each in cluster.machines}) == 1
 
 
+def test_a_replacement_that_was_shared_counts_more_than_one_that_was_only_begun_before(cluster):
+    first, second, third = cluster.machines
+    second.dies_at = "replaced"
+
+    async def run():
+        await cluster.look()
+        first.state.put_setting(ROLLOVER, ROLLOVER_BEGUN)
+        first.authorities.account["key.pem.new"] = "a key that no other machine has"
+        first.reach.cut = True
+        await cluster.wait(20)
+        with pytest.raises(KilledError):
+            await cluster.meanwhile(key_replaced_by(second))
+        third.kill()
+        first.reach.cut = False
+        await cluster.wait(20)
+        await cluster.look()
+        await renewed_by(first)
+
+    cluster.run(run())
+    assert first.authorities.account == {"key.pem": "new account of m2"}
+    assert first.state.setting(ROLLOVER) == ""
+    assert first.serial == 2
+
+
 def test_a_claim_of_the_machine_that_has_the_role_already_is_removed(cluster):
     claim = encoded(Holder(machine="m1"))
 

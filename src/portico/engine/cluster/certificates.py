@@ -160,10 +160,10 @@ class SharedCertificates:
 
     def _is_replaced_here(self, known: AccountThumbprint) -> bool:
         """Whether an authority may know only a key that is to replace this one, and that no other
-        machine has.
+        machine has. One that the store has as well counts more: it was shared first.
         """
         is_same_key = known.thumbprint == self._state.setting(TAKEN_THUMBPRINT)
-        return bool(self._state.setting(ROLLOVER)) and is_same_key
+        return bool(self._state.setting(ROLLOVER)) and is_same_key and not known.halfway
 
     def number(self, lineage: str) -> int:
         return self._lineages.number(lineage)
