@@ -536,10 +536,14 @@ class UnansweredStore(FakeStore):
     """The answers of so many transactions do not come, of which so many were done."""
 
     unanswered, done = 0, 0
+    refusal: Failed | None = None
+    """Of those after them."""
 
     async def transaction(
         self, compares: Sequence[Compare], writes: Sequence[Write]
     ) -> int | None:
+        if not self.unanswered and self.refusal:
+            raise self.refusal
         if not self.unanswered:
             return await super().transaction(compares, writes)
         self.unanswered -= 1
@@ -584,6 +588,20 @@ def test_the_creation_of_a_cluster_that_is_not_answered_is_repeated_or_says_what
                 created()
         else:
             created()
+    loop.close()
+
+
+def test_a_creation_that_is_refused_when_it_is_repeated_says_that_data_may_be_left(tmp_path: Path):
+    loop = VirtualLoop(1000.0)
+    store = UnansweredStore(loop)
+    store.unanswered, store.done, store.refusal = 1, 1, Failed("etcd refuses: permission denied")
+    creation = ClusterCreation(lambda _: store, lambda _: FakeVault(), loop)
+    write_store(tmp_path, STORE)
+    place = {"name": "m1", "address": "10.0.0.1", "folder": str(tmp_path), "serial": "1"}
+    task = loop.create_task(creation.create(ClusterRequest(cluster="one", **place)))
+    loop.run_until(loop.time() + 60.0)
+    with pytest.raises(OutcomeUnknown, match=r"denied; .*`etcdctl del --prefix /portico/one/`"):
+        task.result()
     loop.close()
 
 

@@ -127,9 +127,12 @@ class Admission:
         whole = follower.prefix + key
         mine = msgspec.structs.replace(record, serial=self._shared.serial)
         async with self._users.writer() as store:
-            await store.transaction([Compare(whole, item.revision)], [Put(whole, encoded(mine))])
+            done = await store.transaction(
+                [Compare(whole, item.revision)], [Put(whole, encoded(mine))]
+            )
         await follower.read()
-        self._events.note("machine", machine, "uses its certificate again")
+        if done is not None:
+            self._events.note("machine", machine, "uses its certificate again")
 
     async def remove_machine(
         self, machine: str, who: Requester, *, force: bool = False

@@ -173,7 +173,7 @@ class ClusterCreation:
             return
         try:
             found = await store.snapshot(prefix)
-        except StoreUnavailable as error:
+        except PorticoError as error:
             raise OutcomeUnknown(str(error)) from error
         item = found.items.get(own)
         if item is None or item.value != encoded(machine):  # else it was written without an answer
@@ -193,11 +193,11 @@ class ClusterCreation:
         while True:
             try:
                 return await store.transaction(compares, writes) is not None
-            except StoreUnavailable as error:
+            except PorticoError as error:
                 is_unknown = is_unknown or isinstance(error, OutcomeUnknown)
                 if not is_unknown:
                     raise
-                if self._clock.monotonic() > end:
+                if not isinstance(error, StoreUnavailable) or self._clock.monotonic() > end:
                     raise OutcomeUnknown(str(error)) from error
             await self._clock.sleep(CONFIRM_PAUSE)
 
