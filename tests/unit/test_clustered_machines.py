@@ -8,11 +8,11 @@ import pytest
 
 from portico.core.config.desired import version_of
 from portico.core.model.instance import InstanceState
-from portico.core.model.requests import DownRequest
+from portico.core.model.requests import DocumentRequest, DownRequest
 from portico.engine.inputs import Inputs
 from portico.errors import Refused
 from tests.unit.cluster_simulation import TWO_EACH, Cluster
-from tests.unit.clustered_machines import FilePreparation
+from tests.unit.clustered_machines import WHO, FilePreparation
 
 SHOP = {"request": DownRequest(), "project": "shop"}
 
@@ -76,6 +76,37 @@ def test_a_project_that_is_ended_again_by_name_while_it_drains_is_waited_for():
     downs = [each for each in asked.changes() if each.kind == "down"]
     assert [each.state for each in downs] == ["done"] * 4
     assert any("no longer waiting for open requests" in line for line in downs[0].lines)
+    cluster.close()
+
+
+def test_a_project_of_one_machine_alone_is_not_ended_while_another_one_is_ended_on_all():
+    cluster = Cluster()
+    cluster.up("m1")
+    cluster.run(40.0)
+    one = cluster["m1"]
+    notes = {"blog/notes": {"version": "v1", "port": False, "instances": 1}}
+    request = DocumentRequest(
+        source="/srv/blog/portico.toml",
+        folder="/srv/blog",
+        table={"project": "blog", "apps": notes},
+    )
+    # as from before the machine was in a cluster
+    alone = cluster.ask("m1", one.daemon.asked._operations.up(request, WHO))  # noqa: SLF001
+    cluster.run(10.0)
+    assert alone.result() == ""
+    assert one.intent.revisions.keys() == {"default", "blog"}
+    cluster.do("m1", "down", **SHOP)
+    while one.version:
+        cluster.run(0.5)
+    here = {"request": DownRequest(), "folder": "/srv/blog"}
+    refused = [cluster.do("m1", "down", **each) for each in (here, {**SHOP, "project": "blog"})]
+    cluster.run(60.0)
+    assert all("is under way; nothing was changed" in each.result() for each in refused)
+    assert (cluster.change.end, one.intent.revisions.keys()) == ("done", {"blog"})
+    ended = cluster.do("m1", "down", **here)
+    cluster.run(60.0)
+    assert ended.result() == ""
+    assert one.is_idle
     cluster.close()
 
 

@@ -267,6 +267,11 @@ class ClusterOperations:
         machines a second one follows it, and waits here for nothing any more.
         """
         its = None if request.everything else self._shared_changes.down_under_way()
+        names = self._projects.names(folder)
+        if its and (names.here if project is None else project in names.projects.values()):
+            self._shared_changes.assert_none_under_way(
+                "down"
+            )  # the end of the last one cancels it
         if its and project not in {None, its.subject}:
             its = None
         is_leaving = any(each.kind == "down" and each.apps for each in self._changes.under_way())
