@@ -135,10 +135,13 @@ class Cluster:
         bad: bool = False,
         without_absent: bool = False,
         keys: Mapping[str, object] = TWO_EACH,
+        others: Mapping[str, Mapping[str, object]] = {},
     ) -> asyncio.Task[str]:
+        """A file with the app `web`, and others."""
         self.count += 1
         version = f"{'bad' if bad else 'v'}{self.count}"
-        table = {"project": PROJECT, "apps": {"web": {"version": version, **keys}}}
+        apps = {"web": {"version": version, **keys}, **others}
+        table = {"project": PROJECT, "apps": apps}
         request = DocumentRequest(source="/srv/portico.toml", folder="/srv", table=table)
         return self.do(name, "up", request, without_absent="1" if without_absent else None)
 

@@ -17,7 +17,7 @@ from portico.core.config.placement import desired_on
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, Spec
 from portico.core.model.event import Requester
-from portico.core.model.instance import InstanceState
+from portico.core.model.instance import Exit, InstanceState
 from portico.core.model.joining import JoinRequest, StoreAccess, Token
 from portico.core.model.names import PROJECT
 from portico.core.model.neighbour import NearList
@@ -65,7 +65,8 @@ def address(name: str, serial: str = "") -> bytes:
 def app_of(table: Mapping) -> App:
     """Of a file as the store has it."""
     keys = {key: each for key, each in table.items() if key != "version"}
-    return App(**{**keys, "on": tuple(table.get("on", ()))}, **KEYS)
+    lists = {key: tuple(table.get(key, ())) for key in ("on", "after")}
+    return App(**{**keys, **lists}, **KEYS)
 
 
 class MachineClock:
@@ -83,12 +84,16 @@ class MachineClock:
 
 
 class Programs(dict):
-    """By the id of a version: what is called `bad` exits at once."""
+    """By the id of a version: what is called `bad` exits at once, and what is called `once` does
+    its work and ends.
+    """
 
     failing_version = ""
     """Another one that does."""
 
     def __missing__(self, version: str) -> Program:
+        if version.startswith("once"):
+            return Program(ready_after=None, exits_after=0.2, ends=Exit(0))
         fails = version.startswith("bad") or version == self.failing_version
         return CRASHING if fails else GOOD
 
@@ -104,9 +109,9 @@ class FilePreparation(Preparation):
                 links = inputs.links_of(found.spec)
                 links = machine.links if links is None else links
                 spec = version_of(found.spec, asked=found.spec.asked, links=links)
-                apps[name] = replace(found, spec=spec)
+                apps[name] = replace(found, spec=spec, must_end=found.app.runs_once)
         members = inputs.members.machines if inputs.members else machine.machines
-        sites = {name: Site(app=name) for name in apps}
+        sites = {name: Site(app=name) for name, each in apps.items() if each.app.listens}
         desired = Desired(apps=apps, machines=members, sites=sites)
         return desired_on(desired, machine.name, CORES, inputs.drained_machines)
 

@@ -186,6 +186,38 @@ def release(cluster: Cluster, name: str, *, fails_on: str = "") -> None:
     assert reloaded.result() == ""
 
 
+def test_a_change_that_fails_returns_to_the_release_that_machines_reloaded_by_themselves():
+    cluster = Cluster()
+    for each in cluster:
+        each.links = {"/srv/current": "/srv/one"}
+    cluster.up("m1")
+    cluster.run(40.0)
+    for each in cluster:
+        each.links = {"/srv/current": "/srv/two"}
+        cluster.do(each.name, "reload", "web", here="1")
+    cluster.run(40.0)
+    assert releases(cluster) == {("/srv/two",)}
+    release(cluster, "three", fails_on="m2")
+    assert cluster.change.end == "failed"
+    assert releases(cluster) == {("/srv/two",)}
+    cluster.close()
+
+
+def test_a_reload_to_another_release_runs_before_it_what_it_comes_after_there():
+    cluster = Cluster()
+    for each in cluster:
+        each.links = {"/srv/current": "/srv/one"}
+    migrate = {"version": "once", "port": False, "autorestart": False}
+    cluster.up("m1", keys={**TWO_EACH, "after": ("migrate",)}, others={"migrate": migrate})
+    cluster.run(40.0)
+    release(cluster, "two")
+    assert releases(cluster) == {("/srv/two",)}
+    for each in cluster:
+        links = each.records["migrate"].target.links
+        assert links == {"/srv/current": "/srv/two"}
+    cluster.close()
+
+
 def test_a_reload_to_another_release_is_taken_back_where_it_fails_as_is_a_file_after_it():
     cluster = Cluster()
     for each in cluster:

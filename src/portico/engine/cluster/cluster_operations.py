@@ -6,7 +6,6 @@ Stands before `Operations`, which has all that concerns one machine alone.
 from __future__ import annotations
 
 import logging
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
@@ -16,8 +15,8 @@ from portico.core.config.placement import vacated_machines
 from portico.core.model.event import Requester
 from portico.core.model.names import is_instance_name, split_name
 from portico.core.model.requests import DocumentRequest, DownRequest
-from portico.core.model.shared import encoded, progress_key, revision_key
-from portico.core.model.shared_change import NamedTarget, Progress, SharedChange, SharedFile
+from portico.core.model.shared import encoded, progress_key
+from portico.core.model.shared_change import NamedTarget, Progress, SharedChange
 from portico.core.model.snapshot import ABSENT, Compare, Delete, Put, Write
 from portico.core.model.views import ChangeView, StatusView
 from portico.engine.changes import Change
@@ -45,11 +44,11 @@ class ClusterOperations:
         self._intent, self._clock = engine.intent, engine.clock
         self._operations, self._changes = control.operations, control.changes
         self._preparation = control.preparation
-        self._change_state, self._vault = change_state, vault
+        self._change_state = change_state
         self._shared, self._follower = change_state.shared, change_state.shared.follower
         self._shared_changes = SharedChanges(change_state, engine.clock)
         self._projects = Projects(engine.intent)
-        self._releases = Releases(engine, self._preparation, self._projects)
+        self._releases = Releases(engine, control, self._projects, change_state, vault)
 
     def __getattr__(self, name: str) -> object:
         """What concerns this machine alone."""
@@ -133,21 +132,18 @@ class ClusterOperations:
         candidate = await within_deadline(self._preparation.check(self._intent.inputs(revision)))
         project = name_of(revision)
         number = self._change_state.next_revision(project)
-        key = revision_key(project, number)
-        packed = zlib.compress(encoded(SharedFile.of(with_links(revision, candidate))))
-        sealed = await self._vault.seal(self._follower.prefix + key, packed)
-        subject = file.subject or revision.source
+        writes = await self._releases.writes(number, with_links(revision, candidate))
         apps = _full_names(project, candidate.desired.of(revision.project).apps)
         last = vacated_machines(self._intent.desired, candidate.desired)
         change = replace(
             change,
-            subject=subject,
+            subject=file.subject or revision.source,
             project=project,
             revision=number,
             target=target or NamedTarget(apps=apps),
             order=tuple(sorted(change.order, key=last.__contains__)),
         )
-        return await self._begin(change, [Put(key, sealed)])
+        return await self._begin(change, writes)
 
     def _assert_edits_file_in_force(self, file: FileChange, project: str) -> None:
         """Raises Refused where it is made of the file of this machine, and the cluster has another
@@ -269,9 +265,7 @@ class ClusterOperations:
         its = None if request.everything else self._shared_changes.down_under_way()
         names = self._projects.names(folder)
         if its and (names.here if project is None else project in names.projects.values()):
-            self._shared_changes.assert_none_under_way(
-                "down"
-            )  # the end of the last one cancels it
+            self._shared_changes.assert_none_under_way("down")  # which the last end cancels
         if its and project not in {None, its.subject}:
             its = None
         is_leaving = any(each.kind == "down" and each.apps for each in self._changes.under_way())
@@ -338,6 +332,7 @@ class ClusterOperations:
             apps=tuple(map(names.full_name, apps)),
         )
         subject = apps[0] if is_app else text or "all apps"
+        await self._shared_changes.wait_for_first_answer()
         file = await self._releases.file(verb, apps, who)
         if file and self._change_state.state().heads.get(name_of(file)):
             others = self._releases.others(file, apps)
