@@ -226,7 +226,7 @@ def test_no_request_that_crosses_is_lost_while_a_machine_leaves_joins_and_is_rep
         three.done("down", "--all")
         three.done("cluster", "leave")
         eventually(lambda: machines_used(one) == {"m2"})
-        join(three, one)
+        join(three, one, labels="large")
         three.done("up")
         eventually(lambda: machines_used(one) == {"m2", "m3"})
         join(two, one, "--replace", "m2")
@@ -238,9 +238,12 @@ def test_no_request_that_crosses_is_lost_while_a_machine_leaves_joins_and_is_rep
     one.done("start", "web", "--here")
 
 
-def join(machine: Machine, by: Machine, *words: str) -> None:
+def join(machine: Machine, by: Machine, *words: str, labels: str = "") -> None:
     token = json.loads(by.done("cluster", "token", "--json", *words).stdout)["token"]
-    machine.done("cluster", "join", f"{by.address}:8445", "--token", token, machine.name)
+    labelled = ("--labels", labels) if labels else ()
+    machine.done(
+        "cluster", "join", f"{by.address}:8445", "--token", token, machine.name, *labelled
+    )
 
 
 def machines_used(machine: Machine) -> set[str]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from portico.core.model.cluster import SignedMachine
@@ -253,6 +254,25 @@ def test_a_machine_is_replaced_by_a_token_for_it_alone(run):
         assert one.machines["m2"] == serial, "that of its successor"
         with pytest.raises(NotFound, match="its machines are m1, m2"):
             await one.token("m7")
+
+    run(work)
+
+
+def test_a_machine_that_takes_a_name_has_the_labels_unless_it_joins_with_others(run):
+    async def work(one: Member, _: Member) -> None:
+        def labels() -> tuple[str, ...]:
+            return one.follower.values(SharedMachine, "machines/")["m3"].labels
+
+        for given, expected in (
+            (("large",), ("large",)),
+            ((), ("large",)),
+            (("a", "b"), ("a", "b")),
+        ):
+            token = await one.token("m3" if one.machines.keys() > {"m1", "m2"} else "")
+            asked = question(token, "m3", 3)
+            await one.admission.join(msgspec.structs.replace(asked, labels=given))
+            await settle()
+            assert labels() == expected
 
     run(work)
 

@@ -12,7 +12,7 @@ from portico.core.model.neighbour import Cluster, NearList, Neighbour
 from portico.core.model.site import Site
 from portico.core.model.upstream import Upstream
 from portico.core.model.world import NginxSeen
-from portico.core.planning.departures import near_list
+from portico.core.planning.departures import ASK_TIME, near_list
 from portico.core.planning.preview import preview
 from portico.core.planning.reconcile import plan, wake_at
 from portico.core.planning.steps import Announce, PublishFar, Stop, StopNginx, SwitchGeneration
@@ -67,6 +67,24 @@ def test_where_a_key_is_placed_this_machine_is_published_as_others_know_it(annou
 
     assert [each.machine for each in step.machines] == machines
     assert [each.is_own for each in step.machines] == [name == "m1" for name in machines]
+
+
+def test_an_app_that_others_do_not_know_here_is_announced_when_nginx_has_asked_for_it():
+    """A request that crosses sooner would get 502 from here."""
+
+    def announced(ready_since: float, before: NearList | None) -> list[NearList]:
+        state = seen(cluster(before), one(since=ready_since))
+        found = [each for each in plan(desired(ALL), state) if isinstance(each, Announce)]
+        assert found or wake_at(desired(ALL), state) <= ready_since + ASK_TIME
+        return [each.near for each in found]
+
+    assert announced(NOW, NONE) == []
+    assert announced(NOW - ASK_TIME, NONE) == [WEB]
+    assert announced(NOW, None) == [WEB]  # an earlier daemon's list may have it
+    assert announced(NOW, replace(WEB, apps={"web": 5})) == [WEB]
+    also = seen(cluster(NONE), one(since=NOW - ASK_TIME), one(slot=2, since=NOW))
+    [step] = (each for each in plan(desired(ALL), also) if isinstance(each, Announce))
+    assert step.near.apps == {"web": 2}
 
 
 def test_before_anything_is_announced_nginx_keeps_the_machines_it_has():

@@ -9,6 +9,8 @@ it stay until no other machine sends anything for it (`departure_wait`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
 
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import InstanceState
@@ -24,6 +26,9 @@ from portico.core.planning.steps import (
     SwitchGeneration,
 )
 
+ASK_TIME: Final = 1.5
+"""Seconds in which nginx, that asks every second, has asked for an instance that became ready."""
+
 
 def neighbour_steps(desired: Desired, world: World) -> Iterator[Step]:
     """What is to be known here of other machines, and there of this one."""
@@ -32,8 +37,26 @@ def neighbour_steps(desired: Desired, world: World) -> Iterator[Step]:
     near = near_list(world.cluster.machine, desired, world)
     yield from _publishing(desired, world, world.cluster, near)
     is_settled = all(name in world.endpoints for name in desired.apps)
-    if is_settled and near != world.cluster.announced:
-        yield Announce(near, "what is ready here has changed")
+    known = _without_unasked(near, world)
+    if is_settled and known != world.cluster.announced:
+        yield Announce(known, "what is ready here has changed")
+
+
+def _without_unasked(near: NearList, world: World) -> NearList:
+    """Without what nginx here would answer with 502."""
+    unasked = {name for name, moment in _arrivals(near, world) if moment > world.now}
+    return replace(near, apps={n: count for n, count in near.apps.items() if n not in unasked})
+
+
+def _arrivals(near: NearList, world: World) -> Iterator[tuple[str, float]]:
+    """The apps that others do not know here yet, and when nginx has asked for their instances."""
+    if not world.cluster or world.cluster.announced is None:
+        return
+    for name in near.apps.keys() - world.cluster.announced.apps.keys():
+        found = [world.instances.get(each.instance) for each in world.endpoints.get(name, ())]
+        ready = [i.since for i in found if i and i.state is InstanceState.READY]
+        if ready:
+            yield name, min(ready) + ASK_TIME
 
 
 def _publishing(
@@ -112,9 +135,13 @@ def without_departures(steps: Sequence[Step], desired: Desired, world: World) ->
 
 
 def departure_at(desired: Desired, world: World) -> float | None:
-    """When the next of them needs not be waited for any more, by the clock of `world.now`."""
-    moments = (moment for _, moment in _departures(desired, world) if moment > world.now)
-    return min(moments, default=None)
+    """When the next of them needs not be waited for any more, or one that has come can be
+    announced, by the clock of `world.now`.
+    """
+    waits = list(_departures(desired, world))
+    if world.cluster:
+        waits += _arrivals(near_list(world.cluster.machine, desired, world), world)
+    return min((moment for _, moment in waits if moment > world.now), default=None)
 
 
 def _departures(desired: Desired, world: World) -> Iterator[tuple[str, float]]:

@@ -209,7 +209,7 @@ class Admission:
         record = SharedMachine(
             address=request.address,
             port=request.port,
-            labels=request.labels,
+            labels=request.labels or (replaced.labels if (replaced := machines.get(name)) else ()),
             serial=signed.serial,
         )
         used = msgspec.structs.replace(token, used=name)
