@@ -324,7 +324,8 @@ def test_a_call_of_grpc_is_asked_about(edge, auth):
         for denied in (
             lambda: say(b"hello", timeout=60),
             lambda: list(count(b"3", timeout=60)),
-            lambda: join(iter(pieces), timeout=60),
+            # Of a longer one nginx resets what it has not read, and the client may see that first.
+            lambda: join(iter([b"short"]), timeout=60),
         ):
             with pytest.raises(grpc.RpcError) as found:
                 denied()

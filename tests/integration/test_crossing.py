@@ -375,8 +375,8 @@ def test_what_another_machine_refuses_is_answered_here(machines):
 
 def test_an_expired_page_of_a_key_of_this_machine_is_fetched_again(machines):
     """The first try chooses the machine, and here it reaches none."""
-    key = machines.places("m1", "keyed").index(machines.programs["m1"].port)
-    path = f"/page?key={key}"
+    places = machines.settled("keyed", machines.ports_of("keyed"))
+    path = f"/page?key={places.index(machines.programs['m1'].port)}"
 
     def fetched() -> int:
         assert machines.front.get("kept.test", path).status == 200

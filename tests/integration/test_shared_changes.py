@@ -503,6 +503,7 @@ def test_what_a_file_says_of_a_label_or_a_machine_is_so_there_alone(shared):
     one, two, three = machines = shared.machines
     (one.folder / "portico.toml").write_text(shared.file() + DIFFERENT)
     one.done("up")
+    one.done("resume", SITE)  # which was paused when the project was ended
     assert shared.numbers() == [2, 1, 2]
     slots = [{each["slot"] for each in machine.instances("jobs")} for machine in machines]
     assert slots == [set(), {1}, {1, 2}]
