@@ -15,6 +15,7 @@ them, and whatever one of them writes of the others.
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
@@ -47,6 +48,8 @@ from portico.core.model.shared_change import Progress, SharedChange
 from tests.examples import examples
 from tests.unit.any_cluster import AnyCluster, names
 from tests.unit.cluster_simulation import NAMES
+
+pytestmark = pytest.mark.slow
 
 STEPS = 20
 garbage = st.sampled_from([b"", b"{}", b"\xff", b'{"v": 2}'])

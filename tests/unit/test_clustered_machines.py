@@ -110,6 +110,7 @@ def test_a_project_of_one_machine_alone_is_not_ended_while_another_one_is_ended_
     cluster.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["just begun", "in the middle"])
 def test_a_command_ends_where_the_store_is_lost_for_good_and_its_change_continues_later(when):
     cluster = Cluster()

@@ -181,6 +181,7 @@ def test_a_change_that_a_silent_member_does_not_tell_is_known_within_35_seconds(
     assert run(seconds_until_current()) <= MAX_LATENESS
 
 
+@pytest.mark.slow
 def test_a_store_is_followed_again_35_seconds_after_it_is_back() -> None:
     async def seconds_until_current() -> float:
         async with followed() as (follower, members):

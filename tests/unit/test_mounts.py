@@ -39,6 +39,7 @@ def test_the_innermost_mount_is_asked(folder, mount):
     assert mount_of(folder, ["/", "/srv", "/srv/a"]) == mount
 
 
+@pytest.mark.slow
 def test_a_mount_that_does_not_answer_holds_one_thread_until_it_does():
     disks = Disks()
     mounts = Mounts(disks.ask, lambda: ["/", "/dead", "/dead/too"], 1.0)
