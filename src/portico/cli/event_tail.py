@@ -155,8 +155,8 @@ class EventTail:
             )
             new = list(takewhile(is_new, page))
             found += new
-            is_older = not new or before is None or new[-1].number < before
-            if len(new) < size or len(found) >= MAX_EVENTS or not is_older:
+            is_last = len(new) < size or len(found) >= MAX_EVENTS
+            if is_last or (before is not None and new[-1].number >= before):
                 return found
             size = EVENTS_PAGE
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Final
 
 from portico.core.model.desired import Desired, DesiredApp
-from portico.core.model.instance import InstanceState
+from portico.core.model.instance import Instance, InstanceState
 from portico.core.model.neighbour import Cluster, NearList
 from portico.core.model.world import FarEndpoint, World
 from portico.core.planning.neighbours import are_known, are_silent, far_endpoints
@@ -37,26 +38,15 @@ def neighbour_steps(desired: Desired, world: World) -> Iterator[Step]:
     near = near_list(world.cluster.machine, desired, world)
     yield from _publishing(desired, world, world.cluster, near)
     is_settled = all(name in world.endpoints for name in desired.apps)
-    known = _without_unasked(near, world)
+    known = _without_unasked(near, desired, world)
     if is_settled and known != world.cluster.announced:
         yield Announce(known, "what is ready here has changed")
 
 
-def _without_unasked(near: NearList, world: World) -> NearList:
+def _without_unasked(near: NearList, desired: Desired, world: World) -> NearList:
     """Without what nginx here would answer with 502."""
-    unasked = {name for name, moment in _arrivals(near, world) if moment > world.now}
+    unasked = {name for name, moment in _arrivals(desired, world) if moment > world.now}
     return replace(near, apps={n: count for n, count in near.apps.items() if n not in unasked})
-
-
-def _arrivals(near: NearList, world: World) -> Iterator[tuple[str, float]]:
-    """The apps that others do not know here yet, and when nginx has asked for their instances."""
-    if not world.cluster or world.cluster.announced is None:
-        return
-    for name in near.apps.keys() - world.cluster.announced.apps.keys():
-        found = [world.instances.get(each.instance) for each in world.endpoints.get(name, ())]
-        ready = [i.since for i in found if i and i.state is InstanceState.READY]
-        if ready:
-            yield name, min(ready) + ASK_TIME
 
 
 def _publishing(
@@ -116,11 +106,15 @@ def _ready(app: DesiredApp, world: World) -> int:
     if app.app.schedule is not None:
         return 1
     if app.app.listens:
-        ids = [each.instance for each in world.endpoints.get(app.name, ())]
-        mine = [i for id_ in ids if (i := world.instances.get(id_))]
+        mine = _handed_out(app.name, world)
     else:
         mine = [i for i in world.instances.values() if i.app == app.name]
     return 0 if app.app.runs_once else sum(i.state is InstanceState.READY for i in mine)
+
+
+def _handed_out(app: str, world: World) -> list[Instance]:
+    ids = [each.instance for each in world.endpoints.get(app, ())]
+    return [i for id_ in ids if (i := world.instances.get(id_))]
 
 
 def without_departures(steps: Sequence[Step], desired: Desired, world: World) -> Iterator[Step]:
@@ -138,9 +132,7 @@ def departure_at(desired: Desired, world: World) -> float | None:
     """When the next of them needs not be waited for any more, or one that has come can be
     announced, by the clock of `world.now`.
     """
-    waits = list(_departures(desired, world))
-    if world.cluster:
-        waits += _arrivals(near_list(world.cluster.machine, desired, world), world)
+    waits = chain(_departures(desired, world), _arrivals(desired, world))
     return min((moment for _, moment in waits if moment > world.now), default=None)
 
 
@@ -157,6 +149,16 @@ def _departures(desired: Desired, world: World) -> Iterator[tuple[str, float]]:
             yield name, float("inf")
         else:
             yield name, cluster.withdrawn.get(name, cluster.first) + cluster.wait
+
+
+def _arrivals(desired: Desired, world: World) -> Iterator[tuple[str, float]]:
+    """The apps that others do not know here yet, and when nginx has asked for their instances."""
+    if world.cluster is None or world.cluster.announced is None:
+        return
+    for name in world.endpoints.keys() - world.cluster.announced.apps.keys():
+        ready = [i.since for i in _handed_out(name, world) if i.state is InstanceState.READY]
+        if ready and _is_wanted(desired, name):
+            yield name, min(ready) + ASK_TIME
 
 
 def _is_wanted(desired: Desired, name: str) -> bool:

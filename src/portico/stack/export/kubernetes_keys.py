@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Final
 
 from portico.core.model.app import App
@@ -15,7 +16,7 @@ from portico.core.model.site import Maintenance, Site
 from portico.core.model.units import Table
 
 # Any: a key of any table
-_IsUsed = Callable[[Any], bool]
+_IsUsed = Callable[[Any], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,10 @@ def _keys(text: str) -> list[str]:
 
 def _in_controller(what: str, is_used: _IsUsed | None = None) -> Rule:
     return Rule(f"set {what} in the controller", is_used)
+
+
+def _is_off(key: str) -> _IsUsed:
+    return lambda table: getattr(table, key) is False
 
 
 def _is_in_maintenance(site: Site) -> bool:
@@ -123,7 +128,7 @@ HANDLING: Final = KeyTable(
             ("gzip", "brotli", "zstd"),
             Rule("has no effect: answers are sent as the app sends them"),
         ),
-        "mirror": Rule("has no effect: no copies are sent", lambda table: bool(table.mirror)),
+        "mirror": Rule("has no effect: no copies are sent", attrgetter("mirror")),
         "access_log": Rule("has no effect: logs are those of the cluster"),
         "proxy_connect_timeout": _NO_EFFECT,
     },
@@ -139,22 +144,19 @@ HANDLING: Final = KeyTable(
             ),
             _in_controller("it"),
         ),
-        "grpc": _in_controller("it", lambda table: bool(table.grpc)),
-        "proxy_intercept_errors": _in_controller(
-            "it", lambda table: bool(table.proxy_intercept_errors)
-        ),
-        "headers": _in_controller("it", lambda table: bool(table.headers)),
-        "request_headers": _in_controller("it", lambda table: bool(table.request_headers)),
-        "websocket": _in_controller("it", lambda table: table.websocket is False),
-        "buffering": _in_controller("it", lambda table: table.buffering is False),
-        "request_buffering": _in_controller("it", lambda table: table.request_buffering is False),
-        "cache": _in_controller("it", lambda table: bool(table.cache)),
-        "auth": _in_controller("it", lambda table: bool(table.auth)),
+        **{
+            key: _in_controller("it", attrgetter(key))
+            for key in _keys("grpc proxy_intercept_errors headers request_headers cache auth")
+        },
+        **{
+            key: _in_controller("it", _is_off(key))
+            for key in _keys("websocket buffering request_buffering")
+        },
         "maintenance": Rule("export the file without it", _is_in_maintenance),
         "include": Rule("set what these lines do in the controller"),
     },
 )
-"""Of sites and routes. What has an equal in some kind of routing is refused in the others."""
+"""Of sites and routes. What has an equivalent in some kind of routing is refused in the others."""
 UPSTREAM: Final = KeyTable(
     ("apps",),
     {"keepalive": _NO_EFFECT},
@@ -258,6 +260,6 @@ def _is_used(table: Table, key: str, rule: Rule) -> bool:
     if key not in table.model_fields_set:
         return False
     if rule.is_used:
-        return rule.is_used(table)
+        return bool(rule.is_used(table))
     value, known = getattr(table, key), type(table).model_fields[key]
     return value is not None and value != known.get_default(call_default_factory=True)
