@@ -6,6 +6,7 @@ import asyncio
 import gc
 import sys
 import time
+from dataclasses import dataclass
 
 import psutil
 import pytest
@@ -31,29 +32,47 @@ def keeping(tmp_path_factory):
     return keeping
 
 
-async def gaps(found):
+@dataclass
+class Look:
+    seconds: float
+    """Of the processor."""
+    longest: float
     """For how much work, in seconds, others had to wait until their turn came."""
+    memory: int
+    objects: int
+    """What is held after it: bytes, and blocks of Python."""
+
+
+async def gaps(found):
     while True:
         before = time.process_time()
         await asyncio.sleep(0.001)
         found.append(time.process_time() - before)
 
 
-def test_a_look_at_all_takes_about_a_second_and_others_have_their_turn_meanwhile(keeping):
-    took, longest = [], []
+@pytest.fixture(scope="module")
+def looks(keeping):
+    found: list[Look] = []
 
-    async def looks(keeper):
-        await keeper.look()  # the first one reads what later ones know
-        for _ in range(5):
+    async def look_again(keeper):
+        for _ in range(6):
             waited = []
             ticking = asyncio.create_task(gaps(waited))
             began = time.process_time()
             await keeper.look()
-            took.append(time.process_time() - began)
+            seconds, longest = time.process_time() - began, max(waited)
             ticking.cancel()
-            longest.append(max(waited))
+            waited.clear()
+            gc.collect()
+            held = psutil.Process().memory_info().rss, sys.getallocatedblocks()
+            found.append(Look(seconds, longest, *held))
 
-    keeping.do(looks)
+    keeping.do(look_again)
+    return found[1:]  # the first one reads what later ones know
+
+
+def test_a_look_at_all_takes_about_a_second_and_others_have_their_turn_meanwhile(keeping, looks):
+    took, longest = [each.seconds for each in looks], [each.longest for each in looks]
     print(
         f"a look took {min(took):.2f} to {max(took):.2f} s of CPU, and held up nobody for more "
         f"than {1000 * min(longest):.0f} to {1000 * max(longest):.0f} ms"
@@ -63,17 +82,9 @@ def test_a_look_at_all_takes_about_a_second_and_others_have_their_turn_meanwhile
     assert min(longest) < 0.25
 
 
-def test_looking_again_and_again_takes_no_more_memory(keeping):
-    held = []
-
-    async def looks(keeper):
-        for _ in range(8):
-            await keeper.look()
-            gc.collect()
-            held.append((psutil.Process().memory_info().rss, sys.getallocatedblocks()))
-
-    keeping.do(looks)
-    more, blocks = (after - before for before, after in zip(held[4], held[-1], strict=True))
-    print(f"{more} bytes and {blocks} objects more after 3 looks")
+def test_looking_again_and_again_takes_no_more_memory(looks):
+    before, after = looks[1], looks[-1]
+    more, objects = after.memory - before.memory, after.objects - before.objects
+    print(f"{more} bytes and {objects} objects more after 3 looks")
     assert more < 4 << 20
-    assert blocks < MANY  # one object for each certificate and look is three times as many
+    assert objects < MANY  # one object for each certificate and look is three times as many

@@ -111,7 +111,8 @@ def next_action(  # noqa: PLR0913 - all that decides
     whatever else comes before it. `elsewhere` is why this machine asks no authority now, while
     another one of its cluster may.
     """
-    ordered = replace(lineage, names=names_to_order(lineage, renewal, now))
+    names = names_to_order(lineage, renewal, now)
+    ordered = lineage if names == lineage.names else replace(lineage, names=names)
     case = _Case(ordered, lineage, held, renewal, ledger, now, elsewhere)
     orders = list(_issue_actions(case))
     if blocked_first and orders and _due(case)[0] <= now < orders[0].at:
