@@ -232,8 +232,8 @@ class Machines:
     ) -> Iterator[RunningLoad]:
         """Load that enters at one machine, from a network of its own. See `tests.load`."""
         entered = self[name]
-        given = {"address": entered.address, "ca": entered.authority} | work
-        with running_load(entered.url(site, path), given, self.client.words) as running:
+        given = {"address": entered.address, "ca": str(entered.authority)} | work
+        with running_load(entered.url(site, path), given, self.client.path) as running:
             yield running
 
     @contextmanager

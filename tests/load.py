@@ -23,15 +23,18 @@ import ssl
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import urlsplit
 
 from tests.connection import UPLOAD_CHUNK, Answer, Connection
-from tests.network import is_in_own_network
+from tests.network import enter, is_in_own_network
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection as Pipe
+
     from websockets.asyncio.client import connect
 
 LONGEST_RUN = 900.0
@@ -343,14 +346,21 @@ def _tls(ca: str | None) -> ssl.SSLContext:
     return context
 
 
-async def _run_until_told(work: Work) -> Report:
+async def _run_until_told(work: Work, begun: Callable[[], None]) -> Report:
     load = Load(work)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, load.stop)
     await load.connect()
-    print("begun", file=sys.stderr, flush=True)
+    begun()
     return await load.run()
+
+
+def run_forked(pipe: Pipe, network: str, work: dict[str, Any]) -> None:
+    """In the network of that path, if there is one: sends None when it begins, and its report."""
+    if network:
+        enter(network)
+    pipe.send(asyncio.run(_run_until_told(Work(**work), lambda: pipe.send(None))))
 
 
 def main() -> None:
@@ -375,8 +385,11 @@ def main() -> None:
     }.items():
         parser.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS)
     work = Work(**vars(parser.parse_args()))
+    report = asyncio.run(
+        _run_until_told(work, lambda: print("begun", file=sys.stderr, flush=True))
+    )
     with suppress(BrokenPipeError):
-        print(json.dumps(vars(asyncio.run(_run_until_told(work)))))
+        print(json.dumps(vars(report)))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -27,6 +28,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from unittest.mock import patch
@@ -40,13 +43,16 @@ from portico.client.wire import is_reachable
 from portico.errors import PorticoError
 from portico.system.home import Home
 from tests.commands import run_here
-from tests.daemons import start_daemon
-from tests.load import LONGEST_RUN, Report
+from tests.daemons import FORK_TIMEOUT, start_daemon
+from tests.load import LONGEST_RUN, Report, run_forked
 from tests.network import Network
 
 BIN = Path(sys.executable).parent
 PROGRAMS = Path(__file__).parent / "programs"
 CHECKOUT = Path(__file__).parent.parent
+FORKED = multiprocessing.get_context("forkserver")
+"""Loads begin as forks of a Python that has imported all of them."""
+FORKED.set_forkserver_preload(["tests.load"])
 
 BEGINNINGS = {"run", "upgrade"}
 """Commands that become a daemon, or begin one though another answers."""
@@ -295,7 +301,7 @@ class Stack:
     @contextmanager
     def load(self, site: str, path: str = "/", **work: object) -> Iterator[RunningLoad]:
         """Load in a process of its own, so that the test and it do not hold each other up."""
-        with running_load(self.url(site, path), {"ca": self.authority} | work) as running:
+        with running_load(self.url(site, path), {"ca": str(self.authority)} | work) as running:
             yield running
 
     # violence
@@ -430,20 +436,16 @@ class _LoopbackTls(_Loopback):
 
 
 @contextmanager
-def running_load(
-    url: str, work: Mapping[str, object], under: Sequence[str] = ()
-) -> Iterator[RunningLoad]:
-    """Work is what `tests.load` takes; `under` are words before the command."""
-    options = {"seconds": 120} | dict(work)
-    flags = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
-    process = subprocess.Popen(
-        [*under, sys.executable, "-m", "tests.load", url, *flags],
-        cwd=CHECKOUT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    running = RunningLoad(process)
+def running_load(url: str, work: Mapping[str, object], network: str = "") -> Iterator[RunningLoad]:
+    """Work is what `tests.load` takes. In the network of that path, else in this thread's."""
+    if not network and os.geteuid() == 0:
+        network = _own_network()
+    ours, its = FORKED.Pipe()
+    given = {"url": url, "seconds": 120} | dict(work)
+    process = FORKED.Process(target=run_forked, args=(its, network, given), daemon=True)
+    process.start()
+    its.close()
+    running = RunningLoad(process, ours)
     try:
         yield running
     finally:
@@ -451,26 +453,39 @@ def running_load(
 
 
 class RunningLoad:
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
+    def __init__(self, process: ForkServerProcess, pipe: Pipe) -> None:
+        self._process, self._pipe = process, pipe
         self._report: Report | None = None
-        assert process.stderr
-        assert process.stderr.readline() == "begun\n"
+        assert self._received(FORK_TIMEOUT) is None
 
     def stop(self) -> Report:
         """End the load and return what it saw."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+        if self._report is None:
+            self._process.terminate()
         return self.report()
 
     def report(self) -> Report:
         """Wait until the load has ended by itself and return what it saw."""
         if self._report is None:
-            out, err = self._process.communicate(timeout=LONGEST_RUN)
-            assert self._process.returncode == 0, err
-            self._report = Report(**json.loads(out))
-            print(f"load: {out}")
+            self._report = self._received(LONGEST_RUN)
+            assert self._report
+            self._process.join()
+            self._pipe.close()
+            print(f"load: {json.dumps(vars(self._report))}")
         return self._report
+
+    def _received(self, within: float) -> Report | None:
+        assert self._pipe.poll(within), f"the load did not say anything within {within} s"
+        try:
+            return self._pipe.recv()
+        except EOFError:
+            self._process.join()
+            raise AssertionError(f"the load ended with {self._process.exitcode}") from None
+
+
+def _own_network() -> str:
+    """That of this thread."""
+    return f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net"
 
 
 @contextmanager
@@ -483,9 +498,8 @@ def _cheap_daemons() -> Iterator[None]:
     ) -> None:
         """Where the fork does not come up, the command's own says why."""
         if program == connect.DAEMON and os.geteuid() == 0:
-            network = f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net"
             given = dict(environ) | {"PORTICO_HOME": str(home.path)}
-            pid = start_daemon(given, Path.cwd(), home.daemon_log, network)
+            pid = start_daemon(given, Path.cwd(), home.daemon_log, _own_network())
             eventually(lambda: client.answers() or is_gone(pid))
         if not client.answers():
             begin(home, environ, program, client)
