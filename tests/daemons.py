@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from portico.client.connect import DAEMON
+from tests.children import fork_children
 from tests.network import enter
 
 LATE = (
@@ -86,6 +87,7 @@ def _parent() -> subprocess.Popen[str]:
 
 
 def _serve() -> None:
+    fork_children()
     for name in ("portico.daemon.main", *LATE):  # only this process pays for it
         importlib.import_module(name)
     for name, models in BUILT.items():
@@ -113,7 +115,8 @@ def _serve() -> None:
         os.dup2(1, 2)
         sys.argv, sys.orig_argv = [DAEMON[-1]], list(DAEMON)
         importlib.import_module(program).main()
-        return
+        sys.stdout.flush()
+        os._exit(0)  # to take all that is imported down would cost a tenth of a short life
 
 
 if __name__ == "__main__":

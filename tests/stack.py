@@ -56,7 +56,7 @@ FORKED.set_forkserver_preload(["tests.load"])
 
 BEGINNINGS = {"run", "upgrade"}
 """Commands that become a daemon, or begin one though another answers."""
-BEGUN_FOR = {"up", "status", "down"}
+BEGUN_FOR = {"up", "status", "down", "certs"}
 """Commands that find a daemon begun for them: by themselves they would begin a dearer one."""
 
 T = TypeVar("T")
@@ -187,8 +187,8 @@ class Stack:
         if command not in BEGUN_FOR or not self._is_plain or self._answers():
             return
         home = Home(self.home)
-        if command == "down" and not home.database.exists():
-            return  # it says that no daemon runs
+        if command in {"certs", "down"} and not home.database.exists():
+            return  # it says that no daemon runs, or begins the first one
         with suppress(OSError, PorticoError):
             home.make()
             network = self.network.path if self.network else ""
@@ -318,7 +318,7 @@ class Stack:
 
     def close(self) -> list[str]:
         """Take everything down; what `portico down` left running is killed and returned."""
-        if self._processes():
+        if self.processes():
             with suppress(subprocess.TimeoutExpired):
                 result = self.portico("down", "--all", "--now", seconds=120)
                 print(f"portico down: {result.returncode} {result.stdout}{result.stderr}")
@@ -336,19 +336,19 @@ class Stack:
     def _still_there(self) -> list[psutil.Process]:
         """What is just ending is not."""
         with suppress(AssertionError):
-            eventually(lambda: not self._processes(), within=60)
+            eventually(lambda: not self.processes(), within=60)
             return []
-        return self._processes()
+        return self.processes()
 
     def end_daemon(self) -> None:
         """It would leave by itself, but only after a while without anything to look after."""
-        for process in self._processes():
+        for process in self.processes():
             with suppress(psutil.Error):
                 if "portico.daemon.main" in process.cmdline():
                     process.terminate()
                     process.wait(60)
 
-    def _processes(self) -> list[psutil.Process]:
+    def processes(self) -> list[psutil.Process]:
         """Everything that runs in, or holds a file of, this stack's folder."""
         mine = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
         return [

@@ -13,7 +13,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from shutil import which
 
-import psutil
 import pytest
 
 from portico.api.metrics_listener import MAX_CONNECTIONS
@@ -58,15 +57,14 @@ def both_answer(stack: Stack, path: str = "/") -> bool:
     return len({stack.get(SITE, path).json["pid"] for _ in range(4)}) == 2
 
 
-def child_of(stack: Stack) -> int:
-    """The process that counts, of the daemon that runs."""
+def child_of(stack: Stack, before: int = 0) -> int:
+    """The process that counts; not that of a daemon before, which may still store."""
 
     def found() -> int:
-        daemon = psutil.Process(stack.status()["daemon"]["pid"])
-        return next((p.pid for p in daemon.children() if CHILD in p.cmdline()), 0)
+        mine = (p.pid for p in stack.processes() if CHILD in p.cmdline())
+        return next((pid for pid in mine if pid != before), 0)
 
-    assert eventually(found)
-    return found()
+    return eventually(found)
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +84,10 @@ def test_the_counts_are_those_of_the_clients_over_rotations_reloads_rollouts_and
     stack: Stack, metrics: str
 ):
     with stack.load(SITE, "/api/x", rate=200, connections=8) as load:
+        counting = child_of(stack)
         stack.kill_daemon()
         stack.up(file_of("/more"), metrics=metrics, **ROTATED)
-        kill(child_of(stack))
+        kill(child_of(stack, counting))
         stack.done("reload", "web")
         eventually(lambda: len(logs_of(stack)) > 1, every=0.5)
         report = load.stop()
