@@ -135,7 +135,7 @@ class Machine(Stack):
         """SIGKILL all that runs on it, at once: daemon, nginx and instances. Those of others have
         its folder in their environment too, if an `up` was given here.
         """
-        processes = [each for each in self._processes() if self._is_here(each)]
+        processes = [each for each in self.processes() if self._is_here(each)]
         for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.kill()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 import time
@@ -151,8 +152,11 @@ class Pebble:
         return self._network.entered() if self._network else nullcontext()
 
     def _answers(self) -> bool:
+        """By connections alone: a handshake to ask costs ten times as much."""
+        ports = (self._names,) * self._own_names + (self.management, self.acme)
         with suppress(OSError), self._entered():
-            urllib.request.urlopen(self.directory, context=self.trusting, timeout=60).close()
+            for port in ports:
+                socket.create_connection((self.address, port), 60).close()
             return True
         return False
 
