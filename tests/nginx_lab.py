@@ -137,5 +137,5 @@ class Load:
                 self.lost.append(repr(error))
                 client.close()
                 await asyncio.sleep(0.01)
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.02)
         client.close()

@@ -38,6 +38,9 @@ class FakeDiscovery:
         self.peers = {app: list(ports) for app, ports in peers.items()}
         self.asked: list[tuple[str, str]] = []
         self.waiting: list[tuple[bytes, tuple[str, int]]] = []
+        self._questions: dict[bytes, tuple[str, str]] = {}
+        self._answers: dict[tuple[bytes, tuple[object, ...]], bytes] = {}
+        """Each worker of nginx asks the same every second: without the number of the query."""
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -80,24 +83,36 @@ class FakeDiscovery:
                 self._socket.sendto(self._answer(question), sender)
 
     def _answer(self, wire: bytes) -> bytes:
-        query = dns.message.from_wire(wire)
-        question = query.question[0]
-        name, kind = question.name.to_text(), dns.rdatatype.to_text(question.rdtype)
+        number, question = wire[:2], wire[2:]
+        if question not in self._questions:
+            asked = dns.message.from_wire(wire).question[0]
+            self._questions[question] = asked.name.to_text(), dns.rdatatype.to_text(asked.rdtype)
+        name, kind = self._questions[question]
         self.asked.append((name, kind))
-        response = dns.message.make_response(query)
-        if kind == "A":
-            response.answer = [dns.rrset.from_text(name, 300, "IN", "A", "127.0.0.1")]
-        elif kind == "SRV":
-            app = name.removeprefix("_http._tcp.").removesuffix(f".{DISCOVERY_DOMAIN}.")
-            texts = [
-                f"{int(backup)} {weight} {port} {slot_host(_named(app), slot)}."
-                for slot, given in enumerate(self.peers.get(app, ()), start=1)
-                if given is not None
-                for port, weight, backup in [_peer(given)]
-            ]
-            if texts:
-                response.answer = [dns.rrset.from_text(name, 0, "IN", "SRV", *texts)]
-        return response.to_wire()
+        app = name.removeprefix("_http._tcp.").removesuffix(f".{DISCOVERY_DOMAIN}.")
+        peers = tuple(self.peers.get(app, ()))
+        if (question, peers) not in self._answers:
+            response = dns.message.make_response(dns.message.from_wire(wire))
+            if texts := _records(app, kind, peers):
+                seconds = 300 if kind == "A" else 0
+                response.answer = [dns.rrset.from_text(name, seconds, "IN", kind, *texts)]
+            self._answers[question, peers] = response.to_wire()[2:]
+        return number + self._answers[question, peers]
+
+
+def _records(
+    app: str, kind: str, peers: tuple[int | tuple[int, int, bool] | None, ...]
+) -> list[str]:
+    if kind == "A":
+        return ["127.0.0.1"]
+    if kind != "SRV":
+        return []
+    return [
+        f"{int(backup)} {weight} {port} {slot_host(_named(app), slot)}."
+        for slot, given in enumerate(peers, start=1)
+        if given is not None
+        for port, weight, backup in [_peer(given)]
+    ]
 
 
 def _named(app: str) -> str:
