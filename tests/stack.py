@@ -56,7 +56,7 @@ FORKED.set_forkserver_preload(["tests.load"])
 
 BEGINNINGS = {"run", "upgrade"}
 """Commands that become a daemon, or begin one though another answers."""
-BEGUN_FOR = {"up", "status", "down", "certs"}
+BEGUN_FOR = {"up", "status", "down", "scale", "start", "restart", "certs"}
 """Commands that find a daemon begun for them: by themselves they would begin a dearer one."""
 
 T = TypeVar("T")
@@ -119,6 +119,11 @@ class Stack:
         who = (f"--reuid={uid}", f"--regid={gid}", "--clear-groups")
         reads = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
         self._as = ("setpriv", *who, *reads)
+
+    def give(self, **variables: str) -> None:
+        """From now on they are in the environment of commands and of the daemon they begin."""
+        self.environ |= variables
+        self._plain |= variables
 
     # commands
 

@@ -302,11 +302,11 @@ def public(ground, neighbour) -> Path:
 
 def test_nginx_keeps_passwords_and_logs_to_itself(stack, ground, public, neighbour):
     file = str(stack.folder / "portico.toml")
-    stack.environ["AWS_SECRET_ACCESS_KEY"] = "hush-hush"
+    stack.give(AWS_SECRET_ACCESS_KEY="hush-hush")
     ground.his.chmod(0o750)
     stack.write(SITES.format(his=ground.his, root=ground.root))
     closed = f"nginx's workers (portico-nginx) may not enter {ground.his}, so requests fail"
-    for command in ("check", "up"):
+    for command in ("up", "check"):
         done = stack.done(command, file)
         assert closed in done.stdout + done.stderr
 

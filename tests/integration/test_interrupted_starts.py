@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psutil
 import pytest
 
-from tests.stack import CHECKOUT, PROGRAMS, Stack, eventually, free_port, kill
+from portico.client.wire import is_reachable
+from tests.daemons import start_daemon
+from tests.stack import PROGRAMS, Stack, eventually, free_port, is_gone, kill
 
 PROGRAM = str(PROGRAMS / "echo.py")
 
@@ -26,20 +25,20 @@ def up(stack: Stack, port: int) -> None:
 
 
 @contextmanager
-def dying_daemon(stack: Stack, moment: str) -> Iterator[subprocess.Popen[bytes]]:
+def dying_daemon(stack: Stack, moment: str) -> Iterator[None]:
     """In place of the one that runs; left when it has died."""
     stack.kill_daemon()
-    daemon = subprocess.Popen(
-        [sys.executable, PROGRAMS / "dying_daemon.py", moment], env=stack.environ, cwd=CHECKOUT
-    )
-    try:
-        eventually(lambda: (stack.home / "daemon.lock").read_text() == f"{daemon.pid}\n")
-        assert stack.status()["daemon"]["pid"] == daemon.pid
-        yield daemon
-        assert daemon.wait(60) == -signal.SIGKILL
-    finally:
-        daemon.kill()
-        daemon.wait(60)
+    died = stack.root / "died"
+    environ = stack.environ | {"DIES_WHEN": moment, "DIED": str(died)}
+    program = "tests.programs.dying_daemon"
+    log = stack.home / "logs/porticod.log"
+    daemon = start_daemon(environ, stack.folder, log, program=program)
+    eventually(lambda: (stack.home / "daemon.lock").read_text() == f"{daemon}\n")
+    eventually(lambda: is_reachable(stack.home / "api.sock"))
+    assert stack.status()["daemon"]["pid"] == daemon
+    yield
+    eventually(lambda: is_gone(daemon))
+    assert died.exists()
 
 
 def running(stack: Stack) -> list[int]:

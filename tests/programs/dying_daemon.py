@@ -1,26 +1,25 @@
-"""porticod, killed in the next start of an instance.
+"""porticod, killed in the next start of an instance; before, it makes the file $DIED.
 
-`dying_daemon.py recorded`: once the instance is on record and before it has a process;
-`dying_daemon.py started`: before its process is on record.
+DIES_WHEN=recorded: once the instance is on record and before it has a process;
+DIES_WHEN=started: before its process is on record.
 """
 
 import os
 import signal
-import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 from portico.adapters.state.sqlite import SqliteState
 from portico.core.model.instance import InstanceState
-from portico.daemon import life, main
-
-moment = sys.argv.pop()
+from portico.daemon import life
+from portico.daemon import main as daemon
 
 
 class Dying(SqliteState):
     def put_instance(self, instance):
         starting = instance.state is InstanceState.STARTING
-        if starting and instance.process and moment == "started":
-            os.kill(os.getpid(), signal.SIGKILL)
+        if starting and instance.process and _moment() == "started":
+            _die()
         self.is_new = starting and not instance.process
         super().put_instance(instance)
 
@@ -29,9 +28,19 @@ class Dying(SqliteState):
         self.is_new = False
         with super().transaction(durable=durable, more=more):
             yield
-        if self.is_new and moment == "recorded":
-            os.kill(os.getpid(), signal.SIGKILL)
+        if self.is_new and _moment() == "recorded":
+            _die()
 
 
-life.SqliteState = Dying
-main.main()
+def _moment():
+    return os.environ["DIES_WHEN"]
+
+
+def _die():
+    Path(os.environ["DIED"]).touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main():
+    life.SqliteState = Dying
+    daemon.main()
