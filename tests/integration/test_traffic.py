@@ -19,7 +19,7 @@ from portico.api.metrics_listener import MAX_CONNECTIONS
 from tests.stack import PROGRAMS, Stack, eventually, free_port, kill
 
 SITE = "app.localhost"
-ROTATED = {"log_max_size": 1 << 17, "log_keep": 50}
+ROTATED = {"log_max_size": 1 << 16, "log_keep": 50}
 CHILD = "portico.adapters.traffic.child.main"
 
 
@@ -83,7 +83,7 @@ def stack(metrics: str):
 def test_the_counts_are_those_of_the_clients_over_rotations_reloads_rollouts_and_kills(
     stack: Stack, metrics: str
 ):
-    with stack.load(SITE, "/api/x", rate=200, connections=8) as load:
+    with stack.load(SITE, "/api/x", rate=80, connections=8) as load:
         counting = child_of(stack)
         stack.kill_daemon()
         stack.up(file_of("/more"), metrics=metrics, **ROTATED)

@@ -33,8 +33,8 @@ def settled(stack: Stack, number: int) -> bool:
 
 @pytest.mark.slow
 def test_instances_that_leak_are_replaced_one_after_the_other_and_no_request_is_lost(stack):
-    # 100 requests/s leave 2 MB/s in each of two, so 48 MiB are full after a quarter of a minute.
-    stack.up(web("instances = 2\nmax_memory = '48M'\nenv = { LEAK = 40000 }"), workers=2)
+    # 40 requests/s leave 4 MB/s in each of two, so 48 MiB are full after ten seconds.
+    stack.up(web("instances = 2\nmax_memory = '48M'\nenv = { LEAK = 200000 }"), workers=2)
     before = ids(stack)
 
     def all_replaced() -> bool:
@@ -43,7 +43,7 @@ def test_instances_that_leak_are_replaced_one_after_the_other_and_no_request_is_
         assert sum(i["state"] == "ready" for i in now) >= 2
         return set(before).isdisjoint(i["id"] for i in now)
 
-    with stack.load("app.localhost", rate=100, posts=0.2) as load:
+    with stack.load("app.localhost", rate=40, posts=0.2) as load:
         eventually(all_replaced, within=110, every=0.3)
         report = load.stop()
     assert report.failed == {}, report.first_failures
@@ -55,7 +55,7 @@ def test_instances_that_leak_are_replaced_one_after_the_other_and_no_request_is_
 def test_one_instance_is_replaced_by_hand(stack, command):
     stack.up(web("instances = 3"))
     before = ids(stack)
-    with stack.load("app.localhost", "/?sleep=0.02", rate=100, posts=0.2) as load:
+    with stack.load("app.localhost", "/?sleep=0.05", rate=40, posts=0.2) as load:
         stack.done(command, "web.2")
         report = load.stop()
     assert report.failed == {}, report.first_failures
@@ -70,7 +70,7 @@ def test_a_lone_instance_on_its_own_port_is_replaced_by_hand_without_a_gap(stack
     port = free_port()
     stack.up(web(f"port = {port}\nenv = {{ START_DELAY = 0.5 }}"))
     (before,) = stack.instances("web")
-    with stack.load("app.localhost", rate=100) as load:
+    with stack.load("app.localhost", rate=50) as load:
         stack.done("reload", before["id"])
         eventually(lambda: settled(stack, 1) and ids(stack) != [before["id"]])
         report = load.stop()
