@@ -12,7 +12,7 @@ from tests.stack import PROGRAMS, Stack, eventually
 
 ECHO = f"python3 {PROGRAMS / 'echo.py'}"
 ALL = {0, 1, 2, 3}
-KEYS = [f"user-{n}" for n in range(60)]
+KEYS = [f"user-{n}" for n in range(40)]
 BALANCE = {
     "keyed": "hash $arg_key",
     "ring": "hash $arg_key consistent",
@@ -42,7 +42,7 @@ def places(stack: Stack, name: str, instances: set[int]) -> dict[str, int]:
         found = _asked(stack, name)
         return found if _union(found) == instances and _is_decided(found) else {}
 
-    return {key: next(iter(places)) for key, places in eventually(settled).items()}
+    return {key: next(iter(places)) for key, places in eventually(settled, every=0.5).items()}
 
 
 def _asked(stack: Stack, name: str, what: str = "instance") -> dict[str, set[int]]:
@@ -80,7 +80,7 @@ def name(request) -> str:
 
 def test_a_key_goes_to_one_instance_and_the_keys_to_all(stack, name):
     placed = places(stack, name, ALL)
-    for _ in range(3):
+    for _ in range(2):
         found = _asked(stack, name)
         assert {key: {place} for key, place in placed.items()} == found
 

@@ -19,7 +19,7 @@ from websockets.asyncio.client import connect
 
 from tests.stack import PROGRAMS, Stack, eventually
 
-LARGE = 1 << 28
+LARGE = 1 << 26
 """Bytes: more than the buffers of nginx and of sockets hold."""
 
 
@@ -31,9 +31,8 @@ def stack() -> Iterator[Stack]:
 
 
 def up(stack: Stack, program: str, app: str = "", site: str = "") -> None:
-    interpreter = "node" if program.endswith(".js") else sys.executable
     stack.up(
-        f"[apps.web]\ncommand = '{interpreter} {PROGRAMS / program}'\ninstances = 2\n{app}\n"
+        f"[apps.web]\ncommand = '{sys.executable} {PROGRAMS / program}'\ninstances = 2\n{app}\n"
         f"[sites.'app.localhost']\napp = 'web'\n{site}\n"
     )
 
@@ -187,7 +186,7 @@ def test_a_client_that_sends_slowly_is_waited_for_by_nginx_alone(stack):
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_http_2_is_spoken_to_clients_and_http_is_redirected(stack):
-    up(stack, "echo.js")
+    up(stack, "echo.py")
 
     def curl(url: str) -> str:
         command = ["curl", "-sS", "-o", "/dev/null", "--cacert", str(stack.authority)]
