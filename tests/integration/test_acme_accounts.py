@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import time
@@ -7,10 +8,13 @@ import time
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from portico.adapters.acme.authorities import Authorities
 from portico.adapters.acme.child.failures import AcmeFailure
 from portico.adapters.acme.portable import files_of, take_account
 from portico.adapters.acme.wire import AccountRequest, NoAccount, Server
 from portico.core.model.certificate import Binding
+from portico.core.model.order import Accounts
+from portico.ports.certificates import AuthorityError
 from tests.fakes.pebble import EAB_KEY, running
 from tests.orders import Acme, needs_pebble
 from tests.stack import free_port
@@ -71,6 +75,22 @@ def test_a_thumbprint_can_be_had_while_the_authority_is_down(acme):
 
     assert down.ask_account("key") == down.ask_account("key")
     assert acme.account().thumbprint == down.ask_account("key").thumbprint
+
+
+def test_accounts_are_told_without_a_child_while_the_key_is_the_one_that_was_noted(acme):
+    daemon = Authorities(acme.folder, "/there/is/no/python", alpn="", tokens="")
+    made, key = acme.account(), acme.key.read_bytes()
+    there = {acme.server.directory: made.url}
+    assert asyncio.run(daemon.accounts()) == Accounts(made.thumbprint, there, {})
+
+    acme.key.unlink()
+    with pytest.raises(AuthorityError, match="cannot run /there/is/no/python"):
+        asyncio.run(daemon.accounts())
+    other = acme.ask_account("key").thumbprint
+    assert asyncio.run(daemon.accounts()) == Accounts(other, {}, {})
+    acme.key.write_bytes(key)
+    with pytest.raises(AuthorityError, match="cannot run /there/is/no/python"):
+        asyncio.run(daemon.accounts())
 
 
 def test_the_key_of_an_account_is_for_its_owner_alone_and_repaired_if_it_was_not(acme):

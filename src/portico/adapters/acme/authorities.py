@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import Final, Literal, assert_never
 from msgspec import structs
 
 from portico.adapters.acme import methods, portable, wire
+from portico.adapters.acme.child import account_files
 from portico.adapters.acme.child_client import AcmeChild
 from portico.core.model.certificate import Certificate, Challenge, Issuer, Refusal
 from portico.core.model.order import Accounts, NewCertificate, Order
@@ -53,10 +53,12 @@ class Authorities:
 
     async def accounts(self) -> Accounts:
         account = wire.Account(wire.Server(""), self._key)
+        if answer := await asyncio.to_thread(account_files.answer_without_key, account):
+            return _accounts(answer)
         return await self._ask_accounts(wire.AccountRequest(account, do="key"))
 
     async def key_digest(self) -> str:
-        return await asyncio.to_thread(_digest, Path(self._key))
+        return await asyncio.to_thread(account_files.key_digest, Path(self._key))
 
     async def prepare_rollover(self, issuers: Sequence[Issuer]) -> Accounts:
         return await self._change_key("prepare", issuers)
@@ -84,8 +86,7 @@ class Authorities:
         )
 
     async def _ask_accounts(self, request: wire.AccountRequest) -> Accounts:
-        answer = await self._child.account(request)
-        return Accounts(answer.thumbprint, answer.accounts, answer.deactivated, answer.halfway)
+        return _accounts(await self._child.account(request))
 
     async def issue(
         self,
@@ -189,16 +190,13 @@ class Authorities:
                 assert_never(challenge.kind)
 
 
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:  # which the child that needs it will say
-        return ""
-
-
 def account_key(folder: Path) -> Path:
     """In PORTICO_HOME/certificates."""
     return folder / "account" / "key.pem"
+
+
+def _accounts(answer: wire.AccountAnswer) -> Accounts:
+    return Accounts(answer.thumbprint, answer.accounts, answer.deactivated, answer.halfway)
 
 
 def _by_hand(lineage: str, todo: wire.ManualSteps) -> str:

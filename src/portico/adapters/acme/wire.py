@@ -45,8 +45,8 @@ class Account:
     key: str
     """PEM file of its private key, made if it is not there. Beside it lie `<stem>.json`, the
     account's URL by that of the directory, `<stem>.deactivated.json`, those that are so for ever,
-    `<stem>.contact.json`, the addresses that each was sent last, and `<name>.new` while the key is
-    being replaced.
+    `<stem>.contact.json`, the addresses that each was sent last, `<stem>.owner.json`, which key
+    they are of, and `<name>.new` while the key is being replaced.
     Accounts at several authorities may have the same key."""
     contact: tuple[str, ...] = ()
     """E-mail addresses. Where they are others than before, the account is given them."""

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from portico.adapters.acme.child.account_files import known_url
 from portico.adapters.acme.child.challenges.dns.lookup import Lookup
 from portico.adapters.acme.child.challenges.responses import planned
 from portico.adapters.acme.child.challenges.validation import look_ahead
@@ -18,7 +19,7 @@ from portico.adapters.acme.child.checks.self_check import SelfCheck
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import AcmeFailure
 from portico.adapters.acme.child.order_folder import OrderFolder, names_of
-from portico.adapters.acme.child.protocol.accounts import account, known_url
+from portico.adapters.acme.child.protocol.accounts import account
 from portico.adapters.acme.methods import Http, Method, Standalone, TlsAlpn
 from portico.adapters.acme.wire import AccountRequest, PreflightRequest
 from portico.core.model.names import is_ip

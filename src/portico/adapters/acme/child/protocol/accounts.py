@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, assert_never
+from typing import assert_never
 
-import msgspec
 from josepy.jwk import JWK
 
+from portico.adapters.acme.child import account_files
+from portico.adapters.acme.child.account_files import (
+    deactivated,
+    key_digest,
+    known_url,
+    new_key_file,
+    note_owner,
+    remembered_urls,
+)
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import AcmeFailure, Denial, setup_failure
 from portico.adapters.acme.child.files import locked, rename
 from portico.adapters.acme.child.protocol.authority import Authority
 from portico.adapters.acme.child.protocol.keys import make_key, read_jwk
 from portico.adapters.acme.wire import Account, AccountAnswer, AccountRequest, Failure
-from portico.core.model.json_text import DECODE_ERRORS
 from portico.system.base64url import base64url
-from portico.system.files import write
-
-_URLS: Final = msgspec.json.Decoder(dict[str, str])
-_THUMBPRINT: Final = "thumbprint"
 
 
 def account(request: AccountRequest, context: RunContext) -> AccountAnswer:
@@ -45,13 +47,7 @@ def account(request: AccountRequest, context: RunContext) -> AccountAnswer:
 
 
 def _offline_answer(account: Account) -> AccountAnswer:
-    """What can be said without asking anybody."""
-    return AccountAnswer(
-        base64url(_have_key(account).thumbprint()),
-        _remembered_urls(account),
-        _deactivated(account),
-        halfway=_new_key_file(account).exists(),
-    )
+    return account_files.answer(account, base64url(_have_key(account).thumbprint()))
 
 
 def open_account(account: Account, context: RunContext) -> Authority:
@@ -69,16 +65,16 @@ def _open(account: Account, context: RunContext) -> Authority:
 
 def _make_account(account: Account, context: RunContext) -> Authority:
     """Or found by its key alone."""
-    if account.server.directory in _deactivated(account):
+    if account.server.directory in deactivated(account):
         raise setup_failure(
             f"the account at {account.server.directory} was deactivated and cannot be created "
             "again with the same key; run `portico certs rollover` to make a new key"
         )
     authority = Authority(account.server, context, _have_key(account))
     created = _register(account, authority)
-    _remember(account, authority.account_url)
+    account_files.remember(account, authority.account_url)
     if created:
-        _remember_contact(account)
+        account_files.note_contact(account, _addresses(account))
         context.say("account", f"created an account at {authority.host}: {authority.account_url}")
     return authority
 
@@ -87,8 +83,7 @@ def _update_contact(authority: Authority, account: Account, context: RunContext)
     """To the addresses that are wanted now, if there are any. An authority need not show those
     that it has, so what it was sent last is remembered here.
     """
-    sent = _read_urls(_contacts_file(account)).get(account.server.directory)
-    if not account.contact or sent == _addresses(account):
+    if not account.contact or account_files.sent_contact(account) == _addresses(account):
         return
     try:
         authority.change_contact(account.contact)
@@ -97,12 +92,7 @@ def _update_contact(authority: Authority, account: Account, context: RunContext)
             raise
         context.say("note", f"{denied}; its former addresses are kept")
         return
-    _remember_contact(account)
-
-
-def _remember_contact(account: Account) -> None:
-    sent = _read_urls(_contacts_file(account))
-    _write_urls(_contacts_file(account), {**sent, account.server.directory: _addresses(account)})
+    account_files.note_contact(account, _addresses(account))
 
 
 def _addresses(account: Account) -> str:
@@ -156,7 +146,7 @@ def _replace_key(accounts: Sequence[Account], context: RunContext) -> None:
     happened both keys are there, and each authority is asked with the one that it knows.
     """
     opened = _prepare_new_key(accounts, context)
-    path = _new_key_file(accounts[0])
+    path = new_key_file(accounts[0])
     if not path.exists():  # an earlier run, or another machine, has replaced it
         return
     new = read_jwk(path)
@@ -170,9 +160,9 @@ def _prepare_new_key(accounts: Sequence[Account], context: RunContext) -> list[A
     """The accounts that there are, ready to sign with the key that each authority knows. Nothing
     is begun before all of them have answered.
     """
-    first, path = accounts[0], _new_key_file(accounts[0])
+    first, path = accounts[0], new_key_file(accounts[0])
     named = {each.server.directory for each in accounts}
-    if unnamed := sorted(set(_remembered_urls(first)) - named):
+    if unnamed := sorted(set(remembered_urls(first)) - named):
         raise setup_failure(
             f"cannot replace the account's key {first.key}: it is also the key of accounts at "
             f"{', '.join(unnamed)}, which would be lost"
@@ -185,17 +175,16 @@ def _prepare_new_key(accounts: Sequence[Account], context: RunContext) -> list[A
 
 
 def _promote_new_key(account: Account) -> None:
-    """With it accounts can be made again where the one of the old key was deactivated."""
-    thumbprint = base64url(read_jwk(_new_key_file(account)).thumbprint())
-    rename(_new_key_file(account), Path(account.key))
-    _write_urls(_owner_file(account), {_THUMBPRINT: thumbprint})
-    _write_urls(_urls_file(account), _remembered_urls(account))
-    _write_urls(_deactivated_file(account), {})
+    new = new_key_file(account)
+    thumbprint, digest = base64url(read_jwk(new).thumbprint()), key_digest(new)
+    rename(new, Path(account.key))
+    note_owner(account, thumbprint, digest)
+    account_files.begin_with_new_key(account)
 
 
 def _resume_rollover(account: Account, context: RunContext) -> Authority | None:
     """The account, if a run that did not come to its end has replaced the key here."""
-    new, url = _new_key_file(account), known_url(account)
+    new, url = new_key_file(account), known_url(account)
     if not url or not new.exists():
         return None
     authority = Authority(account.server, context, read_jwk(new))
@@ -205,14 +194,9 @@ def _resume_rollover(account: Account, context: RunContext) -> Authority | None:
         if denied.failure.kind != "refused":
             raise
         return None
-    if len(_remembered_urls(account)) == 1:
+    if len(remembered_urls(account)) == 1:
         _promote_new_key(account)
     return authority
-
-
-def _new_key_file(account: Account) -> Path:
-    path = Path(account.key)
-    return path.with_name(f"{path.name}.new")
 
 
 # deactivating
@@ -229,10 +213,7 @@ def _deactivate(account: Account, context: RunContext) -> None:
     except Denial as denied:
         if not _says_deactivated(denied):  # by a run that did not come to its end, or elsewhere
             raise
-    _write_urls(
-        _deactivated_file(account), {**_deactivated(account), account.server.directory: url}
-    )
-    _write_urls(_urls_file(account), _remembered_urls(account))
+    account_files.note_deactivated(account, url)
 
 
 def _says_deactivated(denied: Denial) -> bool:
@@ -247,59 +228,11 @@ def _forget_other_keys(account: Account) -> None:
     """What is remembered here is of one key. Where that was lost, or replaced by hand, another
     one has none of its accounts; and they are found again if it was theirs after all.
     """
-    known = _read_urls(_owner_file(account)).get(_THUMBPRINT)
-    is_lost = not Path(account.key).exists()
-    thumbprint = base64url(_have_key(account).thumbprint())
-    if is_lost or known not in {None, thumbprint}:
-        for each in (_urls_file, _deactivated_file, _contacts_file):
-            each(account).unlink(missing_ok=True)
-    if known != thumbprint:
-        _write_urls(_owner_file(account), {_THUMBPRINT: thumbprint})
-
-
-def known_url(account: Account) -> str:
-    """Of the account at this authority; empty if none is known here. Nobody is asked."""
-    return _remembered_urls(account).get(account.server.directory, "")
-
-
-def _remember(account: Account, url: str) -> None:
-    _write_urls(_urls_file(account), {**_remembered_urls(account), account.server.directory: url})
-
-
-def _remembered_urls(account: Account) -> dict[str, str]:
-    """Those that can be used, whatever a run that was killed has left."""
-    given_up = _deactivated(account)
-    known = _read_urls(_urls_file(account))
-    return {each: url for each, url in known.items() if each not in given_up}
-
-
-def _deactivated(account: Account) -> dict[str, str]:
-    return _read_urls(_deactivated_file(account))
-
-
-def _urls_file(account: Account) -> Path:
-    return Path(account.key).with_suffix(".json")
-
-
-def _deactivated_file(account: Account) -> Path:
-    return Path(account.key).with_suffix(".deactivated.json")
-
-
-def _contacts_file(account: Account) -> Path:
-    return Path(account.key).with_suffix(".contact.json")
-
-
-def _owner_file(account: Account) -> Path:
-    return Path(account.key).with_suffix(".owner.json")
-
-
-def _read_urls(path: Path) -> dict[str, str]:
-    """By URLs of directories; nothing if the file is lost or damaged."""
-    try:
-        return _URLS.decode(path.read_bytes())
-    except (FileNotFoundError, *DECODE_ERRORS):
-        return {}
-
-
-def _write_urls(path: Path, urls: Mapping[str, str]) -> None:
-    write(path, json.dumps(urls).encode())
+    path = Path(account.key)
+    if is_lost := not path.exists():
+        make_key(path, "ecdsa-p256")
+    digest, thumbprint = key_digest(path), base64url(read_jwk(path).thumbprint())
+    if is_lost or account_files.owner(account) not in {None, thumbprint}:
+        account_files.forget_all(account)
+    is_same = key_digest(path) == digest  # it may be replaced by hand meanwhile
+    note_owner(account, thumbprint, digest if is_same else "")
