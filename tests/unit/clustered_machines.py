@@ -33,6 +33,7 @@ from portico.engine.cluster.issuer import IssuerRole
 from portico.engine.cluster.local_work import OwnWork
 from portico.engine.cluster.machine_drain import MachineDrain
 from portico.engine.cluster.machine_users import MachineUsers
+from portico.engine.cluster.shared_files import SharedFiles
 from portico.engine.cluster.turns import Turns
 from portico.engine.control.assembly import Control
 from portico.engine.control.convergence import Convergence
@@ -183,7 +184,8 @@ class MemberDaemon(Daemon):
         self.change_state = ChangeState(shared, engine.state, engine.clock)
         control = Control(operations, changes, convergence, preparation)
         work = OwnWork(engine, control, lambda *_: None)
-        turns = Turns(self.change_state, vault, work, engine.clock, engine.troubles)
+        files = SharedFiles(self.shared.follower, vault)
+        turns = Turns(self.change_state, files, work, engine.clock, engine.troubles)
         self.issuing = Issuing(self)
         shared.repeated_tasks |= {"changes of the cluster": turns, "certificates": self.issuing}
         shared.serial, self.neighbourhood.has_store = machine.certificate, True
@@ -193,7 +195,7 @@ class MemberDaemon(Daemon):
             engine, self.in_force, shared, machine.authority, users, None
         )
         operations.shared, operations.membership = shared, self.admission
-        self.asked = ClusterOperations(engine, control, self.change_state, vault)
+        self.asked = ClusterOperations(engine, control, self.change_state, files)
 
 
 class Others(Protocol):

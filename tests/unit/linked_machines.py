@@ -32,6 +32,7 @@ from portico.core.planning.switches import MissedSwitches
 from portico.engine.cluster.change_state import ChangeState
 from portico.engine.cluster.cluster_store import ClusterStore
 from portico.engine.cluster.shared_changes import SharedChanges
+from portico.engine.cluster.shared_files import SharedFiles
 from portico.engine.cluster.turns import Turns
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, PorticoError, Refused
@@ -108,7 +109,9 @@ class Machine:
         self.shared = ClusterStore(engine, None, CLUSTER, self.name, self.link)
         self.change_state = ChangeState(self.shared, self.state, self._loop)
         self.changes = SharedChanges(self.change_state, self._loop)
-        turns = Turns(self.change_state, FakeVault(), self, self._loop, self.troubles)
+        self.vault = FakeVault()
+        files = SharedFiles(self.shared.follower, self.vault)
+        turns = Turns(self.change_state, files, self, self._loop, self.troubles)
         parts = (self.shared.follower, self.shared.session, turns)
         self._tasks = [self._loop.create_task(_again(each)) for each in parts]
 

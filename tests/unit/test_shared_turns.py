@@ -36,7 +36,7 @@ from portico.core.planning.turns import (
     next_act,
     participants,
 )
-from portico.engine.cluster import turns
+from portico.engine.cluster import shared_files
 from portico.engine.cluster.change_report import ChangeReport
 from portico.engine.cluster.change_state import ABSENCE_TIMEOUT
 from portico.engine.cluster.session import DURATION
@@ -65,6 +65,17 @@ def test_all_machines_get_a_file_and_each_operator_may_be_on_another_one(machine
         machines.run(60.0)
         assert machines.end() == ("done", "")
         assert machines.versions() == everywhere(f"v{number}")
+
+
+def test_each_file_is_decrypted_once_on_each_machine_also_where_the_next_one_fails(machines):
+    machines.begin("m1", "good")
+    machines.run(60.0)
+    machines["m3"].fails = True
+    machines.begin("m1", "bad")
+    machines.run(60.0)
+    assert machines.versions() == {"m1": "good", "m2": "good", "m3": "half"}
+    opened = [len(machines[name].vault.opened) for name in NAMES]
+    assert opened == [2, 2, 2]
 
 
 def test_a_refusal_by_any_machine_changes_none(machines):
@@ -371,7 +382,7 @@ def test_whether_instances_may_be_replaced_is_known_without_reading_all_that_is_
 
 
 def test_a_file_that_becomes_large_once_it_is_decompressed_is_not_read(machines, monkeypatch):
-    monkeypatch.setattr(turns, "MAX_FILE_SIZE", 10)
+    monkeypatch.setattr(shared_files, "MAX_SIZE", 10)
     machines.begin("m1", "v1")
     machines.run(60.0)
     ended, why = machines.end()

@@ -7,6 +7,7 @@ from portico.engine.cluster.cluster_operations import ClusterOperations
 from portico.engine.cluster.cluster_store import ClusterStore
 from portico.engine.cluster.local_work import OwnWork
 from portico.engine.cluster.scheduled_runs import ScheduledRuns
+from portico.engine.cluster.shared_files import SharedFiles
 from portico.engine.cluster.turns import Turns
 from portico.engine.control.assembly import Control
 from portico.engine.engine import Engine
@@ -23,7 +24,8 @@ def assemble_cluster_operations(
     change_state = ChangeState(shared, engine.state, engine.clock)
     runs = ScheduledRuns(engine, shared)
     work = OwnWork(engine, control, runs.request)
-    turns = Turns(change_state, vault, work, engine.clock, engine.troubles)
+    files = SharedFiles(shared.follower, vault)
+    turns = Turns(change_state, files, work, engine.clock, engine.troubles)
     shared.repeated_tasks |= {"changes of the cluster": turns, "runs of schedules": runs}
     timetable.claim = runs.claim
-    return ClusterOperations(engine, control, change_state, vault)
+    return ClusterOperations(engine, control, change_state, files)

@@ -24,6 +24,7 @@ from portico.engine.cluster.change_report import ChangeReport, StoreWait
 from portico.engine.cluster.change_state import ChangeState
 from portico.engine.cluster.releases import Releases
 from portico.engine.cluster.shared_changes import SharedChanges
+from portico.engine.cluster.shared_files import SharedFiles
 from portico.engine.cluster.store_follower import Position
 from portico.engine.control.assembly import Control
 from portico.engine.control.up import FileChange
@@ -32,14 +33,13 @@ from portico.engine.in_force import with_links, within_deadline
 from portico.engine.projects import Projects, name_of
 from portico.errors import Failed, Refused
 from portico.ports.store import StoreUnavailable
-from portico.ports.vault import Vault
 
 log = logging.getLogger(__name__)
 
 
 class ClusterOperations:
     def __init__(
-        self, engine: Engine, control: Control, change_state: ChangeState, vault: Vault
+        self, engine: Engine, control: Control, change_state: ChangeState, files: SharedFiles
     ) -> None:
         self._intent, self._clock = engine.intent, engine.clock
         self._operations, self._changes = control.operations, control.changes
@@ -48,7 +48,7 @@ class ClusterOperations:
         self._shared, self._follower = change_state.shared, change_state.shared.follower
         self._shared_changes = SharedChanges(change_state, engine.clock)
         self._projects = Projects(engine.intent)
-        self._releases = Releases(engine, control, self._projects, change_state, vault)
+        self._releases = Releases(engine, control, self._projects, change_state, files)
 
     def __getattr__(self, name: str) -> object:
         """What concerns this machine alone."""

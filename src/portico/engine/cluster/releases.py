@@ -6,7 +6,6 @@ these releases. So it is taken back where it fails, and a machine that joins has
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -14,17 +13,15 @@ from dataclasses import replace
 from portico.core.model.event import Requester
 from portico.core.model.names import split_name
 from portico.core.model.records import Revision
-from portico.core.model.shared import encoded, revision_key
-from portico.core.model.shared_change import SharedFile
 from portico.core.model.snapshot import Put
 from portico.core.planning.runs import runs_before
 from portico.engine.cluster.change_state import ChangeState
+from portico.engine.cluster.shared_files import SharedFiles
 from portico.engine.control.assembly import Control
 from portico.engine.control.revisions import Revisions
 from portico.engine.engine import Engine
 from portico.engine.projects import Projects, name_of
 from portico.errors import Failed, Refused
-from portico.ports.vault import Vault
 
 
 class Releases:
@@ -34,10 +31,10 @@ class Releases:
         control: Control,
         projects: Projects,
         change_state: ChangeState,
-        vault: Vault,
+        files: SharedFiles,
     ) -> None:
         self._intent, self._preparation = engine.intent, control.preparation
-        self._change_state, self._vault = change_state, vault
+        self._change_state, self._files = change_state, files
         self._revisions = Revisions(engine, projects)
 
     async def file(self, verb: str, apps: Iterable[str], who: Requester) -> Revision | None:
@@ -80,21 +77,15 @@ class Releases:
         of one machine alone, or by an older Portico, has not written them.
         """
         project, before = name_of(revision), self._intent.revisions.get(revision.project)
-        writes = [await self._sealed(project, number, revision)]
+        writes = [await self._files.put(project, number, revision)]
         head = self._change_state.state().heads.get(project)
         if before and head and project not in self._change_state.to_take():
             apps, records = self._intent.desired.of(before.project).apps, self._intent.versions
             targets = {split_name(name)[1]: records.wanted(name) for name in apps}
             links = {name: each.links for name, each in targets.items() if each.links}
             if links:
-                writes.append(await self._sealed(project, head, replace(before, links=links)))
+                writes.append(await self._files.put(project, head, replace(before, links=links)))
         return writes
-
-    async def _sealed(self, project: str, number: int, revision: Revision) -> Put:
-        key = revision_key(project, number)
-        packed = zlib.compress(encoded(SharedFile.of(revision)))
-        prefix = self._change_state.shared.follower.prefix
-        return Put(key, await self._vault.seal(prefix + key, packed))
 
     def others(self, file: Revision, apps: Iterable[str]) -> list[str]:
         """The apps of which `file` starts no other release: by it alone nothing would happen to

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import zlib
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
@@ -22,7 +21,6 @@ from portico.core.model.shared import (
     TURN_KEY,
     Head,
     Holder,
-    decoded,
     encoded,
     head_key,
     progress_key,
@@ -45,12 +43,12 @@ from portico.core.planning.turns import (
     next_act,
 )
 from portico.engine.cluster.change_state import SWITCHES_SUBJECT, ChangeState
+from portico.engine.cluster.shared_files import SharedFiles
 from portico.engine.cluster.store_follower import Position
 from portico.engine.troubles import INTERNAL_ERROR, Troubles
-from portico.errors import Failed, PorticoError
+from portico.errors import PorticoError
 from portico.ports.clock import Clock
 from portico.ports.store import SessionEnded, StoreUnavailable
-from portico.ports.vault import Vault
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +57,6 @@ REST_INTERVAL: Final = 30.0
 """Where nothing is under way: what changes is known at once."""
 LINES_INTERVAL: Final = 0.5
 MAX_LINES: Final = 40
-MAX_FILE_SIZE: Final = 1 << 25
-"""Bytes, once it is decompressed; 1.5 MiB of zeros would be 1.5 GiB."""
 MAX_LINE_LENGTH, MAX_REASON_LENGTH = 300, 4000
 TURN_SUBJECT: Final = "turn of this machine"
 Say = Callable[[str], None]
@@ -96,13 +92,13 @@ class Turns:
     def __init__(
         self,
         change_state: ChangeState,
-        vault: Vault,
+        files: SharedFiles,
         work: LocalWork,
         clock: Clock,
         troubles: Troubles,
     ) -> None:
         self._shared, self._follower = change_state.shared, change_state.shared.follower
-        self._change_state, self._vault, self._work = change_state, vault, work
+        self._change_state, self._files, self._work = change_state, files, work
         self._clock, self._troubles = clock, troubles
         self._next_update, self._interval = change_state.moved, POLL_INTERVAL
         self._result: Progress | None = None
@@ -283,21 +279,9 @@ class Turns:
         return [Delete(revision_key(change.project, each)) for each in before[:-1][:MAX_WRITES]]
 
     async def _file_of(self, change: SharedChange) -> SharedFile | None:
-        return await self._file(change.project, change.revision) if change.revision else None
-
-    async def _file(self, project: str, number: int) -> SharedFile:
-        key = revision_key(project, number)
-        item = self._follower.item(key)
-        if item is None:
-            raise Failed(f"the cluster's store has no {key}; apply the file again: `portico up`")
-        packed = await self._vault.open(self._follower.prefix + key, item.value)
-        with suppress(zlib.error):
-            text = zlib.decompressobj().decompress(packed, MAX_FILE_SIZE)
-            if file := decoded(SharedFile, text):
-                return file
-        raise Failed(
-            f"cannot read {key} of the cluster's store: another version of Portico wrote it"
-        )
+        if not change.revision:
+            return None
+        return await self._files.file(change.project, change.revision)
 
     # What is in force already
 
@@ -312,7 +296,7 @@ class Turns:
         project, number = act.project, act.number
         is_new = project not in self._change_state.own().applied
         try:
-            file = await self._file(project, number) if number else None
+            file = await self._files.file(project, number) if number else None
             self._change_state.begin(project, number)
             stopped = self._change_state.stopped(project)
             await self._work.take(project, file, stopped, partial(log.info, "%s: %s", project))
