@@ -19,6 +19,7 @@ from portico.adapters.nginx.error_lines import LogTail, error_lines
 from portico.adapters.nginx.processes import (
     Master,
     NginxProcess,
+    as_they_are,
     orphans,
     processes_in,
     workers_of,
@@ -118,11 +119,11 @@ def _remove_sockets(paths: Paths) -> None:
 async def reload(master: Master, paths: Paths, seconds: float) -> None:
     """Have the master read its files again, and see workers of theirs replace the old ones."""
     tail = LogTail(paths.error_log)
-    before = {worker.pid for worker in workers_of(master, await list_processes(paths.folder))}
+    before = workers_of(master, await list_processes(paths.folder))
     master.signal(signal.SIGHUP)
     try:
         async with asyncio.timeout(seconds):
-            while not _are_new(workers_of(master, await list_processes(paths.folder)), before):
+            while not await _are_replaced(before, master, paths.folder):
                 errors = [each for each in tail.error_lines() if each.pid == master.pid]
                 if any(each.is_fatal for each in errors):
                     raise ReloadFailed("\n".join(map(str, errors)), reported=True)
@@ -168,7 +169,8 @@ async def stop(
         await wait_until_none(grace_period, folder, lambda found: [] if should_abort() else found)
     for number in (signal.SIGTERM, signal.SIGKILL):
         await _signal(folder, number)
-        await wait_until_none(TERM_TIMEOUT, folder, lambda found: found)
+        if not await wait_until_none(TERM_TIMEOUT, folder, lambda found: found):
+            return []
     return await list_processes(folder)
 
 
@@ -217,10 +219,14 @@ async def _first_worker(paths: Paths, tail: LogTail) -> Master:
         await asyncio.sleep(POLL_INTERVAL)
 
 
-def _are_new(workers: list[NginxProcess], before: set[int]) -> bool:
+async def _are_replaced(before: list[NginxProcess], master: Master, folder: Path) -> bool:
     """All new workers run before nginx has the old ones finish."""
-    fresh = [worker for worker in workers if worker.pid not in before]
-    stale = [worker for worker in workers if worker.pid in before and not worker.is_shutting_down]
+    if not all(each.is_shutting_down for each in await _as_they_are(before, folder)):
+        return False
+    pids = {worker.pid for worker in before}
+    workers = workers_of(master, await list_processes(folder))
+    fresh = [worker for worker in workers if worker.pid not in pids]
+    stale = [worker for worker in workers if worker.pid in pids and not worker.is_shutting_down]
     return bool(fresh) and not stale
 
 
@@ -240,13 +246,20 @@ async def wait_until_none(
     folder: Path,
     select: Callable[[list[NginxProcess]], list[NginxProcess]],
 ) -> list[NginxProcess]:
-    """Wait until none is selected; returns those that are at the deadline."""
+    """Wait until none is selected; returns those that are at the deadline. To look for others than
+    those that were selected before takes a hundred times longer: only when these have gone.
+    """
     deadline = asyncio.get_running_loop().time() + seconds
-    while remaining := select(await list_processes(folder)):
-        if asyncio.get_running_loop().time() > deadline:
-            return remaining
+    remaining = select(await list_processes(folder))
+    while remaining and asyncio.get_running_loop().time() <= deadline:
         await asyncio.sleep(POLL_INTERVAL)
-    return []
+        remaining = select(await _as_they_are(remaining, folder))
+        remaining = remaining or select(await list_processes(folder))
+    return remaining
+
+
+async def _as_they_are(processes: list[NginxProcess], folder: Path) -> list[NginxProcess]:
+    return await asyncio.to_thread(as_they_are, processes, folder)
 
 
 async def list_processes(folder: Path) -> list[NginxProcess]:

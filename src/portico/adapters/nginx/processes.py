@@ -10,7 +10,7 @@ import os
 import re
 import select
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +50,12 @@ class NginxProcess:
 def processes_in(folder: Path) -> list[NginxProcess]:
     """All of them, from /proc; blocks for about 10 µs a process of the machine."""
     return list(_processes_in(os.fsencode(folder)))
+
+
+def as_they_are(processes: Iterable[NginxProcess], folder: Path) -> list[NginxProcess]:
+    """Those that have not ended, with the titles that they have now; without a look at others."""
+    cwd = os.fsencode(folder)
+    return [now for each in processes if (now := _process(each.pid, cwd))]
 
 
 def workers_of(master: Master, processes: list[NginxProcess]) -> list[NginxProcess]:
