@@ -6,6 +6,7 @@ any other, for a tenth of the processor time that its start takes.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import gc
 import importlib
@@ -15,14 +16,19 @@ import select
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 from portico.client.connect import DAEMON
+from portico.core.model.place import Build
+from portico.system.programs import StartProgram
 from tests.children import fork_children
 from tests.network import enter
 
 LATE = (
+    "encodings.idna",
     "portico.adapters.acme.authorities",
     "portico.adapters.store.etcd.store",
     "portico.adapters.vault.children",
@@ -39,10 +45,21 @@ LATE = (
 )
 """What only some daemons import: a fifth of a second for one in a cluster with an authority."""
 BUILT = {
+    "portico.api.calls": ("EmptyBody",),
     "portico.core.model.app": ("App",),
     "portico.core.model.document": ("Document",),
+    "portico.core.model.requests": ("DocumentRequest", "DownRequest"),
     "portico.core.model.upstream": ("Upstream",),
-    "portico.core.model.views": ("AppView", "ChangeView", "DaemonView", "SiteView", "StatusView"),
+    "portico.core.model.views": (
+        "AppView",
+        "ChangeView",
+        "DaemonView",
+        "NginxView",
+        "ProjectView",
+        "SiteView",
+        "StatusView",
+        "VersionView",
+    ),
 }
 """Models that each daemon would build with its first file and its first status."""
 FORK_TIMEOUT = 120.0
@@ -93,6 +110,7 @@ def _serve() -> None:
     for name, models in BUILT.items():
         for model in models:
             getattr(importlib.import_module(name), model).model_rebuild()
+    _remember_bundled_nginx()
     gc.collect()
     gc.freeze()
     for line in sys.stdin:
@@ -114,9 +132,23 @@ def _serve() -> None:
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 1)
         os.dup2(1, 2)
         sys.argv, sys.orig_argv = [DAEMON[-1]], list(DAEMON)
+        # Without what Python does last, which writes to all memory that it shares with its parent.
+        atexit.register(os._exit, 0)
+        atexit.register(sys.stdout.flush)
         importlib.import_module(program).main()
-        sys.stdout.flush()
-        os._exit(0)  # to take all that is imported down would cost a tenth of a short life
+        return
+
+
+def _remember_bundled_nginx() -> None:
+    """What each daemon would find out of it by three runs, a tenth of a second together."""
+    binary = importlib.import_module("portico.adapters.nginx.binary")  # as above
+    inspect = binary._inspect  # noqa: SLF001 - it is to be in no other place
+    found: Build = replace(asyncio.run(binary.Binaries("/nowhere").find(None)), bundled=False)
+
+    async def remembered(program: str, start_program: StartProgram) -> Build:
+        return found if program == found.program else await inspect(program, start_program)
+
+    patch.object(binary, "_inspect", remembered).start()
 
 
 if __name__ == "__main__":
