@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from portico.adapters.processes import listening
 from portico.adapters.processes.listening import (
     _read_connections,
     _read_listeners,
@@ -241,8 +242,13 @@ def test_who_holds_a_port_is_asked_of_an_address_and_a_protocol(udp, host, addre
     assert other is None
 
 
-def test_sessions_of_udp_count_as_connections():
-    """A socket that sends to the port of an instance alone, as nginx has one for each client."""
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_sessions_of_udp_count_as_connections(monkeypatch, is_asked):
+    """A socket that sends to the port of an instance alone, as nginx has one for each client; also
+    where the kernel cannot be asked.
+    """
+    if not is_asked:
+        monkeypatch.setattr(listening, "_sockets_in_state", lambda *_, **__: None)
     with closing(datagrams()) as instance, ExitStack() as stays:
         port = instance.getsockname()[1]
 

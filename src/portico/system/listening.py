@@ -42,4 +42,4 @@ def established_sockets(port: int) -> list[Socket]:
 def _sockets(state: int, port: int = 0) -> list[Socket]:
     with open_table(_TIMEOUT) as table:
         families = (AF_INET, AF_INET6)
-        return [each for family in families for each in in_state(table, state, family, port)]
+        return [each for family in families for each in in_state(table, state, family, port=port)]

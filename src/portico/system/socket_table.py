@@ -56,11 +56,15 @@ def open_table(within: float) -> socket.socket:
 
 
 def in_state(
-    table: socket.socket, state: int, family: socket.AddressFamily, port: int = 0
+    table: socket.socket,
+    state: int,
+    family: socket.AddressFamily,
+    kind: socket.SocketKind = socket.SOCK_STREAM,
+    port: int = 0,
 ) -> Iterator[Socket]:
-    """All of TCP in that state, or those of a port. Raises OSError."""
+    """All in that state, or those of a port. Raises OSError."""
     ends = _ADDRESS_PAIR.pack(port, 0, bytes(4), bytes(4)) + bytes(len(_NO_COOKIE))
-    _ask(table, _DUMP, family, socket.SOCK_STREAM, 1 << state, ends)
+    _ask(table, _DUMP, family, kind, 1 << state, ends)
     while True:
         data, at = table.recv(_PIECE), 0
         while at < len(data):

@@ -1,8 +1,8 @@
-"""The TCP sockets of this machine that listen, and its connections.
+"""The TCP sockets of this machine that listen, its connections, and its sessions of UDP.
 
 The kernel is asked for sockets of one state alone (sock_diag(7)), which takes it a few
 microseconds each, however many there are of others. Where it cannot be asked so, they are read
-from /proc/net/tcp and tcp6, which tell of all.
+from /proc/net, which tells of all.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import ipaddress
 import re
 import socket
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,8 +33,10 @@ _ROW: Final = (
 _ANY_ROW: Final = re.compile(_ROW % b"[0-9A-F]{2}", re.MULTILINE)
 _CONNECTION_ROW: Final = re.compile(_ROW % (b"%02X" % ESTABLISHED), re.MULTILINE)
 _LISTEN: Final = b"%02X" % LISTEN
-_LOOPBACK: Final = b"%08X" % socket.htonl(0x7F000001)
-"""127.0.0.1, where nginx finds instances, as the tables have it."""
+_LOOPBACK: Final = socket.inet_aton("127.0.0.1")
+"""Where nginx finds instances."""
+_READ_LOOPBACK: Final = b"%08X:%%04X" % socket.htonl(0x7F000001)
+"""The same with a port, as the tables have it."""
 _CHUNK: Final = 1 << 16
 
 _UNSUPPORTED_ERRORS: Final = {errno.ENOENT, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.EPERM}
@@ -88,19 +90,25 @@ def receivers(port: int) -> list[Listener]:
 
 def sessions(ports: frozenset[int]) -> Counter[int]:
     """How many sockets of UDP send to one of these ports of loopback, and take from it, alone."""
-    rows = (row for path in _UDP_TABLES for row in _rows(path, _CONNECTION_ROW))
-    others = Counter(row["other"] for row in rows)
-    return Counter({port: n for port in ports if (n := others[b"%s:%04X" % (_LOOPBACK, port)])})
+    found = _sockets_in_state(ESTABLISHED, kind=socket.SOCK_DGRAM, families=(socket.AF_INET,))
+    if found is not None:
+        others = Counter(each.other for each in found)
+        return Counter({port: n for port in ports if (n := others[_LOOPBACK, port])})
+    read = Counter(row["other"] for row in _rows(_UDP_TABLES[0], _CONNECTION_ROW))
+    return Counter({port: n for port in ports if (n := read[_READ_LOOPBACK % port])})
 
 
-def _sockets_in_state(state: int, port: int = 0) -> list[Socket] | None:
+def _sockets_in_state(
+    state: int,
+    port: int = 0,
+    kind: socket.SocketKind = socket.SOCK_STREAM,
+    families: Sequence[socket.AddressFamily] = (socket.AF_INET, socket.AF_INET6),
+) -> list[Socket] | None:
     """None where the kernel cannot be asked."""
     try:
         with open_table(ANSWER_TIMEOUT) as table:
             return [
-                each
-                for family in (socket.AF_INET, socket.AF_INET6)
-                for each in in_state(table, state, family, port)
+                each for family in families for each in in_state(table, state, family, kind, port)
             ]
     except OSError as error:
         if error.errno not in _UNSUPPORTED_ERRORS:
