@@ -232,7 +232,10 @@ async def _are_replaced(before: list[NginxProcess], master: Master, folder: Path
 
 async def retire_orphans(folder: Path) -> None:
     """Let them finish their requests; kill those that do not begin to."""
-    for process in orphans(await list_processes(folder)):
+    found = orphans(await list_processes(folder))
+    if not found:
+        return
+    for process in found:
         process.signal(signal.SIGQUIT)
     stuck = await wait_until_none(
         EXIT_TIMEOUT, folder, lambda found: [p for p in orphans(found) if not p.is_shutting_down]

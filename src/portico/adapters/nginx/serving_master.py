@@ -79,7 +79,7 @@ class ServingMaster:
     def is_upgrade_interrupted(self) -> bool:
         """Also where it runs and still has the peers that it was started with."""
         return self._masters.is_upgrade_interrupted or (
-            self.running() is not None and self._generations.has_bootstrap_peers
+            self._generations.has_bootstrap_peers and self.running() is not None
         )
 
     async def forget(self) -> None:
