@@ -33,6 +33,7 @@ NGINX_TIMEOUT: Final = 10.0
 """Seconds; it asks every second, after a lost answer every two."""
 ANSWER_USE_TIME: Final = 0.02
 """Seconds from when nginx has read an answer, which is known, until all of its workers use it."""
+ANSWER_LOOK_INTERVAL: Final = 0.05
 MAX_PARALLEL_QUESTIONS: Final = 16
 _GIVEN_UP_TEXTS: Final = {
     False: "was rolled back; the previous version is serving",
@@ -160,9 +161,10 @@ class Convergence:
             desired, generation = self._intent.wanted()
             asked_about = {app for group in desired.upstreams.values() for app in group.apps}
             missing = self._observed.not_acknowledged(asked_about.intersection(apps))
-            await self._clock.sleep(ANSWER_USE_TIME)
             if not generation or not missing:
+                await self._clock.sleep(ANSWER_USE_TIME)
                 return
+            await self._clock.sleep(ANSWER_LOOK_INTERVAL)
             if self._clock.monotonic() > end:
                 change.say(
                     f"nginx has not asked where {', '.join(missing)} is for "
