@@ -31,7 +31,7 @@ from portico.core.model.shared import (
     HEADS,
     TURN_KEY,
     Holder,
-    decoded,
+    decode,
     progress_key,
 )
 from portico.core.model.shared_change import Progress, SharedChange
@@ -278,14 +278,14 @@ def _are_taken_back(shared: Shared, turns: list[str]) -> bool:
 
 
 def _last_change(shared: Shared) -> SharedChange:
-    change = decoded(SharedChange, shared.store.get(shared.machines.key(CHANGE_KEY)))
+    change = decode(SharedChange, shared.store.get(shared.machines.key(CHANGE_KEY)))
     assert change
     return change
 
 
 def _holder(shared: Shared) -> str:
     """The machine that has the turn."""
-    holder = decoded(Holder, shared.store.get(shared.machines.key(TURN_KEY)))
+    holder = decode(Holder, shared.store.get(shared.machines.key(TURN_KEY)))
     return holder.machine if holder else ""
 
 
@@ -382,7 +382,7 @@ def _under_way(shared: Shared) -> str:
 
 def _progress(shared: Shared, name: str) -> tuple[str, str]:
     """With which change, and how far."""
-    progress = decoded(Progress, shared.store.get(shared.machines.key(progress_key(name))))
+    progress = decode(Progress, shared.store.get(shared.machines.key(progress_key(name))))
     return (progress.change, progress.state) if progress else ("", "")
 
 

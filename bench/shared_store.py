@@ -23,7 +23,7 @@ import psutil
 
 from bench.quick_start_etcd import quick_start_etcd
 from portico.adapters.store.etcd.store import EtcdStore
-from portico.core.model.shared import PRESENCES, ClusterRecord, Presence, encoded
+from portico.core.model.shared import PRESENCES, ClusterRecord, Presence, encode
 from portico.core.model.snapshot import Put, StoreAddress
 from portico.core.planning.mirroring import prefix_of
 from portico.daemon.lazy_parts import store_address
@@ -52,7 +52,7 @@ class SimulatedMachine:
         self.follower = StoreFollower(
             CLUSTER, store=self.store, state=MemoryState(), troubles=troubles, clock=clock
         )
-        presence = encoded(Presence(version="1"))
+        presence = encode(Presence(version="1"))
         owner = SessionOwner(name, lambda: presence, lambda: True)
         self.session = Session(owner, self.follower, troubles, clock)
         self.follower.subscribe("bench", self._note)
@@ -102,7 +102,7 @@ def _etcd(network: Machines, folder: Path, *, plain: bool) -> AbstractContextMan
 
 async def _measure(store: Etcd, address: StoreAddress, count: int) -> dict[str, float]:
     writer = EtcdStore(address, SystemClock())
-    await writer.transaction([], [Put(f"{PREFIX}cluster", encoded(ClusterRecord(least=1)))])
+    await writer.transaction([], [Put(f"{PREFIX}cluster", encode(ClusterRecord(least=1)))])
     for number in range(KEYS):
         await writer.transaction([], [Put(f"{PREFIX}key/{number}", b"x" * SIZE)])
     machines = [SimulatedMachine(f"m{number}", address) for number in range(count)]

@@ -33,7 +33,7 @@ from portico.core.model.shared import (
     CLUSTER_KEY,
     ClusterRecord,
     SharedMachine,
-    encoded,
+    encode,
     machine_key,
 )
 from portico.core.planning.mirroring import prefix_of
@@ -258,12 +258,12 @@ class Machines:
     def join(self, store: Etcd, *, plain: bool) -> None:
         """Write there and on each machine what `portico cluster init --etcd` and `join` leave."""
         prefix, key = prefix_of(self._authority.cluster), os.urandom(KEY_SIZE)
-        store.put(prefix + CLUSTER_KEY, encoded(ClusterRecord(least=1)).decode())
+        store.put(prefix + CLUSTER_KEY, encode(ClusterRecord(least=1)).decode())
         for machine in self:
             record = SharedMachine(
                 address=machine.address, labels=machine.labels, serial=machine.serial
             )
-            store.put(prefix + machine_key(machine.name), encoded(record).decode())
+            store.put(prefix + machine_key(machine.name), encode(record).decode())
             write_store(Home(machine.home).cluster, StoreFile(store.urls, plain=plain))
             write_cluster_key(Home(machine.home).cluster, key)
 

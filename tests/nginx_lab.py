@@ -71,7 +71,7 @@ class Lab:
         return ""
 
     async def kill_master(self) -> int:
-        pid = self.nginx.seen().pid
+        pid = self.nginx.observe().pid
         os.kill(pid, signal.SIGKILL)
         await eventually(lambda: not is_running(pid))
         return pid

@@ -196,7 +196,7 @@ class Deployment:
         await self.hooks.run(lineage, held)
         memory = self.state.renewal_state(lineage.name)
         now = self.lineages.clock.now()
-        self.state.put_renewal_state(renewal_state.deployed(memory, held.serial, now))
+        self.state.put_renewal_state(renewal_state.after_deployment(memory, held.serial, now))
 
     async def render_again(self):
         pass
@@ -229,7 +229,9 @@ class Keeping:
             for number, name in enumerate(self.names):
                 held = self.lineages.hold(name, at=at, days=days, serial=f"{number + 1:x}")
                 memory = self.state.renewal_state(name)
-                self.state.put_renewal_state(renewal_state.deployed(memory, held.serial, at))
+                self.state.put_renewal_state(
+                    renewal_state.after_deployment(memory, held.serial, at)
+                )
 
     def do(self, work, *, batch_takes=0):
         """Returns the names of each batch that was deployed, which takes so many turns."""

@@ -17,8 +17,8 @@ from portico.core.model.shared import (
     SCHEMA,
     ClusterRecord,
     SharedMachine,
-    decoded,
-    encoded,
+    decode,
+    encode,
     machine_key,
 )
 from portico.core.model.shared_certificates import AccountThumbprint, digest_of
@@ -352,9 +352,9 @@ class Cluster:
         self._runner = asyncio.Runner()
         self.machines = [Machine(self, f"m{number + 1}") for number in range(machines)]
         root = prefix_of(CLUSTER)
-        record = Put(f"{root}cluster", encoded(ClusterRecord(least=SCHEMA)))
+        record = Put(f"{root}cluster", encode(ClusterRecord(least=SCHEMA)))
         members = [
-            Put(root + machine_key(f"m{number + 1}"), encoded(SharedMachine(address="10.0.0.1")))
+            Put(root + machine_key(f"m{number + 1}"), encode(SharedMachine(address="10.0.0.1")))
             for number in range(machines + 1)  # one may still join
         ]
         self._runner.run(self.store.transaction([], [record, *members]))
@@ -394,7 +394,7 @@ class Cluster:
     def is_shared(self, account: Mapping[str, str]) -> bool:
         """Whether the store has these files of the account."""
         item = self.store.peek(f"{prefix_of(CLUSTER)}thumbprint")
-        return decoded(AccountThumbprint, item.value).digest == digest_of(account)
+        return decode(AccountThumbprint, item.value).digest == digest_of(account)
 
     def assert_is_issuer(self, machine: Machine) -> None:
         """At the moment at which an order is sent."""

@@ -144,7 +144,7 @@ class MemoryState:
     def count_events(self, wanted: EventFilter, after: int) -> int:
         return len(self.events(wanted, 1_000_000, after=after))
 
-    def notified(self) -> Mapping[str, int]:
+    def last_notified(self) -> Mapping[str, int]:
         return dict(self._notified)
 
     def put_notified(self, target: str, number: int | None) -> None:

@@ -175,7 +175,7 @@ def test_a_lineage_is_renewed_when_a_third_of_its_life_is_left(home, child, cloc
 def test_the_paths_to_expect_are_those_that_follow(home, child, clock):
     def both(**names):
         asked = {lineage.replace("_", "."): each.split() for lineage, each in names.items()}
-        before = without_child(home, clock).expected(asked)
+        before = without_child(home, clock).expected_files(asked)
         return before == local(child, **names)
 
     assert both(a_test="a.test", b_test="b.test")

@@ -65,7 +65,7 @@ class Lab:
         text = WEB.format(method=method, resolver=self.responder.address, port=self.port)
         self.nginx.write(text)
         self.nginx.start()
-        await eventually(lambda: self.responder.acknowledged("web")[0] > 0)
+        await eventually(lambda: self.responder.acknowledged_version("web")[0] > 0)
         await eventually(self.answers)
 
     async def has_idle_connections(self, by_worker: dict[str, list[Client]]) -> bool:
@@ -162,13 +162,13 @@ def test_three_hundred_endpoints_are_told_over_tcp(tmp_path):
         names = ["a", "b", "c"] * 100
         version = lab.publish(*names)
         await lab.begin()
-        assert lab.responder.acknowledged("web")[0] == version
+        assert lab.responder.acknowledged_version("web")[0] == version
         await eventually(lambda: lab.answers_from("a", "b", "c"))
 
         version = lab.publish(*["a"] * 300)
 
         await eventually(lambda: lab.answers_from("a"))
-        assert lab.responder.acknowledged("web")[0] == version
+        assert lab.responder.acknowledged_version("web")[0] == version
 
     in_lab(tmp_path, "a b c", story)
 
@@ -180,10 +180,10 @@ def test_a_change_is_live_in_seconds_and_told_says_so(tmp_path):
         published = CLOCK.monotonic()
 
         version = lab.publish("b")
-        await eventually(lambda: lab.responder.acknowledged("web")[0] == version)
+        await eventually(lambda: lab.responder.acknowledged_version("web")[0] == version)
         told = CLOCK.monotonic()
 
-        assert published <= lab.responder.acknowledged("web")[1] <= told
+        assert published <= lab.responder.acknowledged_version("web")[1] <= told
         await eventually(
             lambda: lab.answers_from("b"),
         )
@@ -257,7 +257,7 @@ def test_once_nginx_is_told_no_old_worker_of_a_reload_uses_an_instance_that_left
 
         lab.nginx.reload()
         version = lab.publish("b")
-        await eventually(lambda: lab.responder.acknowledged("web")[0] == version)
+        await eventually(lambda: lab.responder.acknowledged_version("web")[0] == version)
         await asyncio.sleep(SETTLE_TIME)  # a worker may have been told and not have read it yet
 
         for client in chain.from_iterable(idle.values()):
@@ -291,7 +291,7 @@ def test_a_withdrawn_app_has_no_peers_any_more(tmp_path):
         lab.responder.withdraw("web")
 
         await eventually(lambda: lab.answers_from("502"))
-        assert lab.responder.acknowledged("web") == (0, 0.0)
+        assert lab.responder.acknowledged_version("web") == (0, 0.0)
 
     in_lab(tmp_path, "a", story)
 
@@ -381,7 +381,7 @@ def test_an_answer_that_nginx_has_not_read_yet_is_known():
             nginx.setblocking(False)
             nginx.connect((host, int(port)))
             nginx.send(dns.message.make_query("_http._tcp.web.portico.internal", "SRV").to_wire())
-            await eventually(lambda: responder.acknowledged("web")[0] > 0)
+            await eventually(lambda: responder.acknowledged_version("web")[0] > 0)
             assert not responder.has_read("web")
             assert responder.has_read("api")
             nginx.recv(4096)
@@ -400,7 +400,7 @@ def test_a_neighbour_who_asks_is_not_taken_for_nginx(neighbour):
         responder.publish("web", (Endpoint(1, InstanceId("web.1.1"), 3001),))
         said = await asyncio.to_thread(neighbour.python, *asks(neighbour, responder, 50, 2))
         assert said.stdout == "begun\nTrue\n"
-        assert responder.acknowledged("web") == (0, 0.0)
+        assert responder.acknowledged_version("web") == (0, 0.0)
         await responder.stop()
 
     asyncio.run(story())
@@ -417,7 +417,7 @@ def test_a_neighbour_who_asks_without_end_holds_up_no_change(tmp_path, neighbour
         for name in "bab":
             version = lab.publish(name)
             await eventually(
-                lambda version=version: lab.responder.acknowledged("web")[0] == version
+                lambda version=version: lab.responder.acknowledged_version("web")[0] == version
             )
             await eventually(lambda name=name: lab.answers_from(name))
 

@@ -32,17 +32,17 @@ def program_of(pid: int) -> str:
 
 def test_a_generation_is_served_and_the_next_one_replaces_it():
     async def story(lab):
-        assert lab.nginx.seen().pid is None
+        assert lab.nginx.observe().pid is None
 
         first = await lab.serve("one")
         assert await lab.says() == "one"
-        seen = lab.nginx.seen()
+        seen = lab.nginx.observe()
         assert (seen.generation, seen.live) == (first.number, "one")
 
         second = await lab.serve("two")
         assert await lab.says() == "two"
-        assert lab.nginx.seen().pid == seen.pid
-        assert (lab.nginx.seen().generation, lab.nginx.seen().live) == (second.number, "two")
+        assert lab.nginx.observe().pid == seen.pid
+        assert (lab.nginx.observe().generation, lab.nginx.observe().live) == (second.number, "two")
 
     in_lab(story)
 
@@ -73,7 +73,7 @@ def test_a_port_in_use_is_named_with_its_holder_and_nginx_does_not_run():
         assert f"port {lab.port} is held by pid {os.getpid()} (" in str(caught.value)
         assert "set other ports in [edge] http and https" in str(caught.value)
         assert str(caught.value).endswith("nginx is not running")
-        assert lab.nginx.seen().pid is None
+        assert lab.nginx.observe().pid is None
         assert lab.processes == []
         assert await lab.serve("two")
 
@@ -89,7 +89,7 @@ def test_a_port_in_use_leaves_the_previous_generation_in_force():
 
         assert f"port {taken} is held by pid {os.getpid()} (" in str(caught.value)
         assert str(caught.value).endswith(f"generation {first.number} remains in force")
-        seen = lab.nginx.seen()
+        seen = lab.nginx.observe()
         assert (seen.generation, seen.live, seen.refused) == (first.number, "one", "two")
         assert await lab.says() == "one"
         await lab.kill_master()
@@ -107,16 +107,16 @@ def test_the_sockets_of_another_nginx_are_taken_once_and_not_after_that_was_take
         await other.serve("other")
         try:
             await lab.serve("one")
-            first = lab.nginx.seen().pid
-            await lab.nginx.inherit(other.nginx.seen().pid)
+            first = lab.nginx.observe().pid
+            await lab.nginx.inherit(other.nginx.observe().pid)
             assert lab.nginx.inherited_ports == {other.port}
             await lab.nginx.inherit(None)
             await lab.serve("two")
-            assert lab.nginx.seen().pid == first
+            assert lab.nginx.observe().pid == first
 
-            await lab.nginx.inherit(other.nginx.seen().pid)
+            await lab.nginx.inherit(other.nginx.observe().pid)
             await lab.serve("three", port=other.port)
-            second = lab.nginx.seen().pid
+            second = lab.nginx.observe().pid
             assert second != first
             assert lab.nginx.inherited_ports == frozenset()
         finally:
@@ -124,7 +124,7 @@ def test_the_sockets_of_another_nginx_are_taken_once_and_not_after_that_was_take
         assert (await get(other.port))[1] == "three"
         await lab.serve("four", port=other.port)
         assert (await get(other.port))[1] == "four"
-        assert lab.nginx.seen().pid == second
+        assert lab.nginx.observe().pid == second
 
     in_lab(story)
 
@@ -134,7 +134,7 @@ def test_a_master_that_does_not_react_ends_up_with_the_previous_generation():
         first = await lab.serve("one")
         impatient = NginxProgram(lab.home, PORTS, reload_timeout=0.3)
         tested = await impatient.install(lab.files("two"), "two")
-        master = impatient.seen().pid
+        master = impatient.observe().pid
         os.kill(master, signal.SIGSTOP)
 
         with pytest.raises(Failed) as caught:
@@ -146,7 +146,7 @@ def test_a_master_that_does_not_react_ends_up_with_the_previous_generation():
         assert str(caught.value).endswith(f"generation {first.number} remains in force")
         await eventually(lambda: not workers & {p.pid for p in lab.processes})
         assert await lab.says() == "one"
-        assert (impatient.seen().live, impatient.seen().refused) == ("one", "two")
+        assert (impatient.observe().live, impatient.observe().refused) == ("one", "two")
 
     in_lab(story)
 
@@ -169,15 +169,15 @@ def test_reloads_under_load_lose_nothing():
 def test_a_killed_master_is_noticed_and_its_workers_are_replaced_at_once(reuseport):
     async def story(lab):
         deaths = []
-        lab.nginx.watch(lambda: deaths.append(lab.nginx.seen().pid))
+        lab.nginx.watch(lambda: deaths.append(lab.nginx.observe().pid))
         await lab.serve("one", reuseport=reuseport)
         async with Load(lab.port, clients=4) as load:
             await lab.kill_master()
             await eventually(lambda: deaths)
-            assert lab.nginx.seen().live == "one"
+            assert lab.nginx.observe().live == "one"
 
             await asyncio.wait_for(lab.nginx.start(), 60)
-            await eventually(lambda: lab.masters == [lab.nginx.seen().pid])
+            await eventually(lambda: lab.masters == [lab.nginx.observe().pid])
             workers = [process for process in lab.processes if not process.is_shutting_down]
             assert len(load.answers) > 4
 
@@ -221,13 +221,13 @@ def test_sockets_that_a_killed_nginx_left_keep_no_other_from_starting():
 def test_a_master_without_its_pid_file_does_not_get_a_second_one_beside_it():
     async def story(lab):
         await lab.serve("one")
-        pid = lab.nginx.seen().pid
+        pid = lab.nginx.observe().pid
         (lab.home.nginx / "nginx.pid").unlink()
 
         successor = NginxProgram(lab.home, PORTS)
         await successor.start()
 
-        assert successor.seen().pid == pid
+        assert successor.observe().pid == pid
         await eventually(lambda: lab.masters == [pid])
         assert await lab.says() == "one"
 
@@ -240,7 +240,7 @@ def test_a_home_behind_a_symbolic_link_is_the_same_home():
         link.symlink_to(lab.home.path)
         await lab.serve("one")
 
-        assert NginxProgram(Home(link), PORTS).seen() == lab.nginx.seen()
+        assert NginxProgram(Home(link), PORTS).observe() == lab.nginx.observe()
 
     in_lab(story)
 
@@ -249,16 +249,16 @@ def test_the_next_daemon_finds_the_nginx_that_runs_and_watches_it():
     async def story(lab):
         await lab.serve("one")
         successor = NginxProgram(lab.home, PORTS)
-        assert successor.seen() == lab.nginx.seen()
+        assert successor.observe() == lab.nginx.observe()
         deaths = []
         successor.watch(lambda: deaths.append(True))
         await successor.start()
-        assert successor.seen().pid == lab.nginx.seen().pid
+        assert successor.observe().pid == lab.nginx.observe().pid
 
         await lab.kill_master()
 
         await eventually(lambda: deaths)
-        assert successor.seen().pid is None
+        assert successor.observe().pid is None
 
     in_lab(story)
 
@@ -266,7 +266,7 @@ def test_the_next_daemon_finds_the_nginx_that_runs_and_watches_it():
 def test_nginx_holds_nothing_of_the_process_that_started_it():
     async def story(lab):
         await lab.serve("one")
-        pid = lab.nginx.seen().pid
+        pid = lab.nginx.observe().pid
         held = held_by(pid)
 
         assert os.getsid(pid) != os.getsid(0)
@@ -284,10 +284,10 @@ def test_a_daemon_that_died_before_the_reload_is_known_to_have_changed_nothing()
         files.set_current(files.read(tested.number))
 
         successor = NginxProgram(lab.home, PORTS)
-        assert successor.seen().live == "one"
+        assert successor.observe().live == "one"
         await successor.switch(tested)
 
-        assert successor.seen().live == "two"
+        assert successor.observe().live == "two"
         assert await lab.says() == "two"
 
     in_lab(story)
@@ -303,7 +303,7 @@ def test_another_nginx_program_takes_over_without_a_lost_request(tmp_path):
             await eventually(lambda: load.answers[-1] == "two")
 
         assert load.lost == []
-        assert program_of(lab.nginx.seen().pid) == str(other)
+        assert program_of(lab.nginx.observe().pid) == str(other)
         await eventually(lambda: not orphans(lab.processes))
 
     in_lab(story)
@@ -328,7 +328,7 @@ def test_a_graceful_stop_lets_requests_finish():
             await lab.nginx.stop(graceful=True)
 
             assert await request == (200, "done")
-        seen = lab.nginx.seen()
+        seen = lab.nginx.observe()
         assert (seen.pid, seen.live) == (None, "")
         assert lab.processes == []
 

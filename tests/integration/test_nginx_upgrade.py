@@ -66,10 +66,10 @@ async def alone(lab: Lab) -> None:
 def test_a_newer_program_takes_over_without_a_lost_request(tmp_path, reuseport):
     async def story(lab):
         program = await serve_old(lab, tmp_path, reuseport=reuseport)
-        before = lab.nginx.seen()
+        before = lab.nginx.observe()
         assert (before.version, before.outdated) == ("1.31.3", False)
         newer(tmp_path)
-        assert lab.nginx.seen().outdated
+        assert lab.nginx.observe().outdated
 
         async with Load(lab.port) as load:
             await lab.nginx.upgrade(await lab.nginx.build(str(program)))
@@ -77,7 +77,7 @@ def test_a_newer_program_takes_over_without_a_lost_request(tmp_path, reuseport):
 
         assert load.lost == []
         assert set(load.answers) == {"1.31.3", "1.31.9"}
-        seen = lab.nginx.seen()
+        seen = lab.nginx.observe()
         assert (seen.version, seen.outdated, seen.is_upgrade_interrupted) == (
             "1.31.9",
             False,
@@ -94,9 +94,9 @@ def test_a_newer_program_takes_over_without_a_lost_request(tmp_path, reuseport):
 def test_nothing_happens_where_the_program_is_the_one_that_runs(tmp_path):
     async def story(lab):
         program = await serve_old(lab, tmp_path)
-        before = lab.nginx.seen()
+        before = lab.nginx.observe()
         await lab.nginx.upgrade(await lab.nginx.build(str(program)))
-        assert lab.nginx.seen() == before
+        assert lab.nginx.observe() == before
 
     in_lab(story)
 
@@ -110,7 +110,7 @@ def test_a_program_elsewhere_takes_over_without_a_lost_request(tmp_path):
             await eventually(lambda: load.answers[-1] == "1.31.9")
 
         assert load.lost == []
-        assert lab.nginx.seen().program == str(other)
+        assert lab.nginx.observe().program == str(other)
         await alone(lab)
 
     in_lab(story)
@@ -119,7 +119,7 @@ def test_a_program_elsewhere_takes_over_without_a_lost_request(tmp_path):
 def test_a_program_that_does_not_take_the_files_changes_nothing(tmp_path):
     async def story(lab):
         program = await serve_old(lab, tmp_path)
-        before = lab.nginx.seen()
+        before = lab.nginx.observe()
         build = await lab.nginx.build(str(program))
         programs.placed(
             program, b"#!/bin/sh\necho 'nginx: [emerg] unknown directive \"zone\"' >&2\nexit 1\n"
@@ -133,7 +133,7 @@ def test_a_program_that_does_not_take_the_files_changes_nothing(tmp_path):
             'unknown directive "zone"; the running configuration is unchanged; the previous '
             "nginx keeps serving"
         )
-        assert lab.nginx.seen().pid == before.pid
+        assert lab.nginx.observe().pid == before.pid
         assert await lab.says() == "1.31.3"
 
     in_lab(story)
@@ -142,13 +142,13 @@ def test_a_program_that_does_not_take_the_files_changes_nothing(tmp_path):
 def test_a_program_that_does_not_come_up_leaves_the_one_before(tmp_path):
     async def story(lab):
         program = await serve_old(lab, tmp_path)
-        build, before = await lab.nginx.build(str(program)), lab.nginx.seen()
+        build, before = await lab.nginx.build(str(program)), lab.nginx.observe()
         programs.placed(program, b'#!/bin/sh\n[ "$5" = -t ] && exit 0\nkill -SEGV $$\n')
 
         with pytest.raises(Failed, match=r"new binary process [0-9]+ exited on signal 11"):
             await lab.nginx.upgrade(build)
 
-        seen = lab.nginx.seen()
+        seen = lab.nginx.observe()
         assert (seen.pid, seen.live, seen.is_upgrade_interrupted) == (
             before.pid,
             before.live,
@@ -163,7 +163,7 @@ def test_a_program_that_does_not_come_up_leaves_the_one_before(tmp_path):
 def test_a_program_whose_workers_die_gives_way_to_the_one_before(tmp_path):
     async def story(lab):
         program = await serve_old(lab, tmp_path)
-        before = lab.nginx.seen()
+        before = lab.nginx.observe()
         newer(tmp_path)
 
         upgrade = asyncio.create_task(lab.nginx.upgrade(await lab.nginx.build(str(program))))
@@ -174,7 +174,7 @@ def test_a_program_whose_workers_die_gives_way_to_the_one_before(tmp_path):
         with pytest.raises(Failed, match="exited immediately; the previous nginx keeps serving"):
             await upgrade
 
-        seen = lab.nginx.seen()
+        seen = lab.nginx.observe()
         assert (seen.pid, seen.live, seen.is_upgrade_interrupted) == (
             before.pid,
             before.live,
@@ -212,7 +212,7 @@ def test_an_upgrade_that_the_daemon_did_not_live_to_end_is_ended_by_the_next_one
     async def story(lab):
         backend = free_port()
         await serve_old(lab, tmp_path, more=SLOW.format(port=backend))
-        old = lab.nginx.seen().pid
+        old = lab.nginx.observe().pid
         newer(tmp_path)
         async with slow_request(lab, backend) as slow, Load(lab.port, clients=4) as load:
             os.kill(old, signal.SIGUSR2)
@@ -222,14 +222,14 @@ def test_an_upgrade_that_the_daemon_did_not_live_to_end_is_ended_by_the_next_one
                 os.kill(old, getattr(signal, name))
 
             successor = NginxProgram(lab.home, PORTS)
-            assert successor.seen().is_upgrade_interrupted
+            assert successor.observe().is_upgrade_interrupted
             await successor.upgrade(None)
             await eventually(lambda: load.answers[-1] == "1.31.9")
 
             assert await slow() == (200, "done")
 
         assert load.lost == []
-        seen = successor.seen()
+        seen = successor.observe()
         assert (seen.version, seen.is_upgrade_interrupted, seen.outdated) == (
             "1.31.9",
             False,
@@ -245,17 +245,17 @@ def test_an_upgrade_that_the_daemon_did_not_live_to_end_is_ended_by_the_next_one
 def test_the_next_daemon_finds_the_old_master_while_the_new_one_is_not_there_yet(tmp_path):
     async def story(lab):
         program = await serve_old(lab, tmp_path)
-        old = lab.nginx.seen().pid
+        old = lab.nginx.observe().pid
         programs.placed(program, b"#!/bin/sh\nexec sleep 300\n")
         os.kill(old, signal.SIGUSR2)
         await eventually((lab.home.nginx / "nginx.pid.oldbin").exists)
 
         successor = NginxProgram(lab.home, PORTS)
-        seen = successor.seen()
+        seen = successor.observe()
         assert (seen.pid, seen.live, seen.is_upgrade_interrupted) == (old, "$nginx_version", True)
         await eventually(lambda: asleep(old))
         os.kill(asleep(old)[0], signal.SIGKILL)
-        await eventually(lambda: not successor.seen().is_upgrade_interrupted)
+        await eventually(lambda: not successor.observe().is_upgrade_interrupted)
         assert await lab.says() == "1.31.3"
 
     in_lab(story)
@@ -290,7 +290,7 @@ def test_a_new_program_begins_with_the_peers_it_is_told_and_keeps_none_of_them(t
 
         assert True in seen
         assert not (lab.home.nginx / "seeds").exists()
-        assert not lab.nginx.seen().is_upgrade_interrupted
+        assert not lab.nginx.observe().is_upgrade_interrupted
         assert await lab.says() == "two"
 
     in_lab(story)
@@ -302,12 +302,12 @@ def test_peers_that_a_lost_daemon_left_behind_are_taken_away(tmp_path):
         bootstrap_peers = lab.home.nginx / "seeds"
         bootstrap_peers.mkdir()
         successor = NginxProgram(lab.home, PORTS)
-        assert successor.seen().is_upgrade_interrupted
+        assert successor.observe().is_upgrade_interrupted
 
         await successor.upgrade(None)
 
         assert not bootstrap_peers.exists()
-        assert (successor.seen().is_upgrade_interrupted, successor.seen().live) == (
+        assert (successor.observe().is_upgrade_interrupted, successor.observe().live) == (
             False,
             "$nginx_version",
         )
@@ -326,7 +326,7 @@ def test_new_files_reach_a_master_whose_program_was_replaced_by_the_new_program(
             await lab.serve("$nginx_version again")
             await eventually(lambda: load.answers[-1] == "1.31.9 again")
         assert load.lost == []
-        assert lab.nginx.seen().version == "1.31.9"
+        assert lab.nginx.observe().version == "1.31.9"
 
     in_lab(story)
 

@@ -39,7 +39,7 @@ class Lab:
         self.notices = None
 
     def look(self):
-        self.heard += self.notices.received()
+        self.heard += self.notices.take_notices()
         return self.heard
 
     async def of(self, process, *, ready=True, within=60):

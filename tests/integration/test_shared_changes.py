@@ -17,7 +17,7 @@ import pytest
 from portico.core.model.shared import (
     TURN_KEY,
     Holder,
-    decoded,
+    decode,
     head_key,
     present_key,
     progress_key,
@@ -134,14 +134,14 @@ class Shared:
     def state_of(self, machine: str) -> str:
         """Of the last change that it has taken part in."""
         key = self.machines.key(progress_key(machine))
-        progress = decoded(Progress, self.store.get(key))
+        progress = decode(Progress, self.store.get(key))
         return progress.state if progress else ""
 
     def holders(self, since: int) -> list[str]:
         """The machines that have had the turn since a revision of the store, in order."""
         key, last = self.machines.key(TURN_KEY), self.store.revision()
         values = (self.store.get(key, revision) for revision in range(since, last + 1))
-        found = (holder.machine for each in values if (holder := decoded(Holder, each)))
+        found = (holder.machine for each in values if (holder := decode(Holder, each)))
         return [name for name, _ in groupby(found)]
 
     @contextmanager
@@ -471,7 +471,7 @@ def test_a_schedule_has_run_once_each_time_with_what_is_set_for_the_machine(shar
     assert len({minute for minute, _ in runs}) == len(runs), runs
     for minute, machine in runs:
         key = shared.machines.key(run_key(f"{project}/work", int(minute)))
-        assert decoded(Holder, shared.store.get(key)) == Holder(machine=machine)
+        assert decode(Holder, shared.store.get(key)) == Holder(machine=machine)
 
 
 def test_an_app_that_is_deleted_on_one_machine_is_removed_on_all(shared):

@@ -13,7 +13,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from portico.core.model.shared import SharedMachine, encoded, machine_key
+from portico.core.model.shared import SharedMachine, encode, machine_key
 from tests import etcd as harness
 from tests import newer
 from tests.cluster import SITE, Machine, Machines, needs_root
@@ -66,7 +66,7 @@ class Shared:
 
         def put() -> bool:
             with suppress(OSError):  # while its members agree on another leader
-                self.store.put(key, encoded(record).decode(), member)
+                self.store.put(key, encode(record).decode(), member)
                 return True
             return False
 

@@ -191,7 +191,7 @@ class World:
             kept.memory = renewal_state.not_deployed(kept.memory, "nginx -t", attempt)
             return
         kept.served = kept.held
-        kept.memory = renewal_state.deployed(kept.memory, kept.held.serial, machine)
+        kept.memory = renewal_state.after_deployment(kept.memory, kept.held.serial, machine)
 
     def _issue(self, kept: Keeping, wanted, action, machine: float) -> None:
         if action.staging:
@@ -221,7 +221,7 @@ class World:
 
     def _failed(self, kept: Keeping, why: str, machine: float) -> None:
         attempt = renewal_state.Attempt(kept.held, machine, self._draw())
-        kept.memory = renewal_state.failed(kept.memory, ISSUER.directory, why, attempt)
+        kept.memory = renewal_state.after_failure(kept.memory, ISSUER.directory, why, attempt)
 
     def _draw(self) -> float:
         self.draws += 1

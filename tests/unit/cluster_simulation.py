@@ -26,8 +26,8 @@ from portico.core.model.shared import (
     TURN_KEY,
     ClusterRecord,
     Head,
-    decoded,
-    encoded,
+    decode,
+    encode,
     head_key,
     machine_key,
     revision_key,
@@ -60,7 +60,7 @@ class Cluster:
         self._right: Snapshot | None = None
         """What the store had before it was wiped or replaced by an older one."""
         self.count = 0
-        record = encoded(ClusterRecord(least=1))
+        record = encode(ClusterRecord(least=1))
         self.put({CLUSTER_KEY: record, **{machine_key(n): address(n) for n in NAMES}})
         self.copies = [self.store.all]
         """Of the store, the oldest first."""
@@ -215,7 +215,7 @@ class Cluster:
     @property
     def change(self) -> SharedChange | None:
         item = self.store.peek(PREFIX + CHANGE_KEY)
-        return decoded(SharedChange, item.value) if item else None
+        return decode(SharedChange, item.value) if item else None
 
     @property
     def is_at_rest(self) -> bool:
@@ -237,12 +237,12 @@ class Cluster:
         if item is None:
             return None
         _, _, packed = json.loads(item.value)
-        return decoded(SharedFile, zlib.decompress(packed.encode("latin-1")))
+        return decode(SharedFile, zlib.decompress(packed.encode("latin-1")))
 
     @property
     def file_in_force(self) -> SharedFile | None:
         item = self.store.peek(PREFIX + head_key(PROJECT))
-        head = decoded(Head, item.value) if item else None
+        head = decode(Head, item.value) if item else None
         return self.file(head.number) if head else None
 
     @property
@@ -255,7 +255,7 @@ class Cluster:
     def _records(self, start: str, kind: type) -> dict:
         items = self.store.all.items.items()
         whole = PREFIX + start
-        read = {k[len(whole) :]: decoded(kind, i.value) for k, i in items if k.startswith(whole)}
+        read = {k[len(whole) :]: decode(kind, i.value) for k, i in items if k.startswith(whole)}
         return {name: each for name, each in read.items() if each is not None}
 
     # What holds
@@ -333,7 +333,7 @@ class Cluster:
 
     def _mend_store(self) -> None:
         self.become_right()
-        values = {CLUSTER_KEY: encoded(ClusterRecord(least=1)), RESTORE_KEY: None}
+        values = {CLUSTER_KEY: encode(ClusterRecord(least=1)), RESTORE_KEY: None}
         if self.has_lied or not any(map(self.is_member, self.members)):
             values |= {
                 machine_key(each.name): address(each.name, each.certificate) for each in self

@@ -21,7 +21,7 @@ from portico.core.model.instance import Exit, InstanceState
 from portico.core.model.joining import JoinRequest, StoreAccess, Token
 from portico.core.model.names import PROJECT
 from portico.core.model.neighbour import NearList
-from portico.core.model.shared import SharedMachine, encoded
+from portico.core.model.shared import SharedMachine, encode
 from portico.core.model.site import Site
 from portico.core.planning.neighbours import near_text
 from portico.core.planning.steps import StartInstance, Step
@@ -60,7 +60,7 @@ async def nothing(*_: object, **__: object) -> None: ...
 
 
 def address(name: str, serial: str = "") -> bytes:
-    return encoded(SharedMachine(address=f"10.0.0.{name[1]}", serial=serial))
+    return encode(SharedMachine(address=f"10.0.0.{name[1]}", serial=serial))
 
 
 def app_of(table: Mapping) -> App:

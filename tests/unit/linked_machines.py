@@ -21,7 +21,7 @@ from portico.core.model.event import Requester
 from portico.core.model.shared import (
     ClusterRecord,
     SharedMachine,
-    encoded,
+    encode,
     machine_key,
     revision_key,
 )
@@ -194,8 +194,8 @@ class Machines:
     def __enter__(self) -> Self:
         asyncio.set_event_loop(self.loop)
         root = prefix_of(CLUSTER)
-        record = encoded(ClusterRecord(least=1))
-        address = encoded(SharedMachine(address="10.0.0.1"))
+        record = encode(ClusterRecord(least=1))
+        address = encode(SharedMachine(address="10.0.0.1"))
         joined = [Put(root + machine_key(name), address) for name in self._machines]
         self.do(self.store.transaction([], [Put(f"{root}cluster", record), *joined]))
         for each in self:
@@ -233,7 +233,7 @@ class Machines:
         number = machine.change_state.next_revision(PROJECT)
         key = revision_key(PROJECT, number)
         file = SharedFile(who="root", source=version, folder="/", document={}, environ={})
-        sealed = self.do(FakeVault().seal(prefix_of(CLUSTER) + key, zlib.compress(encoded(file))))
+        sealed = self.do(FakeVault().seal(prefix_of(CLUSTER) + key, zlib.compress(encode(file))))
         target = NamedTarget(apps=(f"{PROJECT}/{APP}",))
         change = replace(change, project=PROJECT, revision=number, target=target)
         self.do(machine.changes.begin(change, [Put(key, sealed)]))

@@ -101,7 +101,7 @@ class Discovery:
     def hold(self, sites: frozenset[str]) -> None:
         self.outside.reach("hold")
 
-    def acknowledged(self, app: str) -> tuple[int, float]:
+    def acknowledged_version(self, app: str) -> tuple[int, float]:
         versions, moments = zip(*self.asked.get(app, {0: (0, 0.0)}).values(), strict=True)
         return min(versions), max(moments)
 
@@ -341,7 +341,7 @@ class Host:
         its = self._outside.at(port)
         return None if its and its.answers(self._outside.now) else "no answer"
 
-    def received(self) -> list[Notice]:
+    def take_notices(self) -> list[Notice]:
         received, self._outside.notices = self._outside.notices, []
         return received
 
@@ -358,7 +358,7 @@ class Nginx:
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
 
-    def seen(self) -> NginxSeen:
+    def observe(self) -> NginxSeen:
         return self._outside.nginx
 
     async def install(

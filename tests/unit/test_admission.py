@@ -23,7 +23,7 @@ from portico.core.model.shared import (
     ClusterRecord,
     Keeper,
     SharedMachine,
-    encoded,
+    encode,
 )
 from portico.core.model.snapshot import Compare, Put, StoreMember, StoreUser, Write
 from portico.core.planning.members import member_list
@@ -125,7 +125,7 @@ class Member:
 
     async def share_keeper(self) -> None:
         """From now on the store has users."""
-        keeper = encoded(Keeper(user="keeper", password="secret"))
+        keeper = encode(Keeper(user="keeper", password="secret"))
         sealed = await FakeVault().seal(KEEPER_KEY, keeper)
         await self.transaction([], [Put(KEEPER_KEY, sealed)])
         await settle()
@@ -183,11 +183,11 @@ def run(first: Home) -> Callable[[Callable[[Member, Member], Awaitable[None]]], 
         machines = [
             Put(
                 f"/portico/{CLUSTER}/machines/m{n}",
-                encoded(SharedMachine(address=f"10.0.0.{n}", serial=f"{n}")),
+                encode(SharedMachine(address=f"10.0.0.{n}", serial=f"{n}")),
             )
             for n in (1, 2)
         ]
-        record = Put(f"/portico/{CLUSTER}/{CLUSTER_KEY}", encoded(ClusterRecord(least=1)))
+        record = Put(f"/portico/{CLUSTER}/{CLUSTER_KEY}", encode(ClusterRecord(least=1)))
         await store.transaction([], [record, *machines])
         tasks = [asyncio.create_task(each.follower.look()) for each in members]
         await settle()
@@ -363,7 +363,7 @@ def test_a_machine_that_was_replaced_while_it_was_removed_is_still_there(run):
     async def work(one: Member, two: Member) -> None:
         await one.share_keeper()
         other = SharedMachine(address="10.0.0.2", serial="ff")
-        await two.transaction([], [Put("machines/m2", encoded(other))])
+        await two.transaction([], [Put("machines/m2", encode(other))])
         with pytest.raises(Failed, match="was changed or removed at the same moment; look at"):
             await one.admission.remove_machine("m2", WHO)
         await settle()

@@ -26,14 +26,14 @@ class Nginx:
         self.rendered.append(self.passage.is_open)
         self.opened.set()
 
-    def enabled(self):
-        return self.passage.enabled(self.render_again)
+    def enable(self):
+        return self.passage.enable(self.render_again)
 
 
 def test_it_is_open_for_an_order_and_no_longer():
     async def order() -> list[bool]:
         nginx = Nginx()
-        async with nginx.enabled():
+        async with nginx.enable():
             assert nginx.rendered == [True]
         return nginx.rendered
 
@@ -46,7 +46,7 @@ def test_orders_take_turns_and_it_stays_open_between_them():
 
         async def order() -> None:
             nonlocal inside
-            async with nginx.enabled():
+            async with nginx.enable():
                 inside += 1
                 assert inside == 1
                 await asyncio.sleep(0.001)
@@ -62,7 +62,7 @@ def test_it_is_closed_after_an_order_that_failed_too():
     async def order() -> list[bool]:
         nginx = Nginx()
         with pytest.raises(Failed, match="unproven"):
-            async with nginx.enabled():
+            async with nginx.enable():
                 raise Failed("unproven")
         return nginx.rendered
 
@@ -74,7 +74,7 @@ def test_where_nginx_does_not_open_it_nothing_is_ordered():
         nginx = Nginx()
         nginx.refuses = True
         with pytest.raises(Failed, match="did not load the new configuration"):
-            async with nginx.enabled():
+            async with nginx.enable():
                 pytest.fail("ordered")
         return nginx.passage.is_open
 
@@ -84,7 +84,7 @@ def test_where_nginx_does_not_open_it_nothing_is_ordered():
 def test_an_order_that_went_well_is_not_spoiled_by_an_nginx_that_does_not_close_it():
     async def order() -> bool:
         nginx = Nginx()
-        async with nginx.enabled():
+        async with nginx.enable():
             nginx.refuses = True
         return nginx.passage.is_open
 
@@ -96,7 +96,7 @@ def test_a_daemon_that_ends_meanwhile_leaves_it_to_the_next_one():
         nginx = Nginx()
 
         async def wait() -> None:
-            async with nginx.enabled():
+            async with nginx.enable():
                 await asyncio.Event().wait()
 
         task = asyncio.create_task(wait())

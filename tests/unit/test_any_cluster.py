@@ -34,7 +34,7 @@ from portico.core.model.shared import (
     Head,
     Holder,
     SharedMachine,
-    encoded,
+    encode,
     head_key,
     machine_key,
     present_key,
@@ -54,7 +54,7 @@ pytestmark = pytest.mark.slow
 STEPS = 20
 garbage = st.sampled_from([b"", b"{}", b"\xff", b'{"v": 2}'])
 states = st.sampled_from(["ready", "refused", "changing", "done", "failed", "back"])
-holders = st.sampled_from([encoded(Holder(machine=each)) for each in (*NAMES, "m9")])
+holders = st.sampled_from([encode(Holder(machine=each)) for each in (*NAMES, "m9")])
 shared_keys = st.sampled_from(
     [
         *(
@@ -90,13 +90,13 @@ class LyingMachines(AnyCluster):
     ) -> None:
         change = self.cluster.change
         if change and is_read:
-            value = encoded(Progress(change=change.id, state=state, why="it is said"))
+            value = encode(Progress(change=change.id, state=state, why="it is said"))
         self.cluster.lie(progress_key(name), value)
         self.cluster.run(2.0)
 
     @rule(
         name=names,
-        value=st.one_of(st.none(), garbage, st.just(encoded(SharedMachine(address="10.9.9.9")))),
+        value=st.one_of(st.none(), garbage, st.just(encode(SharedMachine(address="10.9.9.9")))),
     )
     def lie_which_machines_there_are(self, name: str, value: bytes | None) -> None:
         self.cluster.lie(machine_key(name), value)
@@ -115,7 +115,7 @@ class LyingMachines(AnyCluster):
             change = SharedChange(
                 id="7", verb="up", subject="x", who="m3", by="m9", began=0.0, order=order
             )
-            value = encoded(change)
+            value = encode(change)
         self.cluster.lie(CHANGE_KEY, value)
         self.cluster.run(2.0)
 
@@ -131,7 +131,7 @@ class LyingMachines(AnyCluster):
 
     @rule(number=st.sampled_from([0, 1, 2, 9]))
     def lie_which_file_is_in_force(self, number: int) -> None:
-        self.cluster.lie(head_key("shop"), encoded(Head(number=number)))
+        self.cluster.lie(head_key("shop"), encode(Head(number=number)))
         self.cluster.run(2.0)
 
     @rule(name=names, count=st.sampled_from([0, 1, 1000]), leaves=st.booleans())

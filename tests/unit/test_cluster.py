@@ -12,7 +12,7 @@ from portico.core.model.cluster import Machine, MemberList, placed_on, shares
 from portico.core.model.names import PROJECT
 from portico.core.model.place import RenderContext
 from portico.core.model.requests import DocumentRequest
-from portico.core.model.shared import SharedMachine, encoded
+from portico.core.model.shared import SharedMachine, encode
 from portico.core.model.snapshot import StoredItem
 from portico.core.planning.members import member_list
 from portico.core.render.generation import render_generation
@@ -162,15 +162,15 @@ def test_the_machines_of_another_cluster_have_no_effect():
     [
         ("m1", b"{"),
         ("m1", b"{}"),
-        ("m1", encoded(SharedMachine(address="10.0.0.1; include /etc/passwd"))),
-        ("m1", encoded(SharedMachine(address="10.0.0.1", port=0))),
-        ("m1", encoded(SharedMachine(address="10.0.0.1", labels=("a b",)))),
-        ("m1;", encoded(SharedMachine(address="10.0.0.1"))),
+        ("m1", encode(SharedMachine(address="10.0.0.1; include /etc/passwd"))),
+        ("m1", encode(SharedMachine(address="10.0.0.1", port=0))),
+        ("m1", encode(SharedMachine(address="10.0.0.1", labels=("a b",)))),
+        ("m1;", encode(SharedMachine(address="10.0.0.1"))),
     ],
 )
 def test_a_machine_of_the_store_that_cannot_be_used_is_left_out(name, value):
     good = SharedMachine(address="10.0.0.2", port=9, labels=("web",), serial="5f", state="leaving")
-    items = {n: StoredItem(v, 1, 1) for n, v in ((name, value), ("m2", encoded(good)))}
+    items = {n: StoredItem(v, 1, 1) for n, v in ((name, value), ("m2", encode(good)))}
     found = member_list("6a1c", items)
     assert found.machines == {"m2": Machine(address="10.0.0.2", port=9, labels=("web",))}
     assert found.serials == {"m2": "5f"}
@@ -178,7 +178,7 @@ def test_a_machine_of_the_store_that_cannot_be_used_is_left_out(name, value):
 
 @pytest.mark.parametrize("serial", ["", "5F", "~.", "5f;", "default", "5" * 41])
 def test_a_serial_of_the_store_that_is_none_is_that_of_no_certificate(serial):
-    record = encoded(SharedMachine(address="10.0.0.2", serial=serial))
+    record = encode(SharedMachine(address="10.0.0.2", serial=serial))
     found = member_list("6a1c", {"m2": StoredItem(record, 1, 1)})
     assert found.serials == {}
     assert found.machines.keys() == {"m2"}

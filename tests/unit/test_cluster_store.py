@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from portico.core.model.event import Requester
-from portico.core.model.shared import SCHEMA, ClusterRecord, SharedMachine, encoded
+from portico.core.model.shared import SCHEMA, ClusterRecord, SharedMachine, encode
 from portico.core.model.snapshot import MAX_WRITES, Compare, Delete, Put, Snapshot, StoredItem
 from portico.core.planning.mirroring import prefix_of, values_of
 from portico.engine.cluster.cluster_store import ClusterStore
@@ -91,7 +91,7 @@ def run() -> Callable[[Callable[[Daemon], Awaitable[None]]], None]:
     async def started(work: Callable[[Daemon], Awaitable[None]]) -> None:
         clock = FakeClock()
         daemon = Daemon(FakeStore(clock), clock)
-        record = encoded(ClusterRecord(least=SCHEMA))
+        record = encode(ClusterRecord(least=SCHEMA))
         await put(daemon.store, cluster=record, a=b"1", **{MEMBER: b""})
         with daemon.running():
             await settle()
@@ -216,7 +216,7 @@ def test_what_the_watch_tells_of_after_it_was_read_is_not_an_older_store(run):
 
 def test_a_newer_schema_is_not_followed_from_the_change_on_that_demands_it(run):
     async def work(daemon: Daemon) -> None:
-        await put(daemon.store, cluster=encoded(ClusterRecord(least=SCHEMA + 1)), a=b"new")
+        await put(daemon.store, cluster=encode(ClusterRecord(least=SCHEMA + 1)), a=b"new")
         await settle()
         assert daemon.values["a"] == b"1"
         assert "upgrade Portico here" in daemon.follower.trouble
@@ -451,11 +451,11 @@ def test_a_machine_that_was_replaced_leaves_the_store_to_its_successor(run):
         former.serial = "1"
         tasks = [asyncio.create_task(_again(each)) for each in (former.follower, former.session)]
         for serial in ("", "1"):  # an older Portico wrote none
-            await put(daemon.store, **{MEMBER: encoded(SharedMachine("10.0.0.1", serial=serial))})
+            await put(daemon.store, **{MEMBER: encode(SharedMachine("10.0.0.1", serial=serial))})
             await daemon.clock.advance(INTERVAL)
             assert former.session.is_held()
             assert await former.transaction([], [Put("progress/m1", b"1")])
-        await put(daemon.store, **{MEMBER: encoded(SharedMachine("10.0.0.1", serial="2"))})
+        await put(daemon.store, **{MEMBER: encode(SharedMachine("10.0.0.1", serial="2"))})
         await daemon.clock.advance(2 * INTERVAL)
         assert not former.session.is_held()
         assert daemon.store.peek(f"{ROOT}present/m1").session == daemon.session.number

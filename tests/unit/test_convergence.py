@@ -113,7 +113,7 @@ def test_an_end_that_does_not_come_is_given_up_too_but_not_before_a_drain_may_ha
 ):
     outside = Outside()
     engine = SimpleNamespace(intent=outside, observed=outside, loop=outside, clock=outside.clock)
-    stuck = SimpleNamespace(seen=lambda: SimpleNamespace(pid=None))
+    stuck = SimpleNamespace(observe=lambda: SimpleNamespace(pid=None))
     convergence = Convergence(engine, outside, nginx=stuck, sites=None)
 
     async def wait() -> None:

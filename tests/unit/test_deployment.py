@@ -63,7 +63,7 @@ class Machine:
             raise Failed(self.broken or "nginx -t: bad certificate")
         self.served_by_nginx = given
 
-    async def served(self, name, listeners, *, proxied, rsa):
+    async def served_fingerprints(self, name, listeners, *, proxied, rsa):
         if name in self.unserved:
             return {""}
         return {self.prints[self.served_by_nginx[name].files.certificate]}

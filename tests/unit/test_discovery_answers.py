@@ -249,33 +249,33 @@ def test_an_answer_is_no_question():
 def test_nginx_is_told_when_every_worker_that_asks_has_had_the_answer():
     askers = Resolvers()
     for old, new, version, now in ((1, 2, 1, 10.0), (1, 3, 2, 11.0)):
-        askers.answered("web", old, version, now)
-        askers.answered("web", new, version, now + 0.1)
+        askers.record_answer("web", old, version, now)
+        askers.record_answer("web", new, version, now + 0.1)
 
-    assert askers.acknowledged("web") == (1, 10.0)  # asker 2 has not had version 2
-    askers.answered("web", 2, 2, 11.4)
-    assert askers.acknowledged("web") == (2, 11.4)
+    assert askers.acknowledged_version("web") == (1, 10.0)  # asker 2 has not had version 2
+    askers.record_answer("web", 2, 2, 11.4)
+    assert askers.acknowledged_version("web") == (2, 11.4)
 
 
 def test_what_was_told_keeps_the_moment_it_was_told_first():
     askers = Resolvers()
     for now in (10.0, 11.0, 12.0):
-        askers.answered("web", 1, 5, now)
+        askers.record_answer("web", 1, 5, now)
 
-    assert askers.acknowledged("web") == (5, 10.0)
+    assert askers.acknowledged_version("web") == (5, 10.0)
 
 
 def test_a_worker_that_asks_no_more_is_not_waited_for():
     askers = Resolvers()
-    askers.answered("web", 1, 1, 10.0)
-    askers.answered("web", 2, 2, 10.5)
-    askers.answered("web", 2, 2, 10.0 + ACTIVE_TIME)
-    assert askers.acknowledged("web") == (1, 10.0)
+    askers.record_answer("web", 1, 1, 10.0)
+    askers.record_answer("web", 2, 2, 10.5)
+    askers.record_answer("web", 2, 2, 10.0 + ACTIVE_TIME)
+    assert askers.acknowledged_version("web") == (1, 10.0)
 
-    askers.answered("web", 2, 2, 10.1 + ACTIVE_TIME)
+    askers.record_answer("web", 2, 2, 10.1 + ACTIVE_TIME)
 
-    assert askers.acknowledged("web") == (2, 10.1 + ACTIVE_TIME)
+    assert askers.acknowledged_version("web") == (2, 10.1 + ACTIVE_TIME)
 
 
 def test_nothing_was_told_of_an_app_that_nobody_asked_about():
-    assert Resolvers().acknowledged("web") == (0, 0.0)
+    assert Resolvers().acknowledged_version("web") == (0, 0.0)

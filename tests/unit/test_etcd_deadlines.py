@@ -20,8 +20,8 @@ from contextlib import (
 import pytest
 
 from portico.adapters.store.etcd.store import EtcdStore
-from portico.adapters.store.etcd.wire import encoded as base64_of
-from portico.core.model.shared import SCHEMA, ClusterRecord, encoded
+from portico.adapters.store.etcd.wire import encode as base64_of
+from portico.core.model.shared import SCHEMA, ClusterRecord, encode
 from portico.core.model.snapshot import Put, StoreAddress
 from portico.core.planning.mirroring import prefix_of
 from portico.engine.cluster.store_follower import StoreFollower
@@ -122,7 +122,7 @@ class Member:
         return {"header": {"revision": self.revision}}
 
     def _items(self) -> list[dict[str, object]]:
-        record = encoded(ClusterRecord(least=SCHEMA))
+        record = encode(ClusterRecord(least=SCHEMA))
         values = {"cluster": record, "number": str(self.revision).encode()}
         about = {"create_revision": 1, "mod_revision": self.revision}
         return [

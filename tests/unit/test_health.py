@@ -11,7 +11,7 @@ from portico.core.model.check import Check
 from portico.core.model.instance import Exit, Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
 from portico.core.planning.health import after_probe, pace, recovery
-from portico.core.planning.lifecycle import exited
+from portico.core.planning.lifecycle import after_exit
 
 S = InstanceState
 NOW = 1000.0
@@ -111,7 +111,7 @@ def test_an_instance_has_as_long_to_recover_as_it_took_to_fail():
 
 def restarted(uptime: float, crashes: int = 0, **app: object) -> Instance:
     i = replace(READY, state=S.RESTARTING, spawned=NOW - uptime, crashes=crashes)
-    return exited(i, Exit(0), App(**app), now=NOW, jitter=0.0, reason="failed its check")
+    return after_exit(i, Exit(0), App(**app), now=NOW, jitter=0.0, reason="failed its check")
 
 
 def test_a_restart_for_the_check_counts_as_a_crash():
@@ -134,5 +134,5 @@ def test_an_exit_code_that_means_done_does_not_when_it_was_told_to_restart():
 
 def test_an_unready_instance_that_exits_by_itself_after_long_is_no_loop():
     i = replace(READY, state=S.UNREADY)
-    after = exited(i, Exit(1), App(), now=NOW, jitter=0.0, reason="")
+    after = after_exit(i, Exit(1), App(), now=NOW, jitter=0.0, reason="")
     assert (after.state, after.crashes) == (S.BACKOFF, 0)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from portico.adapters.certificates.trust import TrustStores
 from portico.client.connect import connect
-from portico.client.systemd import name_of, quoted
+from portico.client.systemd import name_of, quote
 from portico.daemon.main import _lock
 from portico.errors import Refused
 from portico.system.home import Home
@@ -170,9 +170,9 @@ def test_a_word_of_a_unit_stays_one_word_or_is_refused(words):
     """Read again as systemd.syntax(7) and systemd.unit(5) say."""
     if not all(word.isprintable() for word in words):
         with pytest.raises(Refused):
-            quoted(*words)
+            quote(*words)
         return
-    line = quoted(*words)
+    line = quote(*words)
     assert line.isprintable()
     assert read_again(line) == words
 

@@ -30,7 +30,7 @@ class Free:
 
     inherited_ports = frozenset()
 
-    def seen(self):
+    def observe(self):
         return SimpleNamespace(pid=0)
 
     async def holder(self, port):

@@ -79,7 +79,7 @@ def outcome(
             return error
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gateway, "connected", Network(answers).connected)
+        patch.setattr(gateway, "connect", Network(answers).connected)
         task = loop.create_task(ended())
         loop.run_until(END)
     loop.close()

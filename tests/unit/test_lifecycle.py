@@ -8,11 +8,11 @@ from portico.core.model.app import App
 from portico.core.model.instance import LEAVING_STATES, Exit, InstanceEvent, InstanceState, Process
 from portico.core.planning.lifecycle import (
     MAX_MOVES,
-    booted,
-    exited,
-    killed,
+    after_boot,
+    after_exit,
+    after_kill,
+    after_spawn,
     move,
-    spawned,
     with_own_port,
     with_port_taken,
 )
@@ -24,91 +24,91 @@ CRASHED = Exit(1)
 PROCESS = Process(77, 9.0)
 
 
-def after_exit(i, ending=CRASHED, app=APP, *, age=0.0, jitter=0.0):
-    return exited(i, ending, app, now=NOW + age, jitter=jitter, reason="exited with code 1")
+def exits(i, ending=CRASHED, app=APP, *, age=0.0, jitter=0.0):
+    return after_exit(i, ending, app, now=NOW + age, jitter=jitter, reason="exited with code 1")
 
 
 def test_an_instance_that_exits_waits_for_its_restart_without_a_process():
-    after = after_exit(one(), age=5)
+    after = exits(one(), age=5)
     assert (after.state, after.process, after.since) == (S.BACKOFF, None, NOW + 5)
     assert after.reason == "exited with code 1"
 
 
 def test_each_exit_that_comes_too_soon_makes_the_next_delay_longer():
-    first = after_exit(one(), age=5)
-    second = after_exit(one(crashes=1), age=5)
+    first = exits(one(), age=5)
+    second = exits(one(crashes=1), age=5)
     assert (first.crashes, first.retry_at) == (1, NOW + 5 + 1)
     assert (second.crashes, second.retry_at) == (2, NOW + 5 + 2)
 
 
 def test_an_exit_after_min_uptime_is_no_crash_and_is_restarted_at_once():
-    after = after_exit(one(crashes=2), age=10)
+    after = exits(one(crashes=2), age=10)
     assert (after.state, after.crashes, after.retry_at) == (S.BACKOFF, 0, NOW + 10)
 
 
 def test_whatever_exits_before_it_was_ever_ready_has_crashed_however_long_it_took():
-    assert after_exit(one(S.STARTING), age=100).crashes == 1
+    assert exits(one(S.STARTING), age=100).crashes == 1
 
 
 def test_as_many_crashes_in_a_row_as_max_restarts_are_a_crash_loop():
-    assert after_exit(one(crashes=1)).state is S.BACKOFF
-    loop = after_exit(one(crashes=2))
+    assert exits(one(crashes=1)).state is S.BACKOFF
+    loop = exits(one(crashes=2))
     assert (loop.state, loop.crashes) == (S.FAILED, 3)
 
 
 @pytest.mark.parametrize("most", [0, 1])
 def test_the_first_crash_may_be_the_last_and_an_exit_that_is_none_never_is(most):
     its = APP.model_copy(update={"max_restarts": most})
-    assert after_exit(one(), app=its).state is S.FAILED
-    assert after_exit(one(), app=its, age=10).state is S.BACKOFF
+    assert exits(one(), app=its).state is S.FAILED
+    assert exits(one(), app=its, age=10).state is S.BACKOFF
 
 
 def test_a_start_that_fails_counts_as_a_crash():
-    again = after_exit(one(S.BACKOFF, process=None, crashes=1), Exit())
+    again = exits(one(S.BACKOFF, process=None, crashes=1), Exit())
     assert (again.state, again.crashes) == (S.BACKOFF, 2)
-    assert after_exit(one(S.BACKOFF, process=None, crashes=2), Exit()).state is S.FAILED
+    assert exits(one(S.BACKOFF, process=None, crashes=2), Exit()).state is S.FAILED
 
 
 @pytest.mark.parametrize("state", [S.STARTING, S.READY, S.BACKOFF])
 def test_what_is_not_to_be_restarted_stays_stopped_when_it_exits(state):
     once = App(command="run", autorestart=False)
     done = App(command="run", stop_exit_codes=(0, 3))
-    assert after_exit(one(state), app=once).state is S.STOPPED
-    assert after_exit(one(state), Exit(3), done).state is S.STOPPED
-    assert after_exit(one(state), Exit(4), done).state is S.BACKOFF
+    assert exits(one(state), app=once).state is S.STOPPED
+    assert exits(one(state), Exit(3), done).state is S.STOPPED
+    assert exits(one(state), Exit(4), done).state is S.BACKOFF
 
 
 @pytest.mark.parametrize("state", sorted(LEAVING_STATES - {S.GONE}))
 def test_what_was_leaving_is_gone_when_it_exits_and_no_crash(state):
-    after = after_exit(one(state, crashes=1))
+    after = exits(one(state, crashes=1))
     assert (after.state, after.crashes) == (S.GONE, 0)
 
 
 def test_a_new_process_is_no_restart_the_first_time():
     i = one(S.STARTING, process=None, since=0, spawned=0)
-    after = spawned(i, PROCESS, now=NOW)
+    after = after_spawn(i, PROCESS, now=NOW)
     assert (after.process, after.spawned, after.since, after.restarts) == (PROCESS, NOW, NOW, 0)
 
 
 def test_a_new_process_after_an_exit_is_a_restart_and_keeps_id_port_and_count_of_crashes():
     i = one(S.BACKOFF, process=None, crashes=2, restarts=4, reason="exited with code 1")
-    after = spawned(i, PROCESS, now=NOW + 3)
+    after = after_spawn(i, PROCESS, now=NOW + 3)
     assert (after.state, after.process, after.since) == (S.STARTING, PROCESS, NOW + 3)
     assert (after.id, after.port, after.crashes, after.restarts) == (i.id, i.port, 2, 5)
     assert after.reason == ""
 
 
 def test_while_it_is_started_again_it_goes_on_saying_why_it_failed():
-    failed = after_exit(one(S.STARTING, process=PROCESS, spawned=NOW))
-    again = spawned(failed, PROCESS, now=NOW + 1)
+    failed = exits(one(S.STARTING, process=PROCESS, spawned=NOW))
+    again = after_spawn(failed, PROCESS, now=NOW + 1)
     assert again.trouble == failed.reason == "exited with code 1"
     assert replace(again, reason="answered 503").trouble == "answered 503"
     assert move(again, InstanceEvent.CHECK_PASSED, now=NOW + 2).trouble == ""
 
 
 def test_a_start_after_a_boot_or_a_regular_exit_has_no_failure_before_it():
-    assert spawned(booted(one(), now=NOW), PROCESS, now=NOW).trouble == ""
-    assert spawned(after_exit(one(), age=11), PROCESS, now=NOW + 12).trouble == ""
+    assert after_spawn(after_boot(one(), now=NOW), PROCESS, now=NOW).trouble == ""
+    assert after_spawn(exits(one(), age=11), PROCESS, now=NOW + 12).trouble == ""
 
 
 def test_a_move_notes_when_and_why():
@@ -118,7 +118,7 @@ def test_a_move_notes_when_and_why():
 
 def test_a_killed_instance_has_its_time_once_more_before_it_is_killed_again():
     i = one(S.STOPPING)
-    after = killed(i, now=NOW + 10)
+    after = after_kill(i, now=NOW + 10)
     assert (after.state, after.since, after.spawned) == (S.STOPPING, NOW + 10, NOW)
 
 
@@ -138,18 +138,18 @@ def test_a_killed_instance_has_its_time_once_more_before_it_is_killed_again():
     ],
 )
 def test_after_a_boot_what_ran_runs_again_and_what_was_leaving_is_gone(before, after):
-    assert booted(one(before, process=PROCESS), now=3.0).state is after
+    assert after_boot(one(before, process=PROCESS), now=3.0).state is after
 
 
 @pytest.mark.parametrize("state", [S.STARTING, S.READY])
 def test_a_run_that_a_boot_ended_waits_for_its_next_time(state):
-    after = booted(one(state, is_run=True, process=PROCESS), now=3.0)
+    after = after_boot(one(state, is_run=True, process=PROCESS), now=3.0)
     assert (after.state, after.process, after.ended) == (S.STOPPED, None, None)
 
 
 def test_a_boot_is_no_crash_and_leaves_nothing_of_the_clock_before():
     ran = one(crashes=2, worn="it holds 2 GB", retry_at=NOW + 60, process=PROCESS)
-    again = booted(ran, now=3.0)
+    again = after_boot(ran, now=3.0)
     assert (again.crashes, again.worn, again.process) == (0, "", None)
     assert (again.since, again.spawned, again.retry_at) == (3.0, 3.0, 3.0)
     assert again.reason == "the machine was rebooted"
@@ -166,9 +166,9 @@ def test_an_instance_whose_port_somebody_took_is_not_ready_until_its_check_says_
 
 def test_a_start_on_another_port_because_one_was_taken_is_no_crash_of_the_program():
     before = one(S.STARTING, taken=True, crashes=1)
-    after = after_exit(before)
+    after = exits(before)
     assert (after.state, after.crashes, after.taken) == (S.BACKOFF, 1, True)
-    assert not spawned(after, PROCESS, now=NOW).taken
+    assert not after_spawn(after, PROCESS, now=NOW).taken
 
 
 @pytest.mark.parametrize(
@@ -179,4 +179,4 @@ def test_a_start_on_another_port_because_one_was_taken_is_no_crash_of_the_progra
     ],
 )
 def test_where_there_is_no_other_port_or_there_were_many_it_is_a_crash(before, app):
-    assert after_exit(before, app=app).crashes == 1
+    assert exits(before, app=app).crashes == 1

@@ -8,7 +8,7 @@ import pytest
 
 from portico.core.model.app import App
 from portico.core.model.event import EventFilter
-from portico.core.model.shared import SharedMachine, encoded
+from portico.core.model.shared import SharedMachine, encode
 from portico.engine.cluster.membership import RETRY_INTERVAL, SUBJECT
 from tests.unit.test_safety_cluster import LinkedMachine
 
@@ -60,14 +60,14 @@ def test_a_machine_that_was_removed_keeps_the_machines_that_it_knew_and_says_so(
 
 def test_a_machine_that_was_replaced_keeps_the_machines_that_it_knew_and_says_so(machine):
     machine.daemon.shared.serial = "1"
-    machine.store.put("machines/m1", encoded(SharedMachine(address="10.0.0.9", serial="2")))
+    machine.store.put("machines/m1", encode(SharedMachine(address="10.0.0.9", serial="2")))
     machine.run(5.0)
     assert machine.intent.members.machines["m1"].address != "10.0.0.9"
     assert "or replaced: others refuse it" in trouble(machine)
 
 
 def test_a_copy_that_is_older_than_the_certificate_says_nothing_of_the_machine(machine):
-    machine.store.put("machines/m1", encoded(SharedMachine(address="10.0.0.1", serial="1")))
+    machine.store.put("machines/m1", encode(SharedMachine(address="10.0.0.1", serial="1")))
     machine.run(1.0)
     machine.store.happen("away")
     machine.lose_daemon()
@@ -95,9 +95,9 @@ def test_machines_that_cannot_be_written_are_tried_again(machine):
 def test_another_value_of_a_machine_changes_no_files(machine):
     before = machine.intent.members
     record = SharedMachine(address="10.0.0.2", labels=("1",), state="leaving")
-    machine.store.put("machines/m2", encoded(record))
+    machine.store.put("machines/m2", encode(record))
     machine.run(1.0)
     assert machine.intent.members is before
-    machine.store.put("machines/m2", encoded(SharedMachine(address="10.0.0.2", serial="5f")))
+    machine.store.put("machines/m2", encode(SharedMachine(address="10.0.0.2", serial="5f")))
     machine.run(1.0)
     assert machine.intent.members.serials == {"m2": "5f"}

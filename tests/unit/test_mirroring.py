@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.core.model.shared import CLUSTER_KEY, SCHEMA, ClusterRecord, encoded
+from portico.core.model.shared import CLUSTER_KEY, SCHEMA, ClusterRecord, encode
 from portico.core.model.snapshot import Changes, Put, Snapshot, StoredItem
 from portico.core.planning.mirroring import (
     continues,
@@ -22,7 +22,7 @@ from portico.core.planning.mirroring import (
 
 CLUSTER = "6a1c"
 ROOT = prefix_of(CLUSTER)
-OWN = StoredItem(encoded(ClusterRecord(least=SCHEMA)), 2, 2)
+OWN = StoredItem(encode(ClusterRecord(least=SCHEMA)), 2, 2)
 
 
 def shared(revision: int, **items: StoredItem) -> Snapshot:
@@ -59,7 +59,7 @@ def test_a_store_that_has_gone_on_from_what_is_known_is_followed(mirror, found):
         (shared(99, cluster=StoredItem(b"{}", 2, 2)), "cannot be read"),
         (shared(99, cluster=StoredItem(b"\xff", 2, 2)), "cannot be read"),
         (
-            shared(99, cluster=StoredItem(encoded(ClusterRecord(least=SCHEMA + 1)), 98, 2)),
+            shared(99, cluster=StoredItem(encode(ClusterRecord(least=SCHEMA + 1)), 98, 2)),
             "upgrade",
         ),
         (shared(8, cluster=OWN, a=item(5)), "is at revision 8, and this machine has seen 9"),
@@ -76,7 +76,7 @@ def test_a_store_that_is_another_one_or_an_older_copy_is_not(found, why):
     ("found", "hint"),
     [
         (Snapshot(1), ". `portico cluster restore` on a machine with a copy fills it"),
-        (shared(99, cluster=StoredItem(encoded(ClusterRecord(least=SCHEMA + 1)), 98, 2)), ""),
+        (shared(99, cluster=StoredItem(encode(ClusterRecord(least=SCHEMA + 1)), 98, 2)), ""),
         (shared(8, cluster=OWN), ". `portico cluster restore` fills it, or `portico cluster"),
     ],
 )

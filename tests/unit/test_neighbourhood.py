@@ -113,7 +113,7 @@ def test_what_no_other_machine_has_any_more_runs_on_a_drained_one_again(machine)
 
     machine.others.lists["m2"] = NearList("m2", WEB, leaving=True)  # drained, too
     machine.run(10.0)
-    assert machine.daemon.neighbourhood.drained() == {"m1", "m2"}
+    assert machine.daemon.neighbourhood.drained_machines() == {"m1", "m2"}
     assert ready(machine) == 2
     machine.others.lists["m2"] = NearList("m2", WEB)
     machine.run(10.0)

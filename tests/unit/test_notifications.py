@@ -186,7 +186,7 @@ def test_a_target_that_is_removed_is_forgotten():
     scene.look()
     scene.engine.intent.desired = Desired(apps={"web": None})
     scene.look()
-    assert scene.state.notified() == {}
+    assert scene.state.last_notified() == {}
 
 
 def test_a_command_runs_once_for_each_event_with_its_words_in_the_environment():

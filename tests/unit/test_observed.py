@@ -30,7 +30,7 @@ class Discovery:
         self.version += 1
         return self.version
 
-    def acknowledged(self, app: str) -> tuple[int, float]:
+    def acknowledged_version(self, app: str) -> tuple[int, float]:
         return self.asked
 
 
@@ -38,7 +38,7 @@ class Nginx:
     def __init__(self, seen: NginxSeen) -> None:
         self.now = seen
 
-    def seen(self) -> NginxSeen:
+    def observe(self) -> NginxSeen:
         return self.now
 
 

@@ -24,7 +24,7 @@ def test_without_a_request_other_tasks_have_one_turn():
     async def story():
         done = []
         asyncio.get_running_loop().call_soon(done.append, "other")
-        await OpenRequests().answered()
+        await OpenRequests().wait_for_answers()
         assert done == ["other"]
 
     run(story())
@@ -36,7 +36,7 @@ def test_the_loop_waits_until_a_request_is_answered():
         end = requests.begin()
 
         async def steps():
-            await requests.answered()
+            await requests.wait_for_answers()
             order.append("step")
 
         task = asyncio.create_task(steps())
@@ -55,10 +55,10 @@ def test_a_request_that_takes_long_waits_for_the_loop(ended_late):
     async def story():
         requests = OpenRequests()
         end = requests.begin()
-        await requests.answered()  # returns although nothing has ended it
+        await requests.wait_for_answers()  # returns although nothing has ended it
         if ended_late:
             end()
-        await requests.answered()
+        await requests.wait_for_answers()
 
     run(story())
 
@@ -78,7 +78,7 @@ def test_requests_that_follow_each_other_do_not_stop_the_loop():
 
         asking = [asyncio.create_task(always()) for _ in range(3)]
         for _ in range(3):
-            await requests.answered()
+            await requests.wait_for_answers()
         for task in asking:
             task.cancel()
 
@@ -86,7 +86,7 @@ def test_requests_that_follow_each_other_do_not_stop_the_loop():
 
 
 async def waits(requests):
-    waiting = asyncio.create_task(requests.answered())
+    waiting = asyncio.create_task(requests.wait_for_answers())
     for _ in range(5):
         await asyncio.sleep(0)
     return not waiting.done()

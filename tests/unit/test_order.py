@@ -12,7 +12,7 @@ from portico.core.model.app import App
 from portico.core.model.instance import Exit, InstanceState, LastExit
 from portico.core.model.world import NginxSeen
 from portico.core.planning.app_state import app_state
-from portico.core.planning.lifecycle import booted
+from portico.core.planning.lifecycle import after_boot
 from portico.core.planning.order import waiting_apps
 from portico.core.planning.progress import progress
 from portico.core.planning.reconcile import plan
@@ -121,7 +121,7 @@ def test_once_it_runs_it_is_on_its_own(mine):
 
 
 def test_after_a_boot_apps_begin_in_order_again():
-    web, first = booted(one(), now=NOW), booted(db(), now=NOW)
+    web, first = after_boot(one(), now=NOW), after_boot(db(), now=NOW)
     alone = app("db")
     assert steps([alone, WEB], web, first) == ["start db.1.1 again"]
     assert steps([alone, WEB], web, db(S.STARTING)) == []

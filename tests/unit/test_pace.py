@@ -12,7 +12,7 @@ from portico.core.model.app import App
 from portico.core.model.desired import DesiredApp, Spec
 from portico.core.model.instance import InstanceState, Process
 from portico.core.model.world import World
-from portico.core.planning.lifecycle import spawned
+from portico.core.planning.lifecycle import after_spawn
 from portico.core.planning.pace import START_ALLOWANCE
 from portico.core.planning.preview import outcome
 from portico.core.planning.reconcile import plan, wake_at
@@ -69,7 +69,7 @@ def test_after_a_boot_of_the_machine_all_come_back_a_few_at_a_time():
     first = starts(its, seen)
     assert len(first) == 8
     for step in first:
-        again = spawned(seen.instances[step.instance], Process(1, 1.0), now=NOW)
+        again = after_spawn(seen.instances[step.instance], Process(1, 1.0), now=NOW)
         seen = replace(seen, instances={**seen.instances, again.id: again})
     assert starts(its, seen) == []
 

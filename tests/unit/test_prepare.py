@@ -49,7 +49,7 @@ class Outside:
             raise Refused("cannot use /removed as nginx: no such program")
         return Build("/usr/sbin/nginx", (1, 31, 0), can=frozenset({"resolve", "ssl"}))
 
-    def seen(self) -> NginxSeen:
+    def observe(self) -> NginxSeen:
         return NginxSeen(1, 1, self.live)
 
     def read_included(self, _: str) -> tuple[()]:
@@ -73,15 +73,15 @@ class Outside:
 
     async def local(self, names: dict[str, object]) -> dict[str, CertificateFiles]:
         self.asked["certificates made"] += 1
-        return self.expected(names)
+        return self.expected_files(names)
 
-    def expected(self, names: dict[str, object]) -> dict[str, CertificateFiles]:
+    def expected_files(self, names: dict[str, object]) -> dict[str, CertificateFiles]:
         return {name: CertificateFiles(f"/{name}.pem", f"/{name}.key") for name in names}
 
     async def own_copies(self, pairs: list[OwnPair]) -> dict[OwnPair, OwnCopy]:
         return {pair: OwnCopy(CertificateFiles(pair.certificate, pair.key)) for pair in pairs}
 
-    def served(self) -> ServedCertificates:
+    def served_certificates(self) -> ServedCertificates:
         return ServedCertificates({}, 0.0)
 
     def thumbprint(self) -> str:

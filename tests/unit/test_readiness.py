@@ -11,7 +11,7 @@ from portico.core.model.app import App
 from portico.core.model.desired import Spec
 from portico.core.model.instance import InstanceState, Process
 from portico.core.model.launch import Notice
-from portico.core.planning.lifecycle import adopted, killed, spawned
+from portico.core.planning.lifecycle import after_adoption, after_kill, after_spawn
 from portico.core.planning.reasons import READY_NOT_REPORTED
 from portico.core.planning.reconcile import plan
 from portico.engine.instances.readiness import Readiness
@@ -45,7 +45,7 @@ class Known:
     def app_of(self, _: object) -> App:
         return self.app
 
-    def received(self) -> list[Notice]:
+    def take_notices(self) -> list[Notice]:
         said, self.said = self.said, []
         return said
 
@@ -128,7 +128,7 @@ def test_who_never_says_it_is_killed_in_time_and_that_is_the_reason():
     late = one(S.STARTING, since=NOW - 5)
     (step,) = plan(desired(its), world(late, knows=[its]), generation="g1")
     assert step.why == f"was not ready within 5s: {READY_NOT_REPORTED}"
-    assert killed(late, now=NOW, why=step.why).reason == step.why
+    assert after_kill(late, now=NOW, why=step.why).reason == step.why
 
 
 def test_who_said_it_and_fails_its_check_has_that_as_the_reason():
@@ -148,7 +148,7 @@ def test_a_rollout_to_a_version_that_never_says_it_is_reverted():
 
 
 def test_a_new_process_has_said_nothing_and_under_a_new_daemon_it_has_its_time_once_more():
-    again = spawned(one(S.BACKOFF, said_ready=True), Process(7, 7.0), now=NOW)
+    again = after_spawn(one(S.BACKOFF, said_ready=True), Process(7, 7.0), now=NOW)
     assert again.said_ready is False
-    assert adopted(one(S.STARTING, since=NOW - 50), now=NOW).since == NOW
-    assert adopted(one(S.READY, since=NOW - 50), now=NOW).since == NOW - 50
+    assert after_adoption(one(S.STARTING, since=NOW - 50), now=NOW).since == NOW
+    assert after_adoption(one(S.READY, since=NOW - 50), now=NOW).since == NOW - 50

@@ -8,7 +8,7 @@ import pytest
 
 from portico.core.model.instance import Exit, InstanceState
 from portico.core.model.world import NginxSeen
-from portico.core.planning.lifecycle import exited, killed
+from portico.core.planning.lifecycle import after_exit, after_kill
 from portico.core.planning.reconcile import GATHER_TIME, START_WAIT, plan, wake_at
 from portico.core.planning.steps import Respawn, Revert
 from tests.unit.worlds import NOW, SERVING, app, desired, one, planned, said, why, world
@@ -249,14 +249,14 @@ def test_what_never_becomes_ready_is_killed_when_its_time_is_up():
     starting = one(S.STARTING, since=NOW - 7)
     assert planned(its, replace(starting, since=NOW - 6.9)) == []
     assert planned(its, starting) == ["kill web.1.1"]
-    assert planned(its, killed(starting, now=NOW)) == []
+    assert planned(its, after_kill(starting, now=NOW)) == []
 
 
 def test_crashes_are_counted_until_there_have_been_too_many():
     its = app(good=None, max_restarts=3, backoff=1, backoff_limit=9)
     i, delays = one(S.STARTING), []
     while i.state is not S.FAILED:
-        i = exited(i, Exit(1), its.app, now=NOW, jitter=0, reason="exited with code 1")
+        i = after_exit(i, Exit(1), its.app, now=NOW, jitter=0, reason="exited with code 1")
         delays.append(i.retry_at - NOW)
         if i.state is S.BACKOFF:
             assert planned(its, i, now=i.retry_at) == ["start web.1.1 again"]
@@ -324,8 +324,8 @@ def test_what_does_not_stop_in_time_is_killed_and_given_the_same_time_again():
     stopping = one(S.STOPPING, since=NOW - 3)
     assert planned(its, replace(stopping, since=NOW - 2.9)) == []
     assert planned(its, stopping) == ["kill web.1.1"]
-    assert planned(its, killed(stopping, now=NOW)) == []
-    assert planned(its, killed(stopping, now=NOW), now=NOW + 3) == ["kill web.1.1"]
+    assert planned(its, after_kill(stopping, now=NOW)) == []
+    assert planned(its, after_kill(stopping, now=NOW), now=NOW + 3) == ["kill web.1.1"]
 
 
 def test_what_is_gone_is_forgotten():

@@ -18,7 +18,7 @@ HELD = certificate()
 
 def fail(memory, now=NOW, draw=0.0, held=HELD, retry_at=None, **more):
     attempt = Attempt(held, now, draw, **more)
-    return renewal_state.failed(memory, URL, "no answer", attempt, retry_at)
+    return renewal_state.after_failure(memory, URL, "no answer", attempt, retry_at)
 
 
 def tell(answer, memory=EMPTY, *, now=NOW, draw=0.5, held=HELD):
@@ -73,7 +73,7 @@ def test_the_own_wait_counts_where_it_is_longer_than_the_authoritys():
 
 
 def test_each_issuer_has_failures_of_its_own_and_a_success_ends_them_all():
-    memory = renewal_state.failed(fail(EMPTY), "other", "no", Attempt(None, NOW, 0.0))
+    memory = renewal_state.after_failure(fail(EMPTY), "other", "no", Attempt(None, NOW, 0.0))
     assert {url: trouble.failures for url, trouble in memory.troubles.items()} == {
         URL: 1,
         "other": 1,
@@ -103,7 +103,7 @@ def test_a_deploy_that_fails_is_retried_like_an_order_and_forgotten_when_it_work
     for wait in (MINUTE, 10 * MINUTE, 100 * MINUTE, DAY):
         memory = renewal_state.not_deployed(memory, "nginx -t", Attempt(HELD, NOW, 0.0))
         assert memory.deploy_trouble.retry_at == NOW + wait
-    memory = renewal_state.deployed(memory, HELD.serial, NOW)
+    memory = renewal_state.after_deployment(memory, HELD.serial, NOW)
     assert (memory.served, memory.deploy_trouble) == (HELD.serial, None)
 
 

@@ -10,9 +10,9 @@ from portico.core.model.instance import Exit, Instance, InstanceState, LastExit,
 from portico.core.model.names import InstanceId
 from portico.core.model.world import World
 from portico.core.planning.app_state import app_state
-from portico.core.planning.lifecycle import exited
+from portico.core.planning.lifecycle import after_exit
 from portico.core.planning.reconcile import plan
-from portico.core.planning.runs import ended_badly, ended_well, runs_before, scheduled
+from portico.core.planning.runs import ended_badly, ended_well, run_steps, runs_before
 from portico.core.planning.steps import Complete, Drain, StartInstance
 from tests.unit.outside import Program
 from tests.unit.worlds import rolled_back
@@ -38,7 +38,7 @@ def run(state: InstanceState = S.READY, **fields) -> Instance:
 
 
 def steps(app: DesiredApp, *instances: Instance, due: bool = False) -> list[str]:
-    return [f"{s}: {s.why}" for s in scheduled(app, instances, due=due, now=NOW)]
+    return [f"{s}: {s.why}" for s in run_steps(app, instances, due=due, now=NOW)]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_schedule_is_as_wanted_before_its_first_run():
 
 @pytest.mark.parametrize("code", [0, 1])
 def test_a_run_is_not_started_again_when_it_has_ended(code):
-    after = exited(run(), Exit(code), TASK, now=NOW, jitter=0.0, reason="done")
+    after = after_exit(run(), Exit(code), TASK, now=NOW, jitter=0.0, reason="done")
     assert (after.state, after.ended) == (S.STOPPED, LastExit(Exit(code), 10.0))
     assert ended_badly(TASK, after) is (code != 0)
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from portico.core.model.cluster import Machine as ClusterMachine
 from portico.core.model.event import Requester
 from portico.core.model.neighbour import NearList, Neighbour
-from portico.core.model.shared import SCHEMA, ClusterRecord, SharedMachine, encoded
+from portico.core.model.shared import SCHEMA, ClusterRecord, SharedMachine, encode
 from portico.core.model.snapshot import Delete, Put, Snapshot
 from portico.core.planning.mirroring import prefix_of
 from portico.core.planning.neighbours import (
@@ -151,7 +151,7 @@ class UnsafeStore(FakeStore):
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
         self.number, self._begun = 0, 0
-        self._write([Put(f"{PREFIX}cluster", encoded(ClusterRecord(least=SCHEMA)))])
+        self._write([Put(f"{PREFIX}cluster", encode(ClusterRecord(least=SCHEMA)))])
         self.put_machines({"m1", "m2", "m3"})
         self._first = self._right = self._all
 
@@ -192,7 +192,7 @@ class UnsafeStore(FakeStore):
         records = {n: SharedMachine(address=f"10.0.0.{n[1]}", labels=labels) for n in names}
         gone = [Delete(f"{PREFIX}machines/{name}") for name in {"m1", *OTHERS} - names]
         self._write(
-            [*gone, *(Put(f"{PREFIX}machines/{n}", encoded(r)) for n, r in records.items())]
+            [*gone, *(Put(f"{PREFIX}machines/{n}", encode(r)) for n, r in records.items())]
         )
 
 

@@ -14,8 +14,8 @@ from portico.core.model.shared import (
     ClusterRecord,
     Presence,
     SharedMachine,
-    decoded,
-    encoded,
+    decode,
+    encode,
     machine_key,
     present_key,
 )
@@ -72,19 +72,19 @@ class Cluster:
 
     async def say(self, machine: str, schema: int) -> None:
         presence = Presence(version="9.9", schema=schema)
-        await self.store.transaction([], [Put(ROOT + present_key(machine), encoded(presence))])
+        await self.store.transaction([], [Put(ROOT + present_key(machine), encode(presence))])
         await settle()
 
     @property
     def schema(self) -> int:
-        return decoded(ClusterRecord, self.store.peek(ROOT + CLUSTER_KEY).value).least
+        return decode(ClusterRecord, self.store.peek(ROOT + CLUSTER_KEY).value).least
 
 
 def test_a_machine_that_does_not_know_the_schema_serves_by_its_copy_and_refuses_changes():
     async def work() -> None:
         one = Cluster(FakeClock())
-        record = Put(ROOT + CLUSTER_KEY, encoded(ClusterRecord(least=SCHEMA)))
-        address = encoded(SharedMachine(address="10.0.0.1"))
+        record = Put(ROOT + CLUSTER_KEY, encode(ClusterRecord(least=SCHEMA)))
+        address = encode(SharedMachine(address="10.0.0.1"))
         machines = [Put(ROOT + machine_key(name), address) for name in ("m1", "m2")]
         await one.store.transaction([], [record, *machines])
         task = asyncio.create_task(one.shared.follower.look())

@@ -9,8 +9,8 @@ from portico.core.model.shared import (
     JoinToken,
     Presence,
     SharedMachine,
-    decoded,
-    encoded,
+    decode,
+    encode,
     ledger_key,
 )
 
@@ -28,9 +28,9 @@ from portico.core.model.shared import (
     ids=lambda record: type(record).__name__,
 )
 def test_a_value_is_read_as_it_was_written_also_with_fields_of_a_later_version(record):
-    text = encoded(record)
-    assert decoded(type(record), text) == record
-    assert decoded(type(record), b'{"later":[1],' + text[1:]) == record
+    text = encode(record)
+    assert decode(type(record), text) == record
+    assert decode(type(record), b'{"later":[1],' + text[1:]) == record
 
 
 DEEP = b"[" * 5000 + b"]" * 5000
@@ -41,7 +41,7 @@ DEEP = b"[" * 5000 + b"]" * 5000
     [b"", b"\xff", b"[]", b"{}", b'{"v":2,"machine":"m1"}', b'{"machine":"m1","x":%b}' % DEEP],
 )
 def test_a_value_that_cannot_be_read_is_none(text):
-    assert decoded(Holder, text) is None
+    assert decode(Holder, text) is None
 
 
 def test_entries_of_the_ledger_are_in_the_order_of_time():

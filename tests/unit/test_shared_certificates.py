@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from portico.core.model.certificate import Entry
-from portico.core.model.shared import ISSUER_CLAIM_KEY, Holder, encoded
+from portico.core.model.shared import ISSUER_CLAIM_KEY, Holder, encode
 from portico.core.model.shared_certificates import ledger_item
 from portico.core.planning.mirroring import prefix_of
 from portico.engine.certificates.account import ROLLOVER, ROLLOVER_BEGUN, THUMBPRINT
@@ -497,7 +497,7 @@ def test_a_replacement_that_was_shared_counts_more_than_one_that_was_only_begun_
 
 
 def test_a_claim_of_the_machine_that_has_the_role_already_is_removed(cluster):
-    claim = encoded(Holder(machine="m1"))
+    claim = encode(Holder(machine="m1"))
 
     async def run():
         await cluster.look(2)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from portico.core.model.shared import (
     TURN_KEY,
     Holder,
-    encoded,
+    encode,
     present_key,
     progress_key,
     revision_key,
@@ -318,13 +318,13 @@ def test_a_machine_that_is_drained_or_down_is_shown_as_such(machines):
     machines.begin("m1", "v1")
     machines.run(60.0)
     one = machines["m1"].shared
-    one.drained = lambda: {"m2"}
+    one.drained_machines = lambda: {"m2"}
     states = {each.name: each.state for each in one.view().machines}
     assert states == {"m1": "in", "m2": "drained", "m3": "in"}
     machines.do(one.transaction([], [Delete(progress_key("m2"))]))  # as `down --all` on m2 does
     machines.run(5.0)
     assert {each.state for each in one.view().machines} == {"in"}  # an older Portico there
-    one.drained, one.down = tuple, lambda: {"m2"}
+    one.drained_machines, one.down_machines = tuple, lambda: {"m2"}
     states = {each.name: each.state for each in one.view().machines}
     assert states == {"m1": "in", "m2": "down", "m3": "in"}
 
@@ -403,7 +403,7 @@ def test_what_another_machine_writes_of_a_machine_or_of_the_turn_does_not_last(m
     machines.store.write(
         {
             prefix + present_key("m2"): None,
-            prefix + TURN_KEY: encoded(Holder(machine="m9")),
+            prefix + TURN_KEY: encode(Holder(machine="m9")),
             prefix + revision_key(PROJECT, 1)[:-1] + "²": b"",
         }
     )

@@ -50,7 +50,7 @@ class Quiet:
     def groups(self) -> Iterator:
         return iter(())
 
-    def served(self) -> ServedCertificates:
+    def served_certificates(self) -> ServedCertificates:
         return ServedCertificates({}, 0.0)
 
 

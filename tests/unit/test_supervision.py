@@ -56,7 +56,7 @@ class Outside:
     def fence(subject: str, *, of: str = ""):
         return nullcontext()
 
-    def seen(self) -> NginxSeen:
+    def observe(self) -> NginxSeen:
         return NginxSeen(None)
 
     def app_of(self, _: Instance) -> App:

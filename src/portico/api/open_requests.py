@@ -36,7 +36,7 @@ class OpenRequests:
         if not self._open:
             self._none.set()
 
-    async def answered(self) -> None:
+    async def wait_for_answers(self) -> None:
         """Every other task has had a turn, and no request is open; or `PRECEDENCE` is over."""
         await asyncio.sleep(0)
         if self._open:

@@ -99,7 +99,7 @@ def build_nginx(
         remove_folders(home.nginx_builds)
         work = begin_folder(home.nginx_builds)
         try:
-            program = _compiled(source, modules, work, home.logs, environ, report)
+            program = _compile(source, modules, work, home.logs, environ, report)
             return _install(program, source.version, home.nginx_builds)
         except OSError as error:
             raise Failed(f"cannot build nginx {source.version}: {error}") from None
@@ -117,7 +117,7 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _compiled(
+def _compile(
     source: Source,
     modules: Sequence[Path],
     work: Path,

@@ -19,7 +19,7 @@ from portico.client.systemd import (
     call,
     former_name,
     name_of,
-    quoted,
+    quote,
     unit_of,
     verify,
 )
@@ -234,7 +234,7 @@ class Schedule:
 
     @property
     def _home_in_systemd(self) -> str:
-        return quoted(f"PORTICO_HOME={self._home.path}")
+        return quote(f"PORTICO_HOME={self._home.path}")
 
     def _add_timer(self) -> None:
         if not self._booted.exists():
@@ -262,7 +262,7 @@ class Schedule:
         home = str(self._home.path).replace("%", "%%")
         service = _SERVICE.format(
             home=home,
-            program=quoted(*_RENEW),
+            program=quote(*_RENEW),
             environment=self._home_in_systemd,
         )
         timer = _TIMER.format(home=home)

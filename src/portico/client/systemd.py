@@ -177,7 +177,7 @@ def former_unit(
     root = os.geteuid() == 0 if root is None else root
     name = former_name(home)
     unit = _unit(home, environ, name, f"{name}-programs", root=root)
-    its = quoted(f"PORTICO_HOME={home.path}")
+    its = quote(f"PORTICO_HOME={home.path}")
     return unit if unit.path.exists() and its in unit.path.read_text() else None
 
 
@@ -186,7 +186,7 @@ def name_of(home: Home, environ: Mapping[str, str], *, root: bool, of: str = "")
     another unit beside it, `of` what, is `portico-certs` or `portico-certs@srv-shop`.
     """
     kind = f"portico-{of}" if of else "portico"
-    return kind if Home.default(environ, root=root) == home else f"{kind}@{_escaped(home.path)}"
+    return kind if Home.default(environ, root=root) == home else f"{kind}@{_escape(home.path)}"
 
 
 def former_name(home: Home) -> str:
@@ -194,7 +194,7 @@ def former_name(home: Home) -> str:
     return f"portico-{re.sub(r'[^A-Za-z0-9]+', '-', str(home.path)).strip('-')}"
 
 
-def _escaped(path: Path) -> str:
+def _escape(path: Path) -> str:
     """As `systemd-escape --path` writes it (systemd.unit(5)); what is too long is cut, with a
     number that belongs to it, as systemd does that.
     """
@@ -241,11 +241,11 @@ def _launcher(home: Home, name: str, folder: Path, environ: Mapping[str, str]) -
 
 
 def _program(module: str) -> str:
-    return quoted(sys.executable, "-P", "-m", module)
+    return quote(sys.executable, "-P", "-m", module)
 
 
 def _environment(variables: Mapping[str, object]) -> str:
-    return quoted(*(f"{name}={value}" for name, value in variables.items()))
+    return quote(*(f"{name}={value}" for name, value in variables.items()))
 
 
 def installed_unit(
@@ -272,7 +272,7 @@ def verify(units: Mapping[str, str], environ: Mapping[str, str], *, user: bool) 
         call(["systemd-analyze", *options, "verify", *map(str, drafts)], environ)
 
 
-def quoted(*words: str) -> str:
+def quote(*words: str) -> str:
     """Words of a unit, each of which systemd takes as it is: systemd.syntax(7). None has a `$`
     that is to stay, but for the path of a program, which systemd looks for no variable in.
 

@@ -33,7 +33,7 @@ class ErrorAnswer(Exception):
 def is_reachable(path: Path) -> bool:
     """Whether somebody listens. Unreachable where that is another user's."""
     try:
-        _connected(path, 1.0).close()
+        _connect(path, 1.0).close()
     except Unreachable as error:
         if isinstance(error.__cause__, PermissionError):
             raise
@@ -45,7 +45,7 @@ def ask(
     path: Path, method: str, target: str, body: bytes = b"", *, seconds: float
 ) -> tuple[int, bytes]:
     """The status and body of an answer; Unreachable when there is no whole one in time."""
-    with _connected(path, seconds) as connection:
+    with _connect(path, seconds) as connection:
         try:
             connection.sendall(_request(method, target, body))
             status, length, body_start = _head(connection)
@@ -63,7 +63,7 @@ def stream(
     path: Path, target: str, idle: Callable[[], None], *, seconds: float
 ) -> Iterator[bytes]:
     """Lines as they come; `idle` is called every TICK without one. Raises NotOk."""
-    with _connected(path, seconds) as connection:
+    with _connect(path, seconds) as connection:
         try:
             connection.sendall(_request("GET", target, b""))
             status, _, pending = _head(connection)
@@ -80,7 +80,7 @@ def stream(
             raise _connection_closed(path, error) from error
 
 
-def _connected(path: Path, seconds: float) -> socket.socket:
+def _connect(path: Path, seconds: float) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(seconds)
     try:

@@ -54,9 +54,9 @@ class Signals:
     def __init__(self) -> None:
         self.first, self.second = asyncio.Event(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._received)
+            asyncio.get_running_loop().add_signal_handler(number, self._set)
 
-    def _received(self) -> None:
+    def _set(self) -> None:
         (self.second if self.first.is_set() else self.first).set()
 
 

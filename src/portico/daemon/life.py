@@ -162,7 +162,7 @@ async def _signal_watchdog(notify: Notify, clock: Clock) -> None:
 
 
 async def _reap_orphans(orphans: Orphans, portico: Portico) -> None:
-    await asyncio.to_thread(orphans.reap, portico.programs.processes.watched())
+    await asyncio.to_thread(orphans.reap, portico.programs.processes.watched_processes())
 
 
 async def take_over(engine: Engine, instances: Instances, in_force: InForce, nginx: Nginx) -> None:
@@ -172,7 +172,7 @@ async def take_over(engine: Engine, instances: Instances, in_force: InForce, ngi
     await instances.supervision.adopt()
     is_first = intent.is_first_of(__version__)
     await in_force.resume()
-    seen, build = nginx.seen(), intent.build
+    seen, build = nginx.observe(), intent.build
     if build is None:
         return
     if is_first and intent.is_in_force(seen) and not seen.runs(build):
@@ -211,5 +211,5 @@ def _is_idle(portico: Portico) -> bool:
         or engine.observed.unrecorded
         or control.changes.under_way()
         or control.api.answering
-        or portico.programs.nginx.seen().pid
+        or portico.programs.nginx.observe().pid
     )

@@ -12,7 +12,7 @@ from portico.core.model.desired import Spec
 from portico.core.model.instance import Instance, InstanceEvent, InstanceState
 from portico.core.model.names import InstanceId
 from portico.core.model.neighbour import NearList
-from portico.core.planning.lifecycle import killed, move
+from portico.core.planning.lifecycle import after_kill, move
 from portico.core.planning.steps import (
     Announce,
     Complete,
@@ -219,7 +219,7 @@ class Executor:
             return
         self._events.note("kill", instance.id, why)
         self._processes.signal(instance.process, "SIGKILL")
-        self._observed.put(killed(instance, now=self._clock.monotonic(), why=why))
+        self._observed.put(after_kill(instance, now=self._clock.monotonic(), why=why))
 
     async def _switch(self, fingerprint: str) -> None:
         tested = self._intent.tested

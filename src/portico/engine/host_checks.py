@@ -89,7 +89,7 @@ class HostChecks:
     async def _listener_problems(self, desired: Desired) -> AsyncIterator[Problem]:
         now, ours = self._in_force(), set(self._nginx.inherited_ports)
         ours_of_udp = set[int]()
-        if self._nginx.seen().pid:
+        if self._nginx.observe().pid:
             ours |= {now.listeners.http, now.listeners.https}
             ours |= {each.port for each in now.streams.values() if not each.udp}
             ours_of_udp = {each.port for each in now.streams.values() if each.udp}

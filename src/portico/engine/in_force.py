@@ -69,7 +69,7 @@ class InForce:
             allow(candidate)
             used = with_links(revision, candidate)
             accepted = self._intent.accept(candidate, used, smaller=smaller)
-            self._changed(candidate)
+            self._note_change(candidate)
         return accepted, candidate
 
     async def _render_smaller(self, inputs: Inputs) -> Candidate:
@@ -105,7 +105,7 @@ class InForce:
             sites, holds, candidate = await self._current_draft(draft)
             self._intent.set_paused(sites, candidate, holds)
             self._observed.hold(holds)
-            self._changed(candidate)
+            self._note_change(candidate)
 
     async def set_members(self, members: MemberList) -> None:
         """Use these machines of the cluster. Raises PorticoError where that cannot be rendered, or
@@ -123,7 +123,7 @@ class InForce:
             drained, candidate = await self._current_draft(draft)
             self._intent.set_members(members, drained, candidate)
             if candidate:
-                self._changed(candidate)
+                self._note_change(candidate)
 
     def _drained_with(self, members: MemberList) -> frozenset[str]:
         """The machines whose part of each `total` others run, with those that are new in the
@@ -149,7 +149,7 @@ class InForce:
             candidate = await self._current_draft(draft)
             self._intent.set_drained_machines(machines, candidate)
             if candidate:
-                self._changed(candidate)
+                self._note_change(candidate)
 
     async def serve_members(self) -> None:
         """Have nginx listen for other machines where no file is in force yet, and wait until it
@@ -164,7 +164,7 @@ class InForce:
                 candidate = await self._current_draft(draft)
                 if not self._intent.revisions:
                     self._intent.render_again(candidate)
-                    self._changed(candidate)
+                    self._note_change(candidate)
         await self.wait_until_served()
 
     async def render_without_waiting(self) -> Candidate:
@@ -180,7 +180,7 @@ class InForce:
         async with self._turn:
             candidate = await self._current_draft(draft)
             self._intent.render_again(candidate)
-            self._changed(candidate)
+            self._note_change(candidate)
         return candidate
 
     async def render_again(self) -> None:
@@ -222,7 +222,7 @@ class InForce:
             candidate = await self._current_draft(draft)
             allow(candidate)
             self._intent.remove(project, candidate)
-            self._changed(candidate)
+            self._note_change(candidate)
         return candidate
 
     async def resume(self) -> None:
@@ -289,7 +289,7 @@ class InForce:
     def _basis(self) -> Basis:
         return self._changes, self._intent.versions.targets
 
-    def _changed(self, candidate: Candidate) -> None:
+    def _note_change(self, candidate: Candidate) -> None:
         self._changes += 1
         if candidate.build.program:
             self._troubles.resolve_all_of(FILES)

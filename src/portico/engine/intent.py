@@ -44,7 +44,7 @@ class Intent:
     def __init__(self, state: State, nginx: Nginx) -> None:
         self._state, self._nginx = state, nginx
         self.versions = AppVersions(state)
-        self._paused = settings.paused(state)
+        self._paused = settings.paused_sites(state)
         self._holds = settings.holds(state)
         self.drained_apps = settings.drained_apps(state)
         """The apps that this machine leaves to others, being drained; None if it is not."""
@@ -140,7 +140,7 @@ class Intent:
             edge = candidate.edge.model_dump() if candidate.edge else None
             writes |= settings.writes(self._state, {settings.EDGE: edge})
         written = self.writes.store(writes, must=not smaller)
-        accepted = added[-1] if written else settings.numbered(self._state, revision)
+        accepted = added[-1] if written else settings.with_next_number(self._state, revision)
         self.versions.remember(records)
         self.revisions = {**self.revisions, accepted.project: accepted}
         self._edge = candidate.edge

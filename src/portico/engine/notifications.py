@@ -51,7 +51,7 @@ class Notifications:
         """Each target has a task of its own: one that hangs holds up no other."""
         self._added = self._events.added
         desired, last = self._intent.desired, self._state.last_event()
-        known = {**self._state.notified(), **self._done}
+        known = {**self._state.last_notified(), **self._done}
         if desired.apps or desired.sites:  # else no file may have been read yet
             for key in known.keys() - desired.notify.keys():
                 self._forget(key)

@@ -14,7 +14,7 @@ from portico.core.model.event import Event
 from portico.core.model.instance import LEAVING_STATES, Instance, InstanceState
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint, FarEndpoint, NginxSeen, World
-from portico.core.planning.lifecycle import booted, move_event
+from portico.core.planning.lifecycle import after_boot, move_event
 from portico.engine.events import Events
 from portico.errors import Failed
 from portico.ports.clock import Clock
@@ -53,7 +53,7 @@ class ObservedWorld:
         self._state, self._clock, self._events = state, clock, events
         self._discovery, self._nginx, self._ports = discovery, nginx, ports
         self._started_at = self._all_workers_asked_at = clock.monotonic()
-        if nginx.seen().pid is not None or nginx.seen().live:
+        if nginx.observe().pid is not None or nginx.observe().live:
             self._all_workers_asked_at += UNASKED_TIME
         self.instances: dict[InstanceId, Instance] = {i.id: i for i in state.instances()}
         self.endpoints: dict[str, tuple[Endpoint, ...]] = {}
@@ -86,7 +86,7 @@ class ObservedWorld:
         if self._state.setting(BOOT_SETTING) != boot:
             now = self._clock.monotonic()
             for i in list(self.instances.values()):
-                self.put(booted(i, now=now))
+                self.put(after_boot(i, now=now))
             try:
                 self._state.put_setting(BOOT_SETTING, boot)
             except Failed as error:  # the next daemon will think so too, and find what runs
@@ -219,7 +219,7 @@ class ObservedWorld:
         return [
             app
             for app in apps
-            if self._discovery.acknowledged(app)[0] < self._versions.get(app, 0)
+            if self._discovery.acknowledged_version(app)[0] < self._versions.get(app, 0)
             or not self._discovery.has_read(app)
         ]
 
@@ -241,7 +241,7 @@ class ObservedWorld:
         return self._world(self._nginx_seen(), frozenset())
 
     def _nginx_seen(self) -> NginxSeen:
-        seen = self._nginx.seen()
+        seen = self._nginx.observe()
         if seen.pid is None:
             self._nginx_leaving = None
         return replace(
@@ -273,7 +273,7 @@ class ObservedWorld:
         now, since = self._clock.monotonic(), max(i.since, withdrawn_at)
         if now < self._all_workers_asked_at:
             return False  # a worker may still wait for the answer of the daemon before this one
-        version, acknowledged_at = self._discovery.acknowledged(i.app)
+        version, acknowledged_at = self._discovery.acknowledged_version(i.app)
         if version == 0:
             answered = self._answered_since.get(i.app, self._started_at)
             return now - max(since, answered) > UNASKED_TIME

@@ -266,7 +266,10 @@ class Preparation:
 
     async def _tested_if_new(self, usable: CheckedFile, inputs: Inputs) -> Candidate:
         candidate = await self._render(usable, inputs, make=True)
-        if not candidate.desired.needs_nginx or candidate.fingerprint == self._nginx.seen().live:
+        if (
+            not candidate.desired.needs_nginx
+            or candidate.fingerprint == self._nginx.observe().live
+        ):
             return candidate
         try:
             return replace(candidate, tested=await self._install(candidate))

@@ -75,7 +75,7 @@ def add_revision(state: State, revision: Revision, added: list[Revision]) -> Non
     state.put_setting(IN_FORCE, json.dumps(in_force))
 
 
-def numbered(state: State, revision: Revision) -> Revision:
+def with_next_number(state: State, revision: Revision) -> Revision:
     """With the number that the next one on disk gets."""
     last = max((each.number for each in state.revisions()), default=0)
     return replace(revision, number=last + 1)
@@ -100,7 +100,7 @@ def selected_nginx(state: State) -> str:
     return state.setting(NGINX) or AUTO
 
 
-def paused(state: State) -> frozenset[str]:
+def paused_sites(state: State) -> frozenset[str]:
     return _names(state, PAUSED_SITES, "sites are paused")
 
 

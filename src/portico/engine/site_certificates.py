@@ -20,7 +20,7 @@ from portico.ports.certificates import Certificates
 class CertificateSource(Protocol):
     """What certificate authorities have signed for us, and the answer they ask us for."""
 
-    def served(self) -> ServedCertificates:
+    def served_certificates(self) -> ServedCertificates:
         """Of what nginx may be given now."""
 
     def thumbprint(self) -> str: ...
@@ -42,7 +42,7 @@ class SiteCertificates:
         are named and not made.
         """
         own = await self._own_certificates(desired, make=make)
-        served = self._issued.served()
+        served = self._issued.served_certificates()
         parts: dict[str, list[CertifiedNames]] = {}
         for name, site in desired.sites.items():
             if site.https and name not in own:
@@ -54,7 +54,9 @@ class SiteCertificates:
             if not all(part.certificates for part in each)
         }
         made = (
-            await self._certificates.local(local) if make else self._certificates.expected(local)
+            await self._certificates.local(local)
+            if make
+            else self._certificates.expected_files(local)
         )
         return {name: [ExtraCertificate((), pairs)] for name, pairs in own.items()} | {
             name: [ExtraCertificate(part.names, _files(part) or (made[name],)) for part in each]

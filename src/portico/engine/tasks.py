@@ -42,9 +42,9 @@ class Tasks:
         with self.fence(subject, of=of):
             await work()
 
-    async def ended(self, task: Task, seconds: float) -> bool:
+    async def ends_within(self, task: Task, seconds: float) -> bool:
         """Whether it ends within so many seconds."""
-        return await self._clock.ended(cast("asyncio.Task[None]", task), seconds)
+        return await self._clock.ends_within(cast("asyncio.Task[None]", task), seconds)
 
     def repeat(
         self,

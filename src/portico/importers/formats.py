@@ -20,7 +20,7 @@ _DUMP: Final = re.compile(r"dump\.pm2(\.bak)?")
 _HEAD = 8192  # bytes that show whether a file is text
 
 
-def exported(path: Path, environ: Mapping[str, str], words: Sequence[str] = ()) -> object:
+def read_export(path: Path, environ: Mapping[str, str], words: Sequence[str] = ()) -> object:
     """Raises ConfigError when the file cannot be read. Blocks while Node evaluates it.
 
     `words` are the options of the command line that JavaScript sees.

@@ -83,7 +83,7 @@ def evaluate(
         if not raw:
             raise file_error(path, _exit_text(code, _contents(errors)))
     try:
-        return _exported(path, json.loads(raw))
+        return _read_export(path, json.loads(raw))
     except (ValueError, RecursionError):
         what = f"exports more than {_MAX_ANSWER_SIZE >> 20} MiB, or is nested too deeply"
         raise file_error(path, what) from None
@@ -111,7 +111,7 @@ def _contents(file: IO[bytes]) -> str:
     return file.read(_MAX_ANSWER_SIZE).decode(errors="replace")
 
 
-def _exported(path: Path, message: Mapping[str, object]) -> object:
+def _read_export(path: Path, message: Mapping[str, object]) -> object:
     match message["is"]:
         case "object":
             return message["value"]

@@ -29,11 +29,11 @@ def port_of(words: Sequence[str]) -> int:
 def with_variable(words: Sequence[str], port: int, variable: str) -> str:
     """The words as a text that is split and filled in at every start."""
     return " ".join(
-        _quoted(*pair, str(port), variable) for pair in zip(("", *words), words, strict=False)
+        _quote(*pair, str(port), variable) for pair in zip(("", *words), words, strict=False)
     )
 
 
-def _quoted(before: str, word: str, port: str, variable: str) -> str:
+def _quote(before: str, word: str, port: str, variable: str) -> str:
     attached = _ATTACHED_PORT.fullmatch(word)
     if attached and attached[2] == port:
         return f"{word.removesuffix(port)}${variable}"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from portico.core.config.edge_rules import Machine, edge_ports
 from portico.core.model.edge import Edge
 from portico.errors import ConfigError, Problem
-from portico.importers.formats import TOO_DEEP_TEXT, exported, kind, read_text
+from portico.importers.formats import TOO_DEEP_TEXT, kind, read_export, read_text
 from portico.importers.node_source import sends_ready
 from portico.importers.pm2_context import Kind, Pm2Context
 from portico.importers.sites import served_apps, tables, with_site
@@ -259,7 +259,7 @@ def _edge_ports(table: Mapping[str, object]) -> set[object]:
 
 
 def _pm2(path: Path, options: _ReadOptions) -> _LoadedFile:
-    value = exported(path, options.environ, options.words)
+    value = read_export(path, options.environ, options.words)
     taken, found = _take(value, path, path.parent, options)
     if not found:
         # PM2 starts every path in the shell's folder: take that one if the scripts are there

@@ -32,7 +32,7 @@ class Certificates(Protocol):
     async def local(self, names: Mapping[str, Sequence[str]]) -> Mapping[str, CertificateFiles]:
         """A certificate of the local authority for each lineage, made or renewed where needed."""
 
-    def expected(self, names: Mapping[str, Sequence[str]]) -> Mapping[str, CertificateFiles]:
+    def expected_files(self, names: Mapping[str, Sequence[str]]) -> Mapping[str, CertificateFiles]:
         """The pairs that `local` would return, without making any; paths may not exist yet."""
 
     async def own_copies(self, pairs: Sequence[OwnPair]) -> Mapping[OwnPair, OwnCopy]:

@@ -20,5 +20,5 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None: ...
 
-    async def ended(self, task: Task[None], seconds: float) -> bool:
+    async def ends_within(self, task: Task[None], seconds: float) -> bool:
         """Whether the task ends within so many seconds. It is not cancelled if not."""

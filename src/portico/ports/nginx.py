@@ -28,7 +28,7 @@ class Discovery(Protocol):
     def hold(self, sites: frozenset[str]) -> None:
         """The sites whose requests are held. Those of others that wait go on."""
 
-    def acknowledged(self, app: str) -> tuple[int, float]:
+    def acknowledged_version(self, app: str) -> tuple[int, float]:
         """The newest version that every nginx worker that asks has been sent, and when the last
         of them was (`Clock.monotonic`); 0 if this daemon was not asked about the app yet.
         """
@@ -53,7 +53,7 @@ class Sites(Protocol):
         None when something behind nginx answered, else what was wrong in a few words.
         """
 
-    async def served(
+    async def served_fingerprints(
         self,
         name: str,
         listeners: Listeners,
@@ -83,7 +83,7 @@ class Nginx(Protocol):
         the system, and the wheel's; also those that Portico cannot use.
         """
 
-    def seen(self) -> NginxSeen:
+    def observe(self) -> NginxSeen:
         """Whether the master runs and what it serves. Cheap enough for every round."""
 
     async def activity(self) -> NginxActivity:
@@ -135,7 +135,7 @@ class Nginx(Protocol):
         """Replace the program that runs by this build of it, losing no request; its files stay.
 
         Does nothing where that one runs already, and first ends what another daemon has begun
-        of this: `seen().is_upgrade_interrupted`. Raises Failed; then the one before serves on.
+        of this: `observe().is_upgrade_interrupted`. Raises Failed; then the one before serves on.
         """
 
     async def stop(

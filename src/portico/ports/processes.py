@@ -85,7 +85,7 @@ class Processes(Protocol):
 class Notices(Protocol):
     """Hears what programs say by sd_notify(3), and Node programs by process.send."""
 
-    def received(self) -> Sequence[Notice]:
+    def take_notices(self) -> Sequence[Notice]:
         """What each has said since this was last asked; that of then is done with."""
 
 

@@ -107,7 +107,7 @@ class State(Protocol):
     def count_events(self, wanted: EventFilter, after: int) -> int:
         """How many follow the one of that number."""
 
-    def notified(self) -> Mapping[str, int]:
+    def last_notified(self) -> Mapping[str, int]:
         """By target of `[notify]`, the number of the last event that is done with."""
 
     def put_notified(self, target: str, number: int | None) -> None:

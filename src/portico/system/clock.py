@@ -30,7 +30,7 @@ class SystemClock:
 
         await asyncio.sleep(seconds)
 
-    async def ended(self, task: Task[None], seconds: float) -> bool:
+    async def ends_within(self, task: Task[None], seconds: float) -> bool:
         import asyncio  # noqa: PLC0415
 
         ended, _ = await asyncio.wait((task,), timeout=seconds)

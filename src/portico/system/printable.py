@@ -22,10 +22,10 @@ def printable(text: str) -> str:
     """The same text with all but plain characters, ends of lines and tabs made visible."""
     if text.isprintable():
         return text
-    return "".join(c if c in _LAYOUT or c.isprintable() else _escaped(c) for c in text)
+    return "".join(c if c in _LAYOUT or c.isprintable() else _escape(c) for c in text)
 
 
-def _escaped(character: str) -> str:
+def _escape(character: str) -> str:
     if ord(character) in _BYTES:
         return f"\\x{ord(character) - 0xDC00:02x}"
     if unicodedata.category(character) not in _ESCAPED_CATEGORIES:

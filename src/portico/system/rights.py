@@ -36,7 +36,7 @@ def open_file(path: str | Path, account: Account = _NO_USER, flags: int = os.O_R
 
     Raises OSError.
     """
-    with _walked(path, account, follow=True) as walk:
+    with _walk(path, account, follow=True) as walk:
         # Root has followed the links that it follows; one that is there now was put there since.
         links = 0 if walk.is_others else os.O_NOFOLLOW
         flags |= os.O_NONBLOCK | os.O_CLOEXEC | links
@@ -52,7 +52,7 @@ def folder_of(
     What is done inside is done with the rights that count for this file. It belongs to one thread,
     and must not wait. With `make` missing folders are made, for the account. Raises OSError.
     """
-    with _walked(path, account, make=make) as walk:
+    with _walk(path, account, make=make) as walk:
         yield walk.folder, walk.name
 
 
@@ -109,7 +109,7 @@ def acting_as(account: Account) -> Iterator[None]:
 
 
 @contextmanager
-def _walked(
+def _walk(
     path: str | Path, account: Account, *, make: bool = False, follow: bool = False
 ) -> Iterator[_Walk]:
     with ExitStack() as stack:

@@ -44,7 +44,7 @@ class Authority:
         pair = new_certificate(KeyPair(self.root, self.key), leaf, now)
         return pair.certificate_pem, pair.key_pem
 
-    def signed(self, leaf: x509.Certificate) -> bool:
+    def has_signed(self, leaf: x509.Certificate) -> bool:
         try:
             leaf.verify_directly_issued_by(self.root)
         except (ValueError, TypeError, InvalidSignature):

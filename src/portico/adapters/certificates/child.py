@@ -15,7 +15,7 @@ from typing import assert_never
 from portico.adapters.certificates.authority import local_authority
 from portico.adapters.certificates.index import AUTHORITY, ROOT
 from portico.adapters.certificates.lineage import files
-from portico.adapters.certificates.signing import ensure_certificates, locked
+from portico.adapters.certificates.signing import ensure_certificates, lock
 from portico.adapters.certificates.wire import Request
 from portico.errors import PorticoError
 
@@ -31,7 +31,7 @@ def main() -> None:
 def answer(request: Request) -> object:  # noqa: PLR0911 - one for each act
     if request["act"] == "root":
         folder = Path(request["folder"])
-        with locked(folder):
+        with lock(folder):
             local_authority(folder, request["host"], request["now"])
         return str(folder / AUTHORITY / ROOT)
     if request["act"] == "local":
@@ -54,7 +54,7 @@ def answer(request: Request) -> object:  # noqa: PLR0911 - one for each act
         from portico.adapters.certificates.own_pairs import copy_own_pair  # noqa: PLC0415
 
         folder = Path(request["folder"])
-        with locked(folder):
+        with lock(folder):
             return [copy_own_pair(folder, pair, request["now"]) for pair in request["pairs"]]
     if request["act"] == "pem":
         from portico.adapters.certificates.account_keys import pem_of  # noqa: PLC0415

@@ -87,7 +87,7 @@ class CertificateChild:
         }
         return good | _FILES.validate_json(await self._ask("create certificates", request))
 
-    def expected(self, names: Mapping[str, Sequence[str]]) -> Mapping[str, CertificateFiles]:
+    def expected_files(self, names: Mapping[str, Sequence[str]]) -> Mapping[str, CertificateFiles]:
         return expected_pairs(self._folder, names, self._clock.now())
 
     async def own_copies(self, pairs: Sequence[OwnPair]) -> Mapping[OwnPair, OwnCopy]:
@@ -113,7 +113,7 @@ class CertificateChild:
         return found
 
     def expected_own_copies(self, pairs: Sequence[OwnPair]) -> Mapping[OwnPair, CertificateFiles]:
-        return {pair: self._copies.expected(pair) for pair in pairs}
+        return {pair: self._copies.expected_files(pair) for pair in pairs}
 
     async def examine(self, pairs: Sequence[OwnPair]) -> list[Findings]:
         if not pairs:

@@ -65,7 +65,7 @@ class OwnCopies:
         self._known[pair] = _CachedCopy(_signature(pair), copy, now + COMPARE_INTERVAL)
         return copy
 
-    def expected(self, pair: OwnPair) -> CertificateFiles:
+    def expected_files(self, pair: OwnPair) -> CertificateFiles:
         """The copy that nginx is given when this is rendered; it may not exist yet."""
         if copy := self._unchanged_copy(pair):
             return copy.files or _files(folder_of(self._folder, pair), 1)

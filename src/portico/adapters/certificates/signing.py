@@ -29,7 +29,7 @@ THREADS: Final = 16  # they wait for the disk, which syncs many files at once as
 def ensure_certificates(
     folder: Path, host: str, lineages: Mapping[str, Sequence[str]], now: float
 ) -> dict[str, Entry]:
-    with locked(folder):
+    with lock(folder):
         remove_folders(folder)
         authority = local_authority(folder, host, now)
 
@@ -45,7 +45,7 @@ def ensure_certificates(
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def lock(folder: Path) -> Iterator[None]:
     """Only one child at a time works in the folder; the lock ends with its process."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / ".lock").open("a") as lock:
@@ -80,7 +80,7 @@ def _usable_entry(
             entry["good_from"] <= now < entry["renew_at"]
             and names_of(leaf) == set(map(plain, names))
             and key.public_key() == leaf.public_key()
-            and authority.signed(leaf)
+            and authority.has_signed(leaf)
         )
     except (OSError, TypeError, *PARSE_ERRORS):
         return None

@@ -40,7 +40,7 @@ class ClientSockets:
         self._open[asker] = sock
         asyncio.get_running_loop().add_reader(sock, self._receive, sock)
 
-    def failed(self, udp: socket.socket, error: OSError) -> None:
+    def record_failure(self, udp: socket.socket, error: OSError) -> None:
         """Reading failed: of a line, because its other end is closed."""
         asker = next((asker for asker, sock in self._open.items() if sock is udp), None)
         if asker is None:

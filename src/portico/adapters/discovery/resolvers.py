@@ -31,19 +31,19 @@ class Resolvers:
         self._asking: dict[str, dict[Address, LastAnswer]] = {}
         self._acknowledged: dict[str, tuple[int, float]] = {}
 
-    def acknowledged(self, app: str) -> tuple[int, float]:
+    def acknowledged_version(self, app: str) -> tuple[int, float]:
         return self._acknowledged.get(app, (0, 0.0))
 
     def askers(self, app: str) -> Iterable[Address]:
         """Who has asked where the app is within the last seconds."""
         return self._asking.get(app, ())
 
-    def answered(self, app: str, asker: Address, version: int, now: float) -> None:
+    def record_answer(self, app: str, asker: Address, version: int, now: float) -> None:
         asking = self._asking.get(app, {}) | {asker: LastAnswer(version, now)}
         active = {port: one for port, one in asking.items() if now - one.at <= ACTIVE_TIME}
         self._asking[app] = active
         all_ports = min(one.version for one in active.values())
-        if all_ports > self.acknowledged(app)[0]:
+        if all_ports > self.acknowledged_version(app)[0]:
             self._acknowledged[app] = all_ports, now
 
     def forget(self, app: str) -> None:

@@ -145,8 +145,8 @@ class Responder:
             for send in self._waiting.take(_of_site(label)):
                 send()
 
-    def acknowledged(self, app: str) -> tuple[int, float]:
-        return self._resolvers.acknowledged(app)
+    def acknowledged_version(self, app: str) -> tuple[int, float]:
+        return self._resolvers.acknowledged_version(app)
 
     def has_read(self, app: str) -> bool:
         return all(self._owners.has_read(asker) for asker in self._resolvers.askers(app))
@@ -158,7 +158,7 @@ class Responder:
             except BlockingIOError:
                 return
             except OSError as error:
-                self._client_sockets.failed(udp, error)
+                self._client_sockets.record_failure(udp, error)
                 return
             asker = self._owners.asker(socket.SOCK_DGRAM, sender)
             if asker is not Asker.STRANGER:
@@ -186,7 +186,7 @@ class Responder:
                 self._truncated.clear()
             self._truncated[query] = sender
         elif reply.app:
-            self._resolvers.answered(reply.app, sender, version, self._clock.monotonic())
+            self._resolvers.record_answer(reply.app, sender, version, self._clock.monotonic())
             self._look_at_waiting(reply.app)
 
     def _answer_later(self, app: str, key: Hashable, send: Callable[[], object]) -> None:
@@ -202,7 +202,7 @@ class Responder:
         the app is, and has had the time to ask for the address of a slot.
         """
         now = self._clock.monotonic()
-        version, since = self._resolvers.acknowledged(app)
+        version, since = self._resolvers.acknowledged_version(app)
         is_known = version >= self._versions.get(app, 1) and now - since >= MIN_WAIT
         if is_known and self._apps.get(app) and self.has_read(app):
             for send in self._waiting.take(app, asked_before=now - MIN_WAIT):
@@ -239,7 +239,7 @@ class Responder:
             await writer.drain()
         asker = self._truncated.pop(query, None) if counts else None
         if reply.app and asker is not None:
-            self._resolvers.answered(reply.app, asker, version, self._clock.monotonic())
+            self._resolvers.record_answer(reply.app, asker, version, self._clock.monotonic())
         return True
 
     def _reply(self, query: bytes, *, tcp: bool) -> _CachedReply:

@@ -70,7 +70,7 @@ class DiskLineages:
         try:
             pem = await asyncio.to_thread(Path(key).read_text)
         except OSError as error:
-            raise _failed(lineage, f"cannot read {_reason(error)}") from error
+            raise _failure(lineage, f"cannot read {_reason(error)}") from error
         return await self.take(lineage, names, chain, pem, about)
 
     async def take(
@@ -80,19 +80,19 @@ class DiskLineages:
             try:
                 return await self._store(lineage, names, chain, key, about)
             except OSError as error:
-                raise _failed(lineage, f"cannot write {_reason(error)}") from error
+                raise _failure(lineage, f"cannot write {_reason(error)}") from error
             except UnusableGeneration as error:
-                raise _failed(lineage, str(error)) from error
+                raise _failure(lineage, str(error)) from error
 
     async def switch(self, lineage: str, generation: int) -> Certificate:
         async with self._changing:
             known, folder = self._known.get(lineage), self._lineage_folder(lineage)
             if not known or generation not in known.generations:
-                raise _failed(lineage, f"generation {generation} does not exist")
+                raise _failure(lineage, f"generation {generation} does not exist")
             try:
                 await asyncio.to_thread(_switch, folder, generation)
             except OSError as error:
-                raise _failed(lineage, f"cannot write {_reason(error)}") from error
+                raise _failure(lineage, f"cannot write {_reason(error)}") from error
             known.current = generation
             await asyncio.to_thread(_remove_old, folder, known)
             return known.generations[generation]
@@ -106,7 +106,7 @@ class DiskLineages:
             try:
                 await asyncio.to_thread(folder.set_link, "current", before)
             except OSError as error:
-                raise _failed(lineage, f"cannot write {_reason(error)}") from error
+                raise _failure(lineage, f"cannot write {_reason(error)}") from error
             known.current = before
             return known.generations[before]
 
@@ -115,7 +115,7 @@ class DiskLineages:
             try:
                 await asyncio.to_thread(self._lineage_folder(lineage).withdraw)
             except OSError as error:
-                raise _failed(lineage, f"cannot remove {_reason(error)}") from error
+                raise _failure(lineage, f"cannot remove {_reason(error)}") from error
             self._known[lineage].current = None
 
     async def remove(self, lineage: str) -> None:
@@ -263,7 +263,7 @@ def _accept(facts: Facts, about: Provenance, held: Certificate | None) -> None:
         raise UnusableGeneration("; ".join(problems))
 
 
-def _failed(lineage: str, why: str) -> Failed:
+def _failure(lineage: str, why: str) -> Failed:
     return Failed(
         f"cannot store the certificate for {lineage}: {why}; the existing one is unchanged"
     )

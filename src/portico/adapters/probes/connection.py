@@ -60,7 +60,7 @@ class WrongProtocol(Exception):
 
 
 @asynccontextmanager
-async def connected(port: int, host: str = "127.0.0.1") -> AsyncIterator[Connection]:
+async def connect(port: int, host: str = "127.0.0.1") -> AsyncIterator[Connection]:
     """Asyncio's streams would cost as much again as all of the probe."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as plain:

@@ -119,11 +119,11 @@ def _trouble(answer: _Answer, service: str) -> str | None:
             return "does not offer grpc.health.v1"
         case None:
             http = answer.headers.get(b":status", b"nothing")
-            return f"does not speak gRPC: it answered {_decoded(http)}"
+            return f"does not speak gRPC: it answered {_decode(http)}"
         case _:
             # Percent-encoded UTF-8, says the gRPC protocol; what is neither is shown as it can be.
             message = unquote_to_bytes(answer.headers.get(b"grpc-message", b""))
-            return f"answered gRPC status {_decoded(status)} {_decoded(message)}".strip()
+            return f"answered gRPC status {_decode(status)} {_decode(message)}".strip()
 
 
 def _serving_status(message: bytes) -> int:
@@ -131,5 +131,5 @@ def _serving_status(message: bytes) -> int:
     return message[1] if message[:1] == bytes((1 << 3 | 0,)) and len(message) > 1 else 0
 
 
-def _decoded(message_text: bytes) -> str:
+def _decode(message_text: bytes) -> str:
     return " ".join(message_text.decode(errors="replace")[:MAX_ERROR_LENGTH].split())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from portico.adapters.probes.connection import AnswerTooLong, Connection, WrongProtocol, connected
+from portico.adapters.probes.connection import AnswerTooLong, Connection, WrongProtocol, connect
 from portico.adapters.probes.http import ask_http
 from portico.core.model.check import Check
 
@@ -16,7 +16,7 @@ from portico.core.model.check import Check
 class LoopbackProbes:
     async def probe(self, check: Check, port: int) -> str | None:
         try:
-            async with asyncio.timeout(check.limit), connected(port) as connection:
+            async with asyncio.timeout(check.limit), connect(port) as connection:
                 return await _ask(check, port, connection)
         except TimeoutError:
             return f"no answer within {check.limit:g}s"
@@ -41,6 +41,6 @@ async def _ask(check: Check, port: int, connection: Connection) -> str | None:
 async def _listening_problem(port: int) -> str:
     """An app that listens on `localhost` may have got ::1 for it, and nothing else."""
     with suppress(OSError):
-        async with asyncio.timeout(1), connected(port, "::1"):
+        async with asyncio.timeout(1), connect(port, "::1"):
             return f"listens on [::1]:{port} only; make it listen on 127.0.0.1"
     return f"nothing listens on port {port}"

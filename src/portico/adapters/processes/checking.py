@@ -38,7 +38,7 @@ async def run_check(
         return f"its check timed out after {check.limit:g}s"
     except (OSError, ValueError) as error:
         return f"its check cannot run: {found.program}: {error}"
-    return None if code == 0 else _failed(code, output)
+    return None if code == 0 else _failure_text(code, output)
 
 
 def _check_launch(launch: Launch, command: Words | None) -> Launch:
@@ -48,7 +48,7 @@ def _check_launch(launch: Launch, command: Words | None) -> Launch:
     return replace(launch, spec=replace(launch.spec, app=app))
 
 
-def _failed(code: int, output: bytes) -> str:
+def _failure_text(code: int, output: bytes) -> str:
     how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
     lines = output.decode(errors="replace").strip().splitlines()
     return f"its check {how}: {lines[-1][:MAX_ERROR_LENGTH]}" if lines else f"its check {how}"

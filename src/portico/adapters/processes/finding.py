@@ -70,7 +70,7 @@ def families(
     found = descendants(table, wanted)
     sessions = (table.session(leader) for leader in others)
     known = {each.pid for family in (*found.values(), *sessions) for each in family}
-    strays = _marked(table, wanted.values(), exclude=known)
+    strays = _find_by_mark(table, wanted.values(), exclude=known)
     for leader, mark in wanted.items():
         if strays[mark]:
             pids = {each.pid for each in (*found[leader], *strays[mark])}
@@ -87,7 +87,7 @@ def marked_families(table: Table, marks: Iterable[Mark]) -> dict[Mark, list[Stat
     """All processes of instances that have no process on record."""
     return {
         mark: table.family(None, {each.pid for each in found} | mark.members)
-        for mark, found in _marked(table, marks).items()
+        for mark, found in _find_by_mark(table, marks).items()
     }
 
 
@@ -98,7 +98,7 @@ def find(since: Mapping[Mark, float]) -> dict[InstanceId, Process]:
     Others of the same mark are what an instance has started itself, in sessions of their own.
     """
     found: dict[InstanceId, Process] = {}
-    for each, all_marked in _marked(Table(), since).items():
+    for each, all_marked in _find_by_mark(Table(), since).items():
         leaders = [p for p in all_marked if p.session == p.pid and not p.ended]
         for leader in sorted(leaders, key=lambda p: p.started):
             if leader.started / TICKS_PER_SECOND + ROUNDING >= since[each]:
@@ -111,7 +111,7 @@ def is_marked(pid: int) -> bool:
     return len(_mark_variables(pid)) == len((INSTANCE, LOGS))
 
 
-def _marked(
+def _find_by_mark(
     table: Table, marks: Iterable[Mark], exclude: Collection[int] = ()
 ) -> dict[Mark, list[Stat]]:
     found: dict[Mark, list[Stat]] = {mark: [] for mark in marks}

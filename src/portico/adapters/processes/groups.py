@@ -103,7 +103,7 @@ def _group_of(pid: int) -> Path | None:
     with suppress(OSError, ValueError, StopIteration):
         lines = Path(f"/proc/{pid}/cgroup").read_text("utf-8", "replace").splitlines()
         path = next(line[3:] for line in lines if line.startswith("0::"))
-        if mounted := _mounted():
+        if mounted := _find_mount():
             mount, root = mounted
             folder = mount / Path(path).relative_to(root)
             if pid in map(int, (folder / "cgroup.procs").read_text().split()):
@@ -112,7 +112,7 @@ def _group_of(pid: int) -> Path | None:
 
 
 @cache
-def _mounted() -> tuple[Path, str] | None:
+def _find_mount() -> tuple[Path, str] | None:
     """Where the groups are, and which of them is the topmost one there."""
     for line in Path("/proc/self/mountinfo").read_text("utf-8", "replace").splitlines():
         mounted, _, kind = line.partition(" - ")

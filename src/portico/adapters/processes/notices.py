@@ -73,7 +73,7 @@ class UnixNotices:
             ) from error
         asyncio.get_running_loop().add_reader(self._datagrams, self._read, self._datagrams)
 
-    def received(self) -> Sequence[Notice]:
+    def take_notices(self) -> Sequence[Notice]:
         for event in self._handed_out:
             event.set()
         self._handed_out, self._waiting = self._waiting, []

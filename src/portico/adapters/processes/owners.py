@@ -90,7 +90,7 @@ class Owners:
         mostly the first process of an instance listens itself.
         """
         found: dict[Target, Family] = {}
-        for members in (_leaders, _descended, _marked):
+        for members in (_leaders, _find_descendants, _find_by_mark):
             left = [each for each in changed if not _is_own(changed[each], found.get(each))]
             if left:
                 every = members({target.process: target.mark for target in left})
@@ -124,11 +124,11 @@ def _leaders(wanted: Mapping[Process, Mark]) -> Members:
     return {p: [s] if s and s.started == p.started else [] for p, s in seen.items()}
 
 
-def _descended(wanted: Mapping[Process, Mark]) -> Members:
+def _find_descendants(wanted: Mapping[Process, Mark]) -> Members:
     return descendants(Table(), wanted)
 
 
-def _marked(wanted: Mapping[Process, Mark]) -> Members:
+def _find_by_mark(wanted: Mapping[Process, Mark]) -> Members:
     return families(Table(), wanted)
 
 

@@ -74,7 +74,7 @@ class LinuxPorts:
 
     async def connection_counts(self, ports: frozenset[int]) -> Mapping[int, int]:
         """Each connection once, at its serving end: at an address where the port is served."""
-        return await asyncio.to_thread(_established, ports)
+        return await asyncio.to_thread(_count_established, ports)
 
     async def listening(self, process: Process) -> frozenset[ListeningPort]:
         return await asyncio.to_thread(_listening, process)
@@ -166,7 +166,7 @@ def _name(uid: int | None) -> str:
 
 
 @one_at_a_time
-def _established(ports: frozenset[int]) -> Counter[int]:
+def _count_established(ports: frozenset[int]) -> Counter[int]:
     count = Counter(each.at for each in connections(ports))
     # At another address of this machine the same port may belong to anybody.
     served = {each.at for each in listeners()}

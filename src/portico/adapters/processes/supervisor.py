@@ -177,7 +177,7 @@ class LinuxProcesses:
             watch.close()
         self._watched.clear()
 
-    def watched(self) -> Collection[int]:
+    def watched_processes(self) -> Collection[int]:
         """The processes whose ends are not to be waited for by anybody else, by pid."""
         return {process.pid for process in self._watched}
 
@@ -188,7 +188,7 @@ class LinuxProcesses:
     def _watch(
         self, process: Process, child: Child, mark: Mark, on_exit: Callable[[Exit], None]
     ) -> None:
-        def ended(ending: Exit) -> None:
+        def note_end(ending: Exit) -> None:
             self._watched.pop(process, None)
             self._owners.forget(process)
             on_exit(ending)
@@ -197,7 +197,7 @@ class LinuxProcesses:
             process,
             child,
             mark,
-            ended,
+            note_end,
             cleanups=self._cleanups,
             ends=self._ends,
             clock=self._clock,

@@ -52,7 +52,7 @@ class SiteProbe:
             return f"nginx returned {status}: no backend answered"
         return None
 
-    async def served(
+    async def served_fingerprints(
         self,
         name: str,
         listeners: Listeners,

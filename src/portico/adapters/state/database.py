@@ -57,18 +57,18 @@ def _open(path: Path) -> sqlite3.Connection:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         path.chmod(0o600)
         try:
-            return _connected(path)
+            return _connect(path)
         except sqlite3.OperationalError as error:
             if not _lacks_room(error):
                 raise
-        return _connected(path, alone=True)
+        return _connect(path, alone=True)
     except (OSError, sqlite3.Error) as error:
         if isinstance(error, sqlite3.Error) and is_damage(error):
             raise _DamagedDatabase(str(error)) from error
         raise Failed(f"cannot use {path}: {error}; nothing was changed") from error
 
 
-def _connected(path: Path, *, alone: bool = False) -> sqlite3.Connection:
+def _connect(path: Path, *, alone: bool = False) -> sqlite3.Connection:
     """`alone` keeps others from looking at it. What is shared with them needs room on the disk
     (32 KiB in PATH-shm), and on a full one a daemon has to read it all the same.
     """

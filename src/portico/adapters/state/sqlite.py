@@ -231,7 +231,7 @@ class SqliteState:
         [(count,)] = self._rows(query, after, *values)
         return int(count)
 
-    def notified(self) -> Mapping[str, int]:
+    def last_notified(self) -> Mapping[str, int]:
         return dict(self._rows("SELECT target, number FROM notified"))
 
     def put_notified(self, target: str, number: int | None) -> None:

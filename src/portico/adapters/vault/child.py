@@ -42,7 +42,7 @@ def main() -> None:
 
 def answer(request: Request) -> dict[str, str]:
     cipher = AESGCM(_key(Path(request["key"])))
-    act = _sealed if request["act"] == "seal" else _decrypt
+    act = _seal if request["act"] == "seal" else _decrypt
     return {
         name: base64.b64encode(act(cipher, name, base64.b64decode(value))).decode()
         for name, value in request["values"].items()
@@ -59,7 +59,7 @@ def _key(path: Path) -> bytes:
     return key
 
 
-def _sealed(cipher: AESGCM, name: str, plain: bytes) -> bytes:
+def _seal(cipher: AESGCM, name: str, plain: bytes) -> bytes:
     nonce = os.urandom(NONCE_SIZE)
     return FORMAT + nonce + cipher.encrypt(nonce, plain, name.encode())
 

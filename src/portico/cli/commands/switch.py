@@ -75,7 +75,7 @@ def _take_over(switch: Switch, *, force: bool) -> None:
     switch.record(switch.pm2_apps)
     pm2.stop([each.id for each in switch.pm2_apps], session.environ)
     disabled: list[Job] = []
-    for job in _disabled(switch):
+    for job in _disable(switch):
         disabled.append(job)
         switch.record(switch.pm2_apps, disabled)
     _report(switch, disabled)
@@ -185,7 +185,7 @@ def _compare(
         )
 
 
-def _disabled(switch: Switch) -> Iterator[Job]:
+def _disable(switch: Switch) -> Iterator[Job]:
     """What was disabled; what could not be is said."""
     for job in switch.jobs:
         try:

@@ -14,7 +14,7 @@ def order_findings(draft: Draft) -> Iterator[Finding]:
         if app.after and app.schedule is not None:
             yield Finding(("apps", name, "after"), "cannot be combined with schedule")
         for index, other in enumerate(app.after):
-            yield from _named(draft, ("apps", name, "after", index), other)
+            yield from _order_faults(draft, ("apps", name, "after", index), other)
     reported: set[str] = set()
     for name in apps:
         circle = _circle(name, apps)
@@ -23,7 +23,7 @@ def order_findings(draft: Draft) -> Iterator[Finding]:
             yield _wrong_order(circle, apps)
 
 
-def _named(draft: Draft, path: Path, other: str) -> Iterator[Finding]:
+def _order_faults(draft: Draft, path: Path, other: str) -> Iterator[Finding]:
     app = draft.document.apps.get(other)
     if app is None:
         if not draft.may_be_set(("apps",), other):

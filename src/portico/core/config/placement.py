@@ -91,7 +91,7 @@ def _part_of(
     """
     usual = parts(app.name, app.app, desired.machines)
     now = mine = usual
-    names = desired.placed(app.app)
+    names = desired.machines_of(app.app)
     if app.app.total and drained:
         now = parts(app.name, app.app, desired.machines, drained)
         if machine not in usual or not drained.issuperset(names):  # else no other takes its part

@@ -12,7 +12,7 @@ _CONTINUOUS_KEYS = ("restart_schedule", "max_age", "max_memory", "health", "watc
 
 def run_findings(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
     if app.schedule is not None:
-        yield from _scheduled(draft, path, app)
+        yield from _schedule_faults(draft, path, app)
     elif app.timeout is not None and not draft.may_be_set(path, "schedule"):
         yield Finding((*path, "timeout"), "needs a schedule")
     timed = app.schedule or app.restart_schedule
@@ -24,7 +24,7 @@ def run_findings(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
         yield Finding((*path, "tz"), "needs a schedule")
 
 
-def _scheduled(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
+def _schedule_faults(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
     if app.listens and not draft.may_be_set(path, "port"):
         hint = "write port = false"
         yield Finding((*path, "schedule"), "is only for a program without a port", hint)

@@ -279,19 +279,19 @@ class Desired:
         """The other machines of the cluster, by name."""
         return {name: each for name, each in self.machines.items() if name != self.machine}
 
-    def placed(self, app: App) -> tuple[str, ...]:
+    def machines_of(self, app: App) -> tuple[str, ...]:
         """The machines, by name, that an app runs on."""
         return placed_on(app.on, self.machines)
 
     def is_here(self, app: App) -> bool:
         """Whether it runs on this machine, as all do in no cluster."""
-        return not self.machine or self.machine in self.placed(app)
+        return not self.machine or self.machine in self.machines_of(app)
 
     def held_here(self, app: DesiredApp) -> float:
         """For how many seconds requests for it wait on this machine, as the only one that ever has
         it; 0: they do not, or others may have it too.
         """
-        is_alone = self.placed(app.app) == (self.machine,) and not app.app.total
+        is_alone = self.machines_of(app.app) == (self.machine,) and not app.app.total
         return app.wait if is_alone else 0.0
 
     @property

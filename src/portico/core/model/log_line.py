@@ -32,12 +32,12 @@ def parse_lines(texts: Sequence[str], written: float) -> Iterator[LogLine]:
 
 def merge_lines(sources: Sequence[Iterator[LogLine]]) -> Iterator[tuple[int, LogLine]]:
     """Of several, each by its number, in the order of their times."""
-    numbered = [_numbered(number, lines) for number, lines in enumerate(sources)]
+    numbered = [_number(number, lines) for number, lines in enumerate(sources)]
     for _, number, line in heapq.merge(*numbered, key=lambda each: each[:2]):
         yield number, line
 
 
-def _numbered(number: int, lines: Iterator[LogLine]) -> Iterator[tuple[float, int, LogLine]]:
+def _number(number: int, lines: Iterator[LogLine]) -> Iterator[tuple[float, int, LogLine]]:
     for line in lines:
         yield line.at, number, line
 

@@ -60,9 +60,9 @@ class Names:
         if len(found) > 1:
             found = [each for each in found if split_name(each)[0] in self.here] or found
         if len(found) > 1:
-            raise Refused(f"{text} is the name of several apps: {self._listed(found)}")
+            raise Refused(f"{text} is the name of several apps: {self._list_names(found)}")
         if not found:
-            raise NotFound(f"there is no app {text!r}; known: {self._listed(self.apps)}")
+            raise NotFound(f"there is no app {text!r}; known: {self._list_names(self.apps)}")
         return found[0]
 
     def subject(self, text: str) -> str:
@@ -112,7 +112,7 @@ class Names:
                 known = ", ".join(self.projects[key] for key in found)
                 raise Refused(f"several projects are in force; name one: {known}")
 
-    def _listed(self, apps: Collection[str]) -> str:
+    def _list_names(self, apps: Collection[str]) -> str:
         """By the names that can be told apart."""
         plain = [split_name(each)[1] for each in apps]
         return ", ".join(map(self.full_name, apps) if len(self.projects) > 1 else plain) or "none"

@@ -208,11 +208,11 @@ class Holder(Record, frozen=True):
 R = TypeVar("R", bound=Record)
 
 
-def encoded(record: Record) -> bytes:
+def encode(record: Record) -> bytes:
     return msgspec.json.encode(record)
 
 
-def decoded(kind: type[R], value: bytes) -> R | None:
+def decode(kind: type[R], value: bytes) -> R | None:
     """None where it is not readable as one: a wrong value of one key must not hold up others."""
     try:
         record = msgspec.json.decode(value, type=kind)

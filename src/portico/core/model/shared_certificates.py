@@ -82,7 +82,7 @@ def ledger_item(entry: Entry) -> tuple[str, bytes]:
 
 def ledger_entry(value: bytes) -> Entry | None:
     """None where it cannot be read."""
-    return _decoded(value, Entry)
+    return _decode(value, Entry)
 
 
 def failures_value(renewal: RenewalState) -> bytes:
@@ -94,7 +94,7 @@ def failures_value(renewal: RenewalState) -> bytes:
 
 def with_failures(renewal: RenewalState, value: bytes) -> RenewalState:
     """What is remembered here, with what is shared; nothing changes where that is unreadable."""
-    shared = _decoded(value, RenewalState)
+    shared = _decode(value, RenewalState)
     if shared is None or shared.lineage != renewal.lineage:
         return renewal
     return _with_deployment_of(shared, renewal)
@@ -111,7 +111,7 @@ def _with_deployment_of(renewal: RenewalState, own: RenewalState) -> RenewalStat
     )
 
 
-def _decoded(value: bytes, kind: type[T]) -> T | None:
+def _decode(value: bytes, kind: type[T]) -> T | None:
     try:
         return msgspec.json.decode(value, type=kind)
     except DECODE_ERRORS:

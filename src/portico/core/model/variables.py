@@ -26,7 +26,7 @@ def unknown_variables(text: str) -> Iterator[str]:
             yield name
 
 
-def expanded(text: str, plain: Callable[[str], str], variable: Callable[[str], str]) -> str:
+def expand(text: str, plain: Callable[[str], str], variable: Callable[[str], str]) -> str:
     """The text with its parts put together again: what is `plain`, and each `variable`."""
     parts, end = [], 0
     for found in _REFERENCE.finditer(text):

@@ -77,7 +77,7 @@ def _publishing(
 def _possible(app: DesiredApp, desired: Desired) -> Iterator[FarEndpoint]:
     """The other machines that it is placed on, as if all were ready there."""
     others = desired.other_machines
-    for name in sorted(others.keys() & {*desired.placed(app.app)}):
+    for name in sorted(others.keys() & {*desired.machines_of(app.app)}):
         each = others[name]
         weight = app.elsewhere.get(name, app.instances) or 1
         yield FarEndpoint(name, each.address, each.port, weight)

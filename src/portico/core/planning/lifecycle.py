@@ -38,7 +38,7 @@ def move(instance: Instance, event: InstanceEvent, *, now: float, reason: str = 
     return replace(instance, state=state, since=now, reason=reason, against=0)
 
 
-def spawned(instance: Instance, process: Process, *, now: float) -> Instance:
+def after_spawn(instance: Instance, process: Process, *, now: float) -> Instance:
     """A process runs for it, for the first time or again."""
     if instance.process is None and instance.state is InstanceState.STARTING:
         return replace(instance, process=process, since=now, spawned=now)
@@ -48,7 +48,7 @@ def spawned(instance: Instance, process: Process, *, now: float) -> Instance:
     return replace(again, process=process, spawned=now, restarts=restarts, last_failure=failure)
 
 
-def adopted(instance: Instance, *, now: float) -> Instance:
+def after_adoption(instance: Instance, *, now: float) -> Instance:
     """A new daemon looks after it. One that is starting has its time once more: nobody has asked
     it meanwhile, or heard what it said.
     """
@@ -70,7 +70,7 @@ def with_own_port(instance: Instance) -> Instance:
     return replace(instance, taken=False, reason="") if instance.taken else instance
 
 
-def killed(instance: Instance, *, now: float, why: str = "") -> Instance:
+def after_kill(instance: Instance, *, now: float, why: str = "") -> Instance:
     """SIGKILL was sent: it has its time once more, before it is sent again.
 
     Where it never became ready, why is its reason from then on.
@@ -79,14 +79,14 @@ def killed(instance: Instance, *, now: float, why: str = "") -> Instance:
     return replace(instance, since=now, reason=reason or instance.reason)
 
 
-def interrupted(instance: Instance, *, now: float) -> Instance:
+def after_interruption(instance: Instance, *, now: float) -> Instance:
     """One that was starting when the daemon before this one died, and has no process: it is
     started, and has all of its time for that.
     """
     return replace(instance, since=now, process=None, said_ready=False, taken=False)
 
 
-def booted(instance: Instance, *, now: float) -> Instance:
+def after_boot(instance: Instance, *, now: float) -> Instance:
     """The instance after a boot of the machine: what ran is to run again at once, which is no
     crash of it, what runs at its times waits for the next, and what was leaving is gone.
     """
@@ -106,7 +106,7 @@ def booted(instance: Instance, *, now: float) -> Instance:
             assert_never(instance.state)
 
 
-def exited(
+def after_exit(
     instance: Instance, ending: Exit, app: App, *, now: float, jitter: float, reason: str
 ) -> Instance:
     """Its process has ended, or could not be started: wait, stop, give up, or be gone.
@@ -156,7 +156,7 @@ def _crashes(instance: Instance, app: App, uptime: float) -> int:
     return instance.crashes + 1 if early else 0
 
 
-def _printed(output: Sequence[str]) -> str:
+def _last_output(output: Sequence[str]) -> str:
     lines = [line.strip()[:MAX_LINE_LENGTH] for line in output if line.strip()][-FAILURE_LINES:]
     return f"; it printed last: {' | '.join(lines)}" if lines else ""
 
@@ -171,6 +171,6 @@ def move_event(
     if was is after.state or after.state in {S.BACKOFF, S.STOPPED, S.GONE}:
         return None
     if after.state is S.FAILED:
-        return "failed", (after.reason or "it keeps exiting") + _printed(output)
+        return "failed", (after.reason or "it keeps exiting") + _last_output(output)
     kind = "check" if {was, after.state} == {S.READY, S.UNREADY} else "state"
     return kind, f"{after.state}: {after.reason}" if after.reason else str(after.state)

@@ -10,7 +10,7 @@ import msgspec
 from pydantic import TypeAdapter, ValidationError
 
 from portico.core.model.cluster import Machine, MachineName, MemberList
-from portico.core.model.shared import SharedMachine, decoded
+from portico.core.model.shared import SharedMachine, decode
 from portico.core.model.snapshot import StoredItem
 
 _KEYS: Final = frozenset({"address", "port", "labels"})
@@ -22,7 +22,7 @@ def member_list(cluster: str, items: Mapping[str, StoredItem]) -> MemberList:
     """From the keys below `machines/`, in the order of names. What cannot be read is not in it:
     nginx's files are made of what is.
     """
-    records = {name: decoded(SharedMachine, items[name].value) for name in sorted(items)}
+    records = {name: decode(SharedMachine, items[name].value) for name in sorted(items)}
     read = {name: each and _machine(name, each) for name, each in records.items()}
     serials = {name: each.serial for name, each in records.items() if each and read[name]}
     return MemberList(
@@ -36,7 +36,7 @@ def has_certificate(item: StoredItem | None, serial: str) -> bool:
     """Whether the record of a machine is still that of its certificate with this serial: another
     machine that replaced it has the record of the same name. An older Portico wrote no serial.
     """
-    record = decoded(SharedMachine, item.value) if item else None
+    record = decode(SharedMachine, item.value) if item else None
     return item is not None and (not serial or not record or record.serial in {"", serial})
 
 

@@ -15,7 +15,7 @@ from portico.core.model.shared import (
     RESTORED_KEY,
     SCHEMA,
     ClusterRecord,
-    decoded,
+    decode,
 )
 from portico.core.model.snapshot import Delete, Put, Snapshot, StoredItem, Write
 
@@ -37,7 +37,7 @@ def reason_not_to_accept(cluster: str, found: Snapshot) -> str:
     item = found.items.get(prefix_of(cluster) + CLUSTER_KEY)
     if item is None:
         return "it has no data of this cluster: it is another store, or it was wiped"
-    record = decoded(ClusterRecord, item.value)
+    record = decode(ClusterRecord, item.value)
     if record is None:
         return "its key `cluster` cannot be read"
     if record.least > SCHEMA:
@@ -53,7 +53,7 @@ def remedy(cluster: str, found: Snapshot) -> str:
     newer Portico is needed, as the reason says.
     """
     item = found.items.get(prefix_of(cluster) + CLUSTER_KEY)
-    record = decoded(ClusterRecord, item.value) if item else None
+    record = decode(ClusterRecord, item.value) if item else None
     if record is None:
         return ". `portico cluster restore` on a machine with a copy fills it"
     if record.least > SCHEMA:

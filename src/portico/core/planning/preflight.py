@@ -54,7 +54,7 @@ def name_findings(lineage: Lineage, issuer: Issuer) -> Iterator[Finding]:
         if is_ip(name):
             if not private and not ip_address(name).is_global:
                 yield Finding(f"{name} is not a public address", _NO_AUTHORITY_ADVICE, name)
-        elif malformed := _malformed(name.removeprefix("*.")):
+        elif malformed := _syntax_error(name.removeprefix("*.")):
             what = f"{name} is not a valid domain name: {malformed}"
             yield Finding(what, "correct it in the file", name)
         elif not private and (why := _not_public(name)):
@@ -91,7 +91,7 @@ _NO_AUTHORITY_ADVICE: Final = (
 )
 
 
-def _malformed(name: str) -> str:
+def _syntax_error(name: str) -> str:
     for label in name.split("."):
         if not _LABEL.fullmatch(label):
             return f"{label!r} is not a valid label"

@@ -30,7 +30,7 @@ from portico.core.planning.pace import room_at, within_pace
 from portico.core.planning.reasons import READY_NOT_REPORTED
 from portico.core.planning.recycling import recycle
 from portico.core.planning.rollout import is_rolled_out, rollout
-from portico.core.planning.runs import ended_well, scheduled
+from portico.core.planning.runs import ended_well, run_steps
 from portico.core.planning.serving import RETURNING_STATES, takes_requests, to_restart
 from portico.core.planning.slow_start import next_step
 from portico.core.planning.steps import (
@@ -165,7 +165,7 @@ def _app(
     one that may not begin yet, or not end, because of others (`after`).
     """
     if app.app.schedule is not None:
-        yield from _scheduled(app, mine, world)
+        yield from _run_steps(app, mine, world)
         return
     if failure is not None:
         if failure:
@@ -189,10 +189,10 @@ def _app(
         yield Complete(app.name, f"{all_of_them} ready")
 
 
-def _scheduled(app: DesiredApp, mine: Sequence[Instance], world: World) -> Iterator[Step]:
+def _run_steps(app: DesiredApp, mine: Sequence[Instance], world: World) -> Iterator[Step]:
     if app.name not in world.endpoints:
         yield Publish(app.name, (), "it serves no requests")
-    yield from scheduled(app, mine, due=app.name in world.due, now=world.now)
+    yield from run_steps(app, mine, due=app.name in world.due, now=world.now)
     if app.good != app.spec.id:
         yield Complete(app.name, "it runs on a schedule")
 

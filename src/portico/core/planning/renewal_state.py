@@ -62,7 +62,7 @@ class Attempt:
         return PREFLIGHT_PAUSES if self.is_foreseen else FAILURE_PAUSES
 
 
-def failed(
+def after_failure(
     renewal: RenewalState,
     issuer: str,
     error: str,
@@ -113,12 +113,12 @@ def after_issuance(renewal: RenewalState, names: Collection[str] = ()) -> Renewa
     )
 
 
-def revoked(renewal: RenewalState, serial: str) -> RenewalState:
+def after_revocation(renewal: RenewalState, serial: str) -> RenewalState:
     """After the authority has revoked the certificate with this serial."""
     return replace(renewal, revoked=serial)
 
 
-def deployed(renewal: RenewalState, serial: str, now: float) -> RenewalState:
+def after_deployment(renewal: RenewalState, serial: str, now: float) -> RenewalState:
     """After every listener was seen to serve it."""
     return replace(renewal, served=serial, served_at=now, deploy_trouble=None)
 

@@ -21,7 +21,7 @@ S = InstanceState
 _RUNNING_STATES = frozenset({S.STARTING, S.READY})
 
 
-def scheduled(
+def run_steps(
     app: DesiredApp, instances: Sequence[Instance], *, due: bool, now: float
 ) -> Iterator[Step]:
     """What to start and to end of an app with a schedule. One run at a time.

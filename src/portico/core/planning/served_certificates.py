@@ -60,7 +60,7 @@ class ServedCertificates:
         others = [each for each in found if not self._is_revoked(each)]
         if not others:
             return mine
-        return (max(others, key=lambda each: (_shared(each, names), each.not_after)),)
+        return (max(others, key=lambda each: (_count_shared(each, names), each.not_after)),)
 
 
 def covers(held: Iterable[str], name: str) -> bool:
@@ -78,6 +78,6 @@ def _keys(name: str) -> Iterator[str]:
         yield f"*.{name.lower().partition('.')[2]}"
 
 
-def _shared(certificate: Certificate, names: Sequence[str]) -> int:
+def _count_shared(certificate: Certificate, names: Sequence[str]) -> int:
     """One for many names of a site makes fewer servers of it."""
     return sum(covers(certificate.names, name) for name in names)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from portico.core.model.variables import expanded
+from portico.core.model.variables import expand
 from portico.errors import Refused
 
 _is_plain = re.compile(r"[][A-Za-z0-9_./:@%+,=*-]+").fullmatch
@@ -84,7 +84,7 @@ def literal(text: str) -> WithDollar:
 
 def with_variables(text: str) -> WithDollar:
     """The same for text whose variables (`model/variables.py`) are meant."""
-    return WithDollar(expanded(text, literal, "${{{}}}".format))
+    return WithDollar(expand(text, literal, "${{{}}}".format))
 
 
 def milliseconds(seconds: float) -> str:

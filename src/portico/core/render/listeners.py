@@ -94,7 +94,7 @@ def shared_servers(
             *sockets.listen_lines(UNKNOWN_SERVER, tls=False),
             server_names("_"),
             *health_answer(desired, sockets, UNKNOWN_SERVER, context),
-            directive("location", "/", block=_misdirected()),
+            directive("location", "/", block=_misdirected_answer()),
         )
     yield from _rejecting_server(desired, sockets)
     redirected = {n: s for n, s in desired.sites.items() if is_redirected(n, desired)}
@@ -125,7 +125,7 @@ def _rejecting_server(desired: Desired, sockets: Sockets) -> Iterator[Directive]
             *sockets.listen_lines(UNKNOWN_SERVER, tls=True),
             server_names("_" if default is None else "~."),
             directive("ssl_reject_handshake", "on"),
-            *_misdirected(),
+            *_misdirected_answer(),
         )
 
 
@@ -163,7 +163,7 @@ def health_answer(
     yield directive("location", "=", desired.health_path, block=lines)
 
 
-def _misdirected() -> Iterator[Directive]:
+def _misdirected_answer() -> Iterator[Directive]:
     """RFC 9110 15.5.20; also for a client that comes with another name over the connection of
     a site (RFC 9113 9.1.1).
     """

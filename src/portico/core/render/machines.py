@@ -88,7 +88,9 @@ def can_cross(upstream: Upstream, desired: Desired, context: RenderContext) -> b
     """
     if not is_clustered(desired, context) or upstream.servers or not upstream.apps:
         return False
-    return any(set(desired.placed(desired.apps[n].app)) - {desired.machine} for n in upstream.apps)
+    return any(
+        set(desired.machines_of(desired.apps[n].app)) - {desired.machine} for n in upstream.apps
+    )
 
 
 def is_away(upstream: Upstream, desired: Desired, context: RenderContext) -> bool:

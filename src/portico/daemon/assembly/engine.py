@@ -68,7 +68,7 @@ def assemble_engine(  # noqa: PLR0913 - everything stands on it, and its loop ca
         lambda step: executor()(step),  # noqa: PLW0108 - it stands on this loop
         partial(_report_failure, troubles),
         lambda starts: executor().reserve(starts),
-        turn=lambda: api().requests.answered(),  # noqa: PLW0108
+        turn=lambda: api().requests.wait_for_answers(),  # noqa: PLW0108
     )
     return Engine(
         clock,

@@ -22,7 +22,7 @@ class AlpnPassthrough:
         self._one_at_a_time = asyncio.Lock()
 
     @asynccontextmanager
-    async def enabled(self, render_again: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    async def enable(self, render_again: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
         """`render_again` returns when nginx serves what is to be rendered now, or raises Failed.
 
         A daemon that ends leaves it open: the next one renders it closed.

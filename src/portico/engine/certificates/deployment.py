@@ -137,7 +137,7 @@ class Deployment:
             return
         await self.hooks.run(lineage, current)
         self._state.put_renewal_state(
-            renewal_state.deployed(
+            renewal_state.after_deployment(
                 self._state.renewal_state(lineage.name), current.serial, self._clock.now()
             )
         )
@@ -156,7 +156,7 @@ class Deployment:
         proxied = any(s.real_ip and s.real_ip.proxy_protocol for s in desired.sites.values())
         for name in (each for each in lineage.names if covers(new.held.names, each)):
             async with self._handshakes:
-                served = await self._sites.served(
+                served = await self._sites.served_fingerprints(
                     name,
                     desired.listeners,
                     proxied=proxied,

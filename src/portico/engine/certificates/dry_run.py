@@ -26,7 +26,7 @@ class ScratchFiles:
     def __init__(self, scratch: Lineages, issued: IssuedFiles) -> None:
         self._scratch, self._issued = scratch, issued
 
-    def served(self) -> ServedCertificates:
+    def served_certificates(self) -> ServedCertificates:
         found = ((name, self._scratch.current(name)) for name in self._scratch.names())
         tried = {name: replace(each, staging=False) for name, each in found if each}
         return ServedCertificates({**self._issued.current(), **tried}, self._issued.now())

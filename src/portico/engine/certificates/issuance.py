@@ -288,7 +288,7 @@ class Issuance:
         now, random_fraction = self._clock.now(), self._clock.jitter()
         attempt = Attempt(held, now, random_fraction, lineage.settings, foreseen)
         self._state.put_renewal_state(
-            renewal_state.failed(before, issuer.directory, str(error), attempt, retry_at)
+            renewal_state.after_failure(before, issuer.directory, str(error), attempt, retry_at)
         )
 
     def _note_attempt(self, *, reached: bool) -> None:

@@ -25,7 +25,7 @@ class IssuedFiles:
         self.any_token = False
         """Whether another machine may have sent the order that a token is of."""
 
-    def served(self) -> ServedCertificates:
+    def served_certificates(self) -> ServedCertificates:
         return ServedCertificates(self.current(), self._clock.now(), self._is_revoked)
 
     def current(self) -> Mapping[str, Certificate]:

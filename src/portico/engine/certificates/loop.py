@@ -233,7 +233,7 @@ class CertificateLoop:
     ) -> None:
         """Each machine has to take over the account's key first, and say so in the store."""
         deadline = self._clock.monotonic() + ANSWER_TIMEOUT
-        while why := next(filter(None, map(sharing.unanswered, lineages)), ""):
+        while why := next(filter(None, map(sharing.why_unanswered, lineages)), ""):
             if self._clock.monotonic() >= deadline:
                 return
             change.say(f"waiting: {why}")
@@ -394,5 +394,5 @@ class CertificateLoop:
     def _challenge_route(self, lineage: Lineage) -> AbstractAsyncContextManager[None]:
         """To whoever answers the authority."""
         if any(each.kind == "tls-alpn-01" for each in lineage.challenges):
-            return self._passthrough.enabled(self._in_force.render_again)
+            return self._passthrough.enable(self._in_force.render_again)
         return nullcontext()

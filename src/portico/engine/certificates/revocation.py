@@ -44,7 +44,7 @@ class Revocation:
         async with self._loop.account.in_use_by(name):
             await self._authorities.revoke(issuer, old, REASON_CODES[reason])
         self._state.put_renewal_state(
-            renewal_state.revoked(self._state.renewal_state(name), old.serial)
+            renewal_state.after_revocation(self._state.renewal_state(name), old.serial)
         )
         said = f"serial {old.serial} is revoked, reason {reason}"
         self._events.note("revoked", name, said)

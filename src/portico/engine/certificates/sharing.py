@@ -26,7 +26,7 @@ class CertificateSharing(Protocol):
     def hindrance(self, lineage: Lineage) -> str:
         """Why this machine may not order a certificate for it now; empty if it may."""
 
-    def unanswered(self, lineage: Lineage) -> str:
+    def why_unanswered(self, lineage: Lineage) -> str:
         """Which machines cannot answer an authority yet; empty where all can."""
 
     def is_issuer(self) -> bool:

@@ -33,8 +33,8 @@ from portico.core.model.shared import (
     TOKENS,
     JoinToken,
     SharedMachine,
-    decoded,
-    encoded,
+    decode,
+    encode,
     machine_key,
     present_key,
     progress_key,
@@ -95,7 +95,7 @@ class Admission:
         )
         key = token_key(token.id)
         writes = [
-            Put(key, encoded(record)),
+            Put(key, encode(record)),
             *self._outdated_tokens(now),
             *await self._authority.writes_of_key(),
         ]
@@ -128,7 +128,7 @@ class Admission:
         mine = msgspec.structs.replace(record, serial=self._shared.serial)
         async with self._users.writer() as store:
             done = await store.transaction(
-                [Compare(whole, item.revision)], [Put(whole, encoded(mine))]
+                [Compare(whole, item.revision)], [Put(whole, encode(mine))]
             )
         await follower.read()
         if done is not None:
@@ -221,8 +221,8 @@ class Admission:
                     Compare(machine_key(name), before.revision if before else ABSENT),
                 ],
                 [
-                    Put(machine_key(name), encoded(record)),
-                    Put(token_key(request.id), encoded(used)),
+                    Put(machine_key(name), encode(record)),
+                    Put(token_key(request.id), encode(used)),
                 ],
                 store,
             )
@@ -253,11 +253,11 @@ class Admission:
 
     def _token(self, token: str) -> tuple[JoinToken | None, int]:
         item = self._shared.follower.item(token_key(token))
-        return (decoded(JoinToken, item.value), item.revision) if item else (None, ABSENT)
+        return (decode(JoinToken, item.value), item.revision) if item else (None, ABSENT)
 
     def _outdated_tokens(self, now: float) -> list[Write]:
         tokens = (
-            (token_id, decoded(JoinToken, item.value))
+            (token_id, decode(JoinToken, item.value))
             for token_id, item in self._shared.follower.items_of(TOKENS).items()
         )
         old = (each for each, token in tokens if token is None or token.until < now)

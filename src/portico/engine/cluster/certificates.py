@@ -22,8 +22,8 @@ from portico.core.model.shared import (
     PRESENCES,
     THUMBPRINT_KEY,
     Presence,
-    decoded,
-    encoded,
+    decode,
+    encode,
     order_key,
 )
 from portico.core.model.shared_certificates import (
@@ -100,10 +100,10 @@ class SharedCertificates:
         """Called when there is something to take, or this machine's part may have changed."""
         self.is_busy: Callable[[], bool] = bool
         """Whether an order is under way here, or a change of the account."""
-        self._follower.subscribe(SUBJECT, self._changed)
+        self._follower.subscribe(SUBJECT, self._wake_for)
         shared.take_before_serving = self._take_all
 
-    def _changed(self, changes: KeyChanges) -> None:
+    def _wake_for(self, changes: KeyChanges) -> None:
         if any(key.startswith(_WAKING_KEYS) for key in changes):
             self.wake()
 
@@ -121,7 +121,7 @@ class SharedCertificates:
     def hindrance(self, lineage: Lineage) -> str:
         return hindrance(lineage, self._view(), self._clock.now())
 
-    def unanswered(self, lineage: Lineage) -> str:
+    def why_unanswered(self, lineage: Lineage) -> str:
         return silent_machines(lineage, self._view())
 
     def is_issuer(self) -> bool:
@@ -231,13 +231,13 @@ class SharedCertificates:
         key = order_key(lineage.name)
         if item := self._follower.item(key):
             opened = await self._vault.open(self._follower.prefix + key, item.value)
-            known = decoded(SharedOrder, opened)
+            known = decode(SharedOrder, opened)
             if known and known.order == order:
                 await self._authorities.take_order(order, known.files)
         return partial(self._keep, key, order)
 
     async def _keep(self, key: str, order: str, files: Mapping[str, str]) -> None:
-        value = await self._sealed(key, encoded(SharedOrder(order=order, files=files)))
+        value = await self._seal(key, encode(SharedOrder(order=order, files=files)))
         if await self._shared.transaction(self._role.compares(), [Put(key, value)]) is None:
             raise Failed(_NOT_ISSUER)
 
@@ -300,7 +300,7 @@ class SharedCertificates:
             return True
         with self._troubles.fence("account of the cluster"):
             opened = await self._vault.open(self._follower.prefix + ACCOUNT_KEY, item.value)
-            account = decoded(SharedAccount, opened)
+            account = decode(SharedAccount, opened)
             if account is None or digest_of(account.files) != known.digest:
                 raise Failed("the account of the cluster cannot be read")
             if self._state.setting(THUMBPRINT) != known.thumbprint:
@@ -381,15 +381,15 @@ class SharedCertificates:
             return False
         thumbprint = (await self._authorities.accounts()).thumbprint  # of a new key, if need be
         files = await self._authorities.account_files()
-        value = await self._sealed(ACCOUNT_KEY, encoded(SharedAccount(files=files)))
+        value = await self._seal(ACCOUNT_KEY, encode(SharedAccount(files=files)))
         record = AccountThumbprint(
             thumbprint=thumbprint, digest=digest_of(files), halfway=has_new_key
         )
-        writes = [Put(ACCOUNT_KEY, value), Put(THUMBPRINT_KEY, encoded(record))]
+        writes = [Put(ACCOUNT_KEY, value), Put(THUMBPRINT_KEY, encode(record))]
         if written := await self._shared.transaction(compares, writes):
             self._account_written = written
             self._remember_account(record)
         return written is not None
 
-    async def _sealed(self, key: str, plain: bytes) -> bytes:
+    async def _seal(self, key: str, plain: bytes) -> bytes:
         return await self._vault.seal(self._follower.prefix + key, plain)

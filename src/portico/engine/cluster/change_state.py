@@ -22,8 +22,8 @@ from portico.core.model.shared import (
     Head,
     Holder,
     SharedMachine,
-    decoded,
-    encoded,
+    decode,
+    encode,
     head_key,
     is_number,
     progress_key,
@@ -160,7 +160,7 @@ class ChangeState:
     def own_switches(self) -> Switches:
         """Those that are done on this machine."""
         recorded = self._state.setting(SWITCHED_SETTING)
-        return (decoded(Switches, recorded.encode()) if recorded else None) or NO_SWITCHES
+        return (decode(Switches, recorded.encode()) if recorded else None) or NO_SWITCHES
 
     @property
     def change(self) -> SharedChange | None:
@@ -236,7 +236,7 @@ class ChangeState:
 
     def take_switches(self, switches: Switches) -> None:
         """These are done here."""
-        self._state.put_setting(SWITCHED_SETTING, encoded(switches).decode())
+        self._state.put_setting(SWITCHED_SETTING, encode(switches).decode())
         self._note_update()
 
     def note_begun(self, project: str) -> None:
@@ -245,7 +245,7 @@ class ChangeState:
         its = {n: id_ for n, id_ in self.switches.renewed.items() if _project(n) == project}
         self.take_switches(replace(own, renewed={**own.renewed, **its}))
 
-    def stopped(self, project: str) -> frozenset[str]:
+    def stopped_apps(self, project: str) -> frozenset[str]:
         """The apps of a project that are stopped on all machines, by their names in it."""
         names = [name for name, is_stopped in self.switches.stopped.items() if is_stopped]
         return frozenset(name.rpartition("/")[2] for name in names if _project(name) == project)

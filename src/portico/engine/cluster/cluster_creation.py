@@ -18,8 +18,8 @@ from portico.core.model.shared import (
     ClusterRecord,
     Keeper,
     SharedMachine,
-    decoded,
-    encoded,
+    decode,
+    encode,
     machine_key,
     present_key,
 )
@@ -138,7 +138,7 @@ class ClusterCreation:
             )
         keeper = Keeper(user=keeper_name(request.cluster, request.serial), password=token_hex(32))
         vault = self._open_vault(str(folder / KEY_FILE))
-        sealed = await vault.seal(KEEPER_KEY, encoded(keeper))
+        sealed = await vault.seal(KEEPER_KEY, encode(keeper))
         try:
             await store.add_user(StoreUser(keeper.user, keeper.password), [])
             await store.add_user(own, machine_permissions(request.cluster, request.name))
@@ -165,25 +165,25 @@ class ClusterCreation:
         record = prefix + CLUSTER_KEY
         own = prefix + machine_key(request.name)
         writes = [
-            Put(record, encoded(ClusterRecord(least=SCHEMA))),
-            Put(own, encoded(machine)),
+            Put(record, encode(ClusterRecord(least=SCHEMA))),
+            Put(own, encode(machine)),
             *more,
         ]
-        if await self._written(store, [Compare(record, ABSENT)], writes):
+        if await self._commit(store, [Compare(record, ABSENT)], writes):
             return
         try:
             found = await store.snapshot(prefix)
         except PorticoError as error:
             raise OutcomeUnknown(str(error)) from error
         item = found.items.get(own)
-        if item is None or item.value != encoded(machine):  # else it was written without an answer
+        if item is None or item.value != encode(machine):  # else it was written without an answer
             raise Refused(
                 f"etcd has a cluster {request.cluster} already; nothing was changed. If no "
                 "machine is in it, because an earlier `init` was not confirmed, delete it with "
                 f"`etcdctl del --prefix {prefix}`"
             )
 
-    async def _written(
+    async def _commit(
         self, store: Store, compares: Sequence[Compare], writes: Sequence[Write]
     ) -> bool:
         """False if a comparison was false, as after an earlier try that was not answered. Raises
@@ -210,7 +210,7 @@ def _serial_left(found: Snapshot, cluster: str, machine: str) -> str:
     machines = [key for key in found.items if key.startswith(prefix + MACHINES)]
     if machines != [prefix + machine_key(machine)] or prefix + present_key(machine) in found.items:
         return ""
-    record = decoded(SharedMachine, found.items[machines[0]].value)
+    record = decode(SharedMachine, found.items[machines[0]].value)
     return record.serial if record else ""
 
 

@@ -15,7 +15,7 @@ from portico.core.config.placement import vacated_machines
 from portico.core.model.event import Requester
 from portico.core.model.names import is_instance_name, split_name
 from portico.core.model.requests import DocumentRequest, DownRequest
-from portico.core.model.shared import encoded, progress_key
+from portico.core.model.shared import encode, progress_key
 from portico.core.model.shared_change import NamedTarget, Progress, SharedChange
 from portico.core.model.snapshot import ABSENT, Compare, Delete, Put, Write
 from portico.core.model.views import ChangeView, StatusView
@@ -69,7 +69,7 @@ class ClusterOperations:
         folder: str | None = None,
         without_absent: str | None = None,
     ) -> ChangeView:
-        file = self._operations.scaled(app, instances, who, folder)
+        file = self._operations.scale_change(app, instances, who, folder)
         return await self._share(file, who, without_absent)
 
     async def delete(
@@ -79,7 +79,8 @@ class ClusterOperations:
         folder: str | None = None,
         without_absent: str | None = None,
     ) -> ChangeView:
-        return await self._share(self._operations.deleted(app, who, folder), who, without_absent)
+        file = self._operations.delete_change(app, who, folder)
+        return await self._share(file, who, without_absent)
 
     async def rollback(
         self,
@@ -103,7 +104,7 @@ class ClusterOperations:
         self._change_state.follow()
         self._shared.is_waited_for = True
         key = progress_key(self._shared.machine)
-        taking = encoded(Progress(change="", state="done"))
+        taking = encode(Progress(change="", state="done"))
         await self._shared.transaction([Compare(key, ABSENT)], [Put(key, taking)])
 
         async def work(change: Change) -> None:
@@ -220,9 +221,8 @@ class ClusterOperations:
         folder: str | None = None,
         without_absent: str | None = None,
     ) -> ChangeView:
-        target = NamedTarget(
-            site=self._site(site, folder), sites=self._sites(site, folder), hold=hold
-        )
+        sites = self._sites(site, folder)
+        target = NamedTarget(site=self._site(site, folder), sites=sites, hold=hold)
         return await self._share_named("pause", target.site, target, who, without_absent)
 
     async def resume(

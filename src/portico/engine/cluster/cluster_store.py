@@ -18,8 +18,8 @@ from portico.core.model.shared import (
     SCHEMA,
     Presence,
     SharedMachine,
-    decoded,
-    encoded,
+    decode,
+    encode,
     machine_key,
 )
 from portico.core.model.snapshot import Compare, StoredItem, Write
@@ -80,9 +80,9 @@ class ClusterStore:
         """The change of all machines that is under way; empty for none."""
         self.may_replace: Callable[[], bool] = lambda: True
         """Whether this machine may replace one version by another (`ChangeState`)."""
-        self.drained: Callable[[], Collection[str]] = tuple
+        self.drained_machines: Callable[[], Collection[str]] = tuple
         """The machines that say so, as far as this one hears of it."""
-        self.down: Callable[[], Collection[str]] = tuple
+        self.down_machines: Callable[[], Collection[str]] = tuple
         """The same of those on which no file is in force."""
         self.is_waited_for = True
         """Whether the others count on the daemon; not after `down --all`, when it may exit."""
@@ -95,7 +95,10 @@ class ClusterStore:
         """Each is told what the other one knows of the machines."""
         neighbourhood.absent, neighbourhood.newcomers = self.absent, self.newcomers
         neighbourhood.may_replace = lambda: self.may_replace()  # noqa: PLW0108 - set later
-        self.drained, self.down = neighbourhood.drained, neighbourhood.down
+        self.drained_machines, self.down_machines = (
+            neighbourhood.drained_machines,
+            neighbourhood.down_machines,
+        )
 
     async def begin(self) -> None:
         """A machine that has joined just now reads the store before it serves anything, so that
@@ -156,8 +159,11 @@ class ClusterStore:
         follower = self.follower
         present = follower.items_of(PRESENCES)
         # An older Portico says so after `down --all`, too; it takes no part in changes then.
-        drained = {*self.drained()} & follower.items_of(PROGRESS).keys()
-        states = {**dict.fromkeys(drained, "drained"), **dict.fromkeys(self.down(), "down")}
+        drained = {*self.drained_machines()} & follower.items_of(PROGRESS).keys()
+        states = {
+            **dict.fromkeys(drained, "drained"),
+            **dict.fromkeys(self.down_machines(), "down"),
+        }
         return ClusterView(
             machine=self.machine,
             cluster=self.cluster,
@@ -192,7 +198,7 @@ class ClusterStore:
     def _presence(self) -> bytes:
         sentences = self._troubles.sentences()[:MAX_TROUBLES]
         troubles = tuple(each[:MAX_TROUBLE_LENGTH] for each in sentences)
-        return encoded(
+        return encode(
             Presence(
                 version=__version__,
                 schema=SCHEMA,
@@ -206,8 +212,8 @@ class ClusterStore:
 def _member(
     name: str, item: StoredItem, present: StoredItem | None, state: str | None
 ) -> MemberView:
-    machine = decoded(SharedMachine, item.value) or SharedMachine(address="", port=0)
-    presence = decoded(Presence, present.value) if present else None
+    machine = decode(SharedMachine, item.value) or SharedMachine(address="", port=0)
+    presence = decode(Presence, present.value) if present else None
     return MemberView(
         name=name,
         address=machine.address,

@@ -12,7 +12,7 @@ from typing import Final
 
 from portico.core.model.event import Requester
 from portico.core.model.member_views import EtcdMemberRequest, EtcdMemberView
-from portico.core.model.shared import ENDPOINTS_KEY, StoreEndpoints, decoded, encoded
+from portico.core.model.shared import ENDPOINTS_KEY, StoreEndpoints, decode, encode
 from portico.core.model.snapshot import ABSENT, Compare, Put
 from portico.core.planning.etcd_members import act_on_member, member_to_drop
 from portico.core.render.etcd_member import client_url, peer_url
@@ -99,13 +99,13 @@ class EtcdMembers:
                 "remove its members with `etcdctl member`"
             )
         item = self._shared.follower.item(ENDPOINTS_KEY)
-        shared = decoded(StoreEndpoints, item.value) if item else None
+        shared = decode(StoreEndpoints, item.value) if item else None
         urls = shared.urls if shared else store.endpoints
         return list(urls), item.revision if item else ABSENT
 
     async def _share(self, urls: list[str], known: int) -> list[str]:
         """Have all machines use them, in place of those of that revision. Raises Refused."""
-        put = Put(ENDPOINTS_KEY, encoded(StoreEndpoints(urls=tuple(urls))))
+        put = Put(ENDPOINTS_KEY, encode(StoreEndpoints(urls=tuple(urls))))
         if await self._shared.transaction([Compare(ENDPOINTS_KEY, known)], [put]) is None:
             raise Refused(
                 "the addresses of etcd's members were changed at the same moment; run the command "

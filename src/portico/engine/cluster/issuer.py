@@ -11,7 +11,7 @@ from portico.core.model.shared import (
     ISSUER_KEY,
     PRESENCES,
     Holder,
-    encoded,
+    encode,
 )
 from portico.core.model.snapshot import ABSENT, Compare, Delete, Put
 from portico.core.planning.issuer import (
@@ -113,7 +113,7 @@ class IssuerRole:
             return
         if not (session := self._shared.session.number):
             raise Failed(NOT_CONNECTED)
-        claim = Put(ISSUER_CLAIM_KEY, encoded(Holder(machine=self._shared.machine)), session)
+        claim = Put(ISSUER_CLAIM_KEY, encode(Holder(machine=self._shared.machine)), session)
         try:
             is_done = await self._shared.transaction([Compare(ISSUER_CLAIM_KEY, ABSENT)], [claim])
         except SessionEnded:
@@ -151,7 +151,7 @@ class IssuerRole:
         )
         match role_act(view):
             case "take":
-                put = Put(ISSUER_KEY, encoded(Holder(machine=machine)), session)
+                put = Put(ISSUER_KEY, encode(Holder(machine=machine)), session)
                 claim = [Delete(ISSUER_CLAIM_KEY)] if self._is_own_claim else []
                 await self._shared.transaction([Compare(ISSUER_KEY, ABSENT)], [put, *claim])
             case "give up":

@@ -17,8 +17,8 @@ from portico.core.model.shared import (
     LINEAGES,
     ORDERS,
     current_key,
-    decoded,
-    encoded,
+    decode,
+    encode,
     failures_key,
     is_number,
     lineage_key,
@@ -83,7 +83,7 @@ class SharedLineages:
         if (item := self._follower.item(key)) is None:
             raise Failed(f"{key} is missing in the store{_UNCHANGED_TEXT}")
         opened = await self._vault.open(self._follower.prefix + key, item.value)
-        if (shared := decoded(SharedLineage, opened)) is None:
+        if (shared := decode(SharedLineage, opened)) is None:
             raise Failed(f"{key} of the store cannot be read{_UNCHANGED_TEXT}")
         provenance = Provenance(shared.issuer, shared.profile, staging=shared.staging)
         stored = await self._lineages.take(
@@ -110,11 +110,11 @@ class SharedLineages:
             not_after=held.not_after,
         )
         sealed = await self._vault.seal(
-            self._follower.prefix + key, encoded(await _shared_lineage(held))
+            self._follower.prefix + key, encode(await _shared_lineage(held))
         )
         writes: list[Write] = [
             Put(key, sealed),
-            Put(current_key(name), encoded(record)),
+            Put(current_key(name), encode(record)),
             Delete(order_key(name)),
         ]
         writes += [Delete(f"{LINEAGES}{each}") for each in self._older_keys(name, number - 1)]

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
-from portico.core.model.shared import KEEPER_KEY, MACHINES, Keeper, SharedMachine, decoded
+from portico.core.model.shared import KEEPER_KEY, MACHINES, Keeper, SharedMachine, decode
 from portico.core.model.snapshot import StoreUser
 from portico.core.planning.store_permissions import (
     machine_password,
@@ -96,7 +96,7 @@ class MachineUsers:
     async def _keeper(self) -> StoreUser:
         item = self._shared.follower.item(KEEPER_KEY)
         opened = await self._vault.open(KEEPER_KEY, item.value) if item else b""
-        if keeper := decoded(Keeper, opened):
+        if keeper := decode(Keeper, opened):
             return StoreUser(keeper.user, keeper.password)
         raise Failed(
             f"cannot read the key `{KEEPER_KEY}` of the cluster; users of etcd are unchanged"

@@ -115,7 +115,7 @@ class Neighbourhood:
         try:
             async with asyncio.timeout(interval(count)):
                 text = await self.port.ask(name)
-            return self._parsed(name, text)
+            return self._parse(name, text)
         except TimeoutError:
             return "it does not answer in time"
         except (Rejected, ValueError) as error:
@@ -123,7 +123,7 @@ class Neighbourhood:
         except Failed as error:
             return str(error)
 
-    def _parsed(self, name: str, text: bytes) -> NearList:
+    def _parse(self, name: str, text: bytes) -> NearList:
         known = self._answers.get(name)
         if known is None or known[0] != text:
             known = text, read_near(text, name) if text else NearList(name)
@@ -152,13 +152,13 @@ class Neighbourhood:
 
     # Drained
 
-    def drained(self) -> frozenset[str]:
+    def drained_machines(self) -> frozenset[str]:
         """The machines that are; one that does not answer was so when it answered last."""
         own = [self.machine] * (self._engine.intent.drained_apps is not None)
         others = (n for n, each in self._neighbours.items() if each.leaving and not each.down)
         return frozenset([*own, *others])
 
-    def down(self) -> frozenset[str]:
+    def down_machines(self) -> frozenset[str]:
         """The machines on which no file is in force, in the same way."""
         own = [self.machine] * bool(self._announced and self._announced.down)
         return frozenset([*own, *(n for n, each in self._neighbours.items() if each.down)])

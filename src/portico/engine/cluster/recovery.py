@@ -88,11 +88,11 @@ class StoreRecovery:
         record, own = prefix + CLUSTER_KEY, prefix + RESTORE_KEY
         item = found.items.get(record)
         as_found = Compare(record, item.revision if item else ABSENT)
-        begun = await _written(store, [as_found], [Put(own, b""), Delete(record)])
+        begun = await _commit(store, [as_found], [Put(own, b""), Delete(record)])
         now = await store.snapshot(prefix)
         writes, last = writes_to_restore(self._cluster, mirror, now)
         for part in (*_parts(writes), last):
-            await _written(store, [Compare(record, ABSENT), Compare(own, begun)], part)
+            await _commit(store, [Compare(record, ABSENT), Compare(own, begun)], part)
 
     def _differences(self, before: Snapshot, after: Snapshot) -> Iterator[str]:
         old, new, start = values_of(before), values_of(after), len(self._follower.prefix)
@@ -102,7 +102,7 @@ class StoreRecovery:
                 yield f"{key[start:]}: {what}"
 
 
-async def _written(store: Store, compares: Sequence[Compare], writes: Sequence[Write]) -> int:
+async def _commit(store: Store, compares: Sequence[Compare], writes: Sequence[Write]) -> int:
     """The revision. Raises Refused where a comparison is not true."""
     if (revision := await store.transaction(compares, writes)) is None:
         raise Refused(

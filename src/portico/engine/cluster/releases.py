@@ -48,7 +48,7 @@ class Releases:
         moved = [name for name, each in links.items() if each != self._links_before(name)]
         before = runs_before(self._intent.desired.apps, moved) - links.keys()
         links |= await self._links(sorted(before))
-        found = self._revisions.relinked(links, f"{who}, {verb}")
+        found = self._revisions.relink(links, f"{who}, {verb}")
         found = [
             each for each in found if each.links != self._intent.revisions[each.project].links
         ]

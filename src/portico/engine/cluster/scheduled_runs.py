@@ -16,7 +16,7 @@ from portico.core.model.shared import (
     RUNNING_APPS,
     RUNS,
     Holder,
-    encoded,
+    encode,
     is_number,
     requested_run_key,
     run_key,
@@ -160,7 +160,7 @@ class ScheduledRuns:
         return self._projects.names().full_name(app)
 
     def _holder(self) -> bytes:
-        return encoded(Holder(machine=self._shared.machine))
+        return encode(Holder(machine=self._shared.machine))
 
     def _outdated_runs(self, name: str, minute: int) -> list[Delete]:
         known = self._shared.follower.items_of(f"{RUNS}{name}/")

@@ -12,7 +12,7 @@ from portico.core.model.shared import (
     PRESENCES,
     ClusterRecord,
     Presence,
-    encoded,
+    encode,
     present_key,
 )
 from portico.core.model.snapshot import Compare, Put
@@ -46,7 +46,7 @@ class SchemaUpgrade:
         items = {key: self._follower.item(key) for key in keys}
         compares = [Compare(key, item.revision) for key, item in items.items() if item]
         assert record is not None  # noqa: S101 - a store without it is not followed
-        writes = [Put(CLUSTER_KEY, encoded(replace(record, least=schema)))]
+        writes = [Put(CLUSTER_KEY, encode(replace(record, least=schema)))]
         if await self._shared.transaction(compares, writes) is None:
             raise Refused(
                 "a machine was changed at the same moment; nothing was changed. Try again"

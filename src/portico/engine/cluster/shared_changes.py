@@ -7,7 +7,7 @@ from typing import Final
 
 from portico.core.model.event import Requester
 from portico.core.model.moments import moment
-from portico.core.model.shared import CHANGE_KEY, encoded
+from portico.core.model.shared import CHANGE_KEY, encode
 from portico.core.model.shared_change import SharedChange
 from portico.core.model.snapshot import Compare, Put, Write
 from portico.engine.cluster.change_state import ChangeState
@@ -91,7 +91,7 @@ class SharedChanges:
         before = int(change.id.partition("-")[0])
         none_since = Compare(CHANGE_KEY, before)
         begun = await self._shared.transaction(
-            [none_since], [*writes, Put(CHANGE_KEY, encoded(change))]
+            [none_since], [*writes, Put(CHANGE_KEY, encode(change))]
         )
         if begun is None:
             await self._wait_for_other(before)

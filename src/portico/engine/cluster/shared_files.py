@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from portico.core.model.records import Revision
-from portico.core.model.shared import decoded, encoded, revision_key
+from portico.core.model.shared import decode, encode, revision_key
 from portico.core.model.shared_change import SharedFile
 from portico.core.model.snapshot import Put
 from portico.engine.cluster.store_follower import StoreFollower
@@ -34,10 +34,10 @@ class SharedFiles:
         item = self._follower.item(key)
         if item is None:
             raise Failed(f"the cluster's store has no {key}; apply the file again: `portico up`")
-        packed = await self._packed(key, item.value)
+        packed = await self._pack(key, item.value)
         with suppress(zlib.error):
             text = zlib.decompressobj().decompress(packed, MAX_SIZE)
-            if file := decoded(SharedFile, text):
+            if file := decode(SharedFile, text):
                 return file
         raise Failed(
             f"cannot read {key} of the cluster's store: another version of Portico wrote it"
@@ -46,12 +46,12 @@ class SharedFiles:
     async def put(self, project: str, number: int, revision: Revision) -> Put:
         """What writes it. Raises Failed."""
         key = revision_key(project, number)
-        packed = zlib.compress(encoded(SharedFile.of(revision)))
+        packed = zlib.compress(encode(SharedFile.of(revision)))
         sealed = await self._vault.seal(self._follower.prefix + key, packed)
         self._keep(key, sealed, packed)
         return Put(key, sealed)
 
-    async def _packed(self, key: str, sealed: bytes) -> bytes:
+    async def _pack(self, key: str, sealed: bytes) -> bytes:
         if (packed := self._kept.get((key, sealed))) is None:
             packed = await self._vault.open(self._follower.prefix + key, sealed)
             self._keep(key, sealed, packed)

@@ -16,7 +16,7 @@ from portico.core.model.shared import (
     MACHINES,
     ClusterRecord,
     Record,
-    decoded,
+    decode,
     machine_key,
 )
 from portico.core.model.snapshot import Changes, Snapshot, StoredItem
@@ -116,11 +116,11 @@ class StoreFollower:
     def value(self, kind: type[R], key: str) -> R | None:
         """None where it is missing, or cannot be read as one."""
         item = self.item(key)
-        return decoded(kind, item.value) if item else None
+        return decode(kind, item.value) if item else None
 
     def values(self, kind: type[R], start: str) -> dict[str, R]:
         """Those of `under` that can be read as one."""
-        read = {name: decoded(kind, item.value) for name, item in self.items_of(start).items()}
+        read = {name: decode(kind, item.value) for name, item in self.items_of(start).items()}
         return {name: each for name, each in read.items() if each is not None}
 
     def subscribe(self, name: str, changed: Callable[[KeyChanges], None]) -> None:

@@ -21,7 +21,7 @@ from portico.core.model.shared import (
     TURN_KEY,
     Head,
     Holder,
-    encoded,
+    encode,
     head_key,
     progress_key,
     revision_key,
@@ -169,7 +169,7 @@ class Turns:
         if not (session := self._shared.session.number):
             raise SessionEnded
         free = [Compare(TURN_KEY, ABSENT), self._as_known(CHANGE_KEY)]
-        taken = Put(TURN_KEY, encoded(Holder(machine=self._shared.machine)), session)
+        taken = Put(TURN_KEY, encode(Holder(machine=self._shared.machine)), session)
         return await self._write(free, [taken])
 
     # A change
@@ -198,7 +198,9 @@ class Turns:
         try:
             file = await self._file_of(change)
             is_new = file is not None and change.project not in self._change_state.own().applied
-            stopped = self._change_state.stopped(change.project) if is_new else frozenset[str]()
+            stopped = (
+                self._change_state.stopped_apps(change.project) if is_new else frozenset[str]()
+            )
             self._change_state.begin(change.project, change.revision)
             self._shared.is_waited_for = True
             await self._work.make(change, file, stopped, lines.append)
@@ -257,16 +259,16 @@ class Turns:
 
     async def _end(self, act: EndChange) -> bool:
         change = act.change
-        writes: list[Write] = [Put(CHANGE_KEY, encoded(replace(change, end=act.how, why=act.why)))]
+        writes: list[Write] = [Put(CHANGE_KEY, encode(replace(change, end=act.how, why=act.why)))]
         if act.how == "done" and change.project:
             head = Head(number=change.revision, served=change.revision)
             writes += [
-                Put(head_key(change.project), encoded(head)),
+                Put(head_key(change.project), encode(head)),
                 *self._outdated_revisions(change),
             ]
         if act.how == "done":
             switches = switches_after(self._change_state.switches, change)
-            writes.append(Put(SWITCHES_KEY, encoded(switches)))
+            writes.append(Put(SWITCHES_KEY, encode(switches)))
         has_turn = self._change_state.own().has_turn
         writes += [Delete(TURN_KEY)] if has_turn else []
         turn = self._as_known(TURN_KEY) if has_turn else Compare(TURN_KEY, ABSENT)
@@ -298,7 +300,7 @@ class Turns:
         try:
             file = await self._files.file(project, number) if number else None
             self._change_state.begin(project, number)
-            stopped = self._change_state.stopped(project)
+            stopped = self._change_state.stopped_apps(project)
             await self._work.take(project, file, stopped, partial(log.info, "%s: %s", project))
             if is_new:
                 self._change_state.note_begun(project)
@@ -349,7 +351,7 @@ class Turns:
         return [Compare(TURN_KEY, created=fence), self._as_known(CHANGE_KEY)]
 
     def _put_progress(self, progress: Progress) -> Put:
-        return Put(progress_key(self._shared.machine), encoded(progress))
+        return Put(progress_key(self._shared.machine), encode(progress))
 
     async def _write(self, compares: Sequence[Compare], writes: Sequence[Write]) -> bool:
         written = await self._shared.transaction(compares, writes)

@@ -111,7 +111,7 @@ class UnsharedCertificates:
     def hindrance(self, lineage: Lineage) -> str:
         return REASON
 
-    def unanswered(self, lineage: Lineage) -> str:
+    def why_unanswered(self, lineage: Lineage) -> str:
         return ""
 
     def is_issuer(self) -> bool:

@@ -203,7 +203,7 @@ class Convergence:
             await self._loop.next_round()
 
     def _still_running(self) -> Iterator[str]:
-        if self._nginx.seen().pid is not None:
+        if self._nginx.observe().pid is not None:
             yield "nginx"
         if count := len(self._observed.instances):
             yield "1 instance" if count == 1 else f"{count} instances"

@@ -188,7 +188,7 @@ class Operations(ReadOperations, MemberOperations):
             names,
             abrupt=kind == "restart",
             links=links,
-            revisions=self._revisions.relinked(links, f"{who}, {kind} {app or 'all apps'}"),
+            revisions=self._revisions.relink(links, f"{who}, {kind} {app or 'all apps'}"),
         )
 
         async def work(change: Change) -> None:
@@ -242,9 +242,9 @@ class Operations(ReadOperations, MemberOperations):
         self, app: str, instances: int | str, who: Requester, folder: str | None = None
     ) -> ChangeView:
         """To so many instances, or by so many, `+2`."""
-        return await self.put_in_force(self.scaled(app, instances, who, folder), who)
+        return await self.put_in_force(self.scale_change(app, instances, who, folder), who)
 
-    def scaled(
+    def scale_change(
         self, app: str, instances: int | str, who: Requester, folder: str | None
     ) -> FileChange:
         [app] = self._free_apps(app, folder)
@@ -271,13 +271,13 @@ class Operations(ReadOperations, MemberOperations):
         return FileChange(edit, "scale", f"{app} {wanted}", smaller=wanted < before)
 
     async def delete(self, app: str, who: Requester, folder: str | None = None) -> ChangeView:
-        file = self.deleted(app, who, folder)
+        file = self.delete_change(app, who, folder)
         try:
             return await self.put_in_force(file, who)
         except ConfigError as error:  # most of all a site that passes requests to it
             raise ConfigError(f"the file without {file.subject}", error.problems) from None
 
-    def deleted(self, app: str, who: Requester, folder: str | None) -> FileChange:
+    def delete_change(self, app: str, who: Requester, folder: str | None) -> FileChange:
         [app] = self._free_apps(app, folder)
         edit = self._revisions.with_app(app, None, f"delete {app}", who)
         return FileChange(edit, "delete", app, smaller=True)

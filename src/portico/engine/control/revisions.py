@@ -52,7 +52,7 @@ class Revisions:
 
         return edit
 
-    def relinked(self, links: Mapping[str, Mapping[str, str]], who: str) -> list[Revision]:
+    def relink(self, links: Mapping[str, Mapping[str, str]], who: str) -> list[Revision]:
         """The revisions in force where links lead now, without those that served with these
         already.
         """

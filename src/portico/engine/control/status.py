@@ -94,7 +94,7 @@ class StatusReport:
         held = waiting_apps(desired, instances)
         first = next(iter(projects.values()), None)
         with_project = Names(names, desired.apps).with_project
-        served = self._issued.served()
+        served = self._issued.served_certificates()
         return StatusView(
             projects=tuple(projects.values()),
             apps=tuple(

@@ -119,7 +119,7 @@ class Liveness:
             await self._loop_share.wait()  # on a busy machine hundreds may be due by now
             probe = self._tasks.start(f"probe of {instance}", work, of=instance)
             # Most end at once: then a timer has not to wake the loop for them.
-            overdue = not await self._tasks.ended(probe, patience)
+            overdue = not await self._tasks.ends_within(probe, patience)
             waited = self._clock.monotonic() - begun
             await self._clock.sleep(pace(check, overdue=overdue) - waited)
 

@@ -65,7 +65,7 @@ class Readiness:
 
     def apply_events(self) -> None:
         """Apply the notifications and passed checks since the last round."""
-        for notice in self._notices.received():
+        for notice in self._notices.take_notices():
             self._apply_notice(notice)
         if not self._passed and not self._status_texts:
             return

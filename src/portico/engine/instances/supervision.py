@@ -22,7 +22,12 @@ from portico.core.model.instance import (
 from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
 from portico.core.planning.lateness import is_late, run_time_until_ready
-from portico.core.planning.lifecycle import adopted, exited, interrupted, spawned
+from portico.core.planning.lifecycle import (
+    after_adoption,
+    after_exit,
+    after_interruption,
+    after_spawn,
+)
 from portico.core.planning.own_port import OwnPortSearch
 from portico.core.planning.reasons import explain, explain_end, explain_listening, without_stamps
 from portico.engine.engine import Engine
@@ -96,7 +101,7 @@ class Supervision:
         if i.process is None or not await self._takes_over(i, i.process):
             return False
         if i.state is InstanceState.STARTING:
-            self._observed.put(adopted(i, now=self._clock.monotonic()))
+            self._observed.put(after_adoption(i, now=self._clock.monotonic()))
             self._start_probing(i)
         return True
 
@@ -116,12 +121,12 @@ class Supervision:
         starting = i.state in STARTABLE_STATES | {InstanceState.STARTING}
         if process and starting and await self._takes_over(i, process):
             now = self._clock.monotonic()
-            self._observed.put(spawned(replace(i, process=None), process, now=now))
+            self._observed.put(after_spawn(replace(i, process=None), process, now=now))
             self._start_probing(i)
             return process
         again = not i.is_run and (i.process is None or self._intent.app_of(i).comes_back)
         if i.state is InstanceState.STARTING and again:
-            self._observed.put(interrupted(i, now=self._clock.monotonic()))
+            self._observed.put(after_interruption(i, now=self._clock.monotonic()))
         elif i.state in LIVE_STATES:
             self._ended.append((i.id, Exit()))
         return None
@@ -135,7 +140,7 @@ class Supervision:
         except Failed as error:
             self._record_exit(instance, Exit(), str(error))
             return
-        self._observed.put(spawned(instance, process, now=self._clock.monotonic()))
+        self._observed.put(after_spawn(instance, process, now=self._clock.monotonic()))
         self._start_probing(instance)
 
     async def apply_events(self) -> None:
@@ -180,7 +185,7 @@ class Supervision:
 
     def _record_exit(self, i: Instance, ending: Exit, reason: str) -> None:
         app = self._intent.app_of(i)
-        after = exited(
+        after = after_exit(
             i,
             ending,
             app,

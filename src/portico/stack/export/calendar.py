@@ -29,7 +29,7 @@ def calendar_events(cron: str, zone: str | None) -> list[str] | None:
     minute, hour, day, month, weekday = cron.split()
     try:
         at = f"{_field(hour, 0, 23)}:{_field(minute, 0, 59)}:00"
-        months = _field(_numbered(month, _MONTHS, 1), 1, 12)
+        months = _field(_replace_names(month, _MONTHS, 1), 1, 12)
         days = _field(day, 1, 31)
         weekdays = _weekdays(weekday)
     except ValueError:
@@ -45,7 +45,7 @@ def calendar_events(cron: str, zone: str | None) -> list[str] | None:
 def _weekdays(text: str) -> str:
     """Empty for every day."""
     names = tuple(day.lower() for day in _DAYS)
-    numbers = {number % 7 for number in _numbers(_numbered(text, names, 0), 0, 7)}
+    numbers = {number % 7 for number in _numbers(_replace_names(text, names, 0), 0, 7)}
     return "" if len(numbers) == len(_DAYS) else ",".join(_DAYS[each] for each in sorted(numbers))
 
 
@@ -66,7 +66,7 @@ def _numbers(text: str, first: int, last: int) -> Iterator[int]:
         yield from range(int(low), int(high) + 1, int(step or 1))
 
 
-def _numbered(text: str, names: tuple[str, ...], first: int) -> str:
+def _replace_names(text: str, names: tuple[str, ...], first: int) -> str:
     """With numbers in the place of names."""
     lowered = text.lower()
     for number, name in enumerate(names, first):

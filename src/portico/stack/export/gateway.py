@@ -91,7 +91,7 @@ class Gateway:
         if not all(each.keep_path or each.keep_query for each in redirects):
             yield f"{name}: redirects keep the query of the request"
 
-    def refused(self, name: str, site: Site) -> Iterator[RefusedKey]:
+    def refused_keys(self, name: str, site: Site) -> Iterator[RefusedKey]:
         for key in ("headers", "request_headers"):
             tables = [getattr(each, key) for each in site.handlings()]
             headers = {n for t in tables if t for n, value in t.items() if _text(value) is None}

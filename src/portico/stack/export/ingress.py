@@ -31,7 +31,7 @@ class Ingresses:
         for (key, *index), route in site.placed_routes():
             kind, _, path = key.rpartition(" ")
             table = route if isinstance(route, Route) else None
-            service = self._service(table) if table else self._named(str(route))
+            service = self._service(table) if table else self._service_name(str(route))
             is_plain = kind in {"", "=", "^~"} and not (
                 table and (table.strip_prefix or table.match)
             )
@@ -48,7 +48,7 @@ class Ingresses:
         if site.https and site.redirect_http:
             yield f"{name}: whether http redirects to https is decided by the Ingress controller"
 
-    def refused(self, name: str, site: Site) -> Iterator[RefusedKey]:
+    def refused_keys(self, name: str, site: Site) -> Iterator[RefusedKey]:
         del name, site
         return iter(())
 
@@ -72,9 +72,9 @@ class Ingresses:
     def _service(self, target: Target) -> str | None:
         if target.redirect or (target.folder and not (target.app or target.upstream)):
             return None
-        return self._named(target.app or target.upstream or "")
+        return self._service_name(target.app or target.upstream or "")
 
-    def _named(self, name: str) -> str | None:
+    def _service_name(self, name: str) -> str | None:
         """The Service of an app, or of an upstream that is one app."""
         if name in self._document.apps:
             return object_name(name)

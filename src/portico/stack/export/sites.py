@@ -38,7 +38,7 @@ class RoutingKind(Protocol):
 
     def losses(self, name: str, site: Site) -> Iterator[str]: ...
 
-    def refused(self, name: str, site: Site) -> Iterator[RefusedKey]:
+    def refused_keys(self, name: str, site: Site) -> Iterator[RefusedKey]:
         """What of `keys` has no equivalent as it is used in this site."""
 
     def objects(
@@ -68,7 +68,7 @@ def site_objects(
     found = SiteObjects(refused=list(refused_keys(document, routing.keys)))
     issuers: dict[str, Object] = {}
     for name, site in document.sites.items():
-        found.refused += routing.refused(name, site)
+        found.refused += routing.refused_keys(name, site)
         rules = list(_rules(name, site, routing, found.refused))
         hosts = [each for each in (name, *site.aliases) if not _is_address(each)]
         if not rules or not hosts:

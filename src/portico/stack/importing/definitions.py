@@ -40,7 +40,7 @@ class Definitions:
                 found.formats[line.args[0]] = line
         return found
 
-    def needed(self, kept: Iterable[Line]) -> list[Line]:
+    def needed_lines(self, kept: Iterable[Line]) -> list[Line]:
         """What kept lines name, and what that names, in the order of the files."""
         found: dict[int, Line] = {}
         waiting = list(kept)

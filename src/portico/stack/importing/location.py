@@ -151,7 +151,7 @@ def _content(route: Route, context: LocationContext) -> Iterator[tuple[Line, Out
     if returned is not None:
         yield returned, _return_outcome(returned, part, context)
     elif proxied is not None:
-        yield proxied, _proxied(proxied, part, context)
+        yield proxied, _proxy(proxied, part, context)
         yield from ((line, _cut(line, part)) for line in rewrites)
         if any(line.name == "try_files" for line in static):
             outcome = _files_first(part)
@@ -193,7 +193,7 @@ def _return_outcome(line: Line, part: Part, context: LocationContext) -> Outcome
     return part.set("redirect", found, line)
 
 
-def _proxied(line: Line, part: Part, context: LocationContext) -> Outcome:
+def _proxy(line: Line, part: Part, context: LocationContext) -> Outcome:
     found = parse_target(line.args[0]) if line.args else None
     if found is None:
         return no_equal("Portico passes requests to apps and upstreams, not to variables")

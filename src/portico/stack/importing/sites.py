@@ -200,7 +200,7 @@ class _Joiner:
                 include_file.clean(line, server.part, self._report) for line in lines
             ]
             table["include"] = include_file.file_of(first)
-        self._found.tables[first] = self._ordered(table)
+        self._found.tables[first] = self._sort_keys(table)
         self._found.sources[first,] = place_of(server.line)
         for key, place in server.part.sources.items():
             self._found.sources[first, key] = place
@@ -316,7 +316,7 @@ class _Joiner:
                 server.line, lost("it serves nothing: it has no root or proxy_pass")
             )
 
-    def _ordered(self, table: dict[str, object]) -> dict[str, object]:
+    def _sort_keys(self, table: dict[str, object]) -> dict[str, object]:
         keys = [*(key for key in _ORDER if key in table), *(k for k in table if k not in _ORDER)]
         return {key: _with_paths(table[key], self._folder) for key in keys}
 

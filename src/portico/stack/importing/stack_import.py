@@ -151,7 +151,7 @@ def _files(
     """By path relative to portico.toml."""
     servers = [*sites.servers]
     every = [*servers, *(line for lines in sites.kept.values() for line in lines)]
-    needed = [*(modules if every else ()), *definitions.needed(every)]
+    needed = [*(modules if every else ()), *definitions.needed_lines(every)]
     ours = {*targets.upstreams, *targets.apps}
     names = {name: f"{name}-nginx" for name in definitions.upstreams if name in ours}
     for line in needed:

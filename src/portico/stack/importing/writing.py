@@ -29,13 +29,13 @@ def text_of(
         if not isinstance(value, Mapping):
             document[key] = value
         elif key in _TABLES:
-            document[key] = _named(value, (key,), sources)
+            document[key] = _named_tables(value, (key,), sources)
         else:
             document[key] = _table(value, (key,), sources)
     return tomlkit.dumps(document).rstrip() + "\n"
 
 
-def _named(
+def _named_tables(
     tables: Mapping[str, object],
     path: tuple[str, ...],
     sources: Mapping[tuple[str, ...], Place],

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from portico.core.model.nginx_lines import Line
-from portico.stack.reading.text_files import quoted
+from portico.stack.reading.text_files import quote_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def no_equal(word: str, named: Mapping[str, Line]) -> str:
     line = named.get(word)
     conditions = (line.args, *((e.name, *e.args) for e in line.block or ())) if line else ()
     text = "; ".join(" ".join(each) for each in conditions if each)
-    return f"its matcher {quoted(text) or word} has no equivalent in portico.toml"
+    return f"its matcher {quote_line(text) or word} has no equivalent in portico.toml"
 
 
 def is_matcher(word: str) -> bool:

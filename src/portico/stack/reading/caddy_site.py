@@ -86,7 +86,7 @@ class CaddySite:
             and not (line.name == "root" and len(args) == 1)
         ):
             inner = matcher_of(args[0], self._named)
-            matcher, args = inner and _combined(scope, inner), args[1:]
+            matcher, args = inner and _combine(scope, inner), args[1:]
         if matcher is None:
             self.gaps.append((line, no_equal(line.args[0], self._named)))
             return
@@ -285,7 +285,7 @@ def _flags(args: Sequence[str], line: Line, scope: _Scope) -> dict[str, object]:
     return {key: True for key, is_set in flags.items() if is_set}
 
 
-def _combined(scope: _Scope, inner: Matcher) -> Matcher | None:
+def _combine(scope: _Scope, inner: Matcher) -> Matcher | None:
     """Both together; None where they cannot be one route."""
     outer = scope.matcher
     keys = inner.keys or outer.keys

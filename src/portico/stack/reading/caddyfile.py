@@ -13,7 +13,7 @@ from portico.stack.model import Gap, Place, Site, Stack
 from portico.stack.reading.caddy_addresses import Addresses, addresses_of
 from portico.stack.reading.caddy_site import CaddySite
 from portico.stack.reading.caddyfile_lines import read_caddyfile
-from portico.stack.reading.text_files import quoted
+from portico.stack.reading.text_files import quote_line
 
 _CADDY_OPTIONS = frozenset(("admin", "debug", "persist_config", "skip_install_trust", "order"))
 """Global options that say nothing about sites."""
@@ -37,7 +37,7 @@ def read_caddy(path: Path, environ: Mapping[str, str]) -> Stack:
 
 
 def words_of(line: Line) -> str:
-    return quoted(" ".join((line.name, *line.args, *(("{ … }",) if line.block else ()))))
+    return quote_line(" ".join((line.name, *line.args, *(("{ … }",) if line.block else ()))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class _Options:
 def _add(block: Line, options: _Options, sites: dict[str, Site], gaps: list[Gap]) -> None:
     place = Place(block.file, block.number)
     found = addresses_of((block.name, *block.args))
-    gaps.extend(Gap(place, quoted(text), why) for text, why in found.gaps)
+    gaps.extend(Gap(place, quote_line(text), why) for text, why in found.gaps)
     if not found.names:
         return
     reader = CaddySite(found.names[0], block)

@@ -15,7 +15,7 @@ from portico.errors import Failed
 from portico.stack.model import NO_EQUIVALENT, Container, Gap, Place, Program, Stack
 from portico.stack.reading.dockerfile import Dockerfile, read_dockerfile, words_of
 from portico.stack.reading.listening import command_text, listening
-from portico.stack.reading.text_files import quoted
+from portico.stack.reading.text_files import quote_line
 from portico.stack.reading.yaml_lines import Keys, line_of, read_yaml
 from portico.system.text import read_text
 
@@ -41,7 +41,7 @@ def read_compose(path: Path, environ: Mapping[str, str]) -> Stack:
     if not isinstance(value, dict) or not isinstance(services, dict):
         raise Failed(f"cannot read {path}: it has no services")
     gaps = [
-        Gap(Place(str(path), line_of(lines, key)), quoted(key), NO_EQUIVALENT)
+        Gap(Place(str(path), line_of(lines, key)), quote_line(key), NO_EQUIVALENT)
         for key in map(str, value)
         if key not in IDLE_KEYS and not key.startswith("x-")
     ]
@@ -72,7 +72,7 @@ class _Service:
         if not self.words:
             what = f"image: {self._value.get('image', '?')}"
             why = "this is a program of an image, not of a folder; leave it to compose"
-            self.gaps.append(Gap(self._place("image"), quoted(what), why))
+            self.gaps.append(Gap(self._place("image"), quote_line(what), why))
 
     @property
     def container(self) -> Container:
@@ -109,7 +109,7 @@ class _Service:
         return Place(str(self._path), line_of(self._lines, "services", self.name, *keys))
 
     def _gap(self, key: str, value: object, why: str) -> None:
-        self.gaps.append(Gap(self._place(key), quoted(f"{key}: {value}"), why))
+        self.gaps.append(Gap(self._place(key), quote_line(f"{key}: {value}"), why))
 
     def _image(self) -> Dockerfile:
         """That of the build context, as far as it is there."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from portico.importers.renewers import renews
 from portico.stack.model import Gap, Place, Renewal, Stack
-from portico.stack.reading.text_files import plain_text, quoted
+from portico.stack.reading.text_files import plain_text, quote_line
 
 SCRIPTS: Final = re.compile(r"cron\.(hourly|daily|weekly|monthly)")
 """Folders whose files are scripts, not crontabs."""
@@ -55,11 +55,11 @@ def _table(path: Path, text: str) -> Iterator[Renewal | Gap]:
         place, job = Place(str(path), number), _JOB.fullmatch(line)
         command = _USER.fullmatch(job["rest"]) if job and with_user else None
         if job is None or (with_user and command is None):
-            yield Gap(place, quoted(line), "this is not a line of a crontab")
+            yield Gap(place, quote_line(line), "this is not a line of a crontab")
         elif renews(line):
             yield Renewal(place, command["command"] if command else job["rest"])
         else:
-            yield Gap(place, quoted(line), _gap_text(" ".join(job["when"].split())))
+            yield Gap(place, quote_line(line), _gap_text(" ".join(job["when"].split())))
 
 
 def _gap_text(when: str) -> str:

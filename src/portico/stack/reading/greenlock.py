@@ -11,7 +11,7 @@ from typing import Final
 from portico.errors import Failed
 from portico.stack.model import Gap, Place, Program, Site, Stack
 from portico.stack.reading.procfile import app_command
-from portico.stack.reading.text_files import plain_text, quoted
+from portico.stack.reading.text_files import plain_text, quote_line
 
 _CONFIG: Final = "config.json"
 _FOLDERS: Final = ("greenlock.d", ".greenlock.d")
@@ -52,7 +52,7 @@ def read_greenlock(path: Path) -> Stack:
         names = [str(name) for name in (site.get("subject"), *_list(site.get("altnames"))) if name]
         gaps += _gaps(site, place)
         if not names:
-            gaps.append(Gap(place, quoted(json.dumps(site)), "this site has no subject"))
+            gaps.append(Gap(place, quote_line(json.dumps(site)), "this site has no subject"))
         elif program is None:
             why = "no package.json says which program answers; write its app yourself"
             gaps.append(Gap(place, names[0], why))
@@ -114,7 +114,7 @@ def _gaps(settings: Mapping[str, object], place: Place) -> Iterator[Gap]:
                 if key == "challenges"
                 else "it has no equivalent in tls"
             )
-            yield Gap(place, quoted(f"{key}: {json.dumps(value)}"), why)
+            yield Gap(place, quote_line(f"{key}: {json.dumps(value)}"), why)
 
 
 def _program(root: Path, path: Path) -> Program | None:

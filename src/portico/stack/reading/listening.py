@@ -63,7 +63,7 @@ def listening(words: Sequence[str], env: Mapping[str, object]) -> ListenCommand:
 
 def command_text(words: Sequence[str]) -> str:
     """Words as the text of a command, in which `$NAME` and `${NAME}` are filled in."""
-    return " ".join(map(_quoted, words))
+    return " ".join(map(_quote, words))
 
 
 def _in_word(before: str, word: str) -> tuple[str, int | str] | None:
@@ -83,7 +83,7 @@ def _port(text: str) -> int:
     return int(text) if re.fullmatch(r"[0-9]{1,5}", text) and int(text) <= LAST_PORT else 0
 
 
-def _quoted(word: str) -> str:
+def _quote(word: str) -> str:
     if not _VARIABLE.search(word):
         return shlex.quote(word)
     if _PLAIN_WORD.fullmatch(word):

@@ -11,7 +11,7 @@ from typing import Final
 from portico.core.model.labels import app_label
 from portico.core.planning.shell_words import split
 from portico.stack.model import Gap, Place, Program, Stack
-from portico.stack.reading.text_files import plain_text, quoted
+from portico.stack.reading.text_files import plain_text, quote_line
 
 _LINE: Final = re.compile(r"(?P<name>[A-Za-z0-9_-]+):\s*(?P<command>\S.*)")
 _PORT: Final = re.compile(r"\$(PORT\b|\{PORT\b)")
@@ -49,14 +49,14 @@ def _programs(path: Path, text: str) -> Iterator[Program | Gap]:
         place = Place(str(path), number)
         if match is None:
             if line and not line.startswith("#"):
-                yield Gap(place, quoted(line), "this is not a line `name: command`")
+                yield Gap(place, quote_line(line), "this is not a line `name: command`")
             continue
         name, command = match["name"], match["command"]
         after = {"after": [_RELEASE]} if has_release and name != _RELEASE else {}
         try:
             table = {"command": app_command(command), **env_file, **_kind(name, command), **after}
         except ValueError as error:
-            yield Gap(place, quoted(line), str(error))
+            yield Gap(place, quote_line(line), str(error))
             continue
         yield Program(_name(name, used), place, "procfile", table)
 

@@ -21,7 +21,7 @@ def plain_text(path: Path, *, encoded: bool = True) -> str:
     return text
 
 
-def quoted(text: str) -> str:
+def quote_line(text: str) -> str:
     """On one line, cut short where it is long."""
     line = " ".join(text.split())
     return line if len(line) <= _MAX_QUOTED else f"{line[:_MAX_QUOTED]}..."

@@ -10,7 +10,7 @@ from typing import Final
 from portico.core.model.labels import app_label
 from portico.importers.renewers import renews
 from portico.stack.model import Gap, Place, Program, Renewal, Stack
-from portico.stack.reading.text_files import quoted
+from portico.stack.reading.text_files import quote_line
 from portico.stack.reading.timer import SYSTEM
 from portico.stack.reading.unit_file import read_unit_file
 from portico.stack.reading.unit_service import ServiceTable
@@ -48,7 +48,9 @@ def read_socket(path: Path) -> Stack:
     """A socket of systemd: what listens for a program. Raises Failed where it cannot be read."""
     unit = read_unit_file(path)
     why = "systemd does not listen for apps: the program has to listen on $PORT itself"
-    gaps = (Gap(each.place, quoted(str(each)), why) for each in unit.all("Socket", "ListenStream"))
+    gaps = (
+        Gap(each.place, quote_line(str(each)), why) for each in unit.all("Socket", "ListenStream")
+    )
     return Stack(gaps=tuple(gaps), files=unit.files)
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from portico.core.model.units import parse_duration, parse_size
 from portico.stack.model import NO_EQUIVALENT, Gap, Place, Setting, UnitFile
 from portico.stack.reading.listening import command_text, listening
-from portico.stack.reading.text_files import quoted
+from portico.stack.reading.text_files import quote_line
 from portico.stack.reading.unit_file import filled_in
 from portico.stack.reading.unit_words import unit_words
 
@@ -102,7 +102,7 @@ class ServiceTable:
             self._gap(setting, str(error))
 
     def _gap(self, setting: Setting, why: str) -> None:
-        self.gaps.append(Gap(setting.place, quoted(str(setting)), why))
+        self.gaps.append(Gap(setting.place, quote_line(str(setting)), why))
 
     def text(self, setting: Setting) -> str:
         text = filled_in(setting.value, self.name)

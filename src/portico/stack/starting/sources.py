@@ -24,7 +24,7 @@ def sources(folder: Path, *endings: str) -> Iterator[tuple[Path, str]]:
     count, waiting = 0, [folder]
     while waiting and count < _MAX_FILES:
         here = waiting.pop(0)
-        for path in _sorted(here):
+        for path in _list_sorted(here):
             if path.is_dir() and not path.is_symlink():
                 depth = len(path.relative_to(folder).parts)
                 if (
@@ -68,7 +68,7 @@ def table_of(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _sorted(folder: Path) -> list[Path]:
+def _list_sorted(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
     except OSError:

@@ -25,7 +25,7 @@ def answer(account: Account, thumbprint: str) -> AccountAnswer:
     return AccountAnswer(
         thumbprint,
         remembered_urls(account),
-        deactivated(account),
+        deactivated_urls(account),
         halfway=new_key_file(account).exists(),
     )
 
@@ -76,7 +76,7 @@ def known_url(account: Account) -> str:
 
 def remembered_urls(account: Account) -> dict[str, str]:
     """Those that can be used, whatever a run that was killed has left."""
-    given_up = deactivated(account)
+    given_up = deactivated_urls(account)
     known = _read(_urls_file(account))
     return {each: url for each, url in known.items() if each not in given_up}
 
@@ -85,12 +85,12 @@ def remember(account: Account, url: str) -> None:
     _write(_urls_file(account), {**remembered_urls(account), account.server.directory: url})
 
 
-def deactivated(account: Account) -> dict[str, str]:
+def deactivated_urls(account: Account) -> dict[str, str]:
     return _read(_deactivated_file(account))
 
 
 def note_deactivated(account: Account, url: str) -> None:
-    given_up = {**deactivated(account), account.server.directory: url}
+    given_up = {**deactivated_urls(account), account.server.directory: url}
     _write(_deactivated_file(account), given_up)
     _write(_urls_file(account), remembered_urls(account))
 

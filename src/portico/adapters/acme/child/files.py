@@ -22,7 +22,7 @@ def rename(path: Path, target: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path, context: RunContext) -> Iterator[None]:
+def lock(folder: Path, context: RunContext) -> Iterator[None]:
     """The folder, made if it is not there, is this run's alone."""
     while True:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -88,7 +88,7 @@ class Connection:
         return event  # type: ignore[return-value]
 
 
-async def connected(url: str, tls: ssl.SSLContext | None) -> Connection:
+async def connect(url: str, tls: ssl.SSLContext | None) -> Connection:
     """Raises ConnectionLost."""
     address = urlsplit(url)
     try:

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from portico.adapters.store.etcd.connection import Connection, ConnectionLost, connected
+from portico.adapters.store.etcd.connection import Connection, ConnectionLost, connect
 from portico.adapters.store.etcd.wire import (
     DATABASE_IS_FULL,
     INVALID_ARGUMENT,
@@ -143,7 +143,7 @@ class Gateway:
         """On a connection of its own. Raises StoreUnavailable with why it gives no answer."""
         try:
             async with asyncio.timeout(MEMBER_TIMEOUT):
-                connection = await connected(url, self._tls)
+                connection = await connect(url, self._tls)
                 with closing(connection):
                     await self._send(connection, path, {}, [], method)
                     return await _all_of(connection)
@@ -160,7 +160,7 @@ class Gateway:
         url = self.url
         try:
             async with asyncio.timeout(MEMBER_TIMEOUT) as deadline:
-                connection = await connected(url, self._tls)
+                connection = await connect(url, self._tls)
                 with closing(connection):
                     await self._send(connection, path, body, [NEEDS_LEADER])
                     deadline.reschedule(None)
@@ -195,7 +195,7 @@ class Gateway:
             return idle
         if idle:
             idle.close()
-        return await connected(url, self._tls)
+        return await connect(url, self._tls)
 
     async def _answer(self, connection: Connection, path: str, body: object, kind: type[T]) -> T:
         try:

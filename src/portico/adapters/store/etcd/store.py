@@ -20,8 +20,8 @@ from portico.adapters.store.etcd.wire import (
     KeysAnswer,
     KeyValue,
     MemberStatus,
-    decoded,
-    encoded,
+    decode,
+    encode,
     keys_from,
 )
 from portico.core.model.snapshot import (
@@ -56,7 +56,7 @@ class EtcdStore:
         answer = await self._gateway.read("/v3/kv/range", keys_from(prefix), KeysAnswer)
         self._watch.newest = answer.header.revision  # or less than before: a restored copy
         return Snapshot(
-            answer.header.revision, {decoded(each.key): _item(each) for each in answer.kvs}
+            answer.header.revision, {decode(each.key): _item(each) for each in answer.kvs}
         )
 
     def watch(self, prefix: str, after: int) -> AsyncGenerator[Changes, None]:
@@ -66,8 +66,8 @@ class EtcdStore:
         self, compares: Sequence[Compare], writes: Sequence[Write]
     ) -> int | None:
         body = {
-            "compare": [part for each in compares for part in _compared(each)],
-            "success": [_written(each) for each in writes],
+            "compare": [part for each in compares for part in _encode_compare(each)],
+            "success": [_encode_write(each) for each in writes],
         }
         await self._find_member(writes[0].key)
         try:
@@ -154,7 +154,7 @@ class EtcdStore:
         """Make sure that the member asked next is one that can write: a transaction is sent once,
         and where it is not answered nobody knows what became of it.
         """
-        body = {"key": encoded(key), "count_only": True}
+        body = {"key": encode(key), "count_only": True}
         await self._gateway.read("/v3/kv/range", body, KeysAnswer, seconds=SEARCH_TIMEOUT)
 
 
@@ -180,8 +180,8 @@ def _item(found: KeyValue) -> StoredItem:
     return StoredItem(found.value, found.mod_revision, found.create_revision, found.lease)
 
 
-def _compared(compare: Compare) -> list[dict[str, object]]:
-    key = {"key": encoded(compare.key), "result": "EQUAL"}
+def _encode_compare(compare: Compare) -> list[dict[str, object]]:
+    key = {"key": encode(compare.key), "result": "EQUAL"}
     parts: list[dict[str, object]] = []
     if compare.revision == ABSENT:
         return [{**key, "target": "CREATE", "create_revision": ABSENT}]
@@ -192,16 +192,16 @@ def _compared(compare: Compare) -> list[dict[str, object]]:
     return parts
 
 
-def _written(write: Write) -> dict[str, object]:
+def _encode_write(write: Write) -> dict[str, object]:
     match write:
         case Put():
             value = {
-                "key": encoded(write.key),
-                "value": encoded(write.value),
+                "key": encode(write.key),
+                "value": encode(write.value),
                 "lease": write.session,
             }
             return {"request_put": value}
         case Delete():
-            return {"request_delete_range": {"key": encoded(write.key)}}
+            return {"request_delete_range": {"key": encode(write.key)}}
         case _:
             assert_never(write)

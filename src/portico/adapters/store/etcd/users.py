@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from portico.adapters.store.etcd.gateway import Gateway, refusal_message
-from portico.adapters.store.etcd.wire import NO_AUTHENTICATION, Answer, encoded
+from portico.adapters.store.etcd.wire import NO_AUTHENTICATION, Answer, encode
 from portico.core.model.snapshot import Permission, StoreUser
 from portico.ports.store import StoreUnavailable
 
@@ -39,7 +39,7 @@ async def add_user(gateway: Gateway, user: StoreUser, permissions: Sequence[Perm
     if permissions:
         await _ensure(gateway, "role/add", {"name": role})
     for each in permissions:
-        await _ensure(gateway, "role/grant", {"name": role, "perm": _granted(each)})
+        await _ensure(gateway, "role/grant", {"name": role, "perm": _encode_permission(each)})
     await _ensure(gateway, "user/add", {"name": user.name, "password": user.password})
     await _ensure(gateway, "user/grant", {"user": user.name, "role": role})
 
@@ -57,9 +57,9 @@ async def _ensure(gateway: Gateway, path: str, body: object) -> None:
             raise
 
 
-def _granted(permission: Permission) -> dict[str, str]:
+def _encode_permission(permission: Permission) -> dict[str, str]:
     return {
         "permType": "READWRITE" if permission.writes else "READ",
-        "key": encoded(permission.first),
-        "range_end": encoded(permission.end),
+        "key": encode(permission.first),
+        "range_end": encode(permission.end),
     }

@@ -16,7 +16,7 @@ from typing import Final
 
 from portico.adapters.store.etcd.connection import Connection, ConnectionLost
 from portico.adapters.store.etcd.gateway import Gateway, RefusedByMember, decoded_answer
-from portico.adapters.store.etcd.wire import Event, StreamLine, WatchAnswer, decoded, keys_from
+from portico.adapters.store.etcd.wire import Event, StreamLine, WatchAnswer, decode, keys_from
 from portico.core.model.snapshot import Changes, StoredItem
 from portico.ports.clock import Clock
 from portico.ports.store import WatchEnded
@@ -110,7 +110,7 @@ def _assert_continues(answer: WatchAnswer, after: int) -> None:
 def _changes(answer: WatchAnswer) -> Changes | None:
     if not answer.events:
         return None
-    items = {decoded(each.kv.key): _item(each) for each in answer.events}
+    items = {decode(each.kv.key): _item(each) for each in answer.events}
     return Changes(max(each.kv.mod_revision for each in answer.events), items)
 
 

@@ -141,11 +141,11 @@ class StreamLine(msgspec.Struct):
     error: Refusal | None = None
 
 
-def encoded(text: str | bytes) -> str:
+def encode(text: str | bytes) -> str:
     return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
 
 
-def decoded(key: bytes) -> str:
+def decode(key: bytes) -> str:
     """Those of other programs may have any bytes, which are then shown in another way."""
     return key.decode(errors="backslashreplace")
 
@@ -153,4 +153,4 @@ def decoded(key: bytes) -> str:
 def keys_from(prefix: str) -> dict[str, str]:
     """The range of all keys with a prefix (rpc.proto: RangeRequest.range_end)."""
     first = prefix.encode()
-    return {"key": encoded(first), "range_end": encoded(first[:-1] + bytes([first[-1] + 1]))}
+    return {"key": encode(first), "range_end": encode(first[:-1] + bytes([first[-1] + 1]))}

@@ -101,11 +101,11 @@ def keepalive_unused(facts: Facts) -> Iterator[Fault]:
         if missing and not unknown:
             yield (
                 place_of(each.line),
-                f"upstream {each.host} has keepalive, but {_enumerated(missing)} not set",
+                f"upstream {each.host} has keepalive, but {_enumerate(missing)} not set",
             )
 
 
-def _enumerated(words: list[str]) -> str:
+def _enumerate(words: list[str]) -> str:
     return " and ".join(words) + (" is" if len(words) == 1 else " are")
 
 

@@ -90,7 +90,7 @@ def rate(line: Line, part: Part) -> Outcome:
         return no_equal("a place has one rate_limit here")
     words = dict(word.partition("=")[::2] for word in line.args)
     zone = part.definitions.zones.get(words.get("zone", ""))
-    per = _counted(zone.args[0]) if zone else None
+    per = _count_by(zone.args[0]) if zone else None
     rates = [each[5:] for each in zone.args if each.startswith("rate=")] if zone else []
     if per is None or not rates or "delay" in words:
         return no_equal("Portico counts by client address or for the whole site")
@@ -99,24 +99,24 @@ def rate(line: Line, part: Part) -> Outcome:
         table["burst"] = whole_number(words["burst"])
     if "nodelay" in words:
         table["nodelay"] = True
-    return part.set("rate_limit", _limited(table, per, "limit_req_status", part), line)
+    return part.set("rate_limit", _limit_table(table, per, "limit_req_status", part), line)
 
 
 def connections(line: Line, part: Part) -> Outcome:
     zone = part.definitions.zones.get(line.args[0])
-    per = _counted(zone.args[0]) if zone else None
+    per = _count_by(zone.args[0]) if zone else None
     number = whole_number(line.args[1]) if len(line.args) > 1 else None
     if per is None or number is None or sum(1 for _ in part.own_lines("limit_conn")) > 1:
         return no_equal("Portico counts by client address or for the whole site")
-    table = _limited({"connections": number}, per, "limit_conn_status", part)
+    table = _limit_table({"connections": number}, per, "limit_conn_status", part)
     return part.set("connection_limit", table, line)
 
 
-def _counted(key: str) -> str | None:
+def _count_by(key: str) -> str | None:
     return "address" if key in _ADDRESS_KEYS else "site" if key in _SITE_KEYS else None
 
 
-def _limited(table: dict[str, object], per: str, status: str, part: Part) -> dict[str, object]:
+def _limit_table(table: dict[str, object], per: str, status: str, part: Part) -> dict[str, object]:
     if per != "address":
         table["per"] = per
     code = whole_number(part.argument(status)) or _STATUS_OF_NGINX

@@ -108,7 +108,7 @@ def _answers_of(
         case TlsAlpn():
             return answering_tls(method, those, context)
         case Dns():
-            return txt_records(method, folder, context).published(those)
+            return txt_records(method, folder, context).publish(those)
         case Manual():
             return nullcontext()
         case _:

@@ -20,7 +20,7 @@ from portico.adapters.acme.child.failures import (
     setup_failure,
     unavailable_failure,
 )
-from portico.adapters.acme.child.files import locked
+from portico.adapters.acme.child.files import lock
 from portico.adapters.acme.child.order_folder import OrderFolder, OrderIdentity, Record
 from portico.adapters.acme.child.orders.chains import choose, is_for, read_chain
 from portico.adapters.acme.child.protocol.accounts import open_account
@@ -42,7 +42,7 @@ class OrderRun:
         self._asked = OrderIdentity.of(request)
 
     def run(self) -> IssuedCertificate | ManualSteps | BegunOrder:
-        with locked(self._folder.path, self._context):
+        with lock(self._folder.path, self._context):
             record = self._have_record()
             if self._request.until == "key":
                 if not record.order:  # by another machine, which knows no more than this
@@ -94,7 +94,7 @@ class OrderRun:
         if not self._request.foreseen:
             look_ahead(self._request, self._folder, self._context)
         # Within the account's lock, so that no other run takes this order for its own lost one.
-        with locked(Path(self._request.account.key).parent, self._context):
+        with lock(Path(self._request.account.key).parent, self._context):
             url, order, replaced = self._sent_before(record, authority) or self._send(authority)
             account = authority.account_url
             record = Record(self._asked, order=url, account=account, replaced=replaced)

@@ -11,7 +11,7 @@ from josepy.jwk import JWK
 
 from portico.adapters.acme.child import account_files
 from portico.adapters.acme.child.account_files import (
-    deactivated,
+    deactivated_urls,
     key_digest,
     known_url,
     new_key_file,
@@ -20,7 +20,7 @@ from portico.adapters.acme.child.account_files import (
 )
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import AcmeFailure, Denial, setup_failure
-from portico.adapters.acme.child.files import locked, rename
+from portico.adapters.acme.child.files import lock, rename
 from portico.adapters.acme.child.protocol.authority import Authority
 from portico.adapters.acme.child.protocol.keys import make_key, read_jwk
 from portico.adapters.acme.wire import Account, AccountAnswer, AccountRequest, Failure
@@ -29,7 +29,7 @@ from portico.system.base64url import base64url
 
 def account(request: AccountRequest, context: RunContext) -> AccountAnswer:
     own = request.account
-    with locked(Path(own.key).parent, context):
+    with lock(Path(own.key).parent, context):
         _forget_other_keys(own)
         match request.do:
             case "key":
@@ -52,7 +52,7 @@ def _offline_answer(account: Account) -> AccountAnswer:
 
 def open_account(account: Account, context: RunContext) -> Authority:
     """The account, ready to sign with; made if there is none, or if the authority lost it."""
-    with locked(Path(account.key).parent, context):
+    with lock(Path(account.key).parent, context):
         _forget_other_keys(account)
         return _open(account, context)
 
@@ -65,7 +65,7 @@ def _open(account: Account, context: RunContext) -> Authority:
 
 def _make_account(account: Account, context: RunContext) -> Authority:
     """Or found by its key alone."""
-    if account.server.directory in deactivated(account):
+    if account.server.directory in deactivated_urls(account):
         raise setup_failure(
             f"the account at {account.server.directory} was deactivated and cannot be created "
             "again with the same key; run `portico certs rollover` to make a new key"

@@ -109,7 +109,7 @@ class Network:
             except requests.RequestException as error:
                 raise self._network_failure(what, error) from error
             except _PARSE_ERRORS as error:
-                denied = self._denied(what, error)
+                denied = self._denial(what, error)
             except OSError as error:  # what requests says of a missing ca_bundle
                 raise setup_failure(f"cannot {what}: {error}") from error
             if denied.code == "badNonce" and refused_nonces < MAX_NONCE_RETRIES:
@@ -129,7 +129,7 @@ class Network:
         self._context.pause(seconds, f"waiting to {what}")
         return True
 
-    def _denied(self, what: str, error: Exception) -> Denial:
+    def _denial(self, what: str, error: Exception) -> Denial:
         """The library drops the answer; the session has shown it to us."""
         answer = self._last
         if answer is None or answer.ok:

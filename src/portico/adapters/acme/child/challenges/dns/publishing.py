@@ -38,7 +38,7 @@ class TxtRecords:
             self._publisher.check(entry, self._context)
 
     @contextmanager
-    def published(self, proofs: Sequence[Proof]) -> Iterator[None]:
+    def publish(self, proofs: Sequence[Proof]) -> Iterator[None]:
         """While inside, every authoritative server serves them."""
         entries = self._entries([(proof.name, proof.txt_value) for proof in proofs])
         self.remove(keep={entry.value for entry in entries})
