@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
-from portico.adapters.nginx import lifecycle
+from portico.adapters.nginx import lifecycle, upgrading
 from portico.adapters.nginx.processes import NginxProcess
 
 WORKER = NginxProcess(7, 1, "nginx: worker process", 0)
@@ -25,3 +27,16 @@ def test_other_processes_are_looked_for_only_when_the_known_ones_have_gone(monke
     monkeypatch.setattr(lifecycle, "_as_they_are", look_at)
     left = asyncio.run(lifecycle.wait_until_none(60, Path("/nginx"), lambda found: found))
     assert (left, all_looks, own_looks) == ([], [], [])
+
+
+def test_workers_that_a_master_is_to_start_again_are_seen_when_they_come(monkeypatch):
+    looks = [[], [replace(WORKER, title="nginx: worker process is shutting down")], [WORKER]]
+    master = SimpleNamespace(pid=1, signal=[].append, is_running=lambda: True)
+
+    async def look_at_all(folder):
+        return looks.pop(0)
+
+    monkeypatch.setattr(upgrading, "list_processes", look_at_all)
+    paths = SimpleNamespace(folder=Path("/nginx"))
+    assert asyncio.run(upgrading._restore_workers(master, paths))
+    assert looks == []

@@ -250,7 +250,8 @@ async def wait_until_none(
     select: Callable[[list[NginxProcess]], list[NginxProcess]],
 ) -> list[NginxProcess]:
     """Wait until none is selected; returns those that are at the deadline. To look for others than
-    those that were selected before takes a hundred times longer: only when these have gone.
+    those that were selected before takes a hundred times longer: only when these have gone. So
+    `select` may go by each process alone, not by one that is to come.
     """
     deadline = asyncio.get_running_loop().time() + seconds
     remaining = select(await list_processes(folder))

@@ -25,9 +25,8 @@ from portico.adapters.nginx.lifecycle import (
     kill_master,
     list_processes,
     retire_orphans,
-    wait_until_none,
 )
-from portico.adapters.nginx.processes import Master, NginxProcess, workers_of
+from portico.adapters.nginx.processes import Master, workers_of
 
 TRIAL_TIME: Final = 1.5
 """Seconds in which no worker of the new program may die. Discovery has answered them long before:
@@ -110,13 +109,13 @@ async def _is_stable(new: Master, paths: Paths) -> bool:
 async def _restore_workers(old: Master, paths: Paths) -> bool:
     """Have the old master start workers again; False where it is exiting already."""
     old.signal(signal.SIGHUP)
-
-    def remaining(found: list[NginxProcess]) -> list[NginxProcess]:
-        staying = [worker for worker in workers_of(old, found) if not worker.is_shutting_down]
-        return [] if staying else [p for p in found if p.pid == old.pid]
-
-    waiting = await wait_until_none(TERM_TIMEOUT, paths.folder, remaining)
-    return old.is_running() and not waiting
+    end = asyncio.get_running_loop().time() + TERM_TIMEOUT
+    while old.is_running() and asyncio.get_running_loop().time() <= end:
+        workers = workers_of(old, await list_processes(paths.folder))
+        if any(not worker.is_shutting_down for worker in workers):
+            return True
+        await asyncio.sleep(POLL_INTERVAL)
+    return False
 
 
 async def _stop_new_master(new: Master, paths: Paths) -> None:
