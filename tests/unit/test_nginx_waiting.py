@@ -38,5 +38,5 @@ def test_workers_that_a_master_is_to_start_again_are_seen_when_they_come(monkeyp
 
     monkeypatch.setattr(upgrading, "list_processes", look_at_all)
     paths = SimpleNamespace(folder=Path("/nginx"))
-    assert asyncio.run(upgrading._restore_workers(master, paths))
+    assert asyncio.run(upgrading.restore_workers(master, paths))
     assert looks == []

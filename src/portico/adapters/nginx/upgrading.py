@@ -61,7 +61,7 @@ async def _finish_upgrade(old: Master, paths: Paths, tail: LogTail) -> Master:
         slow = f"the new program did not start within {START_TIMEOUT:g} seconds"
         raise ReloadFailed(slow, reported=True) from None
     old.signal(signal.SIGWINCH)
-    if not await _is_stable(new, paths) and await _restore_workers(old, paths):
+    if not await _is_stable(new, paths) and await restore_workers(old, paths):
         await _stop_new_master(new, paths)
         raise ReloadFailed("the workers of the new program exited immediately", reported=True)
     old.signal(signal.SIGQUIT)
@@ -106,7 +106,7 @@ async def _is_stable(new: Master, paths: Paths) -> bool:
     return True
 
 
-async def _restore_workers(old: Master, paths: Paths) -> bool:
+async def restore_workers(old: Master, paths: Paths) -> bool:
     """Have the old master start workers again; False where it is exiting already."""
     old.signal(signal.SIGHUP)
     end = asyncio.get_running_loop().time() + TERM_TIMEOUT
