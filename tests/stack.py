@@ -37,7 +37,7 @@ from unittest.mock import patch
 import psutil
 
 from portico.adapters.certificates.child import answer
-from portico.client import connect
+from portico.client import connect, upgrading
 from portico.client.client import Client as PorticoClient
 from portico.client.wire import is_reachable
 from portico.errors import PorticoError
@@ -275,6 +275,13 @@ class Stack:
             return self.get(site).status == 200
         return False
 
+    def answering_pid(self, site: str, path: str = "/") -> int:
+        """Of the instance that answers; 0 where none does, as on a machine that has not yet heard
+        of instances of another one, for a second or two after the `up` of that one.
+        """
+        answer = self.get(site, path)
+        return answer.json["pid"] if answer.status == http.client.OK else 0
+
     def first_status(self, site: str, path: str = "/") -> int:
         """Of the first answer that it gives, as soon as anybody takes the connection."""
 
@@ -495,7 +502,9 @@ def _own_network() -> str:
 
 @contextmanager
 def _cheap_daemons() -> Iterator[None]:
-    """What a command in this process begins anew, as to join a cluster, is forked."""
+    """What a command in this process begins anew, as to join a cluster, is forked. Whether the
+    program can run is not asked before: `upgrade`, the command for another one, asks it.
+    """
     begin = connect._start  # noqa: SLF001
 
     def fork_or_begin(
@@ -509,7 +518,7 @@ def _cheap_daemons() -> Iterator[None]:
         if not client.answers():
             begin(home, environ, program, client)
 
-    with patch.object(connect, "_start", fork_or_begin):
+    with patch.object(connect, "_start", fork_or_begin), patch.object(upgrading, "_check"):
         yield
 
 

@@ -23,7 +23,7 @@ app = "web"
 """
 EVERYWHERE = APP.replace("instances = 1", "total = 3") + SITES
 NOT_ON_M1 = f'{APP}on = ["m2", "m3"]\n{SITES}'
-STEADY = {"rate": 60.0, "connections": 8, "seconds": 60.0, "timeout": 8.0}
+STEADY = {"rate": 40.0, "connections": 8, "seconds": 60.0, "timeout": 8.0}
 ON_DEAD = {"rate": 20.0, "connections": 32, "seconds": 60.0, "timeout": 4.0}
 """Through a machine that dies: all that is due until the end is still sent, and times out."""
 BOTH = {"m2": (True, {"web": 1}), "m3": (True, {"web": 1})}

@@ -125,7 +125,7 @@ def test_a_machine_of_another_version_whose_clock_is_wrong_is_shown_and_serves(m
     folder = tmp_path / "newer"
     folder.mkdir()
     two = machines["m2"]
-    two.environ |= newer.portico_in(folder)
+    later = newer.portico_in(folder)
     newer.edit(
         folder / "portico/core/planning/neighbours.py",
         '"machine": near.machine,',
@@ -139,6 +139,7 @@ def test_a_machine_of_another_version_whose_clock_is_wrong_is_shown_and_serves(m
     newer.set_clock(folder, 3 * 3600)
     with machines.load("m1", **STEADY) as load:  # as docs/cluster.md has it
         two.done("cluster", "drain")
+        two.environ |= later
         two.done("upgrade")
         two.done("cluster", "undrain")
         eventually(lambda: answering(machines, "m1") == {"m2", "m3"})
