@@ -73,7 +73,7 @@ orders = st.sampled_from([(), ("m9",), ("m2", "m9"), NAMES])
 
 
 TestAnyCluster = AnyCluster.TestCase
-TestAnyCluster.settings = settings(examples(20), stateful_step_count=STEPS)
+TestAnyCluster.settings = settings(examples(10), stateful_step_count=STEPS)
 
 
 class LyingMachines(AnyCluster):
@@ -143,4 +143,4 @@ class LyingMachines(AnyCluster):
 
 
 TestLyingMachines = LyingMachines.TestCase
-TestLyingMachines.settings = settings(examples(10), stateful_step_count=STEPS)
+TestLyingMachines.settings = settings(examples(5), stateful_step_count=STEPS)
