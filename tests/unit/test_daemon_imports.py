@@ -24,34 +24,18 @@ IN_CLUSTER_ONLY = (
 MAX_MEMBER_MB = 4.0
 """Private memory (RssAnon of proc(5)): 3 with TLS, and the mirror needs less than one."""
 LOOK = f"""
-import sys
+import importlib, pkgutil, sys
+import portico
 import portico.daemon.main
+
 usual = sys.stdlib_module_names - {WITH_OPTIONS_ONLY}
 found = {{name.partition(".")[0] for name in sys.modules}} - usual
 print(*(name for name in found if not name.startswith("_")))
-print(*(name for name in sys.modules if name.startswith({IN_CLUSTER_ONLY})))
-"""
 
-
-OF_A_CLUSTER = """
-import sys
-import portico.daemon.main
-words = ("cluster", "machine_views", "machines_listener", "certificate_end", "near_lists", "etcd")
-found = {name for name in sys.modules for word in words if word in name.split(".")}
-print(*found - {"portico.core.model.cluster"})
-"""
-
-
-@pytest.mark.slow
-def test_a_daemon_that_is_in_no_cluster_imports_nothing_of_it():
-    ran = subprocess.run(
-        [sys.executable, "-c", OF_A_CLUSTER], capture_output=True, text=True, check=True
-    )
-    assert ran.stdout.split() == []
-
-
-OF_MEMBER = f"""
-import importlib, pkgutil, portico, portico.daemon.main
+words = "cluster machine_views machines_listener certificate_end near_lists etcd".split()
+found = {{name for name in sys.modules for word in words if word in name.split(".")}}
+found |= {{name for name in sys.modules if name.startswith({IN_CLUSTER_ONLY})}}
+print(*found - {{"portico.core.model.cluster"}})
 
 def private():
     [line] = [each for each in open("/proc/self/status") if each.startswith("RssAnon:")]
@@ -68,23 +52,31 @@ print(len(found), private() - before)
 """
 
 
+@pytest.fixture(scope="module")
+def imported() -> list[list[str]]:
+    """The libraries of a daemon, what of a cluster is in it, and the number of modules of a
+    member with the megabytes that they take.
+    """
+    ran = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, check=True)
+    return [line.split() for line in ran.stdout.splitlines()]
+
+
 @pytest.mark.slow
-def test_what_a_machine_of_a_cluster_imports_leaves_room_in_5_mb():
+def test_a_daemon_imports_no_more_than_every_file_needs(imported):
+    assert set(imported[0]) == NEEDED | OF_PYDANTIC
+
+
+@pytest.mark.slow
+def test_a_daemon_that_is_in_no_cluster_imports_nothing_of_it(imported):
+    assert imported[1] == []
+
+
+@pytest.mark.slow
+def test_what_a_machine_of_a_cluster_imports_leaves_room_in_5_mb(imported):
     """Of what `python -m bench.cluster_memory` measures on three machines with etcd."""
-    ran = subprocess.run(
-        [sys.executable, "-c", OF_MEMBER], capture_output=True, text=True, check=True
-    )
-    modules, megabytes = ran.stdout.split()
+    modules, megabytes = imported[2]
     assert int(modules) > len(IN_CLUSTER_ONLY)
     assert float(megabytes) < MAX_MEMBER_MB
-
-
-@pytest.mark.slow
-def test_a_daemon_imports_no_more_than_every_file_needs():
-    ran = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, check=True)
-    libraries, of_clusters = ran.stdout.splitlines()
-    assert set(libraries.split()) == NEEDED | OF_PYDANTIC
-    assert of_clusters == ""
 
 
 def test_the_child_for_local_certificates_imports_no_more_than_these_need():

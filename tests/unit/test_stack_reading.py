@@ -204,10 +204,10 @@ def test_blocks_without_an_end_of_nesting_are_refused_in_words(tmp_path, depth):
 
 
 @pytest.mark.slow
-def test_a_file_of_50000_lines_is_read_in_seconds(tmp_path):
+def test_a_file_of_20000_lines_is_read_in_seconds(tmp_path):
     path = tmp_path / "site.conf"
-    path.write_text("server { listen 80;\n server_name a.test;\n root /srv;\n}\n" * 12_500)
+    path.write_text("server { listen 80;\n server_name a.test;\n root /srv;\n}\n" * 5000)
     before = time.process_time()
     stack = read_stack([path], {})
-    assert len(stack.nginx) == 12_500
-    assert time.process_time() - before < 20
+    assert len(stack.nginx) == 5000
+    assert time.process_time() - before < 8
