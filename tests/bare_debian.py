@@ -141,7 +141,9 @@ def _environ() -> dict[str, str]:
         for key, value in os.environ.items()
         if key.startswith("PIP_") or key.lower().endswith("_proxy")
     }
-    kept |= {"PIP_NO_COMPILE": "1"}  # what is imported is compiled then
+    kept |= {
+        "PIP_NO_COMPILE": "0"
+    }  # means: without byte code, which is written where it is needed
     return kept | {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.stack import eventually, free_port, is_listening
 
-CADDY = Path(sys.prefix) / "bin/caddy"
+CADDY = Path(sys.prefix) / "caddy/bin/caddy"
 """Where scripts/setup installs it."""
 GLOBAL = """
 {{

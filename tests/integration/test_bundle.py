@@ -77,7 +77,7 @@ def test_a_bundle_is_installed_and_serves_where_only_loopback_and_python_are(emp
             "PORTICO_HOME": str(empty / "home"),
             "PORTICO_BIN": str(empty / "bin"),
             "PATH": f"{empty}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "PIP_NO_COMPILE": "1",  # what is imported is compiled then
+            "PIP_NO_COMPILE": "0",  # means: without. What is imported is compiled then
         },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -44,11 +44,16 @@ def clone() -> Iterator[Path]:
     shutil.rmtree(place)
 
 
+UNCOMPILED = {**os.environ, "PIP_NO_COMPILE": "0"}
+"""Without byte code of pip and of what builds the package: it is written where it is imported."""
+
+
 def version(program: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [program, "version"],
         check=False,
         cwd=cwd,
+        env=UNCOMPILED,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -65,6 +70,7 @@ def test_a_set_up_that_was_interrupted_is_done_again_and_then_never(clone, tmp_p
     (clone / ".venv").symlink_to(other)
     first = subprocess.Popen(
         [clone / "portico", "version"],
+        env=UNCOMPILED,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
