@@ -79,7 +79,7 @@ def hung_instance(effort: Effort, outcome: Outcome) -> None:
     health = {"path": "/healthz", "interval": INTERVAL, "fall": FALL}
     with portico(outcome, web(NODE, health=health, stop_timeout=2)) as site:
         outcome.rest = at_rest(site, effort)
-        many = {"connections": 400, "rate": effort.rate / 3}  # those that hang hold theirs
+        many = {"connections": effort.rate * 4 // 3, "rate": effort.rate / 3}  # some hang
         with load(site, effort, **many) as under:
             time.sleep(1)
             victim = site.instances("web")[1]

@@ -38,11 +38,24 @@ class Effort:
     reloads: int = 20
     rate: int = 300
     """Requests a second."""
+    answer: float = 0.02
+    """Seconds that the program takes for each: with `rate`, six are always being answered."""
     late: float = 1.0
     """Seconds by which the daemon, and a look at it, may be late on a machine with other work."""
 
 
-SHORT = Effort(rest=0, lead=0, seconds=2, drain=1, kills=5, repeats=1, reloads=3, late=5)
+SHORT = Effort(
+    rest=0,
+    lead=0,
+    seconds=1,
+    drain=1,
+    kills=3,
+    repeats=1,
+    reloads=2,
+    rate=100,
+    answer=0.06,
+    late=5,
+)
 
 
 @dataclass

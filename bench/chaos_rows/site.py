@@ -30,8 +30,6 @@ NAME = "app.localhost"
 NODE = f"node {PROGRAMS / 'echo.js'}"
 PYTHON = f"python3 {PROGRAMS / 'echo.py'}"
 INSTANCES = 4
-WORK = "/?sleep=0.02"
-"""Every request takes the program 20 ms."""
 SOON = 0.2
 """Seconds between a kill and the moment it was noted, and between its effect and that."""
 SLOW_TO_SEE = 1.0
@@ -99,10 +97,9 @@ def portico(
 
 
 @contextmanager
-def load(
-    site: Stack, effort: Effort, path: str = WORK, **differing: object
-) -> Iterator[RunningLoad]:
+def load(site: Stack, effort: Effort, **differing: object) -> Iterator[RunningLoad]:
     """GET, POST with a body, WebSockets, and an upload in progress, until the block ends."""
+    path = f"/?sleep={effort.answer}"
     work = {
         "rate": effort.rate,
         "connections": 64,
@@ -112,7 +109,7 @@ def load(
         "websocket_pause": 0.25,
         "upload_rate": 200_000,
         "upload_seconds": effort.drain,
-        "upload_path": WORK,
+        "upload_path": path,
         "seconds": 600,
     }
     with site.load(NAME, path, **(work | differing)) as running:

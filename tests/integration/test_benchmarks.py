@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from bench.compare import processes
@@ -15,7 +10,7 @@ from bench.compare.installed import Programs
 from bench.compare.peers.nginx import NginxWheel
 from bench.compare.peers.peer import Backends, Peer, Place
 from bench.compare.peers.portico import Portico
-from tests.stack import free_port
+from tests.stack import free_port, running_load
 
 ROUNDS = 4
 REQUESTS = 1200
@@ -56,15 +51,8 @@ def _round(peer: Peer) -> float:
 
 
 def _load(peer: Peer) -> None:
-    words = [f"--ca={peer.place.certificates.authority}", f"--requests={REQUESTS}"]
-    words += ["--seconds=120", "--connections=8"]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.load", f"https://{NAME}:{peer.port}/", *words],
-        check=True,
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=150,
-    )
-    report = json.loads(done.stdout)
-    assert (report["failed"], report["requests"]) == ({}, REQUESTS)
+    authority = str(peer.place.certificates.authority)
+    work = {"ca": authority, "requests": REQUESTS, "connections": 8}
+    with running_load(f"https://{NAME}:{peer.port}/", work) as load:
+        report = load.report()
+    assert (report.failed, report.requests) == ({}, REQUESTS)
