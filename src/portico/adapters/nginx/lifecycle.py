@@ -164,22 +164,34 @@ async def stop(
 
     Requests may finish for at most `grace_period` seconds, or until `should_abort()`.
     """
+    left = await list_processes(folder)
     if grace_period:
-        await _signal(folder, signal.SIGQUIT)
-        await wait_until_none(grace_period, folder, lambda found: [] if should_abort() else found)
+        _signal(left, signal.SIGQUIT)
+        left = await _wait_for_exits(left, grace_period, folder, should_abort)
     for number in (signal.SIGTERM, signal.SIGKILL):
-        await _signal(folder, number)
-        if not await wait_until_none(TERM_TIMEOUT, folder, lambda found: found):
-            return []
-    return await list_processes(folder)
+        _signal(left, number)
+        left = await _wait_for_exits(left, TERM_TIMEOUT, folder, lambda: False)
+    return left
 
 
-async def _signal(folder: Path, number: signal.Signals) -> None:
+def _signal(found: list[NginxProcess], number: signal.Signals) -> None:
     """A master passes signals on to its workers, except for SIGKILL."""
-    found = await list_processes(folder)
     for process in found:
         if process.is_master or process in orphans(found) or number is signal.SIGKILL:
             process.signal(number)
+
+
+async def _wait_for_exits(
+    left: list[NginxProcess], seconds: float, folder: Path, should_abort: Callable[[], bool]
+) -> list[NginxProcess]:
+    """Returns those that are left. For others than these is looked only when these have gone, as
+    in `wait_until_none`.
+    """
+    deadline = asyncio.get_running_loop().time() + seconds
+    while left and asyncio.get_running_loop().time() <= deadline and not should_abort():
+        await asyncio.sleep(POLL_INTERVAL)
+        left = await _as_they_are(left, folder) or await list_processes(folder)
+    return left
 
 
 async def _start(

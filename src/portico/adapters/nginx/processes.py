@@ -48,13 +48,13 @@ class NginxProcess:
 
 
 def processes_in(folder: Path) -> list[NginxProcess]:
-    """All of them, from /proc; blocks for about 10 µs a process of the machine."""
-    return list(_processes_in(os.fsencode(folder)))
+    """All of them, from /proc; blocks for about 6 µs a process of the machine."""
+    return list(_processes_in(str(folder)))
 
 
 def as_they_are(processes: Iterable[NginxProcess], folder: Path) -> list[NginxProcess]:
     """Those that have not ended, with the titles that they have now; without a look at others."""
-    cwd = os.fsencode(folder)
+    cwd = str(folder)
     return [now for each in processes if (now := _process(each.pid, cwd))]
 
 
@@ -95,7 +95,7 @@ class Master:
         with suppress(OSError, ValueError, OverflowError):
             pid = int(file.read_text())
             pidfd = os.pidfd_open(pid)
-            found = _process(pid, os.fsencode(file.parent))
+            found = _process(pid, str(file.parent))
             if found is not None and found.is_master:
                 return cls(pid, pidfd)
             os.close(pidfd)
@@ -117,8 +117,7 @@ class Master:
         """The master of an nginx that is not of this installation; None if it is no such one."""
         with suppress(OSError):
             pidfd = os.pidfd_open(pid)
-            folder = os.readlink(f"/proc/{pid}/cwd".encode())  # noqa: PTH115 - as below
-            found = _process(pid, folder)
+            found = _process(pid, _folder_of(pid))
             if found is not None and found.is_master:
                 return cls(pid, pidfd)
             os.close(pidfd)
@@ -159,22 +158,30 @@ def group_of(process: NginxProcess) -> int | None:
     return None
 
 
-def _processes_in(folder: bytes) -> Iterator[NginxProcess]:
+def _processes_in(folder: str) -> Iterator[NginxProcess]:
     for name in os.listdir("/proc"):  # noqa: PTH208 - a Path for each would cost more than reading
         if name.isdecimal() and (process := _process(int(name), folder)):
             yield process
 
 
-def _process(pid: int, folder: bytes) -> NginxProcess | None:
+def _process(pid: int, folder: str) -> NginxProcess | None:
+    if not folder or _folder_of(pid) != folder:
+        return None
     with suppress(OSError):
-        if os.readlink(f"/proc/{pid}/cwd".encode()) != folder:  # noqa: PTH115 - as above
-            return None
         title = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
         seen = stat(pid)
         uid = int(_status(pid)["Uid"].split()[0])
         if seen and _TITLE.match(title) and not seen.ended and _may_be_ours(uid, title):
             return NginxProcess(pid, seen.parent, title, uid)
     return None
+
+
+def _folder_of(pid: int) -> str:
+    """Where it runs; empty if it is gone, or not ours to look at. Asked of all, so it is short."""
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115 - as above
+    except OSError:
+        return ""
 
 
 def _may_be_ours(uid: int, title: str) -> bool:
