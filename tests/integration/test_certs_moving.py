@@ -30,6 +30,13 @@ def signer():
     return Signer()
 
 
+@pytest.fixture
+def stack(stack):
+    """With a daemon, which the first command would begin for itself."""
+    stack.status()
+    return stack
+
+
 def certbots(stack: Stack, signer, *names, at, name=None, **more):
     folder = stack.root / "letsencrypt"
     signed = signer.sign(*names, at=at)
@@ -39,7 +46,7 @@ def certbots(stack: Stack, signer, *names, at, name=None, **more):
 
 
 def held(stack):
-    return json.loads(stack.done("certs", "--json").stdout)
+    return stack.api("/v1/certificates")
 
 
 def test_what_certbot_kept_is_served_with_settings_to_put_into_the_file(stack, signer):
@@ -52,7 +59,7 @@ def test_what_certbot_kept_is_served_with_settings_to_put_into_the_file(stack, s
     settings = told[told.index("# add this to portico.toml") :].partition("note:")[0]
     tls = tomllib.loads(settings)["sites"]["shop.example.com"]["tls"]
     assert (tls["issuer"], tls["email"]) == (SERVER, "ops@a.test")
-    [before] = held(stack)
+    [before] = json.loads(stack.done("certs", "--json").stdout)
     assert (before["wanted"], before["next"]) == (False, "nothing")
 
     stack.up(SITE + settings, bind=["127.0.0.1"])

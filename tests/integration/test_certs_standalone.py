@@ -27,6 +27,7 @@ def authority(tmp_path_factory):
 def refusing():
     """A home in which nothing is obtained."""
     with Stack() as stack:
+        stack.status()  # else the first command would begin a daemon for itself
         yield stack
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 
 import pytest
 
 from tests.fakes import name_server, pebble
-from tests.stack import own_address
+from tests.stack import PROGRAMS, eventually, own_address
 
 HERE, ELSEWHERE = own_address(0), own_address(1)
 FILE = """
@@ -20,7 +19,7 @@ ca_bundle = "{root}"
 resolvers = ["{resolver}"]
 
 [apps.web]
-command = "python3 -m http.server --bind 127.0.0.1 $PORT"
+command = "python3 {program}"
 
 [sites."shop.example.com"]
 app = "web"
@@ -46,23 +45,25 @@ def authority(tmp_path, names):
 
 
 def certificate(stack):
-    (view,) = json.loads(stack.done("certs", "--json").stdout)
+    (view,) = stack.api("/v1/certificates")
     return view
 
 
 def until(stack, good):
-    deadline = time.monotonic() + 60
-    while not good(view := certificate(stack)):
-        assert time.monotonic() < deadline, view
-        time.sleep(0.1)
-    return view
+    eventually(lambda: good(certificate(stack)))
+    return certificate(stack)
 
 
 def test_an_order_is_sent_only_when_the_name_leads_here_and_a_failure_costs_nothing(
     stack, names, authority
 ):
     stack.http = 80
-    text = FILE.format(directory=authority.directory, root=authority.root, resolver=names.resolver)
+    text = FILE.format(
+        directory=authority.directory,
+        root=authority.root,
+        resolver=names.resolver,
+        program=PROGRAMS / "echo.py",
+    )
     stack.up(text, bind=[HERE, "127.0.0.1"])
     view = until(stack, lambda view: view["error"])
     assert (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 from cryptography import x509
@@ -50,9 +49,7 @@ def troubles(stack):
 
 
 def view(stack):
-    (found,) = [
-        each for each in json.loads(stack.done("certs", "--json").stdout) if each["source"]
-    ]
+    (found,) = [each for each in stack.api("/v1/certificates") if each["source"]]
     return found
 
 
