@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import http.server
-import sys
 import threading
 from contextlib import contextmanager
 
 import pytest
 
-from portico.adapters.acme.child_client import AcmeChild
+from portico.adapters.acme.child.failures import AcmeFailure
 from portico.adapters.acme.methods import Dns, Lexicon, Lookups
 from portico.adapters.acme.wire import PreflightRequest, Server
 from portico.core.model.preflight import Caa
@@ -50,16 +49,19 @@ def records(names):
     names.records.update(before)
 
 
-def look(acme, names, *asked, port=0, folders=None, within=60.0, **more):
+def request_of(acme, names, *asked, port=0, folders=None, within=60.0, **more):
     folders = (str(acme.folder),) if folders is None else folders
-    request = PreflightRequest(
+    return PreflightRequest(
         acme.request(*(asked or (NAME,)), **more),
         folders,
         Lookups((names.resolver,), names.port),
         port,
         within,
     )
-    return asyncio.run(AcmeChild(sys.executable).preflight(request))
+
+
+def look(acme, names, *asked, **more):
+    return acme.answer(request_of(acme, names, *asked, **more))
 
 
 @contextmanager
@@ -193,12 +195,17 @@ def test_a_directory_that_is_wrong_or_does_not_answer_is_told(
     acme, names, pebble, directory, said
 ):
     at = acme.at(Server(directory.format(acme=pebble.acme), str(pebble.root)))
-    with pytest.raises(AuthorityError, match=said):
+    with pytest.raises(AcmeFailure) as caught:
         look(at, names)
+    assert said in caught.value.failure.text
 
 
-def test_a_whole_look_orders_nothing(acme, names, pebble, records):
+def test_a_child_shows_the_same_and_orders_nothing(acme, names, pebble, records):
     before = pebble.log
-    look(acme, names)
+    request = request_of(acme, names)
+    assert asyncio.run(acme.child.preflight(request)).names == acme.answer(request).names
+    at = acme.at(Server("https:///dir", str(pebble.root)))
+    with pytest.raises(AuthorityError, match="is not a usable URL"):
+        asyncio.run(at.child.preflight(request_of(at, names)))
     assert "POST /order-plz" not in pebble.log[len(before) :]
     assert "POST /sign-me-up" not in pebble.log[len(before) :]
