@@ -205,9 +205,8 @@ def test_down_gives_up_an_up_that_does_not_come_to_an_end(stack):
 
 def test_after_down_everything_can_come_up_again_at_once(stack):
     up(stack)
-    for _ in range(2):
-        stack.done("down")
-        stack.up()
+    stack.done("down")
+    stack.up()
     assert stack.get(SITE).status == 200
 
 
@@ -221,7 +220,12 @@ def in_foreground(stack: Stack, **keys: object) -> Iterator[subprocess.Popen[str
 
 
 def test_in_the_foreground_sigterm_finishes_what_there_is_and_exits_with_0(stack):
+    """And `down` leaves the daemon to whoever started it."""
     with in_foreground(stack) as process:
+        stack.done("down")
+        assert stack.status()["apps"] == []
+        assert process.poll() is None
+        stack.up()
         pids = pids_of(stack)
         assert stack.status()["daemon"]["mode"] == "foreground"
         with slow_request(stack) as slow:
@@ -271,12 +275,3 @@ def test_as_process_1_of_a_container_it_buries_the_workers_of_a_killed_nginx(sta
         eventually(lambda: stack.answers(SITE))
         first.send_signal(signal.SIGTERM)
         assert outside.wait(60) == 0
-
-
-def test_in_the_foreground_down_leaves_the_daemon_to_whoever_started_it(stack):
-    with in_foreground(stack) as process:
-        stack.done("down")
-        assert stack.status()["apps"] == []
-        assert process.poll() is None
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
