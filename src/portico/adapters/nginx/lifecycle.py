@@ -169,6 +169,7 @@ async def stop(
         _signal(left, signal.SIGQUIT)
         left = await _wait_for_exits(left, grace_period, folder, should_abort)
     for number in (signal.SIGTERM, signal.SIGKILL):
+        left = left and await list_processes(folder)  # also those that were started meanwhile
         _signal(left, number)
         left = await _wait_for_exits(left, TERM_TIMEOUT, folder, lambda: False)
     return left
