@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import shutil
 import socket
 import ssl
 import subprocess
@@ -75,15 +76,22 @@ class Machines:
         return found
 
 
-@pytest.fixture
-def machines(tmp_path: Path) -> Machines:
-    """m1 has the authority, m2 has joined."""
-    tmp_path.chmod(0o755)
-    machines = Machines(tmp_path)
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("joined")
+    folder.chmod(0o755)
+    machines = Machines(folder)
     machines.done("m1", "init", "m1")
     machines.done("m1", "invite", "m2")
     machines.done("m2", "join", "m2.invitation")
-    return machines
+    return folder
+
+
+@pytest.fixture
+def machines(tmp_path: Path, joined: Path) -> Machines:
+    """m1 has the authority, m2 has joined."""
+    shutil.copytree(joined, tmp_path, dirs_exist_ok=True)
+    return Machines(tmp_path)
 
 
 def test_a_machine_joins_by_an_invitation(machines: Machines) -> None:

@@ -19,6 +19,7 @@ from portico.engine.certificates.account import ROLLOVER, ROLLOVER_BEGUN, THUMBP
 from portico.engine.certificates.loop import ANSWER_TIMEOUT
 from portico.engine.changes import Change
 from portico.errors import Failed, Refused
+from tests.examples import examples
 from tests.fakes.certificates_shared import CLUSTER, DIRECTORY, STEPS, Cluster, KilledError
 from tests.unit.certificates import DAY, HOUR
 
@@ -643,4 +644,4 @@ class Machines(RuleBasedStateMachine):
 
 
 TestMachines = Machines.TestCase
-TestMachines.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
+TestMachines.settings = settings(examples(15), stateful_step_count=30)
