@@ -1,7 +1,8 @@
 """porticod by a fork of a Python that has imported all of it: a daemon of its own in each home, as
 any other, for a tenth of the processor time that its start takes.
 
-`python -m tests.daemons` reads a request a line, as JSON, and answers with the pid of the daemon.
+`python -m tests.daemons` reads a request a line, as JSON, and answers with the pid of the daemon,
+or with how it has ended where that is only to say whether it could run.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import select
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -80,10 +82,22 @@ def start_daemon(
     """
     if not network and os.geteuid() == 0:  # the parent may have been started in another one
         network = f"/proc/{os.getpid()}/fd/{_OWN_NETWORK.fileno()}"
+    return _ask_parent(dict(environ), str(folder), str(log), network, program, ())
+
+
+def check_daemon(environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """As `porticod --check`."""
+    with tempfile.NamedTemporaryFile("r") as said:
+        options = ("--check",)
+        code = _ask_parent(dict(environ), "/", said.name, "", DAEMON[-1], options)
+        return subprocess.CompletedProcess([*DAEMON, *options], code, "", said.read())
+
+
+def _ask_parent(*request: object) -> int:
     parent = _parent()
     assert parent.stdin
     assert parent.stdout
-    parent.stdin.write(json.dumps([dict(environ), str(folder), str(log), network, program]) + "\n")
+    parent.stdin.write(json.dumps(request) + "\n")
     parent.stdin.flush()
     assert select.select([parent.stdout], [], [], FORK_TIMEOUT)[0], "no daemon was forked in time"
     return int(parent.stdout.readline())
@@ -114,15 +128,17 @@ def _serve() -> None:
     gc.collect()
     gc.freeze()
     for line in sys.stdin:
+        environ, folder, log, network, program, options = json.loads(line)
         child = os.fork()
         if child:
-            os.waitpid(child, 0)
+            _, status = os.waitpid(child, 0)
+            if options:
+                os.write(1, b"%d\n" % os.waitstatus_to_exitcode(status))
             continue
-        if pid := os.fork():  # an orphan, as a daemon is whose command has ended
+        if not options and (pid := os.fork()):  # an orphan, as one is whose command has ended
             os.write(1, b"%d\n" % pid)
             os._exit(0)
         os.setsid()
-        environ, folder, log, network, program = json.loads(line)
         if network:
             enter(network)
         os.environ.clear()
@@ -131,10 +147,11 @@ def _serve() -> None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 1)
         os.dup2(1, 2)
-        sys.argv, sys.orig_argv = [DAEMON[-1]], list(DAEMON)
-        # Without what Python does last, which writes to all memory that it shares with its parent.
-        atexit.register(os._exit, 0)
-        atexit.register(sys.stdout.flush)
+        sys.argv, sys.orig_argv = [DAEMON[-1], *options], list(DAEMON)
+        if not options:  # whose end is asked for
+            # Without what Python does last, which writes to all memory shared with its parent.
+            atexit.register(os._exit, 0)
+            atexit.register(sys.stdout.flush)
         importlib.import_module(program).main()
         return
 

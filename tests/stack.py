@@ -43,7 +43,7 @@ from portico.client.wire import is_reachable
 from portico.errors import PorticoError
 from portico.system.home import Home
 from tests.commands import run_here
-from tests.daemons import FORK_TIMEOUT, start_daemon
+from tests.daemons import FORK_TIMEOUT, check_daemon, start_daemon
 from tests.load import LONGEST_RUN, Report, run_forked
 from tests.network import Network
 
@@ -54,10 +54,12 @@ FORKED = multiprocessing.get_context("forkserver")
 """Loads begin as forks of a Python that has imported all of them."""
 FORKED.set_forkserver_preload(["tests.load"])
 
-BEGINNINGS = {"run", "upgrade"}
-"""Commands that become a daemon, or begin one though another answers."""
+BEGINNINGS = {"run"}
+"""Commands that become a daemon."""
 BEGUN_FOR = {"up", "status", "down", "scale", "start", "restart", "certs"}
 """Commands that find a daemon begun for them: by themselves they would begin a dearer one."""
+WITHOUT_DAEMON = {"cluster", "upgrade"}
+"""Commands that may run here where no daemon answers: they begin a forked one, or need none."""
 
 T = TypeVar("T")
 
@@ -102,6 +104,8 @@ class Stack:
         """Words before each command."""
         self.network: Network | None = None
         """Where its daemon is; None: in that of the tests."""
+        self.program = connect.DAEMON[-1]
+        """The module that `tests.daemons` runs for it."""
 
     def __enter__(self) -> Self:
         return self
@@ -164,7 +168,8 @@ class Stack:
     def portico(self, *args: str, seconds: float = 180) -> subprocess.CompletedProcess[str]:
         """In this process, unless the command is to be another's or begins a daemon."""
         self._begin_for(args[0])
-        if args[0] not in BEGINNINGS and self._is_plain and self._answers():
+        here = self._is_plain and (args[0] in WITHOUT_DAEMON or self._answers())
+        if here and args[0] not in BEGINNINGS:
             with _cheap_daemons():
                 return run_here(args, self.environ, self.folder, seconds)
         return subprocess.run(
@@ -197,7 +202,8 @@ class Stack:
         with suppress(OSError, PorticoError):
             home.make()
             network = self.network.path if self.network else ""
-            pid = start_daemon(self.environ, self.folder, home.daemon_log, network)
+            log = home.daemon_log
+            pid = start_daemon(self.environ, self.folder, log, network, self.program)
             eventually(lambda: self._answers() or is_gone(pid))
 
     def done(self, *args: str) -> subprocess.CompletedProcess[str]:
@@ -502,10 +508,10 @@ def _own_network() -> str:
 
 @contextmanager
 def _cheap_daemons() -> Iterator[None]:
-    """What a command in this process begins anew, as to join a cluster, is forked. Whether the
-    program can run is not asked before: `upgrade`, the command for another one, asks it.
+    """What a command in this process begins anew, as to join a cluster, is forked, and so is what
+    it asks first, whether that can run in the home.
     """
-    begin = connect._start  # noqa: SLF001
+    begin, run_tool = connect._start, upgrading.run_tool  # noqa: SLF001
 
     def fork_or_begin(
         home: Home, environ: Mapping[str, str], program: Sequence[str], client: PorticoClient
@@ -518,7 +524,17 @@ def _cheap_daemons() -> Iterator[None]:
         if not client.answers():
             begin(home, environ, program, client)
 
-    with patch.object(connect, "_start", fork_or_begin), patch.object(upgrading, "_check"):
+    def fork_or_run(
+        command: Sequence[str], environ: Mapping[str, str], *, seconds: float
+    ) -> subprocess.CompletedProcess[str]:
+        if tuple(command) == (*connect.DAEMON, "--check"):
+            return check_daemon(environ)
+        return run_tool(command, environ, seconds=seconds)
+
+    with (
+        patch.object(connect, "_start", fork_or_begin),
+        patch.object(upgrading, "run_tool", fork_or_run),
+    ):
         yield
 
 

@@ -24,11 +24,11 @@ STEADY = {"rate": 20, "connections": 4, "seconds": 300.0, "timeout": 8.0, "posts
 PAGE = Path(__file__).parents[2] / "docs/cluster.md"
 APPS = f"""
 [apps.web]
-command = ["node", "{PROGRAMS}/echo.js"]
+command = ["python3", "{PROGRAMS}/echo.py"]
 instances = 1
 
 [apps.jobs]
-command = ["node", "{PROGRAMS}/echo.js"]
+command = ["python3", "{PROGRAMS}/echo.py"]
 on = ["m2", "m3"]
 
 [sites."{SITE}"]
@@ -139,10 +139,11 @@ def _write_file(page: str, machines: Machines) -> str:
     """With the programs, on all machines. Returns it without its [edge]."""
     file: str = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[0]
     text = file.replace("shop.example.com", SITE).replace('"max"', "1")
+    text = re.sub(r"node (\w+)\.js", r"python3 \1.py", text)
     for machine in machines:
         machine.write(text, bind=["127.0.0.1", machine.address])
-        for name in ("index.js", "jobs.js"):
-            shutil.copy(PROGRAMS / "echo.js", machine.folder / name)
+        for name in ("index.py", "jobs.py"):
+            shutil.copy(PROGRAMS / "echo.py", machine.folder / name)
     return text
 
 

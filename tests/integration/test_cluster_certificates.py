@@ -44,7 +44,7 @@ preflight = false
 limits = {{{{ same_names = "5/7d" }}}}
 
 [apps.web]
-command = ["node", "{PROGRAMS}/echo.js"]
+command = ["python3", "{PROGRAMS}/echo.py"]
 env.PASSWORD = "{PASSWORD}"
 
 [sites."{SITE}"]

@@ -24,7 +24,7 @@ from tests.network import own_network
 from tests.stack import PROGRAMS, Stack, eventually, is_gone
 
 TWO_ECHOES = (
-    f"[apps.web]\ncommand = 'node {PROGRAMS / 'echo.js'}'\ninstances = 2\n"
+    f"[apps.web]\ncommand = 'python3 {PROGRAMS / 'echo.py'}'\ninstances = 2\n"
     "[sites.'app.localhost']\napp = 'web'\n"
 )
 

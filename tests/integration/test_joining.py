@@ -9,15 +9,18 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from portico import __version__
+from portico.cli.cluster import joining_by_token
+from portico.core.model import joining
 from portico.system.cluster_identity import MachineIdentity, read_identity
 from portico.system.cluster_store import read_store
 from portico.system.home import Home
+from tests import clock_ahead, newer
 from tests import etcd as harness
-from tests import newer
 from tests.cluster import SITE, Machine, Machines, needs_root
 from tests.commands import run_here
 from tests.etcd import configured_member
@@ -29,7 +32,7 @@ pytestmark = [
 ]
 APPS = f"""
 [apps.web]
-command = ["node", "{PROGRAMS}/echo.js"]
+command = ["python3", "{PROGRAMS}/echo.py"]
 instances = 1
 
 [sites."{SITE}"]
@@ -37,7 +40,7 @@ app = "web"
 """
 PASSWORD = "of the operator"
 ETCD = "https://10.0.0.1:2379"
-STEADY = {"rate": 60.0, "connections": 8, "seconds": 300.0, "timeout": 8.0, "posts": 0.3}
+STEADY = {"rate": 40.0, "connections": 4, "seconds": 300.0, "timeout": 8.0, "posts": 0.3}
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +155,7 @@ def answer_to(its: MachineIdentity | None, machine: Machine, path: str = "/near.
 
 
 def test_machines_join_by_a_token_are_replaced_removed_and_leave(
-    machines: Machines, tmp_path: Path
+    machines: Machines,
 ) -> None:
     one, two, three, *_ = machines
     at_one, at_two = "10.0.0.1:8445", "10.0.0.2:8445"
@@ -165,7 +168,7 @@ def test_machines_join_by_a_token_are_replaced_removed_and_leave(
     one.status()
     assert "not valid here" in refused(two, at_one, "--token", "f" * 8 + first[8:])
 
-    refuses_another_way_or_time(machines, (at_one, "--token", first), tmp_path)
+    refuses_another_way_or_time(machines, at_one, "--token", first)
     assert not keys_of(one, "m2")
     assert users(one) == {user_of(one)}
     two.done("cluster", "join", at_one, "--token", first, "m2")
@@ -175,9 +178,9 @@ def test_machines_join_by_a_token_are_replaced_removed_and_leave(
     assert "a machine m2 already" in refused(three, at_two, "m2", "--token", second)
     (one.folder / "portico.toml").write_text(APPS)
     one.done("up")
-    three.environ |= newer.portico_in(three.root / "later")  # of another version, and joins
     with machines.load("m1", **STEADY) as load:
-        three.done("cluster", "join", at_two, "m3", "--token", second)
+        with later_portico(three):  # another version joins
+            three.done("cluster", "join", at_two, "m3", "--token", second)
         third = identity(three)
         eventually(lambda: answer_to(third, one) == answer_to(third, two) == 200)
         assert "the daemon of m3 runs" in one.portico("cluster", "remove", "m3").stderr
@@ -203,32 +206,29 @@ def test_machines_join_by_a_token_are_replaced_removed_and_leave(
     assert (report.lost, report.answers) == (0, report.answers)
 
 
-def refuses_another_way_or_time(machines: Machines, given: tuple[str, ...], folder: Path) -> None:
-    """Those that ask have a later Portico, and m1 as the last one. nginx counts the questions of
-    each machine, so each question is that of another one.
-    """
+def refuses_another_way_or_time(machines: Machines, *given: str) -> None:
+    """The questions of each machine are counted by nginx, so each is that of another one."""
     one, two, _, four, five = machines
-    later, joining = newer.portico_in(folder), folder / "portico/core/model/joining.py"
-    with another(two, later), another(four, later), another(five, later):
-        newer.edit(joining, "SCHEMA: Final = 1\n", "SCHEMA: Final = 20\n")
-        versions = f"version {__version__}, and here {newer.LATER}: install the same version"
-        assert versions in refused(four, *given)
-        newer.edit(joining, "SCHEMA: Final = 20\n", "SCHEMA: Final = 1\n")
-        newer.set_clock(folder, 20 * 60)
-        assert "set the one that is wrong" in refused(two, *given)
-        one.kill_daemon()
-        with another(one, later):
+    with patch.object(joining_by_token, "__version__", newer.LATER):
+        with patch.object(joining, "SCHEMA", 20):
+            versions = f"version {__version__}, and here {newer.LATER}: install the same version"
+            assert versions in refused(four, *given)
+        with clock_ahead.clock_ahead():
+            assert "set the one that is wrong" in refused(two, *given)
+            one.kill_daemon()
+            own, one.program = one.program, clock_ahead.__name__
             one.status()
             assert "the token was valid until" in refused(five, *given)
-            one.kill_daemon()
+    one.kill_daemon()
+    one.program = own
     one.status()
 
 
 @contextmanager
-def another(machine: Machine, variables: dict[str, str]) -> Iterator[None]:
-    """Its Portico is that of these environment variables, for a while."""
+def later_portico(machine: Machine) -> Iterator[None]:
+    """Its Portico is another one of a later version, for a while."""
     own = machine.environ
-    machine.environ = own | variables
+    machine.environ = own | newer.portico_in(machine.root / "later")
     try:
         yield
     finally:
