@@ -22,6 +22,7 @@ from portico.cli.cluster.naming import (
 )
 from portico.cli.cluster.own_address import address_towards, assert_reachable
 from portico.cli.cluster.restarting import restart_daemon
+from portico.client.wire import is_reachable
 from portico.core.model.joining import (
     JOIN_PATH,
     MAX_JOIN_SIZE,
@@ -32,6 +33,7 @@ from portico.core.model.joining import (
     offer_problem,
 )
 from portico.core.model.json_text import DECODE_ERRORS
+from portico.core.model.member_verbs import CLUSTER
 from portico.core.model.shared import SCHEMA
 from portico.errors import Failed, Refused
 from portico.system.clock import SystemClock
@@ -40,6 +42,7 @@ from portico.system.cluster_store import StoreFile, write_cluster_key, write_sto
 from portico.system.connection_errors import connection_error
 from portico.system.files import write_new
 from portico.system.machine_certificates import new_request
+from portico.system.waiting import wait_for
 from portico.system.x509 import PARSE_ERRORS
 
 if TYPE_CHECKING:
@@ -49,6 +52,9 @@ if TYPE_CHECKING:
 
 TIMEOUT: Final = 30.0
 """Seconds for one question: another machine starts a Python to sign."""
+PRESENT_TIMEOUT: Final = 30.0
+"""Seconds from the start of the daemon until it says in the store that this machine is there."""
+PRESENT_INTERVAL: Final = 0.1
 _OK: Final = 200
 _UNKNOWN_OUTCOMES: Final = frozenset({500, 502, 504})
 """Answers to a POST that do not say whether it was done: of nginx, or where the store did not
@@ -101,12 +107,29 @@ def join_by_token(session: Session, where: str, token: str, name: str, place: Sh
             write_new(folder / AUTHORITY, authority)
             _write(folder, *joined())
     restart_daemon(session, start=True)
+    _wait_until_present(session, name)
     if session.json:
         session.show_json({"cluster": offer.cluster, "name": name})
         return
     what = "has a new certificate of" if one else "has joined"
     session.terminal.write(f"done: {name} {what} cluster {offer.cluster}")
     session.terminal.write("next: portico up, which applies what is in force on the others")
+
+
+def _wait_until_present(session: Session, name: str) -> None:
+    """Until the others make a change of all machines on this one too."""
+
+    def is_present() -> bool:
+        view = session.client().ask(CLUSTER)
+        return any(each.name == name and each.present for each in view.machines)
+
+    reachable = is_reachable(session.home.socket)  # else it was said that it does not start
+    if reachable and not wait_for(is_present, PRESENT_TIMEOUT, PRESENT_INTERVAL):
+        session.terminal.write_labelled(
+            "warning",
+            f"the daemon of {name} is not connected to the cluster's store yet. A change of all "
+            "machines leaves it out until `portico cluster show` lists it as connected",
+        )
 
 
 def _write(folder: Path, invitation: Invitation, answer: JoinAnswer) -> None:
