@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -83,6 +84,17 @@ class Pebble:
         for program in self._programs:
             program.wait()
         self._programs.clear()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """It accepts connections, and answers none of them until the end."""
+        for program in self._programs:
+            program.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for program in self._programs:
+                program.send_signal(signal.SIGCONT)
 
     # what tests ask of it
 

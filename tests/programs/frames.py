@@ -1,6 +1,6 @@
 """The server's half of a WebSocket (RFC 6455), as far as an echo takes it.
 
-Each message, in one frame of at most 64 KiB, comes back as JSON: pid, text.
+Each message, which is one frame, comes back as JSON: pid, text.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import BinaryIO
 
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
+LONG = {2: 126, 8: 127}
+"""What is written for a length that takes so many bytes."""
 
 
 def echo(key: str, stream: BinaryIO, connection: socket.socket) -> None:
@@ -36,11 +38,14 @@ def frame(kind: int, data: bytes) -> bytes:
     """One frame, unmasked as a server sends it (RFC 6455 5.2)."""
     if len(data) < 126:
         return bytes([0x80 | kind, len(data)]) + data
-    return bytes([0x80 | kind, 126]) + len(data).to_bytes(2, "big") + data
+    size = 2 if len(data) < 1 << 16 else 8
+    return bytes([0x80 | kind, LONG[size]]) + len(data).to_bytes(size, "big") + data
 
 
 def read_data(length: int, stream: BinaryIO) -> bytes:
-    if length == 126:
-        length = int.from_bytes(stream.read(2), "big")
+    for size, mark in LONG.items():
+        if length == mark:
+            length = int.from_bytes(stream.read(size), "big")
+            break
     mask = stream.read(4)
     return bytes(byte ^ mask[n % 4] for n, byte in enumerate(stream.read(length)))
