@@ -158,7 +158,7 @@ def test_a_neighbour_who_besieges_discovery_never_has_it_and_costs_no_request(
     ours = {str(instance["pid"]) for instance in stack.instances("web")}
     siege = Siege(neighbour, address, stack.root / "rounds")
 
-    with stack.load("app.localhost", rate=50, connections=4) as load:
+    with stack.load("app.localhost", rate=40, connections=4) as load:
         stack.kill_daemon()
         siege.goes_on()
         stack.done("upgrade", "--daemon")
@@ -185,7 +185,7 @@ def test_an_nginx_that_does_not_keep_the_port_is_replaced_by_one_that_does(stack
     address = remember_a_common_port(stack)
     stack.up(TWO_ECHOES, workers=2)
     before = stack.status()["nginx"]["pid"]
-    with stack.load("app.localhost", rate=100) as load:
+    with stack.load("app.localhost", rate=40, connections=4) as load:
         stack.kill_daemon()
         for file in (stack.home / "nginx/generations").rglob("generation.json"):
             about = json.loads(file.read_text())
