@@ -119,7 +119,7 @@ class LinesLoad:
             thread.join(60)
 
     def _run(self) -> None:
-        while not self._end.wait(0.005):
+        while not self._end.wait(0.02):
             try:
                 self.pids[self._ask()] += 1
             except (OSError, EOFError) as error:

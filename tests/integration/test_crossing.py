@@ -506,7 +506,7 @@ def test_a_machine_that_reloads_loses_no_post(machines):
 
     def post() -> None:
         with machines.front.client("app.test") as client:
-            while not ends.is_set():
+            while not ends.wait(0.01):
                 statuses.append(client.ask("POST", "/away", b"body").status)
 
     def more_are_answered() -> None:

@@ -91,7 +91,7 @@ def client(edge, programs) -> Iterator[Client]:
             return {each.json["port"] for each in answers}
 
         for path in ("/", "/old", "/never", "/thrice", "/stream"):
-            eventually(lambda path=path: len(reached_by(path)) == ALL)
+            eventually(lambda path=path: len(reached_by(path)) == ALL, every=0.3)
         yield client
 
 
