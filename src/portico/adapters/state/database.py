@@ -98,8 +98,9 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     version = _assert_known(db, path)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA secure_delete = ON")  # there may be secrets in what is deleted
-    for number, script in enumerate(MIGRATIONS[version:], version + 1):
-        db.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
+    if version < len(MIGRATIONS):
+        scripts = "; ".join((*MIGRATIONS[version:], f"PRAGMA user_version = {len(MIGRATIONS)}"))
+        db.executescript(f"BEGIN IMMEDIATE; {scripts}; COMMIT;")
     if 0 < version < len(MIGRATIONS):
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         save(db, path.parent, IN_FORCE)
