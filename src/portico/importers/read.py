@@ -13,8 +13,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from portico.core.config.edge_rules import Machine, edge_ports
-from portico.core.model.edge import Edge
 from portico.errors import ConfigError, Problem
 from portico.importers.formats import TOO_DEEP_TEXT, kind, read_export, read_text
 from portico.importers.node_source import sends_ready
@@ -233,8 +231,9 @@ def _listening(table: Mapping[str, object], pm2: frozenset[str]) -> Mapping[str,
     """The table, with ports for those of these apps that a site reaches after all: the one they
     are offered, or a fixed one of theirs. Nor can they have one that nginx has then.
     """
-    apps, taken = tables(table.get("apps")), _edge_ports(table)
-    for name in pm2 & served_apps(table):
+    apps, of_sites = tables(table.get("apps")), pm2 & served_apps(table)
+    taken = _edge_ports(table) if of_sites else set()
+    for name in of_sites:
         app = apps[name] = {**apps[name], **_port_fallback(apps[name])}
         if not app.get("port") or app.get("port") in taken:
             kept = {key: value for key, value in app.items() if key not in _SILENT_KEYS}
@@ -252,6 +251,9 @@ def _port_fallback(app: Mapping[str, object]) -> dict[str, object]:
 
 
 def _edge_ports(table: Mapping[str, object]) -> set[object]:
+    from portico.core.config.edge_rules import Machine, edge_ports  # noqa: PLC0415 - as below
+    from portico.core.model.edge import Edge  # noqa: PLC0415 - a command knows no other model
+
     own = table.get("edge")
     default = edge_ports(Edge(), Machine(root=os.geteuid() == 0, cores=1))
     named = own if isinstance(own, Mapping) else {}

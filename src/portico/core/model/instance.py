@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from portico.core.model.desired import Spec
 from portico.core.model.names import InstanceId
+
+if TYPE_CHECKING:
+    from portico.core.model.desired import Spec  # a command knows the states, and no file
 
 
 class InstanceState(StrEnum):
