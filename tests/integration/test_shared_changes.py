@@ -426,7 +426,7 @@ def test_top_and_the_dashboard_of_one_machine_show_all_machines_and_change_all(s
             status, _, text = browser.ask("/v1/apps/web/scale", "POST", '{"instances": 1}')
             assert status == 202, text
         eventually(lambda: shared.numbers() == [1, 1, 1] and one.is_settled())
-        top = Terminal([BIN / "portico", "top", "m2", "web", "--every", "0.3"], one.environ)
+        top = Terminal([BIN / "portico", "top", "m2", "web", "--every", "1"], one.environ)
         try:
             top.shows("3 of 3 machines", pattern=FIGURES)
             top.press("+")

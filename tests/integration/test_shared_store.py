@@ -310,9 +310,8 @@ def test_a_machine_with_an_older_portico_serves_and_refuses_what_it_does_not_und
         one.environ |= later  # the next command begins the daemon
         eventually(lambda: "done: the store has schema 2" in raised(one).stdout)
 
-        one.end_daemon()
         one.environ = before
-        one.begin()
+        one.done("upgrade")
         eventually(lambda: "its schema is 2" in one.api("/v1/cluster")["trouble"])
         assert "upgrade Portico here" in one.portico("reload", "web").stderr
         eventually(lambda: not two.sees(2))
