@@ -9,6 +9,7 @@ import functools
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from portico.adapters.acme.authorities import Authorities
@@ -16,27 +17,24 @@ from portico.adapters.hooks.runner import HookRunner
 from portico.adapters.lineages.disk import DiskLineages
 from portico.adapters.nginx.program import NginxProgram
 from portico.adapters.sites.probe import SiteProbe
-from portico.daemon.main import main as serve
 
 # One between any two changes of what is on disk, or of what nginx serves.
 PLACES = {
-    "before the order": (Authorities, "issue", "before"),
-    "when it was signed": (Authorities, "issue", "after"),
-    "when it was stored": (DiskLineages, "store", "after"),
-    "before the order is forgotten": (Authorities, "forget", "before"),
-    "before the lineage is switched": (DiskLineages, "switch", "before"),
-    "when the lineage was switched": (DiskLineages, "switch", "after"),
-    "after nginx -t": (NginxProgram, "install", "after"),
-    "before the reload": (NginxProgram, "switch", "before"),
-    "after the reload": (NginxProgram, "switch", "after"),
-    "after the handshake": (SiteProbe, "served", "after"),
-    "before the record": (HookRunner, "run", "after"),
+    "before the order": (Authorities, Authorities.issue, "before"),
+    "when it was signed": (Authorities, Authorities.issue, "after"),
+    "when it was stored": (DiskLineages, DiskLineages.store, "after"),
+    "before the order is forgotten": (Authorities, Authorities.forget, "before"),
+    "before the lineage is switched": (DiskLineages, DiskLineages.switch, "before"),
+    "when the lineage was switched": (DiskLineages, DiskLineages.switch, "after"),
+    "after nginx -t": (NginxProgram, NginxProgram.install, "after"),
+    "before the reload": (NginxProgram, NginxProgram.switch, "before"),
+    "after the reload": (NginxProgram, NginxProgram.switch, "after"),
+    "after the handshake": (SiteProbe, SiteProbe.served_fingerprints, "after"),
+    "before the record": (HookRunner, HookRunner.run, "after"),
 }
 
 
-def make_deadly(place: str, owner: type, name: str, when: str) -> None:
-    real = getattr(owner, name)
-
+def make_deadly(place: str, owner: type, real: Callable, when: str) -> None:
     @functools.wraps(real)
     async def deadly(*args: object, **more: object) -> object:
         if when == "before":
@@ -46,7 +44,7 @@ def make_deadly(place: str, owner: type, name: str, when: str) -> None:
             die_at(place)
         return result
 
-    setattr(owner, name, deadly)
+    setattr(owner, real.__name__, deadly)
 
 
 def die_at(place: str) -> None:
@@ -60,6 +58,8 @@ def die_at(place: str) -> None:
 
 
 def main() -> None:
+    from portico.daemon.main import main as serve  # noqa: PLC0415 - tests import PLACES alone
+
     for place, where in PLACES.items():
         make_deadly(place, *where)
     serve()
