@@ -17,7 +17,6 @@ from bench.chaos_rows.outcome import Effort, Outcome, Row
 from bench.chaos_rows.site import Site, portico
 from portico.client.client import Client
 from portico.core.model import verbs
-from portico.daemon.main import AUTOGROUP_NICE
 from tests.answers import asked
 from tests.stack import PROGRAMS, eventually
 
@@ -50,6 +49,8 @@ def many(effort: Effort, outcome: Outcome) -> None:
 
 def _have_the_daemons_priority() -> None:
     """Otherwise what asks would measure how long it waits itself for a processor (sched(7))."""
+    from portico.daemon.main import AUTOGROUP_NICE  # noqa: PLC0415 - one row needs the daemon
+
     with suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(AUTOGROUP_NICE), "ascii")
 

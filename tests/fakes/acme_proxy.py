@@ -16,9 +16,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import httpx
-import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.applications import Starlette
@@ -30,6 +30,9 @@ from portico.adapters.acme.wire import Server
 from portico.adapters.certificates.authority import Authority, local_authority
 from tests.fakes.pebble import Pebble
 from tests.stack import free_port
+
+if TYPE_CHECKING:
+    import uvicorn
 
 ERROR = "urn:ietf:params:acme:error:"
 _HOP = {"connection", "content-length", "transfer-encoding", "accept-encoding", "date", "server"}
@@ -172,6 +175,8 @@ class AcmeProxy:
             yield
 
     def _make_server(self) -> uvicorn.Server:
+        import uvicorn  # noqa: PLC0415 - all processes that run tests import this module
+
         route = Route("/{path:path}", self._handle, methods=["GET", "HEAD", "POST"])
         app = Starlette(routes=[route], lifespan=self._connected)
         return uvicorn.Server(

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import dns.exception
 import dns.message
-import dns.query
 
 from tests.fakes.name_server import KEY_NAME, SECRET
 from tests.stack import free_port
@@ -66,18 +65,22 @@ def running(folder: Path, zone: str) -> Iterator[int]:
 
 
 def txt(port: int, name: str) -> set[str]:
-    answer = dns.query.udp(dns.message.make_query(name, "TXT"), "127.0.0.1", 5, port)
+    from dns.query import udp  # noqa: PLC0415 - all processes that run tests import this module
+
+    answer = udp(dns.message.make_query(name, "TXT"), "127.0.0.1", 5, port)
     return {data.to_text().strip('"') for rrset in answer.answer for data in rrset}
 
 
 def _wait(port: int, zone: str, named: subprocess.Popen[bytes], log: Path) -> None:
+    from dns.query import udp  # noqa: PLC0415 - as above
+
     deadline = time.monotonic() + 60
     query = dns.message.make_query(zone, "SOA")
     while True:
         assert named.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         try:
-            if dns.query.udp(query, "127.0.0.1", 0.5, port).answer:
+            if udp(query, "127.0.0.1", 0.5, port).answer:
                 return
         except (OSError, dns.exception.Timeout):
             time.sleep(0.02)

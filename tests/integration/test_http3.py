@@ -7,13 +7,16 @@ import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.edge import Edge, edge_with_backend
-from tests.http3 import Response, ask_by_http3
 from tests.other_nginx import nginx_with
 from tests.stack import eventually
+
+if TYPE_CHECKING:
+    from tests.http3 import Response
 
 FILE = """
 [edge]
@@ -42,6 +45,8 @@ def edge() -> Iterator[Edge]:
 
 
 def ask(edge: Edge, name: str, *paths: str, body: bytes | None = None) -> list[Response]:
+    from tests.http3 import ask_by_http3  # noqa: PLC0415 - all processes that run tests import this module
+
     authority, ca = f"{name}:{edge.https}", str(edge.folder / "certificate.pem")
     return ask_by_http3(name, edge.https, authority, *paths, ca=ca, body=body)
 
