@@ -107,7 +107,7 @@ def join_by_token(session: Session, where: str, token: str, name: str, place: Sh
             write_new(folder / AUTHORITY, authority)
             _write(folder, *joined())
     restart_daemon(session, start=True)
-    _wait_until_present(session, name)
+    wait_until_present(session, name)
     if session.json:
         session.show_json({"cluster": offer.cluster, "name": name})
         return
@@ -116,7 +116,7 @@ def join_by_token(session: Session, where: str, token: str, name: str, place: Sh
     session.terminal.write("next: portico up, which applies what is in force on the others")
 
 
-def _wait_until_present(session: Session, name: str) -> None:
+def wait_until_present(session: Session, name: str) -> None:
     """Until the others make a change of all machines on this one too."""
 
     def is_present() -> bool:
