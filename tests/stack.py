@@ -56,7 +56,7 @@ FORKED.set_forkserver_preload(["tests.load"])
 
 BEGINNINGS = {"run"}
 """Commands that become a daemon."""
-BEGUN_FOR = {"up", "status", "down", "scale", "start", "restart", "certs"}
+BEGUN_FOR = {"up", "status", "down", "scale", "start", "restart", "certs", "switch"}
 """Commands that find a daemon begun for them: by themselves they would begin a dearer one."""
 WITHOUT_DAEMON = {"cluster", "upgrade"}
 """Commands that may run here where no daemon answers: they begin a forked one, or need none."""

@@ -181,6 +181,11 @@ def write(stack, old, title, afterwards=""):
     return stack.write(text, bind=["*", "[::]"])
 
 
+def has_no_project(stack):
+    """A daemon without one exits, and answers with that instead of its status meanwhile."""
+    return stack.status().get("projects") == []
+
+
 def load(stack, old):
     return stack.load("app.localhost", rate=50, ca=old.pair.certificate, connections=16)
 
@@ -219,7 +224,7 @@ def test_what_does_not_answer_as_before_is_not_switched_to():
         assert "https://app.localhost/: another front page" in result.stderr
         assert "which keeps serving" in result.stderr
         assert old.pid == first
-        assert stack.status()["projects"] == []
+        eventually(lambda: has_no_project(stack))
         report = running.stop()
         assert report.failed == {}, report.first_failures
 
@@ -232,7 +237,7 @@ def test_an_answer_that_changes_only_after_the_switch_gives_everything_back():
         assert result.returncode == 1
         assert "which serves again" in result.stderr
         assert old.pid == first
-        assert stack.status()["projects"] == []
+        eventually(lambda: has_no_project(stack))
         report = running.stop()
         assert report.failed == {}, report.first_failures
 
