@@ -34,7 +34,9 @@ PLACES = {
 }
 
 
-def make_deadly(place: str, owner: type, real: Callable, when: str) -> None:
+def make_deadly(place: str, owner: type, method: Callable, when: str) -> None:
+    real = getattr(owner, method.__name__)  # another place may be at the same one
+
     @functools.wraps(real)
     async def deadly(*args: object, **more: object) -> object:
         if when == "before":
@@ -44,7 +46,7 @@ def make_deadly(place: str, owner: type, real: Callable, when: str) -> None:
             die_at(place)
         return result
 
-    setattr(owner, real.__name__, deadly)
+    setattr(owner, method.__name__, deadly)
 
 
 def die_at(place: str) -> None:
