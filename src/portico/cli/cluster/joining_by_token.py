@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -35,7 +36,7 @@ from portico.core.model.joining import (
 from portico.core.model.json_text import DECODE_ERRORS
 from portico.core.model.member_verbs import CLUSTER
 from portico.core.model.shared import SCHEMA
-from portico.errors import Failed, Refused
+from portico.errors import Failed, PorticoError, Refused
 from portico.system.clock import SystemClock
 from portico.system.cluster_identity import AUTHORITY, new_cluster_folder, read_identity
 from portico.system.cluster_store import StoreFile, write_cluster_key, write_store
@@ -120,8 +121,10 @@ def wait_until_present(session: Session, name: str) -> None:
     """Until the others make a change of all machines on this one too."""
 
     def is_present() -> bool:
-        view = session.client().ask(CLUSTER)
-        return any(each.name == name and each.present for each in view.machines)
+        with suppress(PorticoError):  # it has joined, whatever its daemon answers now
+            view = session.client().ask(CLUSTER)
+            return any(each.name == name and each.present for each in view.machines)
+        return False
 
     reachable = is_reachable(session.home.socket)  # else it was said that it does not start
     if reachable and not wait_for(is_present, PRESENT_TIMEOUT, PRESENT_INTERVAL):
