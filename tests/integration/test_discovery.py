@@ -201,6 +201,7 @@ def test_a_dead_responder_costs_no_peer_and_its_successor_is_asked_again(tmp_pat
 
         while CLOCK.monotonic() < begun + 3:
             assert set(await spread(lab.port, 10)) == {"a", "b"}
+            await asyncio.sleep(0.02)
 
         lab.responder = await open_again(lab.responder)
         lab.publish("c")
