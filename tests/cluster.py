@@ -131,6 +131,12 @@ class Machine(Stack):
         view = self.api("/v1/cluster")
         return view["followed"] and sum(m["present"] for m in view["machines"]) == machines
 
+    def hears_of(self, app: str) -> bool:
+        """Whether it knows of an instance of that app on another machine. Before it has heard of
+        any it sends requests to all that may have one, and then to none for a second or two.
+        """
+        return any(each["apps"].get(app) for each in self.status()["neighbours"])
+
     def kill(self) -> None:
         """SIGKILL all that runs on it, at once: daemon, nginx and instances. Those of others have
         its folder in their environment too, if an `up` was given here.

@@ -324,12 +324,14 @@ def test_a_call_of_grpc_is_asked_about(edge, auth):
         for denied in (
             lambda: say(b"hello", timeout=60),
             lambda: list(count(b"3", timeout=60)),
-            # Of a longer one nginx resets what it has not read, and the client may see that first.
             lambda: join(iter([b"short"]), timeout=60),
         ):
             with pytest.raises(grpc.RpcError) as found:
                 denied()
-            assert found.value.code() is grpc.StatusCode.UNAUTHENTICATED
+            # Of a request that has not come whole nginx resets the rest (RFC 9113 8.1), which is
+            # no error: code 0. The client may see that before the answer and names it otherwise.
+            is_reset = "RST_STREAM with error code 0" in str(found.value.details())
+            assert found.value.code() is grpc.StatusCode.UNAUTHENTICATED or is_reset
 
 
 def test_a_browser_may_ask_without_a_session_whether_it_may_ask(edge):

@@ -43,6 +43,7 @@ def test_no_request_is_lost_while_a_machine_leaves_and_another_takes_its_name() 
     with Machines("m1", "m2", "m3") as machines:
         machines.up(APPS)
         one, three = machines["m1"], machines["m3"]
+        eventually(lambda: one.hears_of("jobs"))
         eventually(lambda: one.get(SITE, "/jobs").status == 200)
         with machines.load("m1", path="/jobs", rate=40, connections=4, posts=0.5) as load:
             three.done("cluster", "drain")
@@ -70,8 +71,9 @@ def test_the_quick_start_leads_to_three_machines_that_serve() -> None:
         _follow(_consoles(page)[0], machines)
         for machine in machines:
             assert machine.answers(SITE)
+        eventually(lambda: machines["m1"].hears_of("jobs"))
+        eventually(lambda: machines["m1"].get(SITE, "/jobs").status == 200)
         away = machines["m1"].get(SITE, "/jobs")
-        assert away.status == 200
         assert away.headers["X-Pid"] in {
             str(each["pid"]) for name in ("m2", "m3") for each in machines[name].instances("jobs")
         }

@@ -43,6 +43,7 @@ def machines() -> Iterator[Machines]:
         machines.up(APPS)
         both = {each["pid"] for name in ("m2", "m3") for each in machines[name].instances("away")}
         assert len(both) == 2
+        eventually(lambda: machines["m1"].hears_of("away"))
         eventually(lambda: {machines["m1"].answering_pid(AWAY) for _ in range(4)} == both)
         yield machines
 

@@ -141,6 +141,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
         found = Shared(machines, store)
         found.change()
         eventually(found.is_current)
+        eventually(lambda: machines["m1"].hears_of("jobs"))
         eventually(lambda: machines["m1"].get(SITE, "/jobs").status == 200)
         yield found
 
