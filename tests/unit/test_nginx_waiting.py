@@ -14,7 +14,7 @@ WORKER = NginxProcess(7, 1, "nginx: worker process", 0)
 
 
 def test_other_processes_are_looked_for_only_when_the_known_ones_have_gone(monkeypatch):
-    all_looks, own_looks = [[WORKER], [WORKER], []], [[WORKER], [WORKER], [], []]
+    all_looks, own_looks = [[WORKER], []], [[WORKER], [WORKER], [], []]
 
     async def look_at_all(folder):
         return all_looks.pop(0)
@@ -25,7 +25,7 @@ def test_other_processes_are_looked_for_only_when_the_known_ones_have_gone(monke
 
     monkeypatch.setattr(lifecycle, "list_processes", look_at_all)
     monkeypatch.setattr(lifecycle, "_as_they_are", look_at)
-    left = asyncio.run(lifecycle.wait_until_none(60, Path("/nginx"), lambda found: found))
+    left = asyncio.run(lifecycle.wait_until_none([WORKER], 60, Path("/nginx")))
     assert (left, all_looks, own_looks) == ([], [], [])
 
 

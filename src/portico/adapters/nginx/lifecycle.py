@@ -167,11 +167,11 @@ async def stop(
     left = await list_processes(folder)
     if grace_period:
         _signal(left, signal.SIGQUIT)
-        left = await _wait_for_exits(left, grace_period, folder, should_abort)
+        left = await wait_until_none(left, grace_period, folder, should_abort=should_abort)
     for number in (signal.SIGTERM, signal.SIGKILL):
         left = left and await list_processes(folder)  # also those that were started meanwhile
         _signal(left, number)
-        left = await _wait_for_exits(left, TERM_TIMEOUT, folder, lambda: False)
+        left = await wait_until_none(left, TERM_TIMEOUT, folder)
     return left
 
 
@@ -180,19 +180,6 @@ def _signal(found: list[NginxProcess], number: signal.Signals) -> None:
     for process in found:
         if process.is_master or process in orphans(found) or number is signal.SIGKILL:
             process.signal(number)
-
-
-async def _wait_for_exits(
-    left: list[NginxProcess], seconds: float, folder: Path, should_abort: Callable[[], bool]
-) -> list[NginxProcess]:
-    """Returns those that are left. For others than these is looked only when these have gone, as
-    in `wait_until_none`.
-    """
-    deadline = asyncio.get_running_loop().time() + seconds
-    while left and asyncio.get_running_loop().time() <= deadline and not should_abort():
-        await asyncio.sleep(POLL_INTERVAL)
-        left = await _as_they_are(left, folder) or await list_processes(folder)
-    return left
 
 
 async def _start(
@@ -236,11 +223,8 @@ async def _are_replaced(before: list[NginxProcess], master: Master, folder: Path
     """All new workers run before nginx has the old ones finish."""
     if not all(each.is_shutting_down for each in await _as_they_are(before, folder)):
         return False
-    pids = {worker.pid for worker in before}
-    workers = workers_of(master, await list_processes(folder))
-    fresh = [worker for worker in workers if worker.pid not in pids]
-    stale = [worker for worker in workers if worker.pid in pids and not worker.is_shutting_down]
-    return bool(fresh) and not stale
+    old = {worker.pid for worker in before}
+    return any(each.pid not in old for each in workers_of(master, await list_processes(folder)))
 
 
 async def retire_orphans(folder: Path) -> None:
@@ -250,29 +234,31 @@ async def retire_orphans(folder: Path) -> None:
         return
     for process in found:
         process.signal(signal.SIGQUIT)
-    stuck = await wait_until_none(
-        EXIT_TIMEOUT, folder, lambda found: [p for p in orphans(found) if not p.is_shutting_down]
-    )
+    stuck = await wait_until_none(_not_finishing(found), EXIT_TIMEOUT, folder, _not_finishing)
     for process in stuck:
         process.signal(signal.SIGKILL)
 
 
+def _not_finishing(found: list[NginxProcess]) -> list[NginxProcess]:
+    return [process for process in orphans(found) if not process.is_shutting_down]
+
+
 async def wait_until_none(
+    left: list[NginxProcess],
     seconds: float,
     folder: Path,
-    select: Callable[[list[NginxProcess]], list[NginxProcess]],
+    select: Callable[[list[NginxProcess]], list[NginxProcess]] = list,
+    should_abort: Callable[[], bool] = lambda: False,
 ) -> list[NginxProcess]:
-    """Wait until none is selected; returns those that are at the deadline. To look for others than
-    those that were selected before takes a hundred times longer: only when these have gone. So
-    `select` may go by each process alone, not by one that is to come.
+    """Wait until none is selected; returns those that are then left. To look for others than these
+    takes a hundred times longer: only when these have gone. So `select` may go by each process
+    alone, not by one that is to come.
     """
     deadline = asyncio.get_running_loop().time() + seconds
-    remaining = select(await list_processes(folder))
-    while remaining and asyncio.get_running_loop().time() <= deadline:
+    while left and asyncio.get_running_loop().time() <= deadline and not should_abort():
         await asyncio.sleep(POLL_INTERVAL)
-        remaining = select(await _as_they_are(remaining, folder))
-        remaining = remaining or select(await list_processes(folder))
-    return remaining
+        left = select(await _as_they_are(left, folder)) or select(await list_processes(folder))
+    return left
 
 
 async def _as_they_are(processes: list[NginxProcess], folder: Path) -> list[NginxProcess]:
