@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.internal.conjecture import providers
 
 # How long an example takes says more about the machine's other work than about the code.
 # The same examples in every run, so that none is red by chance: new ones are looked for with
@@ -30,15 +29,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Collecting makes a million objects that last until the end: to look for cycles among them, then
 # and in each test, takes an eighth of the processor time.
 gc.disable()
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_configure() -> None:
-    """Examples do not depend on which modules a process has imported: hypothesis would take
-    constants of their sources, which it reads for 5 seconds of each process of a fresh clone.
-    """
-    if settings.get_current_profile_name() != "explore":
-        providers._get_local_constants = providers.Constants  # noqa: SLF001
 
 
 @pytest.hookimpl(tryfirst=True)
