@@ -1,13 +1,15 @@
-"""An order that would fail is not sent: the whole daemon, port 80 of loopback, and pebble."""
+"""An order that would fail is not sent: the whole daemon, port 80 of a loopback, and pebble."""
 
 from __future__ import annotations
 
 import os
 import time
+from contextlib import closing
 
 import pytest
 
 from tests.fakes import name_server, pebble
+from tests.network import Network
 from tests.stack import PROGRAMS, eventually, own_address
 
 HERE, ELSEWHERE = own_address(0), own_address(1)
@@ -32,7 +34,20 @@ pytestmark = [
 
 
 @pytest.fixture
-def names():
+def network():
+    """Of its own: whoever has run the README's first command has port 80 of the machine."""
+    with closing(Network()) as network, network.entered():
+        yield network
+
+
+@pytest.fixture
+def stack(network, stack):
+    stack.network = network
+    return stack
+
+
+@pytest.fixture
+def names(network):
     with name_server.serving("example.com") as names:
         names.records["shop.example.com", "A"] = [ELSEWHERE]
         yield names
