@@ -166,7 +166,7 @@ def test_machines_join_by_a_token_are_replaced_removed_and_leave(
     one.kill_daemon()
     assert "daemon of that machine does not run" in refused(two, at_one, "--token", first)
     one.status()
-    assert "not valid here" in refused(two, at_one, "--token", "f" * 8 + first[8:])
+    assert "not valid here" in refused(three, at_one, "--token", "f" * 8 + first[8:])
 
     refuses_another_way_or_time(machines, at_one, "--token", first)
     assert not keys_of(one, "m2")
@@ -208,13 +208,13 @@ def test_machines_join_by_a_token_are_replaced_removed_and_leave(
 
 def refuses_another_way_or_time(machines: Machines, *given: str) -> None:
     """The questions of each machine are counted by nginx, so each is that of another one."""
-    one, two, _, four, five = machines
+    one, _, three, four, five = machines
     with patch.object(joining_by_token, "__version__", newer.LATER):
         with patch.object(joining, "SCHEMA", 20):
             versions = f"version {__version__}, and here {newer.LATER}: install the same version"
             assert versions in refused(four, *given)
         with clock_ahead.clock_ahead():
-            assert "set the one that is wrong" in refused(two, *given)
+            assert "set the one that is wrong" in refused(three, *given)
             one.kill_daemon()
             own, one.program = one.program, clock_ahead.__name__
             one.status()
