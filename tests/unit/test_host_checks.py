@@ -33,7 +33,7 @@ class Free:
     def observe(self):
         return SimpleNamespace(pid=0)
 
-    async def holder(self, port):
+    async def holder_at(self, addresses, port, *, udp=False):
         return ""
 
 
@@ -94,7 +94,7 @@ def test_a_program_with_a_schedule_follows_links_at_each_run():
 
 def test_another_program_at_the_udp_port_is_named_only_if_http_3_would_need_it(desired):
     class Held(Free):
-        async def holder_at(self, addresses, port, *, udp):
+        async def holder_at(self, addresses, port, *, udp=False):
             return f"pid 7 (caddy) on {port}" if udp else ""
 
     async def found(listeners):
@@ -115,12 +115,33 @@ def test_another_program_at_the_udp_port_is_named_only_if_http_3_would_need_it(d
     assert problem.startswith("edge.http3: UDP port 443 is held by pid 7 (caddy) on 443")
 
 
+def test_a_port_is_held_only_at_an_address_where_nginx_is_to_listen(desired):
+    class HeldElsewhere(Free):
+        async def holder_at(self, addresses, port, *, udp=False):
+            return "pid 7 (caddy)" if "10.0.0.1" in addresses else None
+
+    def found(*addresses):
+        checks = HostChecks(
+            programs(HeldElsewhere(), None),
+            Certificates(Findings((), ())),
+            instances=dict,
+            in_force=lambda: desired,
+            workers="",
+        )
+        listeners = replace(desired.listeners, addresses=addresses)
+        problems, _ = asyncio.run(checks.findings(replace(desired, listeners=listeners)))
+        return [each.where for each in problems]
+
+    assert found("127.0.0.1") == []
+    assert found("127.0.0.1", "10.0.0.1") == ["edge.http", "edge.https"]
+
+
 @pytest.mark.parametrize("others", [False, True])
 def test_who_holds_a_port_that_sites_of_other_projects_may_not_move_to_is_not_asked(
     desired, others
 ):
     class Held(Free):
-        async def holder(self, port):
+        async def holder_at(self, addresses, port, *, udp=False):
             return "pid 7 (nginx)"
 
     sites = dict.fromkeys(("a.test", *(["b.test"] if others else [])), desired.sites["a.test"])

@@ -100,7 +100,9 @@ class HostChecks:
             return
         listeners = desired.listeners
         for key, port in (("http", listeners.http), ("https", listeners.https)):
-            if port not in ours and (holder := await self._ports.holder(port)):
+            if port in ours:
+                continue
+            if holder := await self._ports.holder_at(listeners.addresses, port):
                 yield Problem(
                     f"edge.{key}",
                     f"port {port} is held by {holder}",
