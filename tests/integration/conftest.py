@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.neighbours import Neighbour, make_neighbour
+from tests.network import Network
 from tests.stack import Stack
 
 STACK, SLOW = 8, 30
@@ -74,6 +77,18 @@ def stack() -> Iterator[Stack]:
     """A whole Portico; the test fails too if `portico down` leaves anything running."""
     with Stack() as stack:
         yield stack
+
+
+@pytest.fixture
+def network() -> Iterator[Network | None]:
+    """Of a test's own, for fixed ports: whoever has run the README's first command has 80 and 443
+    of the machine. Without root's rights there is none.
+    """
+    if os.geteuid() != 0:
+        yield None
+        return
+    with closing(Network()) as network, network.entered():
+        yield network
 
 
 @pytest.fixture

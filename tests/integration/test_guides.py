@@ -24,6 +24,13 @@ GIT_WHO = ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COM
 BLOCK = re.compile(r"(?:`([\w./-]+)`:\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+@pytest.fixture
+def stack(network, stack):
+    """Files that name no port get 80 and 443."""
+    stack.network = network
+    return stack
+
+
 class Reader:
     def __init__(self, stack: Stack) -> None:
         self._stack, self._folder = stack, stack.folder

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+import pytest
+
 FILES = {
     "api/main.py": "from starlette.applications import Starlette\n"
     "from starlette.responses import PlainTextResponse\n"
@@ -15,6 +17,13 @@ FILES = {
     ".listen(process.env.PORT);\n",
     "pages/index.html": "of a folder",
 }
+
+
+@pytest.fixture
+def stack(network, stack):
+    """Files that name no port get 80 and 443."""
+    stack.network = network
+    return stack
 
 
 def test_programs_and_pages_of_a_folder_answer_with_the_file_that_init_writes(stack):

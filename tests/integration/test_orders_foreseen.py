@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import closing
 
 import pytest
 
 from tests.fakes import name_server, pebble
-from tests.network import Network
 from tests.stack import PROGRAMS, eventually, own_address
 
 HERE, ELSEWHERE = own_address(0), own_address(1)
@@ -31,13 +29,6 @@ pytestmark = [
     pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: authorities ask at port 80"),
 ]
-
-
-@pytest.fixture
-def network():
-    """Of its own: whoever has run the README's first command has port 80 of the machine."""
-    with closing(Network()) as network, network.entered():
-        yield network
 
 
 @pytest.fixture

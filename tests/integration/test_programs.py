@@ -29,6 +29,7 @@ from portico.system.programs import (
     start_here,
 )
 from portico.system.spawning import start_beside
+from tests.instances import is_dead
 from tests.stack import eventually
 
 
@@ -189,7 +190,7 @@ def test_it_is_over_when_it_is_left_with_all_that_it_has_started(start_program, 
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
     pid = int((tmp_path / "pid").read_text())
-    eventually(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid))
+    eventually(lambda: is_dead(pid))
 
 
 def _text(path: Path) -> str:

@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from shutil import which
 
+import psutil
 import pytest
 
 from portico.api.metrics_listener import MAX_CONNECTIONS
@@ -61,8 +62,11 @@ def child_of(stack: Stack, before: int = 0) -> int:
     """The process that counts; not that of a daemon before, which may still store."""
 
     def found() -> int:
-        mine = (p.pid for p in stack.processes() if CHILD in p.cmdline())
-        return next((pid for pid in mine if pid != before), 0)
+        for process in stack.processes():
+            with suppress(psutil.NoSuchProcess):
+                if process.pid != before and CHILD in process.cmdline():
+                    return process.pid
+        return 0
 
     return eventually(found)
 
