@@ -25,7 +25,6 @@ from portico.core.model.shared import SharedMachine, encode
 from portico.core.model.site import Site
 from portico.core.planning.neighbours import near_text
 from portico.core.planning.steps import StartInstance, Step
-from portico.engine.changes import Changes
 from portico.engine.cluster.admission import Admission
 from portico.engine.cluster.change_state import ChangeState
 from portico.engine.cluster.cluster_operations import ClusterOperations
@@ -36,6 +35,7 @@ from portico.engine.cluster.machine_users import MachineUsers
 from portico.engine.cluster.shared_files import SharedFiles
 from portico.engine.cluster.turns import Turns
 from portico.engine.control.assembly import Control
+from portico.engine.control.control_ports import ControlPorts
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.operations import Operations
 from portico.engine.inputs import Inputs
@@ -163,33 +163,30 @@ class MemberDaemon(Daemon):
     def __init__(self, machine: Member, group: asyncio.TaskGroup) -> None:
         super().__init__(machine, group)
         engine, shared, preparation = self.engine, self.shared, self.preparation
-        versions, vault = engine.intent.versions, FakeVault()
-        changes = Changes(self.tasks, engine.clock, versions=lambda: versions.targets)
+        vault = FakeVault()
         exposure = SimpleNamespace(look=nothing, notes_after=lambda _: [])
         report = SimpleNamespace(
             exposure=exposure, last_lines=lambda *_: [], waits_for=lambda _: ""
         )
         sites = SimpleNamespace(ask=nothing)
         convergence = Convergence(engine, report, nginx=self.nginx, sites=sites)
-        others = ("cache_purge", "dashboard", "edited", "logs", "nginx_programs")
         operations = Operations(
             engine,
-            changes,
             SimpleNamespace(loop=SimpleNamespace(wake=lambda: None), local=None),
             self.in_force,
             report,
             convergence,
-            **dict.fromkeys((*others, "traffic")),
+            ControlPorts(None, None, SimpleNamespace(nginx=self.nginx, logs=None), None),
         )
         self.change_state = ChangeState(shared, engine.state, engine.clock)
-        control = Control(operations, changes, convergence, preparation)
+        control = Control(operations, convergence, preparation)
         work = OwnWork(engine, control, lambda *_: None)
         files = SharedFiles(self.shared.follower, vault)
         turns = Turns(self.change_state, files, work, engine.clock, engine.troubles)
         self.issuing = Issuing(self)
         shared.repeated_tasks |= {"changes of the cluster": turns, "certificates": self.issuing}
         shared.serial, self.neighbourhood.has_store = machine.certificate, True
-        operations.machine_drain = MachineDrain(engine, self.neighbourhood, changes, convergence)
+        operations.machine_drain = MachineDrain(engine, self.neighbourhood, convergence)
         users = MachineUsers(shared, vault, lambda _: machine.link, bytes)
         self.admission = MemberAdmission(
             engine, self.in_force, shared, machine.authority, users, None

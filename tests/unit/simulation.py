@@ -25,6 +25,7 @@ from portico.core.planning.order import ran_before_boot
 from portico.core.planning.steps import Drain, Kill, Respawn, Restart, StartInstance, Step, Stop
 from portico.core.planning.teardown import drain_limit
 from portico.daemon.life import take_over
+from portico.engine.changes import Changes
 from portico.engine.cluster.cluster_store import ClusterStore
 from portico.engine.cluster.neighbourhood import Neighbourhood
 from portico.engine.cluster.totals import Totals
@@ -145,7 +146,9 @@ class Daemon:
             turn=self._turn,
             longest_rest=0.0,
         )
+        versions = self.intent.versions
         engine = Engine(
+            Changes(self.tasks, clock, versions=lambda: versions.targets),
             clock,
             events_of(state, clock),
             self.intent,

@@ -28,6 +28,7 @@ from portico.core.model.requests import DocumentRequest, DownRequest
 from portico.core.model.site import Site
 from portico.core.model.world import NginxSeen, World
 from portico.engine.changes import Changes
+from portico.engine.control.control_ports import ControlPorts
 from portico.engine.control.operations import Operations
 from portico.engine.in_force import SERVE_TIMEOUT, InForce
 from portico.engine.inputs import Inputs
@@ -44,6 +45,7 @@ from tests.fakes.state import MemoryState, events_of
 ME = Requester("me")
 
 STEP = 0.1
+NO_PORTS = ControlPorts(None, None, SimpleNamespace(nginx=None, logs=None), None)
 
 
 class Files(NamedTuple):
@@ -94,20 +96,16 @@ class Portico:
     def run(self, story: Callable[[], Awaitable[None]]) -> None:
         async def scenario() -> None:
             async with asyncio.TaskGroup() as group:
-                changes = Changes(Tasks(group, self.troubles, self.clock), self.clock)
+                engine = self.engine()
+                engine.tasks = Tasks(group, self.troubles, self.clock)
+                engine.changes = Changes(engine.tasks, self.clock)
                 self.operations = Operations(
-                    self.engine(),
-                    changes,
+                    engine,
                     SimpleNamespace(loop=self, local=None),
                     self.in_force,
                     self,
                     self,
-                    cache_purge=None,
-                    dashboard=None,
-                    nginx_programs=None,
-                    logs=None,
-                    edited=None,
-                    traffic=None,
+                    NO_PORTS,
                 )
                 await story()
 

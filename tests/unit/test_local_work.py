@@ -85,9 +85,9 @@ def work(operations) -> OwnWork:
     )
     intent.runs = SimpleNamespace(withdraw=lambda _: [])
     engine = SimpleNamespace(intent=intent, clock=Clock())
-    changes = Changes(operations, engine.clock)
+    engine.changes = Changes(operations, engine.clock)
     hanging = SimpleNamespace(check=lambda _: asyncio.Event().wait())
-    control = Control(operations, changes, None, hanging)
+    control = Control(operations, None, hanging)
     return OwnWork(engine, control, lambda app, id_: None)
 
 

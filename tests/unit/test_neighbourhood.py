@@ -14,7 +14,6 @@ from portico.core.model.instance import InstanceState
 from portico.core.model.neighbour import NearList
 from portico.core.model.requests import DownRequest
 from portico.core.planning.neighbours import read_near
-from portico.engine.changes import Changes
 from portico.engine.cluster.machine_drain import MachineDrain
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.down import Down, ProjectName
@@ -263,10 +262,9 @@ def test_the_end_of_everything_waits_until_others_run_the_part_of_a_total(ends):
         lists |= {name: NearList(name, WEB) for name in ("m2", "m3")}
         machine.up("web", App(command="run", total=6), "v1")
         machine.run(5.0)
-        changes = Changes(daemon.tasks, machine.loop)
         convergence = Convergence(daemon.engine, None, nginx=daemon.nginx, sites=None)
-        drain_operations = MachineDrain(daemon.engine, daemon.neighbourhood, changes, convergence)
-        down = Down(daemon.engine, changes, daemon.in_force, convergence)
+        drain_operations = MachineDrain(daemon.engine, daemon.neighbourhood, convergence)
+        down = Down(daemon.engine, daemon.in_force, convergence)
 
         def end() -> None:
             daemon.group.create_task(
@@ -297,7 +295,7 @@ def test_the_end_of_everything_waits_until_others_run_the_part_of_a_total(ends):
             end()
         assert machine.instances == {}
         assert read_near(machine.others.file, "m1") == NearList("m1", leaving=True, down=True)
-        [view] = changes.views()
+        [view] = daemon.engine.changes.views()
         assert view.state == "done"
         assert view.lines[0] == "waiting until other machines run this machine's part of web"
         for act in (drain_operations.drain, drain_operations.undrain):

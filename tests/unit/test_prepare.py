@@ -19,7 +19,7 @@ from portico.core.model.requests import DocumentRequest
 from portico.core.model.world import NginxSeen
 from portico.core.planning.served_certificates import ServedCertificates
 from portico.engine.inputs import Inputs
-from portico.engine.prepare import Preparation
+from portico.engine.prepare import LocalSettings, Preparation
 from portico.errors import ConfigError, Failed, Problem, Refused
 from portico.system.mounts import Mounts
 from tests.rendered import MACHINE
@@ -273,9 +273,8 @@ def test_what_nginx_cannot_open_of_the_new_file_is_refused_and_closes_nothing(
 
 def test_sites_are_served_where_the_nginx_that_was_selected_has_been_removed(outside):
     selected = ["/removed"]
-    preparation = Preparation(
-        MACHINE, outside, outside, outside, outside, selected_nginx=lambda: selected[0]
-    )
+    settings = LocalSettings(selected_nginx=lambda: selected[0])
+    preparation = Preparation(MACHINE, outside, outside, outside, outside, settings=settings)
     candidate = asyncio.run(preparation.render(INPUTS))
     assert candidate.build.program == "/usr/sbin/nginx"
     assert candidate.notes[0].startswith("/usr/sbin/nginx is used instead of the nginx selected")

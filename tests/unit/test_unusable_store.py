@@ -82,7 +82,7 @@ class Daemon:
         shared = shared_of(engine, None, neighbourhood, home, str)
         assert shared is None
         self.sharing = sharing_of(engine, home, shared, None, None, self.issued)
-        control = Control(self.operations, None, None, None)
+        control = Control(self.operations, None, None)
         self.asked = for_all_machines(engine, home, shared, control, self.timetable)
         self.troubles = engine.troubles.sentences()
 

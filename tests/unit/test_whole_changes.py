@@ -17,7 +17,6 @@ from portico.core.planning.steps import (
     Stop,
     SwitchGeneration,
 )
-from portico.engine.changes import Changes
 from portico.engine.control.convergence import Convergence
 from tests.unit.outside import CRASHING, GOOD, HANGING, STUBBORN
 from tests.unit.simulation import Machine
@@ -140,8 +139,7 @@ class Commands:
 
     def __init__(self, machine: Machine) -> None:
         daemon, self.machine = machine.daemon, machine
-        known = daemon.intent.versions
-        self.changes = Changes(daemon.tasks, machine.loop, versions=lambda: known.targets)
+        self.changes = daemon.engine.changes
         report = SimpleNamespace(last_lines=lambda *_: [], waits_for=lambda _: "")
         self.convergence = Convergence(
             daemon.engine, report, nginx=machine.nginx_port, sites=SimpleNamespace()

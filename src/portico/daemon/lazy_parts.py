@@ -238,7 +238,7 @@ def machine_drain_of(
         return None
     from portico.engine.cluster.machine_drain import MachineDrain  # noqa: PLC0415 - few are in a cluster
 
-    return MachineDrain(engine, neighbourhood, control.changes, control.convergence)
+    return MachineDrain(engine, neighbourhood, control.convergence)
 
 
 def for_all_machines(

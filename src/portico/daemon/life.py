@@ -185,7 +185,7 @@ async def stop_when_idle(portico: Portico, stop: asyncio.Event) -> None:
     """
     idle = 0
     while idle < 2:  # noqa: PLR2004 - idle throughout, and not only when looked at
-        end_was_seen = await _end_was_seen(portico.control.changes, IDLE_TIMEOUT / 2)
+        end_was_seen = await _end_was_seen(portico.engine.changes, IDLE_TIMEOUT / 2)
         idle = idle + 1 + end_was_seen if _is_idle(portico) else 0
     log.info("idle; exiting")
     stop.set()
@@ -209,7 +209,7 @@ def _is_idle(portico: Portico) -> bool:
         or engine.intent.desired.needs_nginx
         or engine.observed.instances
         or engine.observed.unrecorded
-        or control.changes.under_way()
+        or engine.changes.under_way()
         or control.api.answering
         or portico.programs.nginx.observe().pid
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from portico.engine.changes import Changes
 from portico.engine.events import Events
 from portico.engine.intent import Intent
 from portico.engine.loop import ReconcileLoop
@@ -17,6 +18,7 @@ from portico.ports.state import State
 
 @dataclass(frozen=True, slots=True)
 class Engine:
+    changes: Changes
     clock: Clock
     events: Events
     intent: Intent

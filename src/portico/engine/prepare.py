@@ -88,6 +88,17 @@ class NginxRequest:
     """Words of `Build.can`."""
 
 
+@dataclass(frozen=True, slots=True)
+class LocalSettings:
+    """What this machine has of its own beside the files. Each is read again for every file."""
+
+    edge_file: Callable[[], DocumentRequest | None] = lambda: None
+    """Its own `[edge]`, if there is one."""
+    selected_nginx: Callable[[], str] = lambda: AUTO
+    """Used where no file names another one."""
+    identity: Callable[[], OwnMachine | None] = lambda: None
+
+
 class Preparation:
     def __init__(  # noqa: PLR0913 - all that a file meets on its way into force
         self,
@@ -98,19 +109,13 @@ class Preparation:
         issued: CertificateSource,
         *,
         client_files: ClientFiles | None = None,
-        edge_file: Callable[[], DocumentRequest | None] = lambda: None,
-        selected_nginx: Callable[[], str] = lambda: AUTO,
-        identity: Callable[[], OwnMachine | None] = lambda: None,
+        settings: LocalSettings = LocalSettings(),
     ) -> None:
-        """`edge_file` reads the machine's own settings, if there are any. `selected_nginx` is
-        used where no file names another one. `identity` is read again for every file.
-        """
         self._machine, self._nginx, self._issued = machine, nginx, issued
         self._certificates, self._host_checks = certificates, host_checks
         self._site_certificates = SiteCertificates(certificates, issued)
         self._client_files = client_files or ClientFiles()
-        self._edge_file, self._selected_nginx = edge_file, selected_nginx
-        self._identity, self._mounts = identity, Mounts()
+        self._settings, self._mounts = settings, Mounts()
 
     async def render(self, inputs: Inputs) -> Candidate:
         """Read and render, as `plan` and `render` need it: no file is written, nothing asked."""
@@ -119,7 +124,7 @@ class Preparation:
 
     async def _with_edge_file(self, inputs: Inputs) -> Inputs:
         """What it says comes into force with the next file."""
-        return replace(inputs, edge=await asyncio.to_thread(self._edge_file))
+        return replace(inputs, edge=await asyncio.to_thread(self._settings.edge_file))
 
     async def _check_files(self, inputs: Inputs) -> CheckedFile:
         read = await self._read(inputs)
@@ -158,12 +163,13 @@ class Preparation:
     def _nginx_request(self, read: ReadFiles) -> NginxRequest:
         file = read.desired.edge.nginx
         needed = frozenset[str]().union(*map(needed_of_nginx, read.documents.values()))
-        selected = self._selected_nginx()
+        selected = self._settings.selected_nginx()
         return NginxRequest(file, file or (None if selected == AUTO else selected), needed)
 
     async def _read(self, inputs: Inputs) -> ReadFiles:
         """Raises Failed where a folder that it would read does not answer."""
-        read = await asyncio.to_thread(lambda: read_files(inputs, self._machine, self._identity()))
+        identity = self._settings.identity
+        read = await asyncio.to_thread(lambda: read_files(inputs, self._machine, identity()))
         apps = read.desired.apps
         await self._mounts.assert_answer(
             app.spec.named_folder

@@ -19,8 +19,8 @@ from portico.daemon.lazy_parts import (
 from portico.daemon.machine import Mode, this_daemon
 from portico.daemon.members import connect_members
 from portico.engine.certificates.assembly import CertificateParts
-from portico.engine.changes import Changes
 from portico.engine.control.assembly import assemble_control
+from portico.engine.control.control_ports import ControlPorts
 from portico.engine.control.operations import Operations
 from portico.engine.engine import Engine
 from portico.engine.exposure import Exposure
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class ControlParts:
     api: Api
-    changes: Changes
     dashboard: DashboardListener
     exposure: Exposure
     join_listener: JoinListener | None
@@ -71,13 +70,10 @@ def connect_control(  # noqa: PLR0913 - an operator can ask for everything
         instances,
         certificates,
         exposure,
-        programs,
+        ControlPorts(lazy(lambda: dashboard), edited_document_of, programs, traffic),
         server_checks=server_checks,
         daemon=this_daemon(home, mode),
-        dashboard=lazy(lambda: dashboard),
-        edited=edited_document_of,
         machines=neighbourhood,
-        traffic=traffic,
     )
     operations = control.operations
     operations.machine_drain = machine_drain_of(engine, neighbourhood, control)
@@ -85,6 +81,4 @@ def connect_control(  # noqa: PLR0913 - an operator can ask for everything
     asked = for_all_machines(engine, home, shared, control, instances.timetable)
     api = Api(asked)
     dashboard = lazy(lambda: dashboard_listener(asked, api, engine.state, engine.clock))
-    return ControlParts(
-        api, control.changes, dashboard, exposure, join_listener, operations, traffic
-    )
+    return ControlParts(api, dashboard, exposure, join_listener, operations, traffic)

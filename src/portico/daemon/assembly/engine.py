@@ -15,6 +15,7 @@ from portico.core.planning.steps import Step
 from portico.core.render.bootstrap_peers import bootstrap_files
 from portico.daemon.assembly.programs import ProgramAdapters
 from portico.daemon.machine import usable_cores
+from portico.engine.changes import Changes
 from portico.engine.control.operations import Operations
 from portico.engine.engine import Engine
 from portico.engine.events import Events
@@ -70,7 +71,9 @@ def assemble_engine(  # noqa: PLR0913 - everything stands on it, and its loop ca
         lambda starts: executor().reserve(starts),
         turn=lambda: api().requests.wait_for_answers(),  # noqa: PLW0108
     )
+    tasks, versions = Tasks(group, troubles, clock), intent.versions
     return Engine(
+        Changes(tasks, clock, events.note, lambda: versions.targets),
         clock,
         events,
         intent,
@@ -78,7 +81,7 @@ def assemble_engine(  # noqa: PLR0913 - everything stands on it, and its loop ca
         observed,
         SafeMode(deaths, troubles),
         state,
-        Tasks(group, troubles, clock),
+        tasks,
         troubles,
     )
 

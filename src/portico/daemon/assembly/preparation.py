@@ -23,7 +23,7 @@ from portico.engine.engine import Engine
 from portico.engine.host_checks import HostChecks
 from portico.engine.in_force import InForce
 from portico.engine.inputs import Machine
-from portico.engine.prepare import Preparation
+from portico.engine.prepare import LocalSettings, Preparation
 from portico.engine.settings import selected_nginx
 from portico.engine.site_certificates import CertificateSource
 from portico.system.home import Home
@@ -59,9 +59,11 @@ async def assemble_preparation(
         local,
         host_checks,
         client_files=client_files,
-        edge_file=partial(edge_file, home),
-        selected_nginx=partial(selected_nginx, engine.state),
-        identity=partial(own_machine, home),
+        settings=LocalSettings(
+            edge_file=partial(edge_file, home),
+            selected_nginx=partial(selected_nginx, engine.state),
+            identity=partial(own_machine, home),
+        ),
     )
     passthrough = AlpnPassthrough()
     issued = IssuedFiles(engine.state, lineages, passthrough, engine.clock)

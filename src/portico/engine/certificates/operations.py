@@ -17,13 +17,14 @@ from portico.core.model.revocation import Reason
 from portico.core.model.views import ChangeView
 from portico.engine.certificates.assembly import CertificateParts
 from portico.engine.certificates.standalone import remember
-from portico.engine.changes import Change, Changes
+from portico.engine.changes import Change
 from portico.engine.engine import Engine
 
 
 class CertificateOperations:
-    def __init__(self, engine: Engine, changes: Changes, certificates: CertificateParts) -> None:
-        self._intent, self._changes, self._certificates = engine.intent, changes, certificates
+    def __init__(self, engine: Engine, certificates: CertificateParts) -> None:
+        self._intent, self._changes = engine.intent, engine.changes
+        self._certificates = certificates
         self._clock, self._state, self._events = engine.clock, engine.state, engine.events
 
     async def certificates(self) -> list[CertificateView]:

@@ -42,7 +42,7 @@ class ClusterOperations:
         self, engine: Engine, control: Control, change_state: ChangeState, files: SharedFiles
     ) -> None:
         self._intent, self._clock = engine.intent, engine.clock
-        self._operations, self._changes = control.operations, control.changes
+        self._operations, self._changes = control.operations, engine.changes
         self._preparation = control.preparation
         self._change_state = change_state
         self._shared, self._follower = change_state.shared, change_state.shared.follower

@@ -45,7 +45,7 @@ class OwnWork:
         """`request_run` is called with an app that has a schedule and the id of a change."""
         self._request_run = request_run
         self._intent, self._clock = engine.intent, engine.clock
-        self._operations, self._changes = control.operations, control.changes
+        self._operations, self._changes = control.operations, engine.changes
         self._preparation = control.preparation
         self._projects = Projects(engine.intent)
 

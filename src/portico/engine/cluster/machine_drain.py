@@ -9,7 +9,7 @@ from typing import Final
 
 from portico.core.model.event import Requester
 from portico.core.model.views import ChangeView
-from portico.engine.changes import EVERY_APP, Change, Changes
+from portico.engine.changes import EVERY_APP, Change
 from portico.engine.cluster.neighbourhood import Neighbourhood
 from portico.engine.control.convergence import Convergence
 from portico.engine.engine import Engine
@@ -20,16 +20,12 @@ TAKE_OVER_TIMEOUT: Final = 120.0
 
 class MachineDrain:
     def __init__(
-        self,
-        engine: Engine,
-        neighbourhood: Neighbourhood,
-        changes: Changes,
-        convergence: Convergence,
+        self, engine: Engine, neighbourhood: Neighbourhood, convergence: Convergence
     ) -> None:
         self._intent, self._events, self._loop = engine.intent, engine.events, engine.loop
         self._clock = engine.clock
         self._neighbourhood = neighbourhood
-        self._changes, self._convergence = changes, convergence
+        self._changes, self._convergence = engine.changes, convergence
 
     @property
     def machine(self) -> str:

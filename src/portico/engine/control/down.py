@@ -9,7 +9,7 @@ from portico.core.model.records import Revision
 from portico.core.model.requests import DownRequest
 from portico.core.model.views import ChangeView
 from portico.core.planning.file_effects import moved_ports
-from portico.engine.changes import EVERY_APP, Change, Changes
+from portico.engine.changes import EVERY_APP, Change
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.kept_ports import assert_ports_kept
 from portico.engine.control.members import BeforeEnd, DrainOperations
@@ -31,11 +31,9 @@ class ProjectName:
 
 
 class Down:
-    def __init__(
-        self, engine: Engine, changes: Changes, in_force: InForce, convergence: Convergence
-    ) -> None:
+    def __init__(self, engine: Engine, in_force: InForce, convergence: Convergence) -> None:
         self._intent, self._loop, self._events = engine.intent, engine.loop, engine.events
-        self._projects, self._changes = Projects(engine.intent), changes
+        self._projects, self._changes = Projects(engine.intent), engine.changes
         self._in_force, self._convergence = in_force, convergence
         self._ending: dict[str, Revision] = {}
         """By change: the project that it ends."""

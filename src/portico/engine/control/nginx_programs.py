@@ -18,7 +18,7 @@ from portico.core.model.optimization import gain, is_debugging, optimization
 from portico.core.model.place import AUTO, BUNDLED_NGINX, MIN_NGINX, Build
 from portico.core.model.views import ChangeView
 from portico.engine import settings
-from portico.engine.changes import EVERY_APP, Change, Changes
+from portico.engine.changes import EVERY_APP, Change
 from portico.engine.control.convergence import Convergence
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
@@ -30,14 +30,9 @@ from portico.system.rights import other_writer
 
 class NginxPrograms:
     def __init__(
-        self,
-        engine: Engine,
-        changes: Changes,
-        in_force: InForce,
-        convergence: Convergence,
-        nginx: Nginx,
+        self, engine: Engine, in_force: InForce, convergence: Convergence, nginx: Nginx
     ) -> None:
-        self._engine, self._changes, self._in_force = engine, changes, in_force
+        self._engine, self._changes, self._in_force = engine, engine.changes, in_force
         self._preparation, self._nginx = in_force.preparation, nginx
         self._convergence = convergence
 

@@ -25,13 +25,14 @@ from portico.core.model.views import (
 )
 from portico.core.planning.runs import runs_before
 from portico.engine.certificates.assembly import CertificateParts
-from portico.engine.changes import EVERY_APP, Change, Changes
+from portico.engine.changes import EVERY_APP, Change
 from portico.engine.control.cache_purge import CachePurge
+from portico.engine.control.control_ports import ControlPorts
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.down import Down, ProjectName
 from portico.engine.control.members import MemberOperations
 from portico.engine.control.nginx_programs import NginxPrograms
-from portico.engine.control.read_operations import ReadFile, ReadOperations
+from portico.engine.control.read_operations import ReadOperations
 from portico.engine.control.revisions import Revisions
 from portico.engine.control.status import StatusReport
 from portico.engine.control.up import FileChange, Up
@@ -41,51 +42,26 @@ from portico.engine.inputs import request_of
 from portico.engine.intent import SITES
 from portico.engine.projects import name_of
 from portico.errors import ConfigError, Failed, NotFound, Refused
-from portico.ports.dashboard import Dashboard
-from portico.ports.files import Logs
-from portico.ports.traffic import Traffic
 
 
 class Operations(ReadOperations, MemberOperations):
-    def __init__(  # noqa: PLR0913 - where everything that can be asked comes together
+    def __init__(
         self,
         engine: Engine,
-        changes: Changes,
         certificates: CertificateParts,
         in_force: InForce,
         report: StatusReport,
         convergence: Convergence,
-        *,
-        cache_purge: CachePurge,
-        dashboard: Dashboard,
-        edited: ReadFile,
-        logs: Logs,
-        nginx_programs: NginxPrograms,
-        traffic: Traffic,
+        ports: ControlPorts,
     ) -> None:
-        super().__init__(
-            engine,
-            changes,
-            certificates,
-            in_force,
-            report,
-            edited=edited,
-            logs=logs,
-            nginx_programs=nginx_programs,
-            traffic=traffic,
-        )
+        nginx = ports.programs.nginx
+        nginx_programs = NginxPrograms(engine, in_force, convergence, nginx)
+        super().__init__(engine, certificates, in_force, report, nginx_programs, ports)
         self._loop = engine.loop
         self._local, self._convergence = certificates.local, convergence
-        self._cache_purge, self._dashboard = cache_purge, dashboard
-        self._up = Up(
-            engine,
-            changes,
-            certificates.loop,
-            in_force,
-            convergence,
-            exposure=report.exposure,
-        )
-        self._down = Down(engine, changes, in_force, convergence)
+        self._cache_purge, self._dashboard = CachePurge(engine, nginx), ports.dashboard
+        self._up = Up(engine, certificates.loop, in_force, convergence, report.exposure)
+        self._down = Down(engine, in_force, convergence)
         self._revisions = Revisions(engine, self._projects)
 
     # Changing what is wanted

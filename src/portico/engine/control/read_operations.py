@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
@@ -37,7 +37,7 @@ from portico.core.model.views import (
 from portico.core.planning.preview import preview
 from portico.engine.certificates.assembly import CertificateParts
 from portico.engine.certificates.operations import CertificateOperations
-from portico.engine.changes import Changes
+from portico.engine.control.control_ports import ControlPorts
 from portico.engine.control.metrics import metrics_text
 from portico.engine.control.nginx_programs import NginxPrograms
 from portico.engine.control.output import Output
@@ -47,8 +47,6 @@ from portico.engine.in_force import InForce
 from portico.engine.inputs import Inputs
 from portico.engine.projects import Projects, name_of
 from portico.errors import ConfigError, Failed, PorticoError, Problem, Refused
-from portico.ports.files import Logs
-from portico.ports.traffic import Traffic
 
 if TYPE_CHECKING:
     from portico.core.model.machine_views import ClusterCheckView, MachineFactsView, MachineView
@@ -58,8 +56,6 @@ MAX_EVENTS_SHOWN: Final = 1000
 """In one answer: the loop has other things to do."""
 OUTPUT_LINES: Final = 20
 MAX_OUTPUT_LINES: Final = 1000
-ReadFile = Callable[[str, str, Mapping[str, str]], DocumentRequest]
-"""From its path, its folder and the environment of `up`. Blocks, and raises ConfigError."""
 _MAX_NUMBER: Final = 10**11
 
 
@@ -80,24 +76,20 @@ class OtherMachines(Protocol):
 
 
 class ReadOperations(CertificateOperations):
-    def __init__(  # noqa: PLR0913 - it reads from everything
+    def __init__(
         self,
         engine: Engine,
-        changes: Changes,
         certificates: CertificateParts,
         in_force: InForce,
         report: StatusReport,
-        *,
-        edited: ReadFile,
-        logs: Logs,
         nginx_programs: NginxPrograms,
-        traffic: Traffic,
+        ports: ControlPorts,
     ) -> None:
-        super().__init__(engine, changes, certificates)
+        super().__init__(engine, certificates)
         self._observed, self._projects = engine.observed, Projects(engine.intent)
         self._preparation, self._in_force, self._report = in_force.preparation, in_force, report
-        self._nginx_programs, self._traffic = nginx_programs, traffic
-        self._output, self._edited = Output(engine, logs), edited
+        self._nginx_programs, self._traffic = nginx_programs, ports.traffic
+        self._output, self._edited = Output(engine, ports.programs.logs), ports.edited
         self.other_machines: OtherMachines | None = None
         """None on a machine that is in no cluster. Its parts stand on these."""
 

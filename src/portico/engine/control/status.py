@@ -37,16 +37,15 @@ from portico.core.planning.order import AppWait, waiting_apps
 from portico.core.planning.served_certificates import ServedCertificates
 from portico.core.render.site_urls import site_urls
 from portico.engine.control.activity import Activity
+from portico.engine.control.control_ports import ControlPorts
 from portico.engine.control.log_files import LogFiles
 from portico.engine.control.status_troubles import Machines, StatusTroubles
 from portico.engine.engine import Engine
 from portico.engine.exposure import Exposure
 from portico.engine.instances.assembly import Instances
-from portico.engine.program_ports import ProgramPorts
 from portico.engine.projects import name_of
 from portico.engine.server_checks import ServerChecks
 from portico.engine.site_certificates import CertificateSource
-from portico.ports.traffic import Traffic
 from portico.system.memory import resident_bytes
 
 S = InstanceState
@@ -60,25 +59,25 @@ class StatusReport:
         instances: Instances,
         exposure: Exposure,
         server_checks: ServerChecks,
+        ports: ControlPorts,
         *,
-        activity: Activity,
         daemon: DaemonView,
         issued: CertificateSource,
         machines: Machines | None = None,
-        programs: ProgramPorts,
-        traffic: Traffic,
     ) -> None:
         """`machines` is None on a machine that is in no cluster."""
         self._machines = machines
         self._intent, self._observed = engine.intent, engine.observed
         self._clock = engine.clock
         self._instances, self.exposure = instances, exposure
-        self._activity, self._daemon, self._issued = activity, daemon, issued
+        programs, self._traffic = ports.programs, ports.traffic
+        self._activity = Activity(engine, programs.nginx, programs.ports)
+        self._daemon, self._issued = daemon, issued
         self._server_checks = server_checks
         self._status_troubles = StatusTroubles(
             engine, instances.ownership, server_checks, machines
         )
-        self._processes, self._traffic = programs.processes, traffic
+        self._processes = programs.processes
         self.log_files = LogFiles(engine, programs.logs, daemon.home)
         self._begun = engine.clock.monotonic()
 

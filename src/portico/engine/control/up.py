@@ -21,7 +21,7 @@ from portico.core.planning.file_effects import (
     unchanged_text,
 )
 from portico.engine.certificates.loop import CertificateLoop
-from portico.engine.changes import EVERY_APP, Change, Changes
+from portico.engine.changes import EVERY_APP, Change
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.kept_ports import assert_ports_kept
 from portico.engine.engine import Engine
@@ -53,16 +53,14 @@ class Up:
     def __init__(
         self,
         engine: Engine,
-        changes: Changes,
         certificates: CertificateLoop,
         in_force: InForce,
         convergence: Convergence,
-        *,
         exposure: Exposure,
     ) -> None:
         self._intent, self._observed = engine.intent, engine.observed
         self._events, self._safe_mode = engine.events, engine.safe_mode
-        self._changes, self._certificates = changes, certificates
+        self._changes, self._certificates = engine.changes, certificates
         self._preparation, self._in_force = in_force.preparation, in_force
         self._convergence, self._exposure = convergence, exposure
 
