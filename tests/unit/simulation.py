@@ -138,7 +138,7 @@ class Daemon:
         self.intent, self.observed = Intent(state, self.nginx), Watched(machine, self.discovery)
         self.loop = ReconcileLoop(
             clock,
-            self.intent.wanted,
+            lambda: (self.intent.desired, self.intent.fingerprint),
             self._observe,
             self._perform,
             self._failed,

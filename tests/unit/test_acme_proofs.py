@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from portico.adapters.acme.child.challenges.dns.lookup import split_address
-from portico.adapters.acme.child.challenges.responses import planned, proofs, server_name
+from portico.adapters.acme.child.challenges.responses import proofs, response_plan, server_name
 from portico.adapters.acme.child.documents import (
     Authorization,
     Challenge,
@@ -47,7 +47,7 @@ def test_each_name_is_proven_by_the_first_method_that_can():
 
 def test_all_names_that_cannot_be_proven_are_told_at_once():
     with pytest.raises(AcmeFailure) as caught:
-        list(planned(["a.test", "*.b.test", "*.c.test"], (Http(),)))
+        list(response_plan(["a.test", "*.b.test", "*.c.test"], (Http(),)))
 
     assert caught.value.failure.names == {
         "*.b.test": "a wildcard needs dns-01",

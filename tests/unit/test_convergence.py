@@ -27,7 +27,7 @@ class Outside:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.its, self.instance = app(good=None), one(S.STARTING)
-        self.reverted: dict[str, str] = {}
+        self.revert_reasons: dict[str, str] = {}
         self.missing: list[str] = []
         self.change = Change("c1", "up", "web", frozenset(), 0.0)
         engine = SimpleNamespace(intent=self, observed=self, loop=self, clock=self.clock)
@@ -52,13 +52,11 @@ class Outside:
 
     # As intent, what is observed, the loop and the report
 
-    def wanted(self):
-        web = Upstream(apps=("web",))
-        return desired(self.its, upstreams={"web": web}), "g1"
+    fingerprint = "g1"
 
     @property
     def desired(self):
-        return self.wanted()[0]
+        return desired(self.its, upstreams={"web": Upstream(apps=("web",))})
 
     def now(self):
         return world(self.instance, knows=[self.its], now=self.clock.monotonic())
@@ -159,7 +157,7 @@ def test_where_nginx_does_not_ask_a_change_says_what_that_means():
 def test_a_rollout_that_was_given_up_says_what_still_holds(must_end, said):
     outside = Outside()
     outside.its = replace(outside.its, must_end=must_end)
-    outside.reverted = {"web": "it ended"}
+    outside.revert_reasons = {"web": "it ended"}
     with pytest.raises(Failed, match=f"{said}\nthe last lines"):
         outside.ends_after(1)
 

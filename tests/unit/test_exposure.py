@@ -20,11 +20,8 @@ class Machine:
         self.listens, self.asked = listens, []
         self.instances = {}
         apps = {name: SimpleNamespace(app=App(command="x")) for name in listens}
-        self._wanted = SimpleNamespace(apps=apps), ""
+        self.desired = SimpleNamespace(apps=apps)
         self.exposure = Exposure(self, self, self, root=root)
-
-    def wanted(self):
-        return self._wanted
 
     async def listening(self, process):
         self.asked.append(process.pid)

@@ -466,12 +466,12 @@ def test_a_reload_where_a_link_leads_nowhere_changes_nothing():
 
     async def story() -> None:
         assert await portico.acknowledged("up A") == "done"
-        before = portico.intent.versions.wanted("web").id
+        before = portico.intent.versions.target("web").id
         portico.links_problem = "folder /srv/current does not exist"
         said = "cannot reload web: folder /srv/current does not exist; nothing was changed"
         with pytest.raises(Refused, match=said):
             await portico.operations.reload("web", ME)
-        assert portico.intent.versions.wanted("web").id == before
+        assert portico.intent.versions.target("web").id == before
 
     portico.run(story)
 
@@ -679,7 +679,9 @@ def test_however_many_ask_at_once_the_end_is_as_if_one_had_asked_after_the_other
     portico.run(lambda: tell(portico, story))
     assert_memory_is_on_disk(portico)
     assert_one_after_the_other(portico, [each.what for each in story.asked if was_taken(each)])
-    now = Files(tuple(portico.intent.desired.sites), portico.intent.paused(), portico.certificate)
+    now = Files(
+        tuple(portico.intent.desired.sites), portico.intent.paused_sites(), portico.certificate
+    )
     assert portico.intent.fingerprint == now.fingerprint
     assert portico.live == now.fingerprint
     for each in story.asked:
@@ -721,12 +723,12 @@ def assert_memory_is_on_disk(portico: Portico) -> None:
     read = Intent(portico.state, nginx=None)
     assert read.on_disk() == portico.intent.revisions
     assert read.versions.records == portico.intent.versions.records
-    assert read.paused() == portico.intent.paused()
+    assert read.paused_sites() == portico.intent.paused_sites()
 
 
 def assert_one_after_the_other(portico: Portico, taken: list[str]) -> None:
     document = portico.intent.revisions[PROJECT].document
-    now = (normal(document), portico.intent.paused() & set(document["sites"]))
+    now = (normal(document), portico.intent.paused_sites() & set(document["sites"]))
     orders = set(itertools.permutations(taken))
     ends = [end for order in orders if (end := in_this_order(order)) is not None]
     assert now in ends, f"{taken} ended in {now}, which is the end of none of {len(orders)} orders"

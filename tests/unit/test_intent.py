@@ -94,10 +94,10 @@ def test_what_runs_is_started_again_with_the_shell_of_its_rollout(ready, stopped
         wanted.complete("web")
     wanted.set_stopped(["web"], stopped=stopped)
     wanted.accept(of("2"), REVISION, smaller=False)
-    assert wanted.versions.wanted("web").environ == {"PATH": expected}
+    assert wanted.versions.target("web").environ == {"PATH": expected}
     if not keys:
         wanted.new_version(["web"], abrupt=False)
-        assert wanted.versions.wanted("web").environ == {"PATH": "2"}
+        assert wanted.versions.target("web").environ == {"PATH": "2"}
 
 
 def test_what_is_removed_in_a_hurry_stays_so_whatever_is_asked_next():
@@ -128,7 +128,7 @@ def test_a_file_that_changes_nothing_of_an_app_leaves_its_restart_a_restart():
     wanted = intent()
     up(wanted, web="v1")
     wanted.new_version(["web"], abrupt=True)
-    up(wanted, web=wanted.versions.wanted("web").id)
+    up(wanted, web=wanted.versions.target("web").id)
     assert wanted.desired.apps["web"].abrupt
 
 
@@ -167,7 +167,7 @@ def test_what_cannot_be_written_is_refused_and_not_put_in_force_later_either(ask
     wanted.request_replacement(frozenset())
     wanted.writes.retry()
     assert versions(wanted) == {"web": "v1", "api": "a1"}
-    assert (wanted.revisions[PROJECT].number, wanted.paused()) == (1, frozenset())
+    assert (wanted.revisions[PROJECT].number, wanted.paused_sites()) == (1, frozenset())
     assert versions(next_daemon(state, web="v1", api="a1")) == {"web": "v1", "api": "a1"}
 
 
@@ -242,7 +242,7 @@ def reverted() -> tuple[MemoryState, Intent]:
 def test_the_next_daemon_knows_too_that_the_version_before_runs_and_why():
     state, wanted = reverted()
     after = next_daemon(state, web="v2", api="a1")
-    assert wanted.reverted == after.reverted == {"web": "web.1.2 exited with code 3"}
+    assert wanted.revert_reasons == after.revert_reasons == {"web": "web.1.2 exited with code 3"}
     assert versions(after)["web"] == "v1"
 
 
@@ -255,8 +255,8 @@ def test_that_a_rollout_was_given_up_is_said_until_the_app_is_tried_again_or_lea
     ):
         state, wanted = reverted()
         end(wanted)
-        assert wanted.reverted == {}
-        assert intent(state).reverted == {}
+        assert wanted.revert_reasons == {}
+        assert intent(state).revert_reasons == {}
 
 
 @pytest.mark.parametrize("garbage", ["", "{", "[1]", '"', '{"default": "x"}', "null", "\ud800"])
@@ -266,5 +266,5 @@ def test_what_nobody_can_read_of_what_is_in_force_ends_no_start_and_no_app(garba
     state.put_setting("paused", garbage)
     state.put_setting("in_force", garbage or "{")
     after = intent(state)
-    assert after.paused() == frozenset()
+    assert after.paused_sites() == frozenset()
     assert after.on_disk() == {"default": accepted}

@@ -21,7 +21,7 @@ class CertificateLoop:
     def __init__(self, number):
         self.number = number
 
-    async def wanted(self):
+    async def wanted_lineages(self):
         if self.number is None:
             raise Failed("cannot read a secret")
         return {f"{each}.test": None for each in range(self.number)}

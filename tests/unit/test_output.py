@@ -30,7 +30,7 @@ class Printed:
 
     def lines(self, *apps, slot=None, count=20, grep=""):
         engine = SimpleNamespace(
-            intent=SimpleNamespace(versions=SimpleNamespace(wanted=self._specs.__getitem__)),
+            intent=SimpleNamespace(versions=SimpleNamespace(target=self._specs.__getitem__)),
             observed=SimpleNamespace(instances=self._instances),
         )
         found = asyncio.run(Output(engine, self.logs).lines(apps, slot, count, grep))

@@ -106,7 +106,7 @@ def test_an_app_of_another_project_that_was_rolled_back_or_reloaded_stays_what_i
         await done(portico, portico.operations.reload("two/web", ME))
         await up(portico, file("/srv/three"), file("/srv/two", "v2"))
         assert apps(portico) == {"web": "run+0", "two/web": "v2+1", "three/web": "run+0"}
-        assert portico.intent.reverted == {"web": "it ended"}
+        assert portico.intent.revert_reasons == {"web": "it ended"}
 
     told(story)
 
@@ -237,9 +237,9 @@ def test_pause_takes_a_site_or_a_project():
     async def story(portico: SeveralProjects) -> None:
         await up(portico, file("/srv/one"), file("/srv/two", sites=["a.test", "b.test"]))
         await done(portico, portico.operations.pause("two", ME))
-        assert portico.intent.paused() == {"a.test", "b.test"}
+        assert portico.intent.paused_sites() == {"a.test", "b.test"}
         await done(portico, portico.operations.resume("a.test", ME))
-        assert portico.intent.paused() == {"b.test"}
+        assert portico.intent.paused_sites() == {"b.test"}
         with pytest.raises(NotFound, match=r"no site 'x'; known: one.test, a.test, b.test"):
             await portico.operations.pause("x", ME)
 

@@ -172,7 +172,7 @@ def test_an_account_key_that_is_lost_where_no_certificates_are_obtained_is_taken
         await cluster.look()
         second.authorities.account.clear()
         if is_answered:  # as `certs renew` there does
-            await second.loop.account.publish_thumbprint(await second.loop.wanted())
+            await second.loop.account.publish_thumbprint(await second.loop.wanted_lineages())
         await cluster.look()
         await renewed_by(first)
 
@@ -264,7 +264,7 @@ def failing(why):
 async def key_replaced_by(machine):
     """`certs rollover` there."""
     await machine.loop.take_role(Change("c1", "rollover", "", frozenset(), 0.0))
-    await machine.loop.account.roll_over(await machine.loop.wanted())
+    await machine.loop.account.roll_over(await machine.loop.wanted_lineages())
 
 
 def test_a_command_on_another_machine_has_that_one_obtain_once_the_orders_before_have_ended(

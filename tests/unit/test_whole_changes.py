@@ -170,7 +170,7 @@ def test_a_command_reports_only_what_was_given_up_since_it_began(machine):
     [process] = machine.processes.values()
     machine.wear(process)
     assert commands.end(commands.begin("web")) is None
-    assert "web" in machine.intent.reverted
+    assert "web" in machine.intent.revert_reasons
     machine.up("web", web, "v2", GOOD)
     assert commands.end(commands.begin("web")) is None
     machine.up("web", web, "v3", CRASHING)

@@ -38,7 +38,7 @@ class AppVersions:
     def spec(self, spec_id: str) -> Spec:
         return self._specs[spec_id]
 
-    def wanted(self, app: str) -> Spec:
+    def target(self, app: str) -> Spec:
         """After a rollback it is another one than the file's."""
         return self._records[app].target
 

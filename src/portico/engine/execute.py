@@ -154,7 +154,7 @@ class Executor:
         taken = self._taken_ports()
         places: list[tuple[str, Callable[[int], Instance]]] = []
         for step in steps:
-            spec = self._intent.versions.wanted(step.app)
+            spec = self._intent.versions.target(step.app)
             port = step.port or (await self._ports.free(taken) if spec.app.listens else 0)
             taken |= {port}
             now = self._clock.monotonic()
@@ -222,7 +222,7 @@ class Executor:
         self._observed.put(after_kill(instance, now=self._clock.monotonic(), why=why))
 
     async def _switch(self, fingerprint: str) -> None:
-        tested = self._intent.tested
+        tested = self._intent.tested_generation
         if tested is None or tested.fingerprint != fingerprint:
             tested = await self._intent.install_again()
         try:

@@ -31,7 +31,7 @@ class Exposure:
                 self._seen[app] = i.spec, found
 
     def notes(self) -> list[str]:
-        apps = {name: each.app for name, each in self._intent.wanted()[0].apps.items()}
+        apps = {name: each.app for name, each in self._intent.desired.apps.items()}
         return [*as_root(apps, root=self._root), *open_to_all(self._open(apps))]
 
     def notes_after(self, apps: Iterable[AppName]) -> list[str]:

@@ -145,7 +145,7 @@ class Housekeeping:
             self._troubles.report(disk, f"{disk}; {name}" if name else disk)
 
     async def _look_at_files(self) -> None:
-        desired, _ = self._intent.wanted()
+        desired = self._intent.desired
         sentences = await self._unreadable(desired)
         for gone in set(self._closed) - set(sentences):
             self._troubles.resolve(gone)

@@ -93,7 +93,7 @@ class InForce:
 
         async def draft() -> tuple[frozenset[str], Mapping[str, float], Candidate]:
             chosen, known = meant(), self._intent.desired.sites
-            others = (self._intent.paused() & known.keys()) - chosen
+            others = (self._intent.paused_sites() & known.keys()) - chosen
             sites = others | chosen if paused and not hold else others
             held = {n: s for n, s in self._intent.holds().items() if n in known.keys() - chosen}
             holds = {**held, **dict.fromkeys(chosen, hold)} if paused and hold else held

@@ -68,16 +68,13 @@ class Intent:
         """Why the last one could not."""
         self._resolve()
 
-    def wanted(self) -> tuple[Desired, str]:
-        return self.desired, self.fingerprint
-
     @property
     def fingerprint(self) -> str:
         """Of the nginx files that belong to what is wanted; empty when no site is."""
         return self._file.fingerprint
 
     @property
-    def tested(self) -> TestedGeneration | None:
+    def tested_generation(self) -> TestedGeneration | None:
         return self._file.tested
 
     @property
@@ -245,7 +242,7 @@ class Intent:
             apps[name] = replace(as_now, spec=app.spec) if is_new else as_now
         return replace(candidate.desired, apps=apps)
 
-    def paused(self) -> frozenset[str]:
+    def paused_sites(self) -> frozenset[str]:
         return self._paused
 
     def holds(self) -> Mapping[str, float]:
@@ -332,7 +329,7 @@ class Intent:
         self._put([self.versions.rollback_record(app, why)], must=False)
 
     @property
-    def reverted(self) -> Mapping[str, str]:
+    def revert_reasons(self) -> Mapping[str, str]:
         """Why, of each app whose rollout was given up."""
         records = ((name, self.versions.records[name]) for name in self._file.desired.apps)
         return {name: record.reverted for name, record in records if record.reverted}

@@ -118,7 +118,7 @@ def _follow(view: _LogView, source: _LogSource, events: _EventSource | None) -> 
         is_refreshed = polls % POLLS_PER_REFRESH == 0
         if is_refreshed:
             view.add(source.files_if_reachable())
-        view.print_more(events.added() if events and is_refreshed else ())
+        view.print_more(events.new_events() if events and is_refreshed else ())
 
 
 class _LogSource:
@@ -149,7 +149,7 @@ class _EventSource:
         count = self._wanted.count if self._wanted.count is not None else MAX_EVENTS
         return self._new(self._newest(count, self._wanted.since))
 
-    def added(self) -> list[EventView]:
+    def new_events(self) -> list[EventView]:
         """Since the last time; the next daemon has them, too."""
         try:
             found = self._newest(EVENTS_AT_ONCE, None)

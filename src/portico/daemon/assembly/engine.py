@@ -64,7 +64,7 @@ def assemble_engine(  # noqa: PLR0913 - everything stands on it, and its loop ca
     observed.hold(intent.holds())
     loop = ReconcileLoop(
         clock,
-        intent.wanted,
+        lambda: (intent.desired, intent.fingerprint),
         lambda: observer().observe(),
         lambda step: executor()(step),  # noqa: PLW0108 - it stands on this loop
         partial(_report_failure, troubles),
@@ -139,7 +139,7 @@ def file_watches_of(engine: Engine, operations: Operations, home: Home) -> FileW
 def bootstrap_peers(engine: Engine) -> Mapping[str, str]:
     """The peers that discovery hands out, or will as soon as it is asked."""
     observed = engine.observed
-    (desired, _), world = engine.intent.wanted(), observed.now()
+    desired, world = engine.intent.desired, observed.now()
     instances = world.by_app()
     return bootstrap_files(
         {

@@ -28,7 +28,7 @@ class ClientWatch:
 
     async def look(self) -> None:
         """Raises PorticoError while nginx does not take what is new."""
-        desired, _ = self._intent.wanted()
+        desired = self._intent.desired
         if not self._seen and not any(files_of_clients(desired)):
             return
         before, self._seen = self._seen, await asyncio.to_thread(self._files.read, desired)

@@ -150,7 +150,7 @@ class Deployment:
         lineage = new.lineage
         if not lineage.behind_nginx:
             return
-        desired, _ = self._intent.wanted()
+        desired = self._intent.desired
         chain = await asyncio.to_thread(read_text, Path(new.held.files.certificate))
         expected = fingerprint_of(chain)
         proxied = any(s.real_ip and s.real_ip.proxy_protocol for s in desired.sites.values())

@@ -59,7 +59,7 @@ class DryRun:
 
     async def renew(self, name: str | None, change: Change) -> None:
         """Failed if any of it would fail; Refused where there is nothing to try it on."""
-        lineages = self._loop.select(await self._loop.wanted(), name)
+        lineages = self._loop.select(await self._loop.wanted_lineages(), name)
         async with self._one_at_a_time, self._empty_scratch():
             tried, troubles = await self._obtain(lineages, change)
             if any(lineage.behind_nginx for lineage in tried):

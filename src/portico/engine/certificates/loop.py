@@ -90,7 +90,9 @@ class CertificateLoop:
             in_force, authorities=authorities, sharing=sharing, state=state
         )
         self._read: tuple[Desired, Mapping[str, str], Mapping[str, Lineage]] | None = None
-        self._queue = WorkQueue(engine, self.wanted, self.issuance, self.account, deployment)
+        self._queue = WorkQueue(
+            engine, self.wanted_lineages, self.issuance, self.account, deployment
+        )
         self._deploy_hooks = deployment.hooks
         self._known: frozenset[str] = frozenset()
         self._woken = asyncio.Event()
@@ -105,9 +107,9 @@ class CertificateLoop:
         except TimeoutError:
             pass
 
-    async def wanted(self) -> Mapping[str, Lineage]:
+    async def wanted_lineages(self) -> Mapping[str, Lineage]:
         """Every lineage of the file in force, and those that no site is for, by name."""
-        desired, _ = self._intent.wanted()
+        desired = self._intent.desired
         secrets, unreadable = dict[str, str](), dict[str, str]()
         for path in sorted(set(secret_files(desired))):
             try:
@@ -128,7 +130,7 @@ class CertificateLoop:
     async def views(self) -> list[CertificateView]:
         """Of every lineage that is wanted, and of those that are only there."""
         wanted, ledger, known = (
-            await self.wanted(),
+            await self.wanted_lineages(),
             self.issuance.ledger(),
             self._state.renewal_states(),
         )
@@ -191,7 +193,7 @@ class CertificateLoop:
 
     async def renew(self, name: str | None, change: Change, *, force: bool) -> None:
         """Do what is due, or asked for, and follow it to its end. Failed if one of them fails."""
-        wanted = await self.wanted()
+        wanted = await self.wanted_lineages()
         lineages = self.select(wanted, name)
         if force:
             for lineage in lineages:
@@ -318,7 +320,7 @@ class CertificateLoop:
 
     async def issue(self, name: str, change: Change) -> None:
         """Obtain one at once where there is none that does, whatever it would wait for."""
-        lineage = (await self.wanted()).get(name)
+        lineage = (await self.wanted_lineages()).get(name)
         missing = lineage is not None and self._is_missing(lineage)
         if lineage and missing:
             await self.obtain_here(lineage, "issue", change)
@@ -350,7 +352,7 @@ class CertificateLoop:
         """One pass over all lineages: find what is due. Whoever it is done for by then is left."""
         self._woken.clear()
         try:
-            wanted = await self.wanted()
+            wanted = await self.wanted_lineages()
             if self._sharing:
                 await self._sharing.look(wanted)
             await self.account.publish_thumbprint(wanted)

@@ -63,7 +63,7 @@ class Migration:
         self._loop.wake()
         await self.look()
         wanted = await self._wanted_lineages()
-        desired, _ = self._intent.wanted()
+        desired = self._intent.desired
         views = []
         for each in taken.lineages:
             lineage = wanted.get(each.name)
@@ -87,7 +87,7 @@ class Migration:
 
     async def forget(self, name: str) -> None:
         """Keep it no more, and take away what there is of it. Refused while a site needs it."""
-        lineage = (await self._loop.wanted()).get(name)
+        lineage = (await self._loop.wanted_lineages()).get(name)
         if lineage and lineage.behind_nginx:
             raise Refused(f"{name} is for a site of the file in force; nothing was changed")
         if lineage is None and name not in self._lineages.names():
@@ -99,7 +99,7 @@ class Migration:
     async def _wanted_lineages(self) -> Mapping[str, Lineage]:
         """Nothing while it cannot be told."""
         try:
-            return await self._loop.wanted()
+            return await self._loop.wanted_lineages()
         except PorticoError:  # a secret that cannot be read: the loop says so
             return {}
 
@@ -113,7 +113,7 @@ class Migration:
         return ExportView(folder=folder, names=names)
 
     def _lineage_of(self, names: Sequence[str]) -> str | None:
-        desired, _ = self._intent.wanted()
+        desired = self._intent.desired
         found = (
             name for name, site in desired.sites.items() if {name, *site.aliases} == set(names)
         )

@@ -35,7 +35,9 @@ class CertificateOperations:
         return await self._certificates.migration.renewers()
 
     async def account(self) -> AccountsView:
-        return await self._certificates.loop.account.view(await self._certificates.loop.wanted())
+        return await self._certificates.loop.account.view(
+            await self._certificates.loop.wanted_lineages()
+        )
 
     async def renew(
         self, name: str | None, who: Requester, *, force: bool, dry_run: bool
@@ -111,7 +113,7 @@ class CertificateOperations:
         """Give the accounts a new key. Nothing is ordered meanwhile."""
 
         async def work(change: Change) -> None:
-            wanted = await self._certificates.loop.wanted()
+            wanted = await self._certificates.loop.wanted_lineages()
             await self._certificates.loop.take_role(change)
             thumbprint = await self._certificates.loop.account.roll_over(wanted)
             self._certificates.loop.wake()
@@ -123,7 +125,7 @@ class CertificateOperations:
         """Give up the account at an authority, a directory URL, for ever."""
 
         async def work(change: Change) -> None:
-            wanted = await self._certificates.loop.wanted()
+            wanted = await self._certificates.loop.wanted_lineages()
             await self._certificates.loop.take_role(change)
             url = await self._certificates.loop.account.deactivate(issuer, wanted)
             change.say(f"{url} is deactivated permanently; its certificates are still served")

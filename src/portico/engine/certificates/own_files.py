@@ -44,7 +44,7 @@ class OwnFiles:
 
     async def look(self) -> None:
         """Raises PorticoError while nginx does not take what is new."""
-        desired, _ = self._intent.wanted()
+        desired = self._intent.desired
         pairs = own_pairs(desired)
         before, self._copies = self._copies, await self._certificates.own_copies(list(pairs))
         for pair, copy in self._copies.items():
@@ -91,7 +91,7 @@ class OwnFiles:
 
     def views(self) -> list[CertificateView]:
         """One for each pair, called by the first site that is served with it."""
-        pairs = own_pairs(self._intent.wanted()[0])
+        pairs = own_pairs(self._intent.desired)
         return [
             self._view(pairs[pair][0], pair, copy)
             for pair, copy in self._copies.items()

@@ -33,7 +33,7 @@ class Revocation:
         Refused where no other can be obtained and served; with `force` it is revoked then too,
         and served until there is another.
         """
-        wanted = await self._loop.wanted()
+        wanted = await self._loop.wanted_lineages()
         old = self._lineages.current(name) or self._lineages.held(name)
         if old is None:
             raise NotFound(f"there is no certificate from an authority for {name!r}")

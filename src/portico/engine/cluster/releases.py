@@ -81,7 +81,7 @@ class Releases:
         head = self._change_state.state().heads.get(project)
         if before and head and project not in self._change_state.to_take():
             apps, records = self._intent.desired.of(before.project).apps, self._intent.versions
-            targets = {split_name(name)[1]: records.wanted(name) for name in apps}
+            targets = {split_name(name)[1]: records.target(name) for name in apps}
             links = {name: each.links for name, each in targets.items() if each.links}
             if links:
                 writes.append(await self._files.put(project, head, replace(before, links=links)))

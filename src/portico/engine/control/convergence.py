@@ -61,7 +61,7 @@ class Convergence:
         run_until = said_at = begun
         while (waited := self._clock.monotonic() - run_until) < CHANGE_TIMEOUT:
             given_up = self._given_up(change, names)
-            desired, generation = self._intent.wanted()
+            desired, generation = self._intent.desired, self._intent.fingerprint
             state = progress(
                 desired,
                 self._observed.now(),
@@ -98,7 +98,7 @@ class Convergence:
         apps = self._intent.desired.apps
         return [
             f"{name} {_GIVEN_UP_TEXTS[apps[name].must_end]}: {why}"
-            for name, why in self._intent.reverted.items()
+            for name, why in self._intent.revert_reasons.items()
             if name in names and apps[name].spec.id != change.versions.get(name)
         ]
 
@@ -158,7 +158,7 @@ class Convergence:
         """
         end = self._clock.monotonic() + NGINX_TIMEOUT
         while True:
-            desired, generation = self._intent.wanted()
+            desired, generation = self._intent.desired, self._intent.fingerprint
             asked_about = {app for group in desired.upstreams.values() for app in group.apps}
             missing = self._observed.not_acknowledged(asked_about.intersection(apps))
             if not generation or not missing:

@@ -21,7 +21,7 @@ class LogFiles:
 
     def of_app(self, app: str) -> list[LogFileView]:
         """Those that its instances write."""
-        spec = self._intent.versions.wanted(app)
+        spec = self._intent.versions.target(app)
         mine = sorted(
             (i for i in self._observed.instances.values() if i.app == app),
             key=lambda i: (i.slot, -i.spawned),  # of two in a slot the newer one

@@ -47,7 +47,7 @@ class Output:
         for app, number in slots:
             if app not in apps or slot not in {None, number}:
                 continue
-            spec, name = self._intent.versions.wanted(app), split_name(app)[1]
+            spec, name = self._intent.versions.target(app), split_name(app)[1]
             files = self._logs.files(spec, number)
             streams: tuple[tuple[Literal["stdout", "stderr"], str], ...] = (
                 ("stdout", files.stdout),

@@ -85,8 +85,8 @@ class StatusReport:
         await self._processes.measure()
         await self._activity.look()
         rates = await self._traffic.rates()
-        desired, _ = self._intent.wanted()
-        projects, paused = self._projects(), self._intent.paused()
+        desired = self._intent.desired
+        projects, paused = self._projects(), self._intent.paused_sites()
         names = {key: view.name for key, view in projects.items()}
         world = self._observed.now()
         instances = world.by_app()

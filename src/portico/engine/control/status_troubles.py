@@ -44,7 +44,7 @@ class StatusTroubles:
         self._server_checks = server_checks
 
     def sentences(self, held: Mapping[str, AppWait], world: World) -> Iterator[str]:
-        for name, why in self._intent.reverted.items():
+        for name, why in self._intent.revert_reasons.items():
             run = self._intent.desired.apps[name].must_end
             yield f"{name} {'failed' if run else 'is running its previous version'}: {why}"
         if world.nginx.outdated:

@@ -123,7 +123,7 @@ class Up:
             for name in sorted(new.keys() | now.keys())
             if name not in new
             or name not in now
-            or new[name].spec.id != self._intent.versions.wanted(name).id
+            or new[name].spec.id != self._intent.versions.target(name).id
             or new[name].instances != now[name].instances
         ]
         is_same = candidate.fingerprint == self._intent.fingerprint

@@ -23,8 +23,8 @@ class CertificateUse:
 
 def uses(facts: Facts) -> Iterator[CertificateUse]:
     for server in facts.nginx.servers:
-        chains = server.inherited("ssl_certificate")
-        keys = server.inherited("ssl_certificate_key")
+        chains = server.inherited_lines("ssl_certificate")
+        keys = server.inherited_lines("ssl_certificate_key")
         names = tuple(name.lower() for name in server.names if _is_plain(name))
         if len(chains) != 1 or not server.tls or server.rejects:
             continue  # with two, of RSA and of ECDSA, either serves

@@ -52,7 +52,7 @@ class Block:
     def first(self, name: str) -> Line | None:
         return next(iter(self._by_name.get(name, ())), None)
 
-    def inherited(self, name: str) -> list[Line]:
+    def inherited_lines(self, name: str) -> list[Line]:
         """Of the nearest level that has any: how nginx inherits lists and single values alike."""
         here: Block | None = self
         while here is not None:
@@ -63,7 +63,7 @@ class Block:
 
     def value(self, name: str) -> str:
         """The arguments of the nearest; empty where there is none."""
-        found = self.inherited(name)
+        found = self.inherited_lines(name)
         return " ".join(found[-1].args) if found else ""
 
     def may_have(self, name: str) -> bool:

@@ -91,7 +91,9 @@ def behind_proxy(facts: Facts) -> Iterator[Fault]:
         by_address = each.upstream and _by_address(each.upstream)
         listens = server.all("listen") if server else []
         is_behind = any("proxy_protocol" in line.args for line in listens)
-        known = each.block.inherited("set_real_ip_from") or each.block.may_have("set_real_ip_from")
+        known = each.block.inherited_lines("set_real_ip_from") or each.block.may_have(
+            "set_real_ip_from"
+        )
         if by_address and is_behind and not known:
             yield place_of(by_address), "the proxy's address is hashed, and not the client's"
 

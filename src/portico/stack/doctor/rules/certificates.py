@@ -215,6 +215,6 @@ def readable_by_all(facts: Facts) -> Iterator[Fault]:
 def snakeoil(facts: Facts) -> Iterator[Fault]:
     for server in facts.nginx.servers:
         named = any("." in name for name in server.names)
-        for line in server.inherited("ssl_certificate"):
+        for line in server.inherited_lines("ssl_certificate"):
             if "snakeoil" in " ".join(line.args) and named and not server.rejects:
                 yield place_of(line), f"browsers refuse it for {server.names[0]}"

@@ -32,7 +32,7 @@ def _to_programs(facts: Facts) -> Iterator[Pass]:
 
 
 def _headers(block: Block, directive: str = "proxy_set_header") -> dict[str, Line]:
-    return {line.args[0].lower(): line for line in block.inherited(directive) if line.args}
+    return {line.args[0].lower(): line for line in block.inherited_lines(directive) if line.args}
 
 
 def _without_header(facts: Facts, *names: str) -> Iterator[Pass]:
@@ -275,7 +275,7 @@ def buffering_off(facts: Facts) -> Iterator[Fault]:
 )
 def content_type_added(facts: Facts) -> Iterator[Fault]:
     for block, line in facts.nginx.lines_named("add_header"):
-        hidden = [each.args[0].lower() for each in block.inherited("proxy_hide_header")]
+        hidden = [each.args[0].lower() for each in block.inherited_lines("proxy_hide_header")]
         if line.args and line.args[0].lower() == "content-type" and "content-type" not in hidden:
             yield place_of(line), "Content-Type is added, and not replaced"
 

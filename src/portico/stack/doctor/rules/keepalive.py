@@ -95,7 +95,7 @@ def keepalive_unused(facts: Facts) -> Iterator[Fault]:
         if kept is None or kept.args == ("0",) or each.line.name != "proxy_pass":
             continue
         unknown = any(map(each.block.may_have, ("proxy_http_version", "proxy_set_header")))
-        headers = [line.args[0].lower() for line in each.block.inherited("proxy_set_header")]
+        headers = [line.args[0].lower() for line in each.block.inherited_lines("proxy_set_header")]
         missing = [] if each.block.value("proxy_http_version") in {"1.1", "2"} else ["HTTP/1.1"]
         missing += [] if "connection" in headers else ["an empty Connection header"]
         if missing and not unknown:

@@ -281,4 +281,4 @@ def root_in_location(facts: Facts) -> Iterator[Fault]:
 
 
 def _has_root(block: Block) -> bool:
-    return bool(block.inherited("root")) or block.may_have("root")
+    return bool(block.inherited_lines("root")) or block.may_have("root")

@@ -33,7 +33,7 @@ def _server(names: str) -> str:
 def name_misspelt(facts: Facts) -> Iterator[Fault]:
     served = {name for server in facts.nginx.servers for name in server.names}
     for server in facts.nginx.servers:
-        known = {lineage_of(" ".join(e.args)) for e in server.inherited("ssl_certificate")}
+        known = {lineage_of(" ".join(e.args)) for e in server.inherited_lines("ssl_certificate")}
         for line in server.all("server_name"):
             for name in line.args:
                 for right in sorted(filter(None, known)):

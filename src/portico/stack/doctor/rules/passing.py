@@ -68,7 +68,7 @@ def without_zone(facts: Facts) -> Iterator[Fault]:
     for upstream in facts.nginx.upstreams:
         for peer in upstream.peers:
             missing = [] if upstream.first("zone") else ["zone"]
-            asks = upstream.inherited("resolver") or not facts.nginx.is_whole
+            asks = upstream.inherited_lines("resolver") or not facts.nginx.is_whole
             missing += [] if asks or upstream.may_have("resolver") else ["resolver"]
             if peer.has("resolve") and missing and not upstream.has_unread():
                 yield place_of(peer.line), f"the upstream has no {' and no '.join(missing)}"
@@ -93,7 +93,7 @@ def without_zone(facts: Facts) -> Iterator[Fault]:
 def without_resolver(facts: Facts) -> Iterator[Fault]:
     for each in facts.nginx.passes:
         found = re.fullmatch(r"\$\{?(\w+)\}?(:\d+)?", each.host)
-        if not found or each.block.inherited("resolver") or each.block.may_have("resolver"):
+        if not found or each.block.inherited_lines("resolver") or each.block.may_have("resolver"):
             continue
         names = [v for v in _values(each.block, found[1], facts) if _must_be_looked_up(v, facts)]
         if names and (facts.nginx.is_whole or each.block.enclosing("server")):

@@ -72,7 +72,12 @@ def without_certificate(facts: Facts) -> Iterator[Fault]:
     for server in facts.nginx.servers:
         unknown = server.may_have("ssl_certificate") or not is_known
         rejects = server.value("ssl_reject_handshake") == "on"
-        if server.tls and not server.inherited("ssl_certificate") and not rejects and not unknown:
+        if (
+            server.tls
+            and not server.inherited_lines("ssl_certificate")
+            and not rejects
+            and not unknown
+        ):
             yield place_of(server.line), "this server has no ssl_certificate"
 
 
@@ -177,7 +182,7 @@ def _default(plain: Sequence[tuple[Server, Listen | None]]) -> Server | None:
 def retired_tls(facts: Facts) -> Iterator[Fault]:
     if facts.machine.nginx_before(1, 23, 4):
         for server in facts.nginx.servers:
-            if server.tls and not server.inherited("ssl_protocols") and facts.nginx.is_whole:
+            if server.tls and not server.inherited_lines("ssl_protocols") and facts.nginx.is_whole:
                 yield place_of(server.line), "TLS 1.0 and 1.1 are allowed by default by this nginx"
     for _, line in facts.nginx.lines_named("ssl_protocols"):
         retired = [each for each in line.args if each in {"SSLv2", "SSLv3", "TLSv1", "TLSv1.1"}]
@@ -262,7 +267,7 @@ def _all_without_responder(block: Block, facts: Facts) -> bool:
     paths = [
         " ".join(line.args)
         for each in (block.walk() if block.name == "http" else [block])
-        for line in each.inherited("ssl_certificate")
+        for line in each.inherited_lines("ssl_certificate")
     ]
     known = [
         not found.has_ocsp if found else path.startswith("/etc/letsencrypt/")
@@ -284,7 +289,7 @@ def _all_without_responder(block: Block, facts: Facts) -> bool:
 )
 def without_resolver(facts: Facts) -> Iterator[Fault]:
     for block, line in facts.nginx.lines_named("ssl_stapling"):
-        has_one = block.inherited("resolver") or block.inherited("ssl_stapling_file")
+        has_one = block.inherited_lines("resolver") or block.inherited_lines("ssl_stapling_file")
         known = facts.nginx.is_whole or block.name == "server"
         if line.args == ("on",) and not has_one and not block.may_have("resolver") and known:
             yield place_of(line), "no resolver is set"

@@ -77,7 +77,7 @@ def proofs(
     return found
 
 
-def planned(names: Sequence[str], methods: Sequence[Method]) -> Iterator[tuple[str, Method]]:
+def response_plan(names: Sequence[str], methods: Sequence[Method]) -> Iterator[tuple[str, Method]]:
     """How each name is likely to be proven. Raises AcmeFailure for those that cannot be."""
     first = {name: next((m for m in methods if can_validate(m, name)), None) for name in names}
     _raise_for({name: _why_none(name) for name, method in first.items() if not method}, methods)

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, assert_never
 
-from portico.adapters.acme.child.challenges.responses import Proof, planned, proofs
+from portico.adapters.acme.child.challenges.responses import Proof, proofs, response_plan
 from portico.adapters.acme.child.challenges.serving import answering_http, answering_tls, listen
 from portico.adapters.acme.child.challenges.tokens import waited_for
 from portico.adapters.acme.child.context import RunContext, pauses
@@ -26,7 +26,7 @@ _FAILED_STATUSES: Final = frozenset({"invalid", "deactivated", "expired", "revok
 
 def look_ahead(request: IssueRequest, folder: OrderFolder, context: RunContext) -> None:
     """What would keep us from proving the names, found before anything is ordered."""
-    plan = list(planned(names_of(request), request.methods))
+    plan = list(response_plan(names_of(request), request.methods))
     for method in request.methods:
         names = [name for name, chosen in plan if chosen is method]
         if not names:

@@ -12,7 +12,7 @@ from typing import Final
 
 from portico.adapters.acme.child.account_files import known_url
 from portico.adapters.acme.child.challenges.dns.lookup import Lookup
-from portico.adapters.acme.child.challenges.responses import planned
+from portico.adapters.acme.child.challenges.responses import response_plan
 from portico.adapters.acme.child.challenges.validation import look_ahead
 from portico.adapters.acme.child.checks.directory import directory
 from portico.adapters.acme.child.checks.self_check import SelfCheck
@@ -38,7 +38,7 @@ def preflight(request: PreflightRequest, context: RunContext) -> PreflightFacts:
     room, files = _room(request.folders)
     unprovable, names = "", tuple[Name, ...]()
     try:
-        plan = list(planned(names_of(issue), issue.methods))
+        plan = list(response_plan(names_of(issue), issue.methods))
         look_ahead(issue, OrderFolder(issue.folder, issue.order), context)
     except AcmeFailure as failed:
         unprovable, plan = str(failed), []
@@ -72,9 +72,9 @@ def _check_name(
     request: PreflightRequest,
     self_check: SelfCheck | None,
     context: RunContext,
-    planned: tuple[str, Method],
+    response: tuple[str, Method],
 ) -> Name:
-    name, method = planned
+    name, method = response
     by_address = isinstance(method, Http | Standalone | TlsAlpn)
     lookup = Lookup(request.lookups, context)
     try:
