@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
+
 import pytest
 
+from portico.core.model.app import App
+from portico.core.model.check import Check
+from portico.core.model.instance import Instance, InstanceState, Process
+from portico.core.model.names import InstanceId
 from portico.core.model.port_owner import Family, Holder, Owner, PortAnswer, Socket
 from portico.core.planning.ownership import (
     answering,
@@ -11,6 +18,7 @@ from portico.core.planning.ownership import (
     passed_on_text,
     port_taken_text,
 )
+from portico.engine.instances.ownership import Ownership
 
 APP, ROOT, OTHER = 1000, 0, 1001
 FAMILY = Family(inodes=frozenset({1, 2}), uids=frozenset({APP}))
@@ -65,3 +73,35 @@ def test_what_is_said_names_the_port_and_who_has_it():
     )
     assert "pid 99 (docker-proxy), which listens on port 3000" in passed_on_text(3000, PROXY.text)
     assert "nothing listens on port 3000" in no_listener_text(3000)
+
+
+@pytest.mark.parametrize("state", [InstanceState.STARTING, InstanceState.READY])
+@pytest.mark.parametrize(
+    ("app", "reached", "is_taken"),
+    [
+        (App(command="run", after_ready_timeout="continue"), False, False),
+        (App(command="run", after_ready_timeout="continue"), True, True),
+        (App(command="run", after_ready_timeout="continue", health=Check()), False, True),
+        (App(command="run"), False, True),
+    ],
+)
+def test_another_program_may_have_the_port_of_what_may_listen_nowhere(
+    state, app, reached, is_taken
+):
+    """A worker that a PM2 file started would be restarted for a port that it never uses."""
+    worker = Instance(InstanceId("web.1.1"), "web", 1, "v1", 41001, state, 0.0, Process(7, 1.0))
+    instances, woken = {worker.id: worker}, []
+
+    async def answers(asked):
+        return [PortAnswer(Owner.STRANGER, MALLORY.text) for _ in asked]
+
+    ownership = Ownership(
+        SimpleNamespace(instances=instances, put=lambda i: instances.update({i.id: i})),
+        SimpleNamespace(app_of=lambda _: app, is_reached=lambda _: reached),
+        lambda: woken.append(True),
+        clock=SimpleNamespace(monotonic=lambda: 5.0),
+        processes=SimpleNamespace(answering=answers),
+    )
+    asyncio.run(ownership.look())
+    ownership.apply_events()
+    assert (bool(woken), instances[worker.id].taken) == (is_taken, is_taken)

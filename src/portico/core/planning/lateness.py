@@ -23,6 +23,13 @@ def is_late(i: Instance, app: App, now: float) -> bool:
     return app.after_ready_timeout == "continue" and _time_is_up(i, app, now)
 
 
+def must_answer(app: App, *, reached: bool) -> bool:
+    """Whether its port has to be its own: not where it may listen nowhere, because it continues
+    when its time is up, and no site would send it requests.
+    """
+    return reached or app.after_ready_timeout != "continue" or app.health is not None
+
+
 def run_time_until_ready(app: App) -> float:
     """Seconds that what cannot be probed has to run until it is ready: before its time is up."""
     return min(app.min_uptime, app.ready_timeout / 2)

@@ -29,7 +29,7 @@ def assemble_instances(engine: Engine, programs: ProgramPorts, probes: Probes) -
     processes = programs.processes
     clock, intent, observed = engine.clock, engine.intent, engine.observed
     wake = engine.loop.wake
-    ownership = Ownership(observed, wake, clock=clock, processes=processes)
+    ownership = Ownership(observed, intent, wake, clock=clock, processes=processes)
     readiness = Readiness(observed, intent, wake, clock=clock, notices=programs.notices)
     liveness = Liveness(engine, ownership, probes=probes, processes=processes)
     supervision = Supervision(engine, liveness, ownership, readiness, programs)

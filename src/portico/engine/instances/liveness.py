@@ -11,6 +11,7 @@ from portico.core.model.instance import PROVEN_STATES, Instance, InstanceState, 
 from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
 from portico.core.planning.health import OVERDUE_TIME, after_probe, pace
+from portico.core.planning.lateness import must_answer
 from portico.engine.batches import LoopShare, in_batches
 from portico.engine.engine import Engine
 from portico.engine.instances.ownership import Ownership
@@ -54,10 +55,7 @@ class Liveness:
             self._watchers[watched] = _Watcher(task, check)
 
     def _must_answer(self, i: Instance) -> bool:
-        """Not where it may listen nowhere, because no site would send it requests."""
-        app = self._intent.app_of(i)
-        silent = app.after_ready_timeout == "continue" and app.health is None
-        return not silent or self._intent.is_reached(i.app)
+        return must_answer(self._intent.app_of(i), reached=self._intent.is_reached(i.app))
 
     def can_probe(self, i: Instance) -> bool:
         """Whether it has a port or a check command; in safe mode nothing is probed."""

@@ -9,8 +9,10 @@ from typing import Final
 from portico.core.model.instance import PROVEN_STATES, Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
 from portico.core.model.port_owner import Owner, PortAnswer
+from portico.core.planning.lateness import must_answer
 from portico.core.planning.lifecycle import with_own_port, with_port_taken
 from portico.core.planning.ownership import no_listener_text, passed_on_text, port_taken_text
+from portico.engine.intent import Intent
 from portico.engine.observed import ObservedWorld
 from portico.ports.clock import Clock
 from portico.ports.processes import Processes
@@ -26,12 +28,13 @@ class Ownership:
     def __init__(
         self,
         observed: ObservedWorld,
+        intent: Intent,
         wake: Callable[[], None],
         *,
         clock: Clock,
         processes: Processes,
     ) -> None:
-        self._observed, self._wake = observed, wake
+        self._observed, self._intent, self._wake = observed, intent, wake
         self._clock, self._processes = clock, processes
         self._seen: dict[tuple[InstanceId, Process | None], PortAnswer] = {}
         """By instance and process: what listened on its port at the last look."""
@@ -84,7 +87,8 @@ class Ownership:
 
     def _change(self, i: Instance, found: PortAnswer) -> Instance | None:
         """The instance after such an answer; None if that changes nothing."""
-        if found.owner is Owner.STRANGER:
+        app, reached = self._intent.app_of(i), self._intent.is_reached(i.app)
+        if found.owner is Owner.STRANGER and must_answer(app, reached=reached):
             after = with_port_taken(
                 i, port_taken_text(i.port, found.holder), now=self._clock.monotonic()
             )
