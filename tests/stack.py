@@ -25,7 +25,7 @@ import time
 import tomllib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing.connection import Connection as Pipe
@@ -40,7 +40,7 @@ from portico.adapters.certificates.child import answer
 from portico.client import connect, upgrading
 from portico.client.client import Client as PorticoClient
 from portico.client.wire import is_reachable
-from portico.errors import PorticoError
+from portico.errors import PorticoError, Unreachable
 from portico.system.home import Home
 from tests.commands import run_here
 from tests.daemons import FORK_TIMEOUT, check_daemon, start_daemon
@@ -246,13 +246,18 @@ class Stack:
         return json.loads(self.done("status", "--json").stdout)
 
     def api(self, path: str) -> Any:
-        """What the daemon answers to a GET. OSError where there is none."""
-        api = UnixConnection(self.home / "api.sock")
-        try:
+        """What the daemon answers to a GET, and not one that is exiting. OSError where there is
+        none.
+        """
+        (found,) = eventually(lambda: self._answer_of_daemon(path))
+        return found
+
+    def _answer_of_daemon(self, path: str) -> tuple[Any] | None:
+        with closing(UnixConnection(self.home / "api.sock")) as api:
             api.request("GET", path)
-            return json.load(api.getresponse())
-        finally:
-            api.close()
+            answer = api.getresponse()
+            found = json.load(answer)
+            return None if answer.status == Unreachable.http_status else (found,)
 
     def is_settled(self) -> bool:
         """Whether no change is under way."""
