@@ -26,7 +26,7 @@ from bench.quick_start_etcd import divided, quick_start_etcd
 from tests.cluster import SITE, Machines
 from tests.etcd import Etcd, Place
 from tests.integration.test_shared_store import APPS, DISK, QUOTA, STEADY, Shared, fill
-from tests.stack import eventually
+from tests.waiting import eventually
 
 MAX_REFUSAL, MAX_LATENESS = 3.0, 35.0
 BALLAST: Final = "ballast"

@@ -18,7 +18,8 @@ from http.client import HTTPConnection, HTTPException
 from typing import Final
 
 from tests.cluster import SITE, Machine, Machines
-from tests.stack import BIN, PROGRAMS, eventually
+from tests.stack import BIN, PROGRAMS
+from tests.waiting import eventually
 
 ADDRESS: Final = "10.0.0.100"
 APPS: Final = f"""

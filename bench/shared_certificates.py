@@ -28,7 +28,7 @@ from tests.integration.test_cluster_certificates import (
     Cluster,
     running_cluster,
 )
-from tests.stack import eventually
+from tests.waiting import eventually
 
 ROW_TIMEOUT: Final = 300.0
 LIMIT: Final = "5/7d", "500/7d"

@@ -40,7 +40,8 @@ from tests.cluster import Machine, Machines
 from tests.etcd import Etcd
 from tests.integration.test_shared_changes import CRASH_FILE, STEADY, Shared, are_others
 from tests.load import Report
-from tests.stack import RunningLoad, eventually
+from tests.running_load import RunningLoad
+from tests.waiting import eventually
 
 NAMES: Final = ("m1", "m2", "m3")
 STEPS: Final = ("ready", "changing", "done")

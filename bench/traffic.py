@@ -18,7 +18,8 @@ from itertools import count
 import psutil
 
 from tests.load import LONGEST_RUN
-from tests.stack import PROGRAMS, Stack, eventually, kill
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually, kill
 
 SITE = "app.localhost"
 REQUESTS = 1_000_000

@@ -29,8 +29,9 @@ from bench.compare.installed import Programs
 from bench.compare.peers.nginx import Constant
 from bench.compare.processes import end, family
 from bench.settings import RESULTS, SITE, WHEEL, Variant, changed
+from tests.addresses import free_port
 from tests.counted_nginx import rendered_here
-from tests.stack import eventually, free_port, is_listening
+from tests.waiting import eventually, is_listening
 
 CONNECTIONS, SECONDS, ROUNDS = 64, 4, 5
 _PROCESSORS = len(os.sched_getaffinity(0))

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack import CHECKOUT, eventually
+from tests.stack import CHECKOUT
+from tests.waiting import eventually
 
 SUITE = "bookworm"
 NETWORK = ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt")

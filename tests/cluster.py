@@ -54,7 +54,9 @@ from portico.system.home import Home
 from portico.system.machine_certificates import MachineAuthority
 from tests.etcd import Etcd, Place, etcd
 from tests.network import Network
-from tests.stack import RunningLoad, Stack, eventually, is_gone, running_load
+from tests.running_load import RunningLoad, running_load
+from tests.stack import Stack
+from tests.waiting import eventually, is_gone
 
 needs_root: Final = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("ip"), reason="makes networks: needs root and ip(8)"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.rendered import HOME, rendered
-from tests.stack import eventually, is_listening
+from tests.waiting import eventually, is_listening
 
 NAME: Final = "app.example"
 """Whom the client asks for."""

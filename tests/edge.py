@@ -34,10 +34,12 @@ from portico.core.model.names import is_ip
 from portico.core.model.place import Build, CertificateFiles, RenderContext
 from portico.core.render.cache import ROOM_FILE
 from portico.core.render.generation import render_generation
+from tests.addresses import free_port
+from tests.clients import Answer, Client
 from tests.fakes.backend import Backend
 from tests.fakes.discovery import FakeDiscovery
 from tests.rendered import WHEEL, wanted
-from tests.stack import Answer, Client, eventually, free_port
+from tests.waiting import eventually
 
 NOBODY = "127.0.0.1:9"  # the discard port: nothing answers there
 

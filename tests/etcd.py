@@ -21,8 +21,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from portico.core.render.etcd_member import ENVIRONMENT, ETCD_FOLDER
+from tests.addresses import free_port
 from tests.network import Network
-from tests.stack import eventually, free_port
+from tests.waiting import eventually
 
 MISSING = [name for name in ("etcd", "etcdctl") if not shutil.which(name)]
 WHY_SKIPPED = "needs Debian's etcd: apt install etcd-server etcd-client"

@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,6 +75,11 @@ class Network:
             [*self.words, *batch], input=text, capture_output=True, text=True, check=False
         )
         assert ran.returncode == 0, f"{lines}: {ran.stderr}"
+
+
+def thread_network() -> str:
+    """Where the network of this thread is found, for `enter`."""
+    return f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net"
 
 
 def is_in_own_network() -> bool:

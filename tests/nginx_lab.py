@@ -17,8 +17,8 @@ from portico.adapters.processes.sockets import LinuxPorts
 from portico.core.model.generation import TestedGeneration
 from portico.system.clock import SystemClock
 from portico.system.home import Home
+from tests.addresses import free_port
 from tests.little_nginx import Client, eventually, get, is_running
-from tests.stack import free_port
 
 PORTS = LinuxPorts(SystemClock())
 

@@ -10,49 +10,38 @@ from __future__ import annotations
 
 import http.client
 import json
-import multiprocessing
 import os
-import random
 import shutil
-import signal
-import socket
 import ssl
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import tomllib
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
-from functools import cache
-from multiprocessing.connection import Connection as Pipe
-from multiprocessing.context import ForkServerProcess
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self, TypeVar
-from unittest.mock import patch
+from typing import Any, Self
 
 import psutil
 
-from portico.adapters.certificates.child import answer
-from portico.client import connect, upgrading
-from portico.client.client import Client as PorticoClient
+from portico.client import connect
 from portico.client.wire import is_reachable
 from portico.errors import PorticoError, Unreachable
 from portico.system.home import Home
+from tests.addresses import free_port
+from tests.clients import Answer, Client, UnixConnection
 from tests.commands import run_here
-from tests.daemons import FORK_TIMEOUT, check_daemon, start_daemon
-from tests.load import LONGEST_RUN, Report, run_forked
+from tests.daemons import start_daemon
+from tests.forked_daemons import forked_daemons
+from tests.local_authority import authority_files, certify, site_names
 from tests.network import Network
+from tests.running_load import RunningLoad, running_load
+from tests.waiting import eventually, is_gone, kill
 
 BIN = Path(sys.executable).parent
 PROGRAMS = Path(__file__).parent / "programs"
 CHECKOUT = Path(__file__).parent.parent
-FORKED = multiprocessing.get_context("forkserver")
-"""Loads begin as forks of a Python that has imported all of them."""
-FORKED.set_forkserver_preload(["tests.load"])
 
 BEGINNINGS = {"run"}
 """Commands that become a daemon."""
@@ -61,26 +50,8 @@ BEGUN_FOR = {"up", "status", "down", "scale", "start", "restart", "certs", "swit
 WITHOUT_DAEMON = {"cluster", "upgrade"}
 """Commands that may run here where no daemon answers: they begin a forked one, or need none."""
 
-T = TypeVar("T")
-
 CLOCK_ERROR = 10.0
 """Seconds: psutil reckons when a process was created from when the machine was started."""
-MIN_PAUSE, MAX_PAUSE = 0.05, 0.2
-"""Seconds between two questions of `eventually`."""
-MARKS_KEPT = 200
-"""Ports that `free_port` keeps from other runs; no test needs as many."""
-_marks: deque[socket.socket] = deque()
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    headers: http.client.HTTPMessage
-    body: bytes
-
-    @property
-    def json(self) -> dict:
-        return json.loads(self.body)
 
 
 class Stack:
@@ -154,11 +125,11 @@ class Stack:
         folder = self.home / "certificates/local"
         if not self.home.exists():
             self._make_authority()
-        _certify(folder, _site_names((self.folder / "portico.toml").read_text()))
+        certify(folder, site_names((self.folder / "portico.toml").read_text()))
 
     def _make_authority(self) -> None:
         Home(self.home).make()
-        for name, content in _authority().items():
+        for name, content in authority_files().items():
             file = self.home / "certificates" / name
             for folder in reversed(file.relative_to(self.home).parents[:-2]):
                 (self.home / folder).mkdir(mode=0o700, exist_ok=True)
@@ -170,7 +141,7 @@ class Stack:
         self._begin_for(args[0])
         here = self._is_plain and (args[0] in WITHOUT_DAEMON or self._answers())
         if here and args[0] not in BEGINNINGS:
-            with _cheap_daemons():
+            with forked_daemons():
                 return run_here(args, self.environ, self.folder, seconds)
         return subprocess.run(
             [*(self.network.words if self.network else ()), *self._as, BIN / "portico", *args],
@@ -401,240 +372,6 @@ class Stack:
             text = file.read_text(errors="replace")
             if text and not file.name.endswith("access.log"):
                 print(f"--- {file.relative_to(self.home)}\n{text[-4000:]}")
-
-
-class Client:
-    """One keep-alive connection to a site, whatever its name resolves to."""
-
-    def __init__(
-        self, site: str, port: int, tls: ssl.SSLContext | None, network: Network | None = None
-    ) -> None:
-        self._connection: _Loopback
-        if tls:
-            self._connection = _LoopbackTls(site, port, timeout=120, context=tls)
-        else:
-            self._connection = _Loopback(site, port, timeout=120)
-        self._connection.network = network
-
-    def ask(
-        self, method: str, path: str = "/", body: bytes | None = None, **headers: str
-    ) -> Answer:
-        """Header names are written with _ for -: `X_Forwarded_For`."""
-        names = {name.replace("_", "-"): value for name, value in headers.items()}
-        self._connection.request(method, path, body, names)
-        response = self._connection.getresponse()
-        return Answer(response.status, response.headers, response.read())
-
-    def close(self) -> None:
-        self._connection.close()
-
-
-class _Loopback(http.client.HTTPConnection):
-    network: Network | None = None
-
-    def connect(self) -> None:
-        with self.network.entered() if self.network else nullcontext():
-            self.sock = socket.create_connection(("127.0.0.1", self.port), self.timeout)
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("portico", timeout=60)
-        self._path = str(path)
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
-class _LoopbackTls(_Loopback):
-    def __init__(self, host: str, port: int, *, timeout: float, context: ssl.SSLContext) -> None:
-        super().__init__(host, port, timeout=timeout)
-        self._context = context
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock = self._context.wrap_socket(self.sock, server_hostname=self.host)
-
-
-@contextmanager
-def running_load(url: str, work: Mapping[str, object], network: str = "") -> Iterator[RunningLoad]:
-    """Work is what `tests.load` takes. In the network of that path, else in this thread's."""
-    if not network and os.geteuid() == 0:
-        network = _own_network()
-    ours, its = FORKED.Pipe()
-    given = {"url": url, "seconds": 120} | dict(work)
-    process = FORKED.Process(target=run_forked, args=(its, network, given), daemon=True)
-    process.start()
-    its.close()
-    running = RunningLoad(process, ours)
-    try:
-        yield running
-    finally:
-        running.stop()
-
-
-class RunningLoad:
-    def __init__(self, process: ForkServerProcess, pipe: Pipe) -> None:
-        self._process, self._pipe = process, pipe
-        self._report: Report | None = None
-        assert self._received(FORK_TIMEOUT) is None
-
-    def stop(self) -> Report:
-        """End the load and return what it saw."""
-        if self._report is None:
-            self._process.terminate()
-        return self.report()
-
-    def report(self) -> Report:
-        """Wait until the load has ended by itself and return what it saw."""
-        if self._report is None:
-            self._report = self._received(LONGEST_RUN)
-            assert self._report
-            self._process.join()
-            self._pipe.close()
-            print(f"load: {json.dumps(vars(self._report))}")
-        return self._report
-
-    def _received(self, within: float) -> Report | None:
-        assert self._pipe.poll(within), f"the load did not say anything within {within} s"
-        try:
-            return self._pipe.recv()
-        except EOFError:
-            self._process.join()
-            raise AssertionError(f"the load ended with {self._process.exitcode}") from None
-
-
-def _own_network() -> str:
-    """That of this thread."""
-    return f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net"
-
-
-@contextmanager
-def _cheap_daemons() -> Iterator[None]:
-    """What a command in this process begins anew, as to join a cluster, is forked, and so is what
-    it asks first, whether that can run in the home.
-    """
-    begin, run_tool = connect._start, upgrading.run_tool  # noqa: SLF001
-
-    def fork_or_begin(
-        home: Home, environ: Mapping[str, str], program: Sequence[str], client: PorticoClient
-    ) -> None:
-        """Where the fork does not come up, the command's own says why."""
-        if program == connect.DAEMON and os.geteuid() == 0:
-            given = dict(environ) | {"PORTICO_HOME": str(home.path)}
-            pid = start_daemon(given, Path.cwd(), home.daemon_log, _own_network())
-            eventually(lambda: client.answers() or is_gone(pid))
-        if not client.answers():
-            begin(home, environ, program, client)
-
-    def fork_or_run(
-        command: Sequence[str], environ: Mapping[str, str], *, seconds: float
-    ) -> subprocess.CompletedProcess[str]:
-        if tuple(command) == (*connect.DAEMON, "--check"):
-            return check_daemon(environ)
-        return run_tool(command, environ, seconds=seconds)
-
-    with (
-        patch.object(connect, "_start", fork_or_begin),
-        patch.object(upgrading, "run_tool", fork_or_run),
-    ):
-        yield
-
-
-@cache
-def _authority() -> dict[Path, bytes]:
-    """The files of a local authority, the same for all homes of this process."""
-    with tempfile.TemporaryDirectory() as name:
-        _certify(Path(name) / "local", {})
-        files = [file for file in Path(name).rglob("*") if file.is_file()]
-        return {file.relative_to(name): file.read_bytes() for file in files}
-
-
-def _certify(folder: Path, lineages: dict[str, list[str]]) -> None:
-    request = {"act": "local", "now": time.time(), "folder": str(folder), "host": "tests"}
-    answer(request | {"lineages": lineages})
-
-
-def _site_names(text: str) -> dict[str, list[str]]:
-    """None where the file cannot be read, which is for the daemon to say."""
-    try:
-        sites = tomllib.loads(text).get("sites", {})
-        return {name: [name, *site.get("aliases", ())] for name, site in sites.items()}
-    except (ValueError, AttributeError):
-        return {}
-
-
-def kill(pid: int) -> int:
-    """SIGKILL a process and wait until it is gone."""
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: is_gone(pid))
-    return pid
-
-
-def is_gone(pid: int) -> bool:
-    """Whether all its threads have ended; its parent may not have looked yet."""
-    try:
-        process = psutil.Process(pid)
-        return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
-    except psutil.NoSuchProcess:
-        return True
-
-
-def is_listening(port: int) -> bool:
-    """Whether a program of this machine accepts TCP connections there, on IPv4."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def eventually(check: Callable[[], T], within: float = 60.0, every: float | None = None) -> T:
-    """Ask again until the answer is true; fail with the last answer at the deadline. By itself it
-    asks less often the longer it lasts, since what is asked has work to do.
-    """
-    begun = time.monotonic()
-    while True:
-        answer = check()
-        if answer:
-            return answer
-        waited = time.monotonic() - begun
-        assert waited < within, f"not within {within} s; the last answer: {answer!r}"
-        time.sleep(every or min(max(MIN_PAUSE, waited / 10), MAX_PAUSE))
-
-
-def processor_seconds() -> float:
-    """Used by this process and by its children that have ended; other work does not count."""
-    used = os.times()
-    return used.user + used.system + used.children_user + used.children_system
-
-
-def free_port() -> int:
-    """A port that nothing listens on, and that no other test of this machine will be given while
-    this one lasts. Neither the system gives it to connections nor Portico to instances.
-    """
-    for port in random.SystemRandom().sample(range(10000, 20000), 50):
-        mark = socket.socket(socket.AF_UNIX)
-        try:
-            mark.bind(f"\0portico-test-port-{port}")
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(("127.0.0.1", port))
-        except OSError:
-            mark.close()
-        else:
-            _marks.append(mark)
-            if len(_marks) > MARKS_KEPT:
-                _marks.popleft().close()
-            return port
-    raise OSError("no free port between 10000 and 20000")
-
-
-def own_address(number: int = 0) -> str:
-    """One of two of 127.0.0.0/8 that no other process of tests has, for ports that are fixed."""
-    own = (
-        (64 << 16) + 2 * os.getpid() + number
-    )  # pid_max is 2^22, so 127.64.0.0 to 127.191.255.255
-    return f"127.{own >> 16}.{own >> 8 & 255}.{own & 255}"
 
 
 def _describe(process: psutil.Process) -> str:

@@ -24,7 +24,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bench.chaos_rows.outcome import Effort, Outcome, Row, Skipped
 from bench.chaos_rows.site import INSTANCES, NAME, Killed, at_rest, blame_killed, load
-from tests.stack import BIN, PROGRAMS, Stack, eventually, free_port, kill
+from tests.addresses import free_port
+from tests.stack import BIN, PROGRAMS, Stack
+from tests.waiting import eventually, kill
 
 PM2 = "pm2@7.0.4"
 NGINX = """

@@ -24,7 +24,7 @@ from bench.chaos_rows.site import (
     portico,
     web,
 )
-from tests.stack import eventually
+from tests.waiting import eventually
 
 LIBRARY = "faketime/libfaketimeMT.so.1"
 

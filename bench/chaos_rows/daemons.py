@@ -14,7 +14,8 @@ from contextlib import contextmanager
 
 from bench.chaos_rows.outcome import Effort, Outcome, Row
 from bench.chaos_rows.site import NODE, Site, at_rest, load, portico, web
-from tests.stack import BIN, eventually
+from tests.stack import BIN
+from tests.waiting import eventually
 
 AWAY = 2.0
 """Seconds without a daemon."""

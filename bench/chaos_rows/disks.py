@@ -24,7 +24,7 @@ from bench.chaos_rows.site import (
     portico,
     web,
 )
-from tests.stack import eventually
+from tests.waiting import eventually
 
 SAID_WITHIN = 30.0
 """Seconds: what nobody waits for is looked after every ten."""

@@ -22,7 +22,7 @@ from bench.chaos_rows.site import (
     portico,
     web,
 )
-from tests.stack import eventually
+from tests.waiting import eventually
 
 INTERVAL, FALL = 1.0, 2
 

@@ -18,7 +18,8 @@ from bench.chaos_rows.site import Site, portico
 from portico.client.client import Client
 from portico.core.model import verbs
 from tests.answers import asked
-from tests.stack import PROGRAMS, eventually
+from tests.stack import PROGRAMS
+from tests.waiting import eventually
 
 MANY = 1000
 ANSWERS_WITHIN = 0.1

@@ -9,7 +9,7 @@ import psutil
 
 from bench.chaos_rows.outcome import Effort, Outcome, Row
 from bench.chaos_rows.site import NODE, at_rest, kill_at_once, load, portico, web
-from tests.stack import eventually
+from tests.waiting import eventually
 
 BACK_WITHIN = 2.0
 

@@ -20,7 +20,8 @@ from bench.chaos_rows.site import (
     portico,
     web,
 )
-from tests.stack import PROGRAMS, eventually
+from tests.stack import PROGRAMS
+from tests.waiting import eventually
 
 LIVE = "live.localhost"
 BESIDE = f"""

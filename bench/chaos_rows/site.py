@@ -23,7 +23,9 @@ from portico.client.client import Client
 from portico.core.model import verbs
 from portico.errors import PorticoError
 from tests.load import Loss, Report
-from tests.stack import PROGRAMS, RunningLoad, Stack, eventually, kill
+from tests.running_load import RunningLoad
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually, kill
 
 NAME = "app.localhost"
 """The site under load; its app is `web`."""

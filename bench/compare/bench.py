@@ -17,7 +17,8 @@ from bench.compare.installed import Programs
 from bench.compare.peers.all import peers_of
 from bench.compare.peers.nginx import Constant
 from bench.compare.peers.peer import INSTANCES, Backends, Peer, Place, answers
-from tests.stack import eventually, free_port
+from tests.addresses import free_port
+from tests.waiting import eventually
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 from bench.compare.arithmetic import percentile
 from bench.compare.certificates import NAME
 from bench.compare.installed import Programs
-from tests.stack import RunningLoad
+from tests.running_load import RunningLoad
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).parent / "programs/wrk.lua"

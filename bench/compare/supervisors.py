@@ -18,7 +18,9 @@ from bench.compare.installed import Programs
 from bench.compare.peers.peer import WORK
 from bench.compare.peers.pm2 import Pm2
 from bench.compare.peers.portico import app
-from tests.stack import BIN, PROGRAMS, Stack, eventually, free_port
+from tests.addresses import free_port
+from tests.stack import BIN, PROGRAMS, Stack
+from tests.waiting import eventually
 
 LIGHT = PROGRAMS / "listen.pl"
 """A program of 2 MB, for as many that Node's memory would be what is measured."""

@@ -28,8 +28,8 @@ from starlette.routing import Route
 
 from portico.adapters.acme.wire import Server
 from portico.adapters.certificates.authority import Authority, local_authority
+from tests.addresses import free_port
 from tests.fakes.pebble import Pebble
-from tests.stack import free_port
 
 if TYPE_CHECKING:
     import uvicorn

@@ -14,8 +14,8 @@ from pathlib import Path
 import dns.exception
 import dns.message
 
+from tests.addresses import free_port
 from tests.fakes.name_server import KEY_NAME, SECRET
-from tests.stack import free_port
 
 LOADED = Path(sys.prefix) / "bind"
 """Where scripts/bind unpacks it, with its libraries."""

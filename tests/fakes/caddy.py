@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.stack import eventually, free_port, is_listening
+from tests.addresses import free_port
+from tests.waiting import eventually, is_listening
 
 CADDY = Path(sys.prefix) / "caddy/bin/caddy"
 """Where scripts/setup installs it."""

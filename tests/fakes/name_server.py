@@ -24,7 +24,7 @@ import dns.tsig
 import dns.tsigkeyring
 import dns.update
 
-from tests.stack import free_port
+from tests.addresses import free_port
 
 KEY_NAME = "portico"
 SECRET = base64.b64encode(b"a secret of thirty-two characters").decode()

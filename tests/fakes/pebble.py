@@ -17,8 +17,8 @@ from pathlib import Path
 
 from portico.adapters.acme.wire import Server
 from portico.adapters.certificates.authority import local_authority
+from tests.addresses import free_port
 from tests.network import Network
-from tests.stack import free_port
 
 MISSING = [name for name in ("pebble", "pebble-challtestsrv") if not shutil.which(name)]
 WHY_SKIPPED = "needs Debian's package pebble: apt install pebble"

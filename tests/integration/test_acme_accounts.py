@@ -15,9 +15,9 @@ from portico.adapters.acme.wire import AccountRequest, NoAccount, Server
 from portico.core.model.certificate import Binding
 from portico.core.model.order import Accounts
 from portico.ports.certificates import AuthorityError
+from tests.addresses import free_port
 from tests.fakes.pebble import EAB_KEY, running
 from tests.orders import Acme, needs_pebble
-from tests.stack import free_port
 
 pytestmark = needs_pebble
 

@@ -16,7 +16,8 @@ from portico.adapters.acme.wire import Account, AccountRequest, BegunOrder, Issu
 from portico.core.model.certificate import Binding
 from portico.errors import Failed
 from portico.ports.certificates import AuthorityError
-from tests.stack import eventually, free_port, is_gone
+from tests.addresses import free_port
+from tests.waiting import eventually, is_gone
 
 
 def program(tmp_path, text):

@@ -7,10 +7,10 @@ import pytest
 
 from portico.adapters.acme.methods import Dns, Lookups, Manual, Rfc2136, Standalone
 from portico.adapters.acme.wire import ManualSteps
+from tests.addresses import free_port
 from tests.fakes import bind, name_server
 from tests.fakes.pebble import running
 from tests.orders import Acme, by, facts_of, needs_pebble
-from tests.stack import free_port
 
 pytestmark = needs_pebble
 TWO = ("127.0.0.1", "127.0.0.2")

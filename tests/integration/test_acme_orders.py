@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from portico.adapters.acme.methods import Http, Manual, Standalone, TlsAlpn
+from tests.addresses import free_port
 from tests.fakes.pebble import running
 from tests.little_nginx import LittleNginx
 from tests.orders import Acme, by, facts_of, needs_pebble
-from tests.stack import free_port
 
 pytestmark = needs_pebble
 

@@ -11,7 +11,7 @@ from portico.adapters.acme.methods import Command, Dns, Lexicon, Lookups
 from tests.fakes import name_server, power_dns
 from tests.fakes.pebble import running
 from tests.orders import Acme, by, facts_of, needs_pebble
-from tests.stack import eventually, is_gone
+from tests.waiting import eventually, is_gone
 
 pytestmark = needs_pebble
 HOOK = """#!/bin/sh

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from portico.adapters.acme.wire import Server
+from tests.addresses import free_port
 from tests.fakes import acme_proxy
 from tests.fakes.pebble import running
 from tests.orders import Acme, facts_of, needs_pebble
-from tests.stack import free_port
 
 pytestmark = needs_pebble
 EXACT_SET = (

@@ -8,7 +8,8 @@ from contextlib import ExitStack
 import psutil
 import pytest
 
-from tests.stack import PROGRAMS, Stack, eventually
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually
 
 ECHO = f"python3 {PROGRAMS / 'echo.py'}"
 ALL = {0, 1, 2, 3}

@@ -13,7 +13,8 @@ from http.client import HTTPException, HTTPSConnection
 import pytest
 
 from tests.fakes import pebble
-from tests.stack import PROGRAMS, Stack, eventually
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED)
 

@@ -15,7 +15,7 @@ from tests.fakes.backend import Backend
 from tests.fakes.discovery import FakeDiscovery
 from tests.programs.auth_server import EXPIRES, AuthServer
 from tests.programs.grpc_echo import started
-from tests.stack import eventually
+from tests.waiting import eventually
 
 SECRET = "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="  # secret
 ANN = {"Cookie": "session=ann"}

@@ -10,7 +10,8 @@ from contextlib import ExitStack
 import psutil
 import pytest
 
-from tests.stack import PROGRAMS, Stack, eventually
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually
 
 ECHO = f"python3 {PROGRAMS / 'echo.py'}"
 

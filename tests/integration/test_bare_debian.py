@@ -7,8 +7,10 @@ import ssl
 
 import pytest
 
+from tests.addresses import free_port
 from tests.bare_debian import bare_debian
-from tests.stack import CHECKOUT, Client, free_port
+from tests.clients import Client
+from tests.stack import CHECKOUT
 
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".*_cache", ".hypothesis", "__pycache__")
 

@@ -10,7 +10,8 @@ from bench.compare.installed import Programs
 from bench.compare.peers.nginx import NginxWheel
 from bench.compare.peers.peer import Backends, Peer, Place
 from bench.compare.peers.portico import Portico
-from tests.stack import free_port, running_load
+from tests.addresses import free_port
+from tests.running_load import running_load
 
 ROUNDS = 4
 REQUESTS = 1200

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.clients import Client
 from tests.edge import Edge
 from tests.fakes import caddy
 from tests.fakes.backend import Backend
 from tests.fakes.discovery import FakeDiscovery
-from tests.stack import Client, eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.skipif(
     not caddy.CADDY.exists(), reason="needs Caddy; scripts/setup installs it with pip"

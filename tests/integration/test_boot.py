@@ -13,7 +13,8 @@ from contextlib import closing, contextmanager
 import psutil
 
 from portico.core.planning.reconcile import START_WAIT
-from tests.stack import BIN, PROGRAMS, Stack, eventually, kill
+from tests.stack import BIN, PROGRAMS, Stack
+from tests.waiting import eventually, kill
 
 FILE = f"""
 [apps.web]

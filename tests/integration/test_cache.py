@@ -14,11 +14,13 @@ import pytest
 from portico.adapters.nginx.caches import Caches
 from portico.core.render.cache import ROOM_FILE
 from portico.core.render.claims import FORWARDED_HEADERS, IDENTITIES, REQUEST_CLAIMS
+from tests.addresses import free_port
+from tests.clients import Answer
 from tests.edge import Edge
 from tests.fakes.backend import Backend
 from tests.fakes.discovery import FakeDiscovery
 from tests.programs.auth_server import AuthServer
-from tests.stack import Answer, eventually, free_port
+from tests.waiting import eventually
 
 FILE = """
 [apps.web]

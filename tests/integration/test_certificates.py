@@ -14,7 +14,7 @@ from portico.adapters.certificates.trust import TrustStores
 from portico.errors import Failed
 from portico.system.home import Home
 from tests.issuing import IssuingHere
-from tests.stack import eventually, is_gone, processor_seconds
+from tests.waiting import eventually, is_gone, processor_seconds
 
 DAY = 86400.0
 

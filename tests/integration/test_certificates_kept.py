@@ -12,8 +12,9 @@ from portico.adapters.state.sqlite import SqliteState
 from portico.core.model.certificate import Entry
 from portico.core.model.instance import InstanceState
 from tests.fakes import pebble
-from tests.stack import PROGRAMS, Stack, eventually
+from tests.stack import PROGRAMS, Stack
 from tests.tls import served_serial
+from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.slow,

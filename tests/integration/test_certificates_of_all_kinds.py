@@ -20,13 +20,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
+from tests.addresses import free_port, own_address
 from tests.certbot_folder import certbot
 from tests.fakes import acme_proxy, name_server, pebble
 from tests.fakes.acme_proxy import AcmeProxy
 from tests.fakes.name_server import KEY_NAME, SECRET, NameServers
 from tests.fakes.pebble import EAB_KEY, Pebble
 from tests.load import Report
-from tests.stack import PROGRAMS, Stack, eventually, free_port, own_address
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED),

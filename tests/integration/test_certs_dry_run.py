@@ -7,8 +7,8 @@ import json
 import pytest
 
 from tests.fakes import pebble
-from tests.stack import eventually
 from tests.tls import served_serial
+from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.slow,

@@ -10,8 +10,9 @@ import pytest
 
 from tests.certbot_folder import SERVER, write_account, write_lineage
 from tests.signing import Signer
-from tests.stack import Stack, eventually
+from tests.stack import Stack
 from tests.tls import served_serial
+from tests.waiting import eventually
 
 DAY = 86400.0
 NAMES = ("shop.example.com", "www.example.com")

@@ -18,9 +18,9 @@ from portico.errors import NotFound, Refused
 from tests.fakes import pebble
 from tests.fakes.certificates_kept import Keeping
 from tests.fakes.state import events_of
-from tests.stack import eventually
 from tests.tls import served_serial
 from tests.unit.certificates import DAY
+from tests.waiting import eventually
 
 NAME = "shop.example.com"
 FILE = """

@@ -9,7 +9,8 @@ import pytest
 from cryptography import x509
 
 from tests.fakes import pebble
-from tests.stack import Stack, eventually
+from tests.stack import Stack
+from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.slow,

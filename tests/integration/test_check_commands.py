@@ -12,7 +12,7 @@ import pytest
 
 from portico.core.model.check import Check
 from tests.instances import launch, supervised
-from tests.stack import eventually, is_gone
+from tests.waiting import eventually, is_gone
 
 NO_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs as another user")
 

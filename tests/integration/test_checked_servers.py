@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.addresses import free_port
 from tests.edge import certificate
-from tests.stack import PROGRAMS, Stack, eventually, free_port, is_listening
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually, is_listening
 
 SITE = '[sites."old.localhost"]\nupstream = "old"\n'
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack import eventually, processor_seconds
+from tests.waiting import eventually, processor_seconds
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ("sh", "cat", "cksum", "dirname", "flock", "head", "id", "readlink", "touch")

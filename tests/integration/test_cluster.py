@@ -17,7 +17,8 @@ from portico.system.home import Home
 from tests import etcd as harness
 from tests.cluster import SITE, Machine, Machines, needs_root
 from tests.etcd import configured_member
-from tests.stack import PROGRAMS, eventually
+from tests.stack import PROGRAMS
+from tests.waiting import eventually
 
 pytestmark = needs_root
 STEADY = {"rate": 20, "connections": 4, "seconds": 300.0, "timeout": 8.0, "posts": 0.3}

@@ -23,8 +23,9 @@ from tests.cluster import Machine, Machines, needs_root
 from tests.etcd import Etcd
 from tests.fakes import pebble
 from tests.fakes.pebble import Pebble
-from tests.stack import PROGRAMS, eventually
+from tests.stack import PROGRAMS
 from tests.tls import served_serial
+from tests.waiting import eventually
 
 pytestmark = [
     needs_root,

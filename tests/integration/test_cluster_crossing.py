@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster import SITE, Machine, Machines, needs_root
-from tests.stack import PROGRAMS, eventually, kill
+from tests.stack import PROGRAMS
+from tests.waiting import eventually, kill
 
 pytestmark = needs_root
 AWAY, KEYED, BOUND = "away.localhost", "keyed.localhost", "bound.localhost"

@@ -9,7 +9,8 @@ from functools import partial
 import pytest
 
 from tests.cluster import SITE, Machines, needs_root
-from tests.stack import PROGRAMS, eventually
+from tests.stack import PROGRAMS
+from tests.waiting import eventually
 
 pytestmark = needs_root
 APP = f"""

@@ -14,8 +14,10 @@ import pytest
 from portico import __version__
 from portico.core.model.neighbour import neighbours_socket
 from tests import newer
+from tests.clients import UnixConnection
 from tests.cluster import SITE, Machines, needs_root
-from tests.stack import BIN, PROGRAMS, UnixConnection, eventually
+from tests.stack import BIN, PROGRAMS
+from tests.waiting import eventually
 
 pytestmark = needs_root
 APPS = f"""

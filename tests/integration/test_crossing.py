@@ -23,11 +23,12 @@ import pytest
 
 from portico.core.model.cluster import OwnMachine, machine_host
 from portico.system.machine_certificates import MACHINE_LIFETIME, MachineAuthority
+from tests.addresses import free_port
 from tests.edge import Edge
 from tests.fakes.backend import Backend
 from tests.fakes.discovery import FakeDiscovery
 from tests.programs.grpc_echo import started
-from tests.stack import eventually, free_port
+from tests.waiting import eventually
 
 M3 = "m3-with-a-name-of-fifty-letters-is-the-longest-one"
 FILE = """

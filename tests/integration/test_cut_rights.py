@@ -14,7 +14,8 @@ import pytest
 
 from portico.client.systemd import unit_of
 from portico.system.home import Home
-from tests.stack import BIN, PROGRAMS, eventually, kill
+from tests.stack import BIN, PROGRAMS
+from tests.waiting import eventually, kill
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights that could be cut")
 

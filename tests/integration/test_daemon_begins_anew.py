@@ -17,7 +17,7 @@ from portico.core.model import verbs
 from portico.errors import Unreachable
 from portico.system.home import Home
 from portico.system.waiting import wait_for
-from tests.stack import eventually
+from tests.waiting import eventually
 
 WITHIN = 120.0  # seconds, on a machine that has much else to do
 BEGINS = """

@@ -14,7 +14,8 @@ import pytest
 
 from portico.api.dashboard.guard import HEADERS
 from portico.api.dashboard.live import MAX_READERS
-from tests.stack import PROGRAMS, Stack, eventually
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually
 
 FILE = f"""
 [apps.web]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.dashboard import APPS, CHROMIUM, OPTIONS, SLOTS, ClusterFeed, Feed, served
-from tests.stack import PROGRAMS, Stack, eventually
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually
 
 AXE = Path(".venv/frameworks/node_modules/axe-core/axe.min.js")
 WITHIN = 60_000  # milliseconds

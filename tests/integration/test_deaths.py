@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from tests.stack import PROGRAMS, Stack, eventually, is_gone, kill
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually, is_gone, kill
 
 RATE, SLOW = 60, "/?sleep=0.1"
 """Six requests at a time are being answered."""

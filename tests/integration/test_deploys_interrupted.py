@@ -17,8 +17,9 @@ from tests.daemons import start_daemon
 from tests.fakes import pebble
 from tests.programs.daemon_killed import PLACES
 from tests.signing import Signer
-from tests.stack import Stack, eventually, is_gone
+from tests.stack import Stack
 from tests.tls import served_serial
+from tests.waiting import eventually, is_gone
 
 pytestmark = [
     pytest.mark.slow,

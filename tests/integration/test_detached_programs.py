@@ -16,8 +16,10 @@ import pytest
 
 from portico.adapters.processes.groups import folder_for
 from tests import without_groups
-from tests.stack import PROGRAMS, Stack, free_port, is_gone
-from tests.stack import eventually as within_15_seconds
+from tests.addresses import free_port
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually as within_15_seconds
+from tests.waiting import is_gone
 
 SITE = "web.localhost"
 eventually = partial(within_15_seconds, within=60)  # where a daemon starts each time

@@ -19,6 +19,7 @@ from portico.core.model.world import Endpoint
 from portico.engine.observed import SETTLE_TIME
 from portico.system.clock import SystemClock
 from portico.system.names import own_loopbacks
+from tests.addresses import free_port
 from tests.little_nginx import (
     WEB,
     Client,
@@ -30,7 +31,6 @@ from tests.little_nginx import (
     users_of_nginx,
 )
 from tests.neighbours import Neighbour
-from tests.stack import free_port
 
 CLOCK = SystemClock()
 

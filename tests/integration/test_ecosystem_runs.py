@@ -8,7 +8,9 @@ import urllib.request
 
 import pytest
 
-from tests.stack import PROGRAMS, eventually, free_port
+from tests.addresses import free_port
+from tests.stack import PROGRAMS
+from tests.waiting import eventually
 
 
 @pytest.fixture

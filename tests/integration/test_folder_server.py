@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.stack import eventually, free_port, is_listening
+from tests.addresses import free_port
+from tests.waiting import eventually, is_listening
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from portico.importers.certbot_bridge import CertbotBridge
 from portico.system.account import account_of
 from portico.system.rights import acting_as, folder_of, open_file
 from tests.instances import Exits, launch, supervised
-from tests.stack import eventually
+from tests.waiting import eventually
 
 SECRET = "ANSWER=42\n"
 SWAPS = """

@@ -16,10 +16,11 @@ from functools import partial
 from portico.core.model.instance import Process
 from portico.core.planning.environment import INSTANCE, LOGS
 from portico.system.proc import stat
+from tests.addresses import free_port
 from tests.instances import launch, supervised, until
 from tests.neighbours import Neighbour
-from tests.stack import PROGRAMS, Stack, free_port
-from tests.stack import eventually as within_15_seconds
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually as within_15_seconds
 
 SITE = "web.localhost"
 eventually = partial(within_15_seconds, within=60)  # where a daemon starts each time

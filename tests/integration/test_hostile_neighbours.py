@@ -21,7 +21,8 @@ from portico.system.names import own_loopbacks, unprivileged_from
 from tests import newer
 from tests.neighbours import Neighbour, make_neighbour
 from tests.network import own_network
-from tests.stack import PROGRAMS, Stack, eventually, is_gone
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually, is_gone
 
 TWO_ECHOES = (
     f"[apps.web]\ncommand = 'python3 {PROGRAMS / 'echo.py'}'\ninstances = 2\n"

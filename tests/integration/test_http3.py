@@ -13,7 +13,7 @@ import pytest
 
 from tests.edge import Edge, edge_with_backend
 from tests.other_nginx import nginx_with
-from tests.stack import eventually
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.http3 import Response

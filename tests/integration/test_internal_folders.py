@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.clients import Answer
 from tests.edge import Edge, edge_with_backend
-from tests.stack import Answer
 
 FILE = """
 [apps.web]

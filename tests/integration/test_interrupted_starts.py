@@ -9,8 +9,10 @@ import psutil
 import pytest
 
 from portico.client.wire import is_reachable
+from tests.addresses import free_port
 from tests.daemons import start_daemon
-from tests.stack import PROGRAMS, Stack, eventually, free_port, is_gone, kill
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually, is_gone, kill
 
 PROGRAM = str(PROGRAMS / "echo.py")
 

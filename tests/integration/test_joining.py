@@ -24,7 +24,8 @@ from tests import etcd as harness
 from tests.cluster import SITE, Machine, Machines, needs_root
 from tests.commands import run_here
 from tests.etcd import configured_member
-from tests.stack import PROGRAMS, eventually
+from tests.stack import PROGRAMS
+from tests.waiting import eventually
 
 pytestmark = [
     needs_root,

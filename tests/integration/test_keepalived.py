@@ -18,7 +18,7 @@ from portico.core.model.cluster import Machine
 from portico.core.model.desired import Desired, Listeners
 from portico.core.model.edge import Edge
 from tests.network import Network
-from tests.stack import eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("keepalived"), reason="needs root and keepalived"

@@ -13,7 +13,8 @@ import pytest
 from portico.client.client import Client
 from portico.core.model import verbs
 from portico.system.home import Home
-from tests.stack import PROGRAMS, Stack, eventually, is_gone
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually, is_gone
 
 TOLD = 1.5
 """Seconds after which nginx, which asks every second, knows what has changed."""

@@ -20,8 +20,8 @@ from portico.adapters.processes.table import Table
 from portico.core.model.instance import Process
 from portico.core.model.port_owner import Owner, PortAnswer
 from portico.system.proc import stat
+from tests.addresses import free_port
 from tests.instances import PROGRAMS, Exits, launch, supervised
-from tests.stack import free_port
 
 LISTENS = ("perl", str(PROGRAMS / "listen.pl"))
 

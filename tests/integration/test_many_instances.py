@@ -17,7 +17,8 @@ from portico.client.client import Client
 from portico.core.model import verbs
 from tests.answers import asked
 from tests.instances import is_dead
-from tests.stack import PROGRAMS, Stack, eventually
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

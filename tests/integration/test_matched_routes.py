@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.addresses import free_port
 from tests.edge import Edge
 from tests.fakes.backend import Backend
 from tests.fakes.discovery import FakeDiscovery
-from tests.stack import eventually, free_port
+from tests.waiting import eventually
 
 FILE = r"""
 [apps.web]

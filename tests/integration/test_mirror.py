@@ -10,7 +10,7 @@ import pytest
 from tests.edge import Edge
 from tests.fakes.backend import Backend
 from tests.fakes.discovery import FakeDiscovery
-from tests.stack import eventually
+from tests.waiting import eventually
 
 FILE = """
 [apps.web]

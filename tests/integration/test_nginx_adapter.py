@@ -17,9 +17,9 @@ from portico.adapters.nginx.program import NginxProgram
 from portico.core.render.scope import digest
 from portico.errors import Failed
 from portico.system.home import Home
+from tests.addresses import free_port
 from tests.little_nginx import BINARY, eventually, get
 from tests.nginx_lab import PORTS, Lab, Load, in_lab
-from tests.stack import free_port
 
 
 def held_by(pid: int) -> dict[str, str]:

@@ -15,9 +15,9 @@ import pytest
 from portico.adapters.nginx.program import NginxProgram
 from portico.errors import Failed
 from tests import newer as programs
+from tests.addresses import free_port
 from tests.little_nginx import eventually, get
 from tests.nginx_lab import PORTS, Lab, Load, in_lab
-from tests.stack import free_port
 
 SLOW = "location /slow {{ proxy_pass http://127.0.0.1:{port}; }}"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from tests.stack import PROGRAMS, Stack, eventually
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually
 
 APP = """
 [apps.{name}]

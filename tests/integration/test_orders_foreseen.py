@@ -7,8 +7,10 @@ import time
 
 import pytest
 
+from tests.addresses import own_address
 from tests.fakes import name_server, pebble
-from tests.stack import PROGRAMS, eventually, own_address
+from tests.stack import PROGRAMS
+from tests.waiting import eventually
 
 HERE, ELSEWHERE = own_address(0), own_address(1)
 FILE = """

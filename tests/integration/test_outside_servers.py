@@ -14,7 +14,10 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
-from tests.stack import PROGRAMS, Client, Stack, eventually, free_port, is_listening
+from tests.addresses import free_port
+from tests.clients import Client
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually, is_listening
 
 
 class Refuser:

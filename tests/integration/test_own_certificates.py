@@ -7,8 +7,8 @@ import time
 from cryptography import x509
 
 from tests.signing import Signer
-from tests.stack import eventually
 from tests.tls import served_serial
+from tests.waiting import eventually
 
 DAY = 86400.0
 NAME = "own.example.com"

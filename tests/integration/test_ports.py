@@ -24,9 +24,9 @@ from portico.adapters.processes.sockets import LinuxPorts, _range
 from portico.core.model.instance import ListeningPort, Process
 from portico.system.clock import SystemClock
 from portico.system.proc import stat
+from tests.addresses import free_port
 from tests.instances import PROGRAMS, Exits, launch, node, python, supervised, until
 from tests.network import own_network
-from tests.stack import free_port
 
 
 @pytest.fixture(autouse=True)

@@ -14,10 +14,10 @@ from portico.adapters.acme.methods import Dns, Lexicon, Lookups
 from portico.adapters.acme.wire import PreflightRequest, Server
 from portico.core.model.preflight import Caa
 from portico.ports.certificates import AuthorityError
+from tests.addresses import free_port
 from tests.fakes import name_server
 from tests.fakes.pebble import running
 from tests.orders import Acme, answering, needs_pebble
-from tests.stack import free_port
 
 pytestmark = needs_pebble
 NAME = "a.example.test"

@@ -30,7 +30,7 @@ from portico.system.programs import (
 )
 from portico.system.spawning import start_beside
 from tests.instances import is_dead
-from tests.stack import eventually
+from tests.waiting import eventually
 
 
 @contextmanager

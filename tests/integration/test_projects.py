@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+from tests.addresses import free_port
 from tests.integration.test_boot import lose_power
-from tests.stack import PROGRAMS, Stack, eventually, free_port
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually
 
 APP = f"""
 [apps.web]

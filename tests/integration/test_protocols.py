@@ -17,7 +17,8 @@ import grpc
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.stack import PROGRAMS, Stack, eventually
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually
 
 LARGE = 1 << 26
 """Bytes: more than the buffers of nginx and of sockets hold."""

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack import PROGRAMS, Stack, eventually
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually
 
 FILE = f"""
 [apps.web]

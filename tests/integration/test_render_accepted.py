@@ -26,7 +26,7 @@ from portico.errors import Refused
 from tests.edge import Edge
 from tests.hostile import FIELDS, TEXTS
 from tests.rendered import place_for, wanted
-from tests.stack import processor_seconds
+from tests.waiting import processor_seconds
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "nginx"
 CASES = sorted(path.parent for path in GOLDEN.glob("*/portico.toml"))

@@ -14,10 +14,12 @@ import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 
+from tests.addresses import free_port
+from tests.clients import Client
 from tests.edge import Edge
 from tests.fakes.backend import Backend
 from tests.fakes.discovery import FakeDiscovery
-from tests.stack import Client, eventually, free_port
+from tests.waiting import eventually
 
 METHODS = {
     "turns": "round_robin",

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from tests.stack import PROGRAMS, Stack, eventually
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually
 
 
 def task(stack: Stack, script: str, keys: str = "", schedule: str = "0 0 1 1 *") -> None:

@@ -29,7 +29,8 @@ from tests.cluster import SITE, Machine, Machines, needs_root
 from tests.etcd import Etcd
 from tests.integration.test_dashboard import Browser
 from tests.integration.test_top import Terminal
-from tests.stack import BIN, PROGRAMS, eventually
+from tests.stack import BIN, PROGRAMS
+from tests.waiting import eventually
 
 pytestmark = [
     needs_root,

@@ -18,7 +18,8 @@ from tests import etcd as harness
 from tests import newer
 from tests.cluster import SITE, Machine, Machines, needs_root
 from tests.etcd import Etcd, Member
-from tests.stack import PROGRAMS, eventually
+from tests.stack import PROGRAMS
+from tests.waiting import eventually
 
 pytestmark = [
     needs_root,

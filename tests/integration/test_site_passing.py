@@ -13,10 +13,11 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 
 from portico.core.render.claims import CLAIMS, FORWARDED_HEADERS
+from tests.addresses import free_port
 from tests.edge import Edge
 from tests.fakes.backend import Backend
 from tests.fakes.discovery import FakeDiscovery
-from tests.stack import eventually, free_port
+from tests.waiting import eventually
 
 FILE = """
 [edge]

@@ -16,9 +16,10 @@ from portico.adapters.discovery.responder import Responder
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint
 from portico.system.clock import SystemClock
+from tests.addresses import free_port
 from tests.little_nginx import WEB, LittleNginx, eventually, get, program, users_of_nginx
-from tests.stack import PROGRAMS, Stack, free_port
-from tests.stack import eventually as soon
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually as soon
 
 SLOW_START = 10.0
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from portico.core.model.place import CertificateFiles, ExtraCertificate
+from tests.addresses import free_port
 from tests.edge import Edge, certificate
 from tests.lines import Lines, server
-from tests.stack import eventually, free_port
+from tests.waiting import eventually
 
 PORTS = {
     name: free_port()

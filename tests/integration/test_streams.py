@@ -14,8 +14,10 @@ from urllib.parse import urlencode
 import pytest
 
 from tests import newer
+from tests.addresses import free_port
 from tests.lines import Datagrams, Lines, LinesLoad
-from tests.stack import PROGRAMS, Stack, eventually, free_port
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually
 
 PROGRAM = f"python3 {PROGRAMS / 'lines.py'}"
 CHECK = "exec 3<>/dev/udp/127.0.0.1/$PORT && echo x >&3 && read -t 4 -n 1 <&3"

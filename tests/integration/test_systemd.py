@@ -12,7 +12,7 @@ from portico.client.upgrading import replace_daemon
 from portico.core.model import verbs
 from portico.system.home import Home
 from tests import newer
-from tests.stack import eventually
+from tests.waiting import eventually
 
 SYSTEMCTL = """#!/bin/sh
 # What systemd does with the unit of a home, as far as one command sees it.

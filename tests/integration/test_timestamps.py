@@ -18,7 +18,7 @@ from portico.system.account import account_of
 from portico.system.proc import stat
 from portico.system.rights import barriers
 from tests.instances import Exits, launch, supervised, until
-from tests.stack import eventually
+from tests.waiting import eventually
 
 STAMP = "%Y-%m-%dT%H:%M:%S.%L%:z"
 STAMPED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d: (.*)")

@@ -17,7 +17,9 @@ import psutil
 import pytest
 
 from portico.api.metrics_listener import MAX_CONNECTIONS
-from tests.stack import PROGRAMS, Stack, eventually, free_port, kill
+from tests.addresses import free_port
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually, kill
 
 SITE = "app.localhost"
 ROTATED = {"log_max_size": 1 << 16, "log_keep": 50}

@@ -9,7 +9,8 @@ import signal
 import pytest
 
 from tests import newer
-from tests.stack import PROGRAMS, Stack, eventually, is_gone
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually, is_gone
 
 RATE = 50
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from tests.stack import PROGRAMS, Stack, eventually
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually
 
 FILE = """
 [apps.web]

@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.stack import PROGRAMS, Answer, Stack, eventually, kill
+from tests.clients import Answer
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually, kill
 
 PROGRAM = f'command = "{sys.executable} {PROGRAMS}/echo.py"'
 FILE = f"""

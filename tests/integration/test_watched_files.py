@@ -11,7 +11,8 @@ import pytest
 from portico.adapters.files.watched_folders import watched_folders
 from portico.adapters.files.watcher import NotifiedFiles
 from portico.core.model.watched import WatchResult, WatchSettings
-from tests.stack import Stack, eventually
+from tests.stack import Stack
+from tests.waiting import eventually
 
 PROGRAM = """
 import os, socket, sys, threading, time

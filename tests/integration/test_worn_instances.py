@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stack import PROGRAMS, Stack, eventually, free_port
+from tests.addresses import free_port
+from tests.stack import PROGRAMS, Stack
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")

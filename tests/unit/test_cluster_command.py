@@ -35,8 +35,8 @@ from portico.system.connection_errors import connection_error
 from portico.system.home import Home
 from portico.system.machine_certificates import MachineAuthority
 from portico.system.x509 import names_of
+from tests.addresses import free_port
 from tests.commands import run_here
-from tests.stack import free_port
 
 HOUR = 3600.0
 

@@ -21,7 +21,7 @@ from portico.importers.renewers import find_renewers
 from portico.system.home import Home
 from portico.system.text import read_text
 from tests.examples import examples
-from tests.stack import processor_seconds
+from tests.waiting import processor_seconds
 
 LATIN = "[apps.web]\n# Büro\ncommand = 'a'\n".encode("latin-1")
 TOML = [

@@ -9,7 +9,7 @@ import pytest
 
 from portico.errors import Failed
 from portico.system.mounts import Mounts, mount_of
-from tests.stack import eventually
+from tests.waiting import eventually
 
 
 class Disks:

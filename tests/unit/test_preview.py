@@ -7,8 +7,8 @@ import pytest
 from portico.core.model.instance import Exit, InstanceState, LastExit
 from portico.core.model.world import NginxSeen
 from portico.core.planning.preview import preview
-from tests.stack import processor_seconds
 from tests.unit.worlds import SERVING, app, desired, one, said, world
+from tests.waiting import processor_seconds
 
 S = InstanceState
 OLD_GENERATION = NginxSeen(pid=81, generation=1, live="g0")

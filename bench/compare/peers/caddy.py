@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from bench.compare.peers.peer import Peer, Place
-from tests.stack import free_port
+from tests.addresses import free_port
 
 CADDYFILE = """
 {{

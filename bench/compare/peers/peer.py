@@ -14,7 +14,8 @@ from typing import ClassVar
 from bench.compare import processes
 from bench.compare.certificates import NAME, Certificates
 from bench.compare.installed import Programs
-from tests.stack import eventually, free_port
+from tests.addresses import free_port
+from tests.waiting import eventually
 
 INSTANCES = 4
 WORK = Path(__file__).parents[1] / "programs/work.js"

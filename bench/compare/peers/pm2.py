@@ -11,7 +11,8 @@ from typing import ClassVar
 from bench.compare.installed import Programs
 from bench.compare.peers.nginx import PM2_PAGE, TUTORIAL, Nginx
 from bench.compare.peers.peer import INSTANCES, WORK, Place, answers
-from tests.stack import eventually, free_port
+from tests.addresses import free_port
+from tests.waiting import eventually
 
 DEADLINE = 300.0
 

@@ -19,7 +19,7 @@ from bench.compare.supervisors import (
     own_start,
     running,
 )
-from tests.stack import eventually
+from tests.waiting import eventually
 
 IDLE = 5.0
 """Seconds for which an idle supervisor is observed."""

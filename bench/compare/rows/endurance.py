@@ -10,7 +10,7 @@ from bench.compare import processes
 from bench.compare.bench import Bench
 from bench.compare.results import Column, Measured, Row
 from bench.compare.supervisors import SUPERVISORS, Supervisor, are_replaced, running
-from tests.stack import eventually
+from tests.waiting import eventually
 
 SETTLED = 2.0
 KILLED, REPLACED = 40, 4

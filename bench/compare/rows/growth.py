@@ -17,9 +17,11 @@ from bench.compare.supervisors import PorticoAlone, running
 from portico.core.model.place import CertificateFiles
 from portico.core.planning.reconcile import plan
 from portico.core.render.generation import render_generation
+from tests.addresses import free_port
 from tests.rendered import HOME, place_for, wanted
-from tests.stack import Stack, eventually, free_port
+from tests.stack import Stack
 from tests.unit.worlds import world
+from tests.waiting import eventually
 
 INSTANCES = (10, 100, 500)
 TEST_WITHIN = 120

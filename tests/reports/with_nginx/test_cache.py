@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.edge import Edge, edge_with_backend
-from tests.stack import eventually
+from tests.waiting import eventually
 
 FILE = """
 [apps.web]

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.addresses import free_port
 from tests.edge import Edge
 from tests.lines import Lines, server
-from tests.stack import free_port
 
 PLAIN, NAMES, BEHIND = (free_port() for _ in range(3))
 

@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.addresses import free_port
 from tests.edge import Edge
 from tests.fakes.backend import Backend
 from tests.fakes.discovery import FakeDiscovery
-from tests.stack import eventually, free_port
+from tests.waiting import eventually
 
 FILE = """
 [apps.web]
