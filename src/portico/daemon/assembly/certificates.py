@@ -11,7 +11,11 @@ from portico.adapters.lineages.pem_files import DiskPemFiles
 from portico.daemon.assembly.preparation import PreparationParts
 from portico.daemon.assembly.programs import ProgramAdapters
 from portico.daemon.lazy_parts import acme_authorities, certbot_bridge, lazy, shared_of, sharing_of
-from portico.engine.certificates.assembly import CertificateParts, assemble_certificates
+from portico.engine.certificates.assembly import (
+    CertificateParts,
+    CertificatePorts,
+    assemble_certificates,
+)
 from portico.engine.engine import Engine
 from portico.system.home import Home
 
@@ -43,17 +47,19 @@ def connect_certificates(
         prepared.in_force,
         issued,
         prepared.prepare,
-        authorities=authorities,
-        certbot=lazy(partial(certbot_bridge, home, lineages, local)),
+        CertificatePorts(
+            authorities=authorities,
+            certbot=lazy(partial(certbot_bridge, home, lineages, local)),
+            hooks=HookRunner(programs.start_program),
+            lineages=lineages,
+            local=local,
+            nginx=programs.nginx,
+            pem_files=DiskPemFiles(),
+            scratch=DiskLineages(Home(home.certificates / "scratch"), local, engine.clock),
+            sites=programs.sites,
+        ),
         client_files=prepared.client_files,
-        hooks=HookRunner(programs.start_program),
-        pem_files=DiskPemFiles(),
-        lineages=lineages,
-        local=local,
-        nginx=programs.nginx,
         passthrough=prepared.passthrough,
-        scratch=DiskLineages(Home(home.certificates / "scratch"), local, engine.clock),
         sharing=sharing,
-        sites=programs.sites,
     )
     return parts, shared

@@ -34,6 +34,22 @@ from portico.ports.nginx import Nginx, Sites
 
 
 @dataclass(frozen=True, slots=True)
+class CertificatePorts:
+    """What a certificate passes through outside the engine."""
+
+    authorities: Authorities
+    certbot: Certbot
+    hooks: Hooks
+    lineages: Lineages
+    local: Certificates
+    nginx: Nginx
+    pem_files: PemFiles
+    scratch: Lineages
+    """What a dry run obtains."""
+    sites: Sites
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateParts:
     clients: ClientWatch
     dry_run: DryRun
@@ -46,28 +62,23 @@ class CertificateParts:
     revocation: Revocation
 
 
-def assemble_certificates(  # noqa: PLR0913 - a certificate passes through all of these
+def assemble_certificates(  # noqa: PLR0913 - all of the engine that has to do with certificates
     engine: Engine,
     in_force: InForce,
     issued: IssuedFiles,
     prepare: Callable[[CertificateSource], Preparation],
+    ports: CertificatePorts,
     *,
-    authorities: Authorities,
-    certbot: Certbot,
     client_files: ClientFiles,
-    hooks: Hooks,
-    lineages: Lineages,
-    local: Certificates,
-    nginx: Nginx,
     passthrough: AlpnPassthrough,
-    pem_files: PemFiles,
-    scratch: Lineages,
     sharing: CertificateSharing | None,
-    sites: Sites,
 ) -> CertificateParts:
-    """`scratch` holds what a dry run obtains, and `prepare` renders with it."""
-    deploy_hooks = DeployHooks(engine, hooks=hooks, lineages=lineages, pem_files=pem_files)
-    deployment = Deployment(engine, in_force, deploy_hooks, lineages=lineages, sites=sites)
+    """`prepare` renders with what a dry run obtains."""
+    authorities, lineages, local = ports.authorities, ports.lineages, ports.local
+    deploy_hooks = DeployHooks(
+        engine, hooks=ports.hooks, lineages=lineages, pem_files=ports.pem_files
+    )
+    deployment = Deployment(engine, in_force, deploy_hooks, lineages=lineages, sites=ports.sites)
     loop = CertificateLoop(
         engine,
         in_force,
@@ -79,9 +90,9 @@ def assemble_certificates(  # noqa: PLR0913 - a certificate passes through all o
     )
     if sharing:
         sharing.wake, sharing.is_busy = loop.wake, loop.account.is_in_use
-    migration = Migration(engine, loop, lineages=lineages, certbot=certbot)
-    preparation = prepare(ScratchFiles(scratch, issued))
-    dry_run = DryRun(engine.intent, loop, preparation, nginx=nginx, scratch=scratch)
+    migration = Migration(engine, loop, lineages=lineages, certbot=ports.certbot)
+    preparation = prepare(ScratchFiles(ports.scratch, issued))
+    dry_run = DryRun(engine.intent, loop, preparation, nginx=ports.nginx, scratch=ports.scratch)
     own = OwnFiles(engine, in_force, local)
     revocation = Revocation(engine, loop, authorities=authorities, lineages=lineages)
     stored = StoredFiles(engine, in_force, lineages)
