@@ -84,8 +84,13 @@ def test_each_instance_is_a_row_by_machine_and_both_sides_are_shown(machines):
         ["m2", "jobs", "jobs.1.1"],
         ["m3", "web", "web.1.1"],
     ]
-    [second] = [row for row in rows if row[:2] == ["m2", "10.0.0.2"]]
-    assert " ".join(second) == f"m2 10.0.0.2 reached {__version__} jobs (1), web (1) yes -"
+
+    def second() -> str:
+        rows = shown(machines, "status")
+        return next(" ".join(row) for row in rows if row[:2] == ["m2", "10.0.0.2"])
+
+    eventually(lambda: "jobs (1), web (1)" in second())  # announced a while after it is ready
+    assert second() == f"m2 10.0.0.2 reached {__version__} jobs (1), web (1) yes -"
 
     only = shown(machines, "status", "web", "--machine", "m3")
     assert [row[:2] for row in only if row[1] in {"web", "jobs"}] == [["m3", "web"]]
