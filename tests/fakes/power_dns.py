@@ -53,7 +53,7 @@ def serving(names: NameServers, zone: str) -> Iterator[PowerDns]:
             self.send_response(200 if known else 401)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            with suppress(BrokenPipeError):  # whoever asked had no patience
+            with suppress(BrokenPipeError):  # whoever asked has left
                 self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:

@@ -33,9 +33,9 @@ def acme(tmp_path, pebble):
     return Acme(tmp_path, pebble.server)
 
 
-def updates(names, secret=name_server.SECRET, patience=15.0, **more):
+def updates(names, secret=name_server.SECRET, timeout=15.0, **more):
     settings = {"server": names.resolver, "key_name": name_server.KEY_NAME, "secret": secret}
-    lookups = Lookups((names.resolver,), names.port, patience)
+    lookups = Lookups((names.resolver,), names.port, timeout)
     return Dns(Rfc2136(**(settings | more)), lookups)
 
 
@@ -66,7 +66,7 @@ def test_bind_takes_the_updates_and_serves_them_to_the_authority(tmp_path):
         acme = Acme(tmp_path, pebble.server)
         server = f"127.0.0.1:{port}"
         publisher = Rfc2136(server, name_server.KEY_NAME, name_server.SECRET)
-        method = Dns(publisher, Lookups((server,), port, patience=15))
+        method = Dns(publisher, Lookups((server,), port, timeout=15))
 
         acme.issue(domain, f"*.{domain}", **by(method))
         wrong = Rfc2136(server, name_server.KEY_NAME, "d3Jvbmc=")
@@ -126,7 +126,7 @@ def _looked_in_vain(names):
 def test_a_name_server_that_never_gets_the_record_costs_no_failed_validation(acme, names):
     names.hold_back("127.0.0.2")
     try:
-        failure = acme.fail("e.example.test", **by(updates(names, patience=1.0)))
+        failure = acme.fail("e.example.test", **by(updates(names, timeout=1.0)))
     finally:
         names.catch_up("127.0.0.2")
 
@@ -139,7 +139,7 @@ def test_a_name_server_that_never_gets_the_record_costs_no_failed_validation(acm
 def test_a_dead_name_server_among_others_is_noted_and_stops_nothing(acme, names):
     names.silent.add("127.0.0.2")
     try:
-        acme.issue("f.example.test", **by(updates(names, patience=1.0)))
+        acme.issue("f.example.test", **by(updates(names, timeout=1.0)))
     finally:
         names.silent.clear()
 
@@ -216,7 +216,7 @@ def test_addresses_are_proven_over_http_and_wildcards_in_dns_within_one_order(ac
 
 
 def test_a_person_is_told_which_records_to_publish_until_they_are_there(acme, names):
-    lookups = Lookups((names.resolver,), names.port, patience=0.5)
+    lookups = Lookups((names.resolver,), names.port, timeout=0.5)
     request = acme.request("k.example.test", "*.k.example.test", **by(Manual(lookups)))
 
     todo = acme.ask(request)

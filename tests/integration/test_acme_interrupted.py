@@ -120,7 +120,7 @@ def test_killed_at_any_moment_the_same_order_goes_on_with_the_same_key(
 
 def test_killed_at_any_moment_no_txt_record_stays_behind(run, proxy, names, tmp_path):
     publisher = Rfc2136(names.resolver, name_server.KEY_NAME, name_server.SECRET)
-    method = Dns(publisher, Lookups((names.resolver,), names.port, patience=10))
+    method = Dns(publisher, Lookups((names.resolver,), names.port, timeout=10))
     domain = "b.example.test"
     theirs = ('"of somebody else"',)
     names.records[f"_acme-challenge.{domain}", "TXT"] = list(theirs)
@@ -152,7 +152,7 @@ def test_killed_at_any_moment_the_operators_program_cleans_up_what_it_was_told(
     file = tmp_path / "said"
     file.touch()
     command = Command((str(hook), "+"), (str(hook), "-"), {"FILE": str(file), "PATH": "/bin"})
-    method = Dns(command, Lookups((names.resolver,), names.port, patience=0.5))
+    method = Dns(command, Lookups((names.resolver,), names.port, timeout=0.5))
     names.records["_acme-challenge.c.example.test", "TXT"] = ['"x"']
 
     acme = Acme(tmp_path / "one", proxy.server)

@@ -46,7 +46,7 @@ def acme(tmp_path, pebble):
 
 @pytest.fixture
 def lookups(names):
-    return Lookups((names.resolver,), names.port, patience=10.0)
+    return Lookups((names.resolver,), names.port, timeout=10.0)
 
 
 def provider(power, lookups, name="powerdns", token=power_dns.TOKEN, deadline=120.0):

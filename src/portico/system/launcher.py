@@ -5,7 +5,7 @@ connection is one program: the request is its length (4 octets), JSON and, as SC
 standard streams, its folder where that is held open, and what else it keeps; the answer is a line
 of JSON with the pid, and a pidfd. Then each `?` is answered with a line that has the exit code, or
 null. The program goes on when the connection ends, and so when the daemon does; once it has ended,
-its number is given back. What programs leave behind becomes the launcher's, which buries it.
+its number is given back. What programs leave behind becomes the launcher's, which waits for it.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class Lookups:
     """`192.0.2.1:53`, `[2001:db8::1]:53`; the system's if empty."""
     port: int = 53
     """Where authoritative servers listen."""
-    patience: float = 300.0
+    timeout: float = 300.0
     """Seconds until every authoritative server of a zone must serve what was published."""
 
 

@@ -77,7 +77,7 @@ from portico.core.render.retries import (
 from portico.core.render.scope import INTERNAL_PREFIX
 
 KEEPALIVE_PROBES: Final = "so_keepalive=30s:10s:3"
-"""One that died cannot hang up: its connections end within a minute (tcp(7))."""
+"""One that died cannot close its connections: they end within a minute (tcp(7))."""
 _LAST_UNSENT_PATTERN: Final = rf"~^[^|]*\|[^|]*\|([^|]* )?{UNSENT_STATUS}\|"
 _FIRST_UNSENT_PATTERN: Final = (
     rf"[^|]*\|{UNSENT_STATUS}( : 502)*( : 50[24])\|[0-9]+( : 0)+\|[0-9]+ : (0 : )*"

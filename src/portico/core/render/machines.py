@@ -58,7 +58,7 @@ UNSENT_STATUS: Final = "530"
 CONNECT_TIMEOUT, FAIL_TIMEOUT = 1.0, "2s"
 SENDER_KEEPALIVE, RECEIVER_KEEPALIVE = 4.0, "6s"
 """For how long an idle connection stays: the receiver answers for longer, also while it reloads
-(`keepalive_min_timeout`), so that no request meets a closed door."""
+(`keepalive_min_timeout`), so that no request is sent on a closed connection."""
 _IDLE_CONNECTIONS: Final = "16"
 _RESOLVED_SERVICE: Final = ("service=http", "resolve")
 _ZONE_SIZE: Final = 256 << 10

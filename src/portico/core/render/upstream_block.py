@@ -253,7 +253,7 @@ def _is_resolved(server: Server, context: RenderContext) -> bool:
 
 def _keepalive(upstream: Upstream, context: RenderContext, *, seconds: int) -> Iterator[Directive]:
     """`seconds` for which an idle connection stays open. They are below the 5 s after which Node
-    and uvicorn hang up, so that a request never meets a closed door; and fewer where requests are
+    and uvicorn close it, so that no request is sent on a closed one; and fewer where requests are
     held at a restart until these connections have ended.
     """
     if not upstream.keepalive:

@@ -104,20 +104,20 @@ class Liveness:
             log.log(level, "%s %s: %s", i.id, after.state, after.reason or "its check passes")
 
     async def _watch(self, instance: InstanceId, process: Process | None, check: Check) -> None:
-        """Begin a probe at every beat, whether or not the last one has ended.
+        """Begin a probe after each interval, whether or not the last one has ended.
 
-        The first beat is anywhere within the pace, so that instances that were started together
-        are not asked together.
+        The first one begins at a random moment of its interval, so that instances that were
+        started together are not probed together.
         """
         await self._clock.sleep(self._clock.jitter() * pace(check, overdue=False))
-        patience = OVERDUE_TIME if check.limit > OVERDUE_TIME else 0.0
+        timeout = OVERDUE_TIME if check.limit > OVERDUE_TIME else 0.0
         work = partial(self._probe_and_report, instance, process)
         while self._checked_instance(instance, process) is not None:
             begun = self._clock.monotonic()
             await self._loop_share.wait()  # on a busy machine hundreds may be due by now
             probe = self._tasks.start(f"probe of {instance}", work, of=instance)
             # Most end at once: then a timer has not to wake the loop for them.
-            overdue = not await self._tasks.ends_within(probe, patience)
+            overdue = not await self._tasks.ends_within(probe, timeout)
             waited = self._clock.monotonic() - begun
             await self._clock.sleep(pace(check, overdue=overdue) - waited)
 

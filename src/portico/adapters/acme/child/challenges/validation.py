@@ -80,7 +80,7 @@ def _is_published(proof: Proof, lookups: Lookups, context: RunContext) -> bool:
     """Whether every name server serves now what a person was to publish."""
     from portico.adapters.acme.child.challenges.dns import publishing  # noqa: PLC0415
 
-    now = replace(lookups, patience=0.0)
+    now = replace(lookups, timeout=0.0)
     try:
         publishing.wait_for([publishing.entry_by_hand(proof, now, context)], now, context)
     except AcmeFailure:

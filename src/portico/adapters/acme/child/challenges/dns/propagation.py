@@ -40,39 +40,39 @@ class ExpectedRecord:
 @dataclass(frozen=True, slots=True)
 class _Question:
     server: AuthoritativeServer
-    wanted: ExpectedRecord
+    record: ExpectedRecord
 
 
 def wait_until_served(
-    wanted: Sequence[ExpectedRecord], lookup: Lookup, patience: float, context: RunContext
+    records: Sequence[ExpectedRecord], lookup: Lookup, timeout: float, context: RunContext
 ) -> None:
-    """Raises AcmeFailure after `patience` seconds, with each server that lacks a value."""
-    servers = {zone: lookup.servers(zone) for zone in {each.zone for each in wanted}}
-    open_ones = [_Question(server, each) for each in wanted for server in servers[each.zone]]
-    pause, ends = pauses(), context.clock.monotonic() + patience
+    """Raises AcmeFailure after `timeout` seconds, with each server that lacks a value."""
+    servers = {zone: lookup.servers(zone) for zone in {each.zone for each in records}}
+    open_questions = [_Question(server, each) for each in records for server in servers[each.zone]]
+    pause, ends = pauses(), context.clock.monotonic() + timeout
     with ThreadPoolExecutor(MAX_PARALLEL_QUESTIONS) as pool:
         while True:
             answers = dict(
-                zip(open_ones, pool.map(partial(_ask, context), open_ones), strict=True)
+                zip(open_questions, pool.map(partial(_ask, context), open_questions), strict=True)
             )
-            open_ones = [
+            open_questions = [
                 question
                 for question, found in answers.items()
-                if found is None or question.wanted.values - found
+                if found is None or question.record.values - found
             ]
-            if not open_ones:
+            if not open_questions:
                 return
             seconds = pause()
             if context.clock.monotonic() + seconds > ends or seconds > context.time_left():
                 _give_up(answers, servers, context)
                 return
-            context.pause(seconds, f"waiting for {open_ones[0].server}")
+            context.pause(seconds, f"waiting for {open_questions[0].server}")
 
 
 def _ask(context: RunContext, question: _Question) -> frozenset[str] | None:
     """What a server has; None when it did not answer."""
     server = question.server
-    query = dns.message.make_query(question.wanted.name, dns.rdatatype.TXT, flags=0)
+    query = dns.message.make_query(question.record.name, dns.rdatatype.TXT, flags=0)
     limit = min(QUESTION_TIMEOUT, max(context.time_left(), 0.1))
     try:
         answer, _ = dns.query.udp_with_fallback(
@@ -94,13 +94,13 @@ def _give_up(
     context: RunContext,
 ) -> None:
     """Go on only when nobody who answers lacks anything, and somebody answers for each zone."""
-    lacking = [q for q, found in answers.items() if found is not None and q.wanted.values - found]
+    lacking = [q for q, found in answers.items() if found is not None and q.record.values - found]
     silent = [q for q, found in answers.items() if found is None]
     dead = [
         zone for zone, all_of in servers.items() if {q.server for q in silent}.issuperset(all_of)
     ]
     if lacking:
-        where = ", ".join(sorted({f"{q.server} for {q.wanted.name}" for q in lacking}))
+        where = ", ".join(sorted({f"{q.server} for {q.record.name}" for q in lacking}))
         raise setup_failure(
             f"the TXT record is published, but {where} does not serve it yet; validation was not "
             "triggered, since it would fail and count"

@@ -104,7 +104,7 @@ def wait_for(entries: Sequence[Entry], lookups: Lookups, context: RunContext) ->
     for entry in entries:
         values.setdefault((entry.name, entry.zone), set()).add(entry.value)
     wanted = [ExpectedRecord(name, zone, frozenset(each)) for (name, zone), each in values.items()]
-    wait_until_served(wanted, lookup, lookups.patience, context)
+    wait_until_served(wanted, lookup, lookups.timeout, context)
     names = ", ".join(sorted({entry.name for entry in entries}))
     context.say("served", f"every name server serves the TXT records of {names}")
 
