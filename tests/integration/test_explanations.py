@@ -40,7 +40,7 @@ def why_it_is_not_ready(folder, port, within=0.1, **app):
             process = await processes.spawn(asked, Exits())
             await until(lambda: processes.output(asked))
             trouble = await LoopbackProbes().probe(Check(path="/", timeout=0.2), port)
-            listening = await LinuxPorts(SystemClock()).listening(process)
+            listening = await LinuxPorts(SystemClock()).listening_ports(process)
             return explain_listening(port, listening, trouble, within)
 
     return asyncio.run(scenario())

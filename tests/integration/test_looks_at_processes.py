@@ -55,7 +55,7 @@ def looked_into(paths: list[str], file: str = "") -> set[int]:
 
 async def first_answer(processes: LinuxProcesses, process: Process, port: int) -> PortAnswer:
     """Who listens, as soon as somebody does."""
-    while (found := (await processes.answering([(process, port)]))[0]).owner is Owner.NOBODY:
+    while (found := (await processes.port_answers([(process, port)]))[0]).owner is Owner.NOBODY:
         pass
     return found
 
@@ -70,7 +70,9 @@ def test_of_an_instance_that_listens_itself_no_other_process_is_looked_at(tmp_pa
                 assert await first_answer(processes, process, port) == PortAnswer(Owner.ITSELF)
             assert looked_into(paths) == {process.pid}
             with opened() as paths:
-                assert await processes.answering([(process, port)]) == [PortAnswer(Owner.ITSELF)]
+                assert await processes.port_answers([(process, port)]) == [
+                    PortAnswer(Owner.ITSELF)
+                ]
             assert looked_into(paths) == set()
 
     asyncio.run(scenario())

@@ -165,7 +165,7 @@ def test_it_is_seen_where_a_program_listens(tmp_path, program, host, address):
         async with supervised(tmp_path) as processes:
             process = await processes.spawn(asked, Exits())
             await until(lambda: "listens" in processes.output(asked))
-            return port, await ports.listening(process)
+            return port, await ports.listening_ports(process)
 
     port, found = ask(question)
     assert found == {ListeningPort(port, address)}
@@ -206,7 +206,7 @@ def test_children_are_seen_to_listen_even_in_a_session_of_their_own():
     process = Process(parent.pid, stat(parent.pid).started)
     try:
         parent.stdout.readline()
-        found = ask(lambda ports: ports.listening(process))
+        found = ask(lambda ports: ports.listening_ports(process))
         assert len(found) == 1
     finally:
         for child in Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split():

@@ -314,7 +314,7 @@ class Host:
             if its is not None and its.process != stays:
                 self._outside.crash(its, Exit(signal=9))
 
-    async def answering(self, asked: Sequence[tuple[Process, int]]) -> list[PortAnswer]:
+    async def port_answers(self, asked: Sequence[tuple[Process, int]]) -> list[PortAnswer]:
         runs = [self._outside.runs(process) for process, _ in asked]
         return [PortAnswer(Owner.ITSELF if its else Owner.NOBODY) for its in runs]
 
@@ -334,7 +334,7 @@ class Host:
     async def connection_counts(self, ports: frozenset[int]) -> Mapping[int, int]:
         return {its.port: its.connections for its in self._processes.values()}
 
-    async def listening(self, process: Process) -> frozenset:
+    async def listening_ports(self, process: Process) -> frozenset:
         return frozenset()
 
     async def probe(self, check: Check, port: int) -> str | None:

@@ -23,7 +23,7 @@ class Machine:
         self.desired = SimpleNamespace(apps=apps)
         self.exposure = Exposure(self, self, self, root=root)
 
-    async def listening(self, process):
+    async def listening_ports(self, process):
         self.asked.append(process.pid)
         app = next(i.app for i in self.instances.values() if i.process == process)
         return frozenset({ListeningPort(*self.listens[app])})

@@ -134,7 +134,7 @@ def test_what_is_noted_of_generations_may_be_anything(tmp_path_factory, serving,
     with suppress(OSError, UnicodeError):
         (folder / "current").symlink_to(f"generations/{link}")
     generations = Generations(folder)
-    generations.serving()
+    generations.served_generation()
     generations.current()
     generations.read(1)
     generations.prune()

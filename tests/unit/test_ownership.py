@@ -13,9 +13,9 @@ from portico.core.model.instance import Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
 from portico.core.model.port_owner import Family, Holder, Owner, PortAnswer, Socket
 from portico.core.planning.ownership import (
-    answering,
     no_listener_text,
     passed_on_text,
+    port_answer,
     port_taken_text,
 )
 from portico.engine.instances.ownership import Ownership
@@ -54,13 +54,13 @@ LEFT = Holder("pid 77 (node)", left_behind=True)
     ],
 )
 def test_a_port_is_an_instances_own_only_if_all_that_listen_there_are(sockets, holders, expected):
-    assert answering(sockets, FAMILY, holders) == expected
+    assert port_answer(sockets, FAMILY, holders) == expected
 
 
 def test_where_a_programs_sockets_cannot_be_read_its_user_is_what_counts():
     family = Family(uids=frozenset({APP, OTHER}), hidden=frozenset({OTHER}))
-    assert answering([Socket(9, OTHER)], family, {}) == PortAnswer(Owner.ITSELF)
-    assert answering([Socket(9, APP)], family, {}) == PortAnswer(Owner.STRANGER)
+    assert port_answer([Socket(9, OTHER)], family, {}) == PortAnswer(Owner.ITSELF)
+    assert port_answer([Socket(9, APP)], family, {}) == PortAnswer(Owner.STRANGER)
 
 
 def test_what_is_said_names_the_port_and_who_has_it():
@@ -100,7 +100,7 @@ def test_another_program_may_have_the_port_of_what_may_listen_nowhere(
         SimpleNamespace(app_of=lambda _: app, is_reached=lambda _: reached),
         lambda: woken.append(True),
         clock=SimpleNamespace(monotonic=lambda: 5.0),
-        processes=SimpleNamespace(answering=answers),
+        processes=SimpleNamespace(port_answers=answers),
     )
     asyncio.run(ownership.look())
     ownership.apply_events()

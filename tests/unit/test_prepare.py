@@ -253,7 +253,7 @@ def test_what_nginx_cannot_open_of_another_project_closes_its_sites_and_keeps_no
         assert "two+web" not in text
         assert "/two/" not in text
         assert candidate.desired.sites["two.localhost"].maintenance is True
-        assert candidate.desired.issuing("two.localhost") is None  # none is ordered meanwhile
+        assert candidate.desired.issuance("two.localhost") is None  # none is ordered meanwhile
         assert candidate.tested == Generation(1, candidate.fingerprint)
         assert outside.installed.pop() == candidate.fingerprint
         assert outside.installed == []

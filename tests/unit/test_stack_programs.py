@@ -6,7 +6,7 @@ import pytest
 
 from portico.core.config.document import read_document
 from portico.errors import Failed
-from portico.stack.reading.listening import command_text, listening
+from portico.stack.reading.listening import command_text, listen_command
 from portico.stack.reading.read import read_stack
 from portico.stack.reading.unit_words import unit_words
 
@@ -236,7 +236,7 @@ def test_lines_that_no_procfile_has_are_gaps_and_names_are_unlike(tmp_path):
     ],
 )
 def test_a_port_is_found_in_variables_and_arguments(words, env, changed, table):
-    found = listening(words, env)
+    found = listen_command(words, env)
     assert (command_text(found.words).replace('"', "'"), found.table) == (changed, table)
 
 

@@ -227,9 +227,9 @@ class Probed(Outside):
         return True
 
     async def probe(self, i: Instance) -> str:
-        return "GET / answered 500" if await self.listening(OTHER) else "connection refused"
+        return "GET / answered 500" if await self.listening_ports(OTHER) else "connection refused"
 
-    async def listening(self, _: Process) -> set[ListeningPort]:
+    async def listening_ports(self, _: Process) -> set[ListeningPort]:
         port = ListeningPort(41001, "127.0.0.1")
         return {port} if self.clock.monotonic() >= 100 + self.opens_at else set()
 

@@ -26,7 +26,7 @@ class Exposure:
     async def look(self) -> None:
         for app, i in self._unseen_instances().items():
             if i.process is not None:
-                listening = await self._ports.listening(i.process)
+                listening = await self._ports.listening_ports(i.process)
                 found = any(each.port == i.port and each.address == "*" for each in listening)
                 self._seen[app] = i.spec, found
 

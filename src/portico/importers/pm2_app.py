@@ -13,7 +13,7 @@ from portico.importers import pm2_serve
 from portico.importers.import_report import ImportReport
 from portico.importers.pm2_context import Kind, Pm2Context, Table, Values
 from portico.importers.pm2_ports import port_of, with_variable
-from portico.importers.pm2_watch import watching
+from portico.importers.pm2_watch import watch_settings
 
 _ENDINGS: Final = frozenset(
     (".js", ".cjs", ".mjs", ".ts", ".tsx", ".py", ".sh", ".rb", ".php", ".pl")
@@ -44,7 +44,7 @@ def app_table(
         **_restarts(values),
         **_times(values, port, report),
         **_ready_timeout(values, context, report),
-        **watching(values, report),
+        **watch_settings(values, report),
         **_logs(values, context, report),
         **(_instances(values, context) if not is_folder else {"instances": 1}),
         **port,

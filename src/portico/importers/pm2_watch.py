@@ -26,7 +26,7 @@ _OPTIONS: Final[Mapping[str, tuple[tuple[object, ...], str]]] = {
 """Of each option the values that change nothing, and what is said of others."""
 
 
-def watching(values: Mapping[str, object], report: ImportReport) -> dict[str, object]:
+def watch_settings(values: Mapping[str, object], report: ImportReport) -> dict[str, object]:
     """The keys `watch`, `ignore_watch` and `watch_delay` of an app."""
     watched = values.get("watch")
     if not watched:

@@ -41,7 +41,7 @@ class Processes(Protocol):
         the process that was found for one stays.
         """
 
-    async def answering(self, asked: Sequence[tuple[Process, int]]) -> list[PortAnswer]:
+    async def port_answers(self, asked: Sequence[tuple[Process, int]]) -> list[PortAnswer]:
         """Of each process and port, who takes connections to 127.0.0.1 and that port."""
 
     def signal(self, process: Process, name: str) -> None:
@@ -112,7 +112,7 @@ class TcpPorts(Protocol):
         UDP on this machine that send to it alone: so nginx holds a session.
         """
 
-    async def listening(self, process: Process) -> frozenset[ListeningPort]:
+    async def listening_ports(self, process: Process) -> frozenset[ListeningPort]:
         """Where a process, its session's or its children's processes listen on TCP."""
 
 

@@ -163,7 +163,7 @@ class Generations:
             link(self._link, f"{self._all.name}/{folder.name}")
         sync_folder(self._root)
 
-    def serving(self) -> ServedGeneration | None:
+    def served_generation(self) -> ServedGeneration | None:
         with suppress(OSError, ValueError):
             seen = _SERVING_FILE.validate_json(self._serving.read_bytes())
             if generation := self.read(seen.generation):

@@ -68,7 +68,7 @@ class ServingMaster:
         self._reload_timeout, self._start_program = reload_timeout, start_program
         self._masters = Masters(paths)
         self.running, self.watch = self._masters.running, self._masters.watch
-        self.served = generations.serving()
+        self.served = generations.served_generation()
         """What it serves, or served when it was seen last."""
         self.reloads = 0
         self._other: Master | None = None

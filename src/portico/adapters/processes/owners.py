@@ -20,7 +20,7 @@ from portico.adapters.processes.table import Table
 from portico.adapters.processes.turns import one_at_a_time
 from portico.core.model.instance import Process
 from portico.core.model.port_owner import Family, Owner, PortAnswer, Socket
-from portico.core.planning.ownership import answering
+from portico.core.planning.ownership import port_answer
 from portico.system.proc import Stat, may_read_sockets, sockets, stat, user_of
 
 _LOOPBACK_ADDRESSES: Final = frozenset({"*", "127.0.0.1"})
@@ -102,7 +102,9 @@ class Owners:
             if each.inode not in found[target].inodes
         }
         named = holders(foreign)
-        return {target: answering(seen, found[target], named) for target, seen in changed.items()}
+        return {
+            target: port_answer(seen, found[target], named) for target, seen in changed.items()
+        }
 
 
 def _listeners(ports: Collection[int]) -> Iterable[Listener]:
@@ -134,7 +136,7 @@ def _find_by_mark(wanted: Mapping[Process, Mark]) -> Members:
 
 def _is_own(seen: Collection[Socket], family: Family | None) -> bool:
     """More processes of it would change nothing."""
-    return family is not None and answering(seen, family, {}).owner is Owner.ITSELF
+    return family is not None and port_answer(seen, family, {}).owner is Owner.ITSELF
 
 
 def _sockets_of(family: Iterable[Stat]) -> Family:

@@ -76,7 +76,7 @@ class LinuxPorts:
         """Each connection once, at its serving end: at an address where the port is served."""
         return await asyncio.to_thread(_count_established, ports)
 
-    async def listening(self, process: Process) -> frozenset[ListeningPort]:
+    async def listening_ports(self, process: Process) -> frozenset[ListeningPort]:
         return await asyncio.to_thread(_listening, process)
 
 

@@ -119,7 +119,7 @@ class LinuxProcesses:
         if lost:
             await asyncio.to_thread(end)
 
-    async def answering(self, asked: Sequence[tuple[Process, int]]) -> list[PortAnswer]:
+    async def port_answers(self, asked: Sequence[tuple[Process, int]]) -> list[PortAnswer]:
         targets = {
             (process, port): Target(process, watch.mark, port)
             for process, port in asked

@@ -98,7 +98,7 @@ def _refuse_orders(views: Sequence[CertificateView], desired: Desired, source: s
     held = {name for view in views for name in view.names if view.serial}
     for name, site in desired.sites.items():
         missing = {each for each in (name, *site.aliases) if not is_local_name(each)} - held
-        if site.https and desired.issuing(name) and missing:
+        if site.https and desired.issuance(name) and missing:
             raise Refused(
                 f"{source}: {', '.join(sorted(missing))} has no certificate here, and none can be "
                 "obtained before the switch: run `portico certs import FOLDER` with certbot's "

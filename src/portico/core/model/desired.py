@@ -324,7 +324,7 @@ class Desired:
         """Whether its owner brings it, and so perhaps answers an authority too."""
         return (self.sites[name].certificate or self.origin(name).tls.certificate) is not None
 
-    def issuing(self, name: str) -> IssuanceSettings | None:
+    def issuance(self, name: str) -> IssuanceSettings | None:
         """How a site's certificate is obtained; None where its owner brings one, or wants none."""
         site, tls = self.sites[name], self.origin(name).tls
         settings = site.tls.merged_over(tls) if site.tls else tls
@@ -334,5 +334,5 @@ class Desired:
     @property
     def uses_tls_alpn(self) -> bool:
         """Whether the names of any site are, so that nginx has to pass the question on."""
-        every = map(self.issuing, self.sites)
+        every = map(self.issuance, self.sites)
         return any(issuing and issuing.challenge == "tls-alpn-01" for issuing in every)

@@ -40,7 +40,7 @@ def wanted_lineages(
     """
     lineages = {}
     for name, site in desired.sites.items():
-        if (settings := desired.issuing(name)) is None:
+        if (settings := desired.issuance(name)) is None:
             continue
         names = tuple(filter(settings.asks_authority, (name, *site.aliases)))
         if names:
@@ -59,7 +59,7 @@ def lineage_names(desired: Desired, site: str) -> tuple[str, ...]:
     """Those whose certificates a site is served with, as far as they are there: one, or one for
     each kind of key.
     """
-    settings = desired.issuing(site)
+    settings = desired.issuance(site)
     return tuple(name for name, _ in _names(site, settings)) if settings else ()
 
 
@@ -92,7 +92,7 @@ def settings_not_in_file(
     desired: Desired, site: str, settings: Mapping[str, object]
 ) -> dict[str, object]:
     """Of settings as in `[sites."NAME".tls]` those that do not hold for this site yet."""
-    holds = desired.issuing(site) if site in desired.sites else None
+    holds = desired.issuance(site) if site in desired.sites else None
     try:
         wanted = IssuanceSettings.model_validate(settings, strict=False)
     except ValidationError:  # what another program has accepted need not be accepted here
@@ -114,7 +114,7 @@ def _of(settings: IssuanceSettings, key: str) -> object:
 def secret_files(desired: Desired) -> Iterator[str]:
     """Absolute paths of the files with secrets that lineages are made with."""
     for site in desired.sites:
-        if settings := desired.issuing(site):
+        if settings := desired.issuance(site):
             yield from _secret_files(settings, desired.origin(site).folder)
 
 

@@ -39,7 +39,7 @@ def not_renewed(desired: Desired, name: str) -> str:
         )
     if not desired.sites[site].https:
         return f"{name} has no certificate: its site has https = false"
-    if desired.issuing(site) is not None and name != site:
+    if desired.issuance(site) is not None and name != site:
         return f"{name} is in the certificate {site}"
     return (
         f"{name} is served with a certificate of the local authority, which Portico renews when "

@@ -17,7 +17,7 @@ ROOT: Final = 0
 _OWNERS_BY_SEVERITY: Final = (Owner.STRANGER, Owner.ROOT, Owner.ITSELF)
 
 
-def answering(
+def port_answer(
     sockets: Collection[Socket], family: Family, holders: Mapping[int, Holder]
 ) -> PortAnswer:
     """`holders` are of the sockets that the family does not hold, by inode.

@@ -50,7 +50,7 @@ from portico.core.planning.steps import (
 from portico.core.planning.teardown import (
     app_keys,
     drained_at,
-    leaving,
+    leaving_steps,
     removal_steps,
     serves_removed,
     stop_limit,
@@ -89,7 +89,7 @@ def plan(desired: Desired, world: World, *, generation: str = "") -> tuple[Step,
         ),
         *_removed_apps(desired, world, instances, generation),
         *removal_steps(desired, world, generation, staying),
-        *leaving(desired, world, generation),
+        *leaving_steps(desired, world, generation),
     )
     return tuple(within_pace(tuple(without_departures(steps, desired, world)), desired, world))
 

@@ -55,7 +55,7 @@ class Slot(NamedTuple):
         return not self.ready and bool(self.new or not _any_ready(self.old))
 
     @property
-    def blocked(self) -> bool:
+    def is_blocked(self) -> bool:
         """Whether another slot has to move on first, because it has the port of this one."""
         holder = self.holder
         return (
@@ -80,7 +80,7 @@ def rollout(
     pending = [n for n in range(1, wanted + 1) if not _is_complete(app, n, by_slot[n])]
     begun = {n: slot_of(n) for n in pending if not _is_untouched(app, by_slot[n])}
     serving = {i.slot for i in serving_instances(app, instances, now)}
-    room = app.app.batch - sum(slot.under_way and not slot.blocked for slot in begun.values())
+    room = app.app.batch - sum(slot.under_way and not slot.is_blocked for slot in begun.values())
     for number in pending:
         if number not in begun and (room <= 0 or not (may_replace or by_slot[number][0].worn)):
             continue  # a thousand that wait for their turn cost nothing

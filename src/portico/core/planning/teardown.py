@@ -73,7 +73,7 @@ def _without_waiting(app: DesiredApp) -> DesiredApp:
     return replace(app, spec=replace(app.spec, app=app.app.model_copy(update=timeouts)))
 
 
-def leaving(desired: Desired, world: World, generation: str) -> Iterator[Step]:
+def leaving_steps(desired: Desired, world: World, generation: str) -> Iterator[Step]:
     """A new daemon answers for an app from its first plan on: what nginx knows of it before that
     an earlier one has answered.
     """

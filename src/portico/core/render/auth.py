@@ -76,8 +76,8 @@ def auth_locations(
     scopes: Sequence[Scope], desired: Desired, context: RenderContext
 ) -> Iterator[Directive]:
     for scope in scopes:
-        if scope.handling.auth:
-            yield from _locations(scope, scope.handling.auth, desired, context)
+        if scope.request_settings.auth:
+            yield from _locations(scope, scope.request_settings.auth, desired, context)
 
 
 def _locations(

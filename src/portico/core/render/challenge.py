@@ -95,7 +95,7 @@ def site_answer(
     site_scopes: Sequence[Scope], desired: Desired, context: RenderContext
 ) -> Iterator[Directive]:
     """In the server of a site that is not redirected as a whole."""
-    if desired.issuing(site_scopes[0].name) is None or not context.thumbprint:
+    if desired.issuance(site_scopes[0].name) is None or not context.thumbprint:
         return
     if _passes_others(site_scopes, desired, context):
         yield _if_pending(_CHALLENGE_VARIABLE, context)
@@ -134,7 +134,7 @@ class RedirectedSites:
         roots, without, any_program = dict[str, str](), list[str](), False
         for site_scopes in _sites(desired):
             name = site_scopes[0].name
-            if desired.issuing(name) is None or not is_redirected(name, desired):
+            if desired.issuance(name) is None or not is_redirected(name, desired):
                 continue
             names = (name, *site_scopes[0].site.aliases)
             if root := webroot(site_scopes):
@@ -150,7 +150,7 @@ def _passes_others(site_scopes: Sequence[Scope], desired: Desired, context: Rend
     if context.any_token:
         return False
     name = site_scopes[0].name
-    is_ours = desired.issuing(name) is not None and not is_redirected(name, desired)
+    is_ours = desired.issuance(name) is not None and not is_redirected(name, desired)
     return is_ours and _has_program(site_scopes)
 
 

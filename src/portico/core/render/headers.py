@@ -156,7 +156,7 @@ def request_headers(
     defaults = _default_headers(
         directive_name, prefix, extra, websocket=websocket, trusting=trusts(scope.site)
     )
-    custom = _merge(scope.site.request_headers, scope.handling.request_headers)
+    custom = _merge(scope.site.request_headers, scope.request_settings.request_headers)
     identity = identity_headers(scope)
     known = {name.lower() for name in identity}
     if not custom and not known:  # as in nearly every place
@@ -237,7 +237,9 @@ def replaced_headers(
     """The headers of a program that do not pass: those that are set here, or removed by an empty
     value. An answer may have many cookies, so that those of a program stay.
     """
-    names = [name for name, _ in _merge(scope.site.headers, scope.handling.headers).values()]
+    names = [
+        name for name, _ in _merge(scope.site.headers, scope.request_settings.headers).values()
+    ]
     names += [HSTS_NAME] if scope.site.hsts and scope.site.https else []
     names += [ALT_SVC_NAME] if announces_http3(scope) else []
     known = {name.lower(): name for name in names}
@@ -248,14 +250,14 @@ def replaced_headers(
 
 def sets_header(scope: Scope, name: str) -> bool:
     """Whether the operator sets this header of answers, written in small letters."""
-    return name in _merge(scope.site.headers, scope.handling.headers)
+    return name in _merge(scope.site.headers, scope.request_settings.headers)
 
 
 def response_headers(scope: Scope) -> tuple[Directive, ...]:
     """The site's and the route's together. Repeated instead of merged by nginx
     (`add_header_inherit`), so that a route's header replaces the site's of the same name.
     """
-    headers = _merge(scope.site.headers, scope.handling.headers)
+    headers = _merge(scope.site.headers, scope.request_settings.headers)
     return (
         *_hsts_header(scope.site),
         *_alt_svc_header(scope),

@@ -21,10 +21,10 @@ def limit_zones(scopes: Iterable[Scope]) -> Iterator[Directive]:
     What a zone counts by is in its name: nginx refuses to reload when that has changed.
     """
     for scope in scopes:
-        if (rate := _rate(scope.handling)) is not None:
+        if (rate := _rate(scope.request_settings)) is not None:
             zone = f"zone={_rate_zone(scope, rate)}:{_ZONE_SIZES[rate.per]}"
             yield directive("limit_req_zone", _ZONE_KEYS[rate.per], zone, f"rate={rate.rate}")
-        if (limit := _connections(scope.handling)) is not None:
+        if (limit := _connections(scope.request_settings)) is not None:
             zone = f"zone={_connection_zone(scope, limit)}:{_ZONE_SIZES[limit.per]}"
             yield directive("limit_conn_zone", _ZONE_KEYS[limit.per], zone)
 
@@ -40,7 +40,7 @@ def refusal_maps(scopes: Iterable[Scope]) -> Iterator[Directive]:
             block=(directive("default", ""), directive('"~REJECTED"', str(seconds))),
         )
     for scope in every:
-        if auth := scope.handling.basic_auth:
+        if auth := scope.request_settings.basic_auth:
             yield directive(
                 "map",
                 Raw('"$request_method|$http_origin|$http_access_control_request_method"'),
@@ -81,8 +81,8 @@ def connection_limit(scope: Scope) -> tuple[Directive, ...]:
 
 def networks(scope: Scope) -> tuple[Directive, ...]:
     """A route that sets only one of the two lists keeps its site's other one."""
-    allow = scope.handling.allow or scope.site.allow
-    deny = scope.handling.deny or scope.site.deny
+    allow = scope.request_settings.allow or scope.site.allow
+    deny = scope.request_settings.deny or scope.site.deny
     return tuple(access_lines(allow, deny))
 
 
@@ -108,7 +108,7 @@ def passwords(scope: Scope) -> tuple[Directive, ...]:
 def htpasswd_files(scopes: Iterable[Scope]) -> Iterator[tuple[str, str]]:
     """Name and text; they lie beside the main file, where nginx looks for relative names."""
     for scope in scopes:
-        auth = scope.handling.basic_auth
+        auth = scope.request_settings.basic_auth
         if auth is not None and not auth.file:
             lines = (f"{name}:{password}\n" for name, password in auth.users.items())
             yield _htpasswd_name(scope), "".join(lines)

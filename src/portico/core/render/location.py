@@ -326,9 +326,9 @@ def _internal_settings(scope: Scope, own: Settings, above: Settings) -> Settings
     passwords and networks.
     """
     kept = {
-        "passwords": scope.handling.basic_auth is not None,
-        "networks": bool(scope.handling.allow or scope.handling.deny),
-        "decision": scope.handling.auth is not None,
+        "passwords": scope.request_settings.basic_auth is not None,
+        "networks": bool(scope.request_settings.allow or scope.request_settings.deny),
+        "decision": scope.request_settings.auth is not None,
     }
     return {
         **without_access_limits(own, above),

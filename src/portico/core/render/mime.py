@@ -99,7 +99,12 @@ def compression() -> tuple[Directive, ...]:
 
 def encoder_basics(scopes: Iterable[Scope]) -> Iterator[Directive]:
     """For the modules that a site uses and this nginx has."""
-    used = {name for scope in scopes for name in scope.encoders if getattr(scope.handling, name)}
+    used = {
+        name
+        for scope in scopes
+        for name in scope.encoders
+        if getattr(scope.request_settings, name)
+    }
     for name in sorted(used):
         yield directive(f"{name}_types", *_COMPRESSED_TYPES.split())
         yield directive(f"{name}_comp_level", _LEVELS[name])

@@ -32,7 +32,7 @@ def mirror_of(scope: Scope) -> Mirror | None:
 
 def share_maps(scopes: Iterable[Scope]) -> Iterator[Directive]:
     for scope in scopes:
-        mirror = scope.handling.mirror
+        mirror = scope.request_settings.mirror
         if mirror and mirror.share != _ALL_REQUESTS:
             is_some = float(mirror.share.rstrip("%")) > 0
             shares = (*((directive(mirror.share, "1"),) if is_some else ()), directive("*", ""))

@@ -41,7 +41,7 @@ def error_pages(site: Site, *, without: Collection[str] = ()) -> Iterator[Direct
 
 def own_pages(scope: Scope) -> Iterator[Directive]:
     """In a location that has no other: a route whose requests another program decides about."""
-    if scope.handling.auth and scope.route:
+    if scope.request_settings.auth and scope.route:
         yield from sign_in_page(scope)
         yield from error_pages(scope.site)
 

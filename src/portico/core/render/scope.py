@@ -59,7 +59,7 @@ class Scope:
         return f"{self.key} #{self.index + 1}" if self.index else self.key
 
     @property
-    def handling(self) -> RequestSettings:
+    def request_settings(self) -> RequestSettings:
         """What was written at this very place."""
         return self.route or self.site
 

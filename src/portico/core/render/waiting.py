@@ -70,7 +70,7 @@ def wait_maps(scopes: Iterable[Scope], *, is_held: bool) -> Iterator[Directive]:
     """What `holding` needs too. `$upstream_addr` has `, ` for a question to discovery that was
     followed by a try.
     """
-    if not is_held and not any(scope.handling.wait for scope in scopes):
+    if not is_held and not any(scope.request_settings.wait for scope in scopes):
         return
     waits = (
         rf"(^| ){_NOWHERE_PEER}$",  # discovery has no peer

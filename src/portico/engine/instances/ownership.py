@@ -75,7 +75,7 @@ class Ownership:
 
     async def _look(self, *asked: Instance) -> list[PortAnswer]:
         processes_and_ports = [(i.process, i.port) for i in asked if i.process is not None]
-        answers = await self._processes.answering(processes_and_ports)
+        answers = await self._processes.port_answers(processes_and_ports)
         for i, found in zip(asked, answers, strict=True):
             self._seen[i.id, i.process] = found
             now = self._observed.instances.get(i.id)

@@ -266,7 +266,7 @@ class Supervision:
         """With `find_port`, where it listens is its port from then on."""
         if not self._intent.app_of(i).find_port or i.taken or i.process is None:
             return
-        listening = await self._ports.listening(i.process)
+        listening = await self._ports.listening_ports(i.process)
         port = search.settled_port(listening, i.port, self._clock.monotonic())
         now = self._observed.instances.get(i.id)
         if port and now is not None and now.state is InstanceState.STARTING:
@@ -287,7 +287,7 @@ class Supervision:
             return
         reason = f"was not ready within {limit:g}s: {trouble}"
         if i.port:
-            listening = await self._ports.listening(i.process)
+            listening = await self._ports.listening_ports(i.process)
             reason = explain_listening(
                 i.port, listening, trouble, limit, port_env=self._intent.app_of(i).port_env
             )

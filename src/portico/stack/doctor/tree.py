@@ -87,7 +87,7 @@ class Block:
         for each in self.blocks:
             yield from each.walk()
 
-    def enclosing(self, name: str) -> Block | None:
+    def enclosing_block(self, name: str) -> Block | None:
         """The nearest of that name: itself, or one further out."""
         return next((each for each in self.levels() if each.name == name), None)
 

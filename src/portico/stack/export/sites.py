@@ -77,7 +77,7 @@ def site_objects(
             continue
         found.lost += routing.losses(name, site)
         found.objects += routing.objects(name, site, hosts, rules)
-        settings = desired.issuing(name)
+        settings = desired.issuance(name)
         names = [each for each in hosts if settings and settings.asks_authority(each)]
         if settings and names:
             found.lost += _issuing_losses(name, settings)

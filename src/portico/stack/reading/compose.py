@@ -14,7 +14,7 @@ from portico.core.planning.environment import parse_env_file
 from portico.errors import Failed
 from portico.stack.model import NO_EQUIVALENT, Container, Gap, Place, Program, Stack
 from portico.stack.reading.dockerfile import Dockerfile, read_dockerfile, words_of
-from portico.stack.reading.listening import command_text, listening
+from portico.stack.reading.listening import command_text, listen_command
 from portico.stack.reading.text_files import quote_line
 from portico.stack.reading.yaml_lines import Keys, line_of, read_yaml
 from portico.system.text import read_text
@@ -83,7 +83,7 @@ class _Service:
         """`runs` has the services that are programs."""
         if not self.words:
             return None
-        found = listening(self.words, self._env)
+        found = listen_command(self.words, self._env)
         pairs = list(self._ports())
         table: dict[str, object] = {"command": _command(found.words)}
         if self._folder != ".":

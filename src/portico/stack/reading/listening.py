@@ -45,7 +45,7 @@ class ListenCommand:
         )
 
 
-def listening(words: Sequence[str], env: Mapping[str, object]) -> ListenCommand:
+def listen_command(words: Sequence[str], env: Mapping[str, object]) -> ListenCommand:
     """A port of the variable `PORT` or `port`, else of an option such as `--port` or `--bind`."""
     for name in _VARIABLES:
         if port := _port(str(env.get(name, ""))):

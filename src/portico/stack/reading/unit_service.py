@@ -9,7 +9,7 @@ from typing import Final
 
 from portico.core.model.units import parse_duration, parse_size
 from portico.stack.model import NO_EQUIVALENT, Gap, Place, Setting, UnitFile
-from portico.stack.reading.listening import command_text, listening
+from portico.stack.reading.listening import command_text, listen_command
 from portico.stack.reading.text_files import quote_line
 from portico.stack.reading.unit_file import filled_in
 from portico.stack.reading.unit_words import unit_words
@@ -111,7 +111,7 @@ class ServiceTable:
         return text
 
     def _listen(self) -> None:
-        found = listening(self.words, self.env)
+        found = listen_command(self.words, self.env)
         if self.words:
             self.command = command_text(found.words)
         self.ports, self.sockets = found.ports, found.sockets

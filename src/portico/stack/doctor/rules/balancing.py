@@ -87,7 +87,7 @@ server {
 )
 def behind_proxy(facts: Facts) -> Iterator[Fault]:
     for each in facts.nginx.passes:
-        server = each.block.enclosing("server")
+        server = each.block.enclosing_block("server")
         by_address = each.upstream and _by_address(each.upstream)
         listens = server.all("listen") if server else []
         is_behind = any("proxy_protocol" in line.args for line in listens)

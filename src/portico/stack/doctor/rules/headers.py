@@ -313,7 +313,7 @@ def header_over_lines(facts: Facts) -> Iterator[Fault]:
     ),
 )
 def hsts_missing(facts: Facts) -> Iterator[Fault]:
-    passing = {id(each.block.enclosing("server")) for each in facts.nginx.passes}
+    passing = {id(each.block.enclosing_block("server")) for each in facts.nginx.passes}
     for server in facts.nginx.servers:
         headers = " ".join(_headers(server, "add_header")) + server.value("more_set_headers")
         unknown = server.may_have("add_header") or server.rejects or id(server) in passing

@@ -270,7 +270,7 @@ def shown_by_default(facts: Facts) -> Iterator[Fault]:
 )
 def root_in_location(facts: Facts) -> Iterator[Fault]:
     for block, line in facts.nginx.lines_named("root"):
-        server = block.enclosing("server")
+        server = block.enclosing_block("server")
         if (
             block.name == "location"
             and block.line.args == ("/",)

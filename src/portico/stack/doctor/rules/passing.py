@@ -96,7 +96,7 @@ def without_resolver(facts: Facts) -> Iterator[Fault]:
         if not found or each.block.inherited_lines("resolver") or each.block.may_have("resolver"):
             continue
         names = [v for v in _values(each.block, found[1], facts) if _must_be_looked_up(v, facts)]
-        if names and (facts.nginx.is_whole or each.block.enclosing("server")):
+        if names and (facts.nginx.is_whole or each.block.enclosing_block("server")):
             yield place_of(each.line), f"{names[0]} cannot be looked up: no resolver is set"
 
 

@@ -261,7 +261,9 @@ def status_open(facts: Facts) -> Iterator[Fault]:
     for block, line in facts.nginx.lines_named("stub_status"):
         limits = ("deny", "auth_basic", "auth_request", "auth_jwt", "internal")
         limited = any(block.inherited_lines(name) or block.may_have(name) for name in limits)
-        server = next((s for s in facts.nginx.servers if s is block.enclosing("server")), None)
+        server = next(
+            (s for s in facts.nginx.servers if s is block.enclosing_block("server")), None
+        )
         local = server and all(_is_local(each.address) for each in server.listens)
         if not limited and not local:
             yield place_of(line), "anyone can see the status"
