@@ -91,7 +91,7 @@ def _import_file(
     folders = loaded.folders
     table = loaded.table if site is None else with_site(loaded.table, site, source, folders)
     kept = {name: value for name, value in environ.items() if _is_text(name + value)}
-    return ImportedFile(source, str(folder), _listening(table, loaded.pm2), kept, loaded.notes)
+    return ImportedFile(source, str(folder), _with_ports(table, loaded.pm2), kept, loaded.notes)
 
 
 def read_program(
@@ -227,7 +227,7 @@ def _override(theirs: Mapping[str, object], own: object) -> object:
     return {key: value for key, value in theirs.items() if key not in replaced} | dict(own)
 
 
-def _listening(table: Mapping[str, object], pm2: frozenset[str]) -> Mapping[str, object]:
+def _with_ports(table: Mapping[str, object], pm2: frozenset[str]) -> Mapping[str, object]:
     """The table, with ports for those of these apps that a site reaches after all: the one they
     are offered, or a fixed one of theirs. Nor can they have one that nginx has then.
     """

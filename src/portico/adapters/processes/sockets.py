@@ -77,7 +77,7 @@ class LinuxPorts:
         return await asyncio.to_thread(_count_established, ports)
 
     async def listening_ports(self, process: Process) -> frozenset[ListeningPort]:
-        return await asyncio.to_thread(_listening, process)
+        return await asyncio.to_thread(_listening_ports, process)
 
 
 def _range() -> range:
@@ -179,6 +179,6 @@ def _count_established(ports: frozenset[int]) -> Counter[int]:
 
 
 @one_at_a_time
-def _listening(process: Process) -> frozenset[ListeningPort]:
+def _listening_ports(process: Process) -> frozenset[ListeningPort]:
     own = {inode for each in Table().family(process) for inode in sockets(each.pid)}
     return frozenset(each.at for each in listeners() if each.inode in own)

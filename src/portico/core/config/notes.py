@@ -162,10 +162,10 @@ def _site(path: Path, site: Site, document: Document) -> Iterator[_Note]:
         yield (*path, "certificate"), "has no effect with https = false"
     if not site.https and _sticky_cookie_is_secure(site, document):
         yield path, "its sticky cookie is secure, so it is lost with https = false"
-    yield from _handling(path, site, site)
+    yield from _request_notes(path, site, site)
     for place, route in site.placed_routes():
         if not isinstance(route, str):
-            yield from _handling((*path, "routes", *place), route, site)
+            yield from _request_notes((*path, "routes", *place), route, site)
 
 
 def _placed_streams(path: Path, stream: Stream, document: Document) -> Iterator[_Note]:
@@ -183,7 +183,7 @@ def _sticky_cookie_is_secure(site: Site, document: Document) -> bool:
     return sticky is True or (isinstance(sticky, Sticky) and sticky.secure)
 
 
-def _handling(path: Path, handling: RequestSettings, site: Site) -> Iterator[_Note]:
+def _request_notes(path: Path, handling: RequestSettings, site: Site) -> Iterator[_Note]:
     yield from _denial_of_all(path, handling)
     if sign_in_loop(site, handling):
         what = "requires a sign-in too, so clients may be redirected in a loop"

@@ -38,7 +38,7 @@ def survey(facts: Facts, environ: Mapping[str, str], root: Path = Path("/")) -> 
         nginx=version,
         nginx_arguments=arguments,
         files=dict(_files(facts)),
-        listening=_listening(),
+        listening=_listeners(),
         memory=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         cores=len(os.sched_getaffinity(0)),
         open_files=_open_files(masters[0]) if masters else None,
@@ -92,7 +92,7 @@ def _open_files(pid: int) -> int | None:
     return None
 
 
-def _listening() -> Mapping[int, Listener] | None:
+def _listeners() -> Mapping[int, Listener] | None:
     found: dict[int, Listener] = {}
     owners = socket_owners()
     try:

@@ -290,7 +290,7 @@ class _Joiner:
             return
         path = beside_nginx(chain.args[0], chain)
         if lineage := _lineage(path, self._lineages):
-            self._issuing[first] = _issuing(lineage)
+            self._issuing[first] = _issuance_keys(lineage)
             self._found.sources[first, "tls"] = lineage.place
         elif path.startswith(_LIVE_FOLDER):
             self._issuing.setdefault(first, {})
@@ -366,7 +366,7 @@ def _lineage(path: str, lineages: Sequence[Lineage]) -> Lineage | None:
     return None
 
 
-def _issuing(lineage: Lineage) -> dict[str, object]:
+def _issuance_keys(lineage: Lineage) -> dict[str, object]:
     """Without what is so anyway."""
     return {
         key: value
