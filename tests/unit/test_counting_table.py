@@ -4,12 +4,13 @@ import random
 import tracemalloc
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.core.counting.counts import Counts
 from portico.core.counting.histogram import bucket
 from portico.core.counting.table import SIZES, Row, Table
+from tests.examples import examples
 
 NOW = 1_900_000_000.0
 MINUTE, TEN_MINUTES, DAY = 60, 600, 86400
@@ -30,7 +31,7 @@ EVENTS = st.lists(
 
 
 @given(EVENTS)
-@settings(max_examples=50)
+@examples(50)
 def test_no_sum_of_parts_differs_from_the_whole(events):
     table, now = Table(NOW), NOW
     for number, age, pause in events:

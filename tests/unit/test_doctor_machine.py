@@ -24,6 +24,7 @@ from portico.stack.doctor.other_checkers import GIXY, NGINX_LINT
 from portico.stack.doctor.rule import Facts
 from portico.stack.doctor.tree import Nginx
 from portico.stack.model import Place, Program, Renewal, Stack
+from tests.examples import examples
 
 ENVIRON = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nowhere/at/all"}
 
@@ -149,7 +150,7 @@ LINES = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(examples(60), suppress_health_check=list(HealthCheck))
 @given(st.lists(LINES, max_size=5), st.text(max_size=40), st.booleans())
 def test_no_rule_fails_on_lines_that_nginx_would_refuse(lines, text, live):
     place = Place("f", 1)

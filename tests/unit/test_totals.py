@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from portico.core.config.desired import desired_from
@@ -15,6 +15,7 @@ from portico.core.model.cluster import Machine
 from portico.core.model.desired import Desired
 from portico.core.model.neighbour import NearList, Neighbour
 from portico.core.planning.neighbours import drained_machines, neighbours_of, with_answers
+from tests.examples import examples
 
 MACHINES = {f"m{n}": Machine(address=f"10.0.0.{n}") for n in range(1, 5)}
 
@@ -74,7 +75,7 @@ acts = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(
     st.integers(1, 7),
     st.frozensets(names, min_size=2, max_size=3),
