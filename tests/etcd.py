@@ -28,6 +28,8 @@ from tests.waiting import eventually
 MISSING = [name for name in ("etcd", "etcdctl") if not shutil.which(name)]
 WHY_SKIPPED = "needs Debian's etcd: apt install etcd-server etcd-client"
 ENVIRON = {"ETCDCTL_API": "3", "PATH": os.environ["PATH"], "GODEBUG": "x509sha1=0"}
+LOG_SHOWN = 8000
+"""Characters of a log, where a test failed."""
 ANSWER_TIMEOUT = 30.0
 """Seconds, on a busy machine."""
 HEALTH_TIMEOUT = 5.0
@@ -331,6 +333,8 @@ def configured_member(
     finally:
         process.kill()
         process.wait()
+        log = data.with_suffix(".log").read_text()
+        print(f"--- {data.name}.log\n{log[-LOG_SHOWN:]}")
 
 
 def start_configured(

@@ -247,6 +247,9 @@ def test_etcd_gets_another_member_continues_without_it_and_is_wiped(started) -> 
         second = stack.enter_context(
             configured_member(folder / "m2", one.root / "data2", two.network.words)
         )
+        # Before that the command writes another certificate into the folder that m2 reads.
+        asked = ("member", "list", "--user", f"root:{PASSWORD}")
+        eventually(lambda: " started, m2," in ctl(one, *asked))
         eventually(lambda: "is a member of etcd" in one.portico(*adds).stdout)
         eventually(lambda: endpoints(one) == [ETCD, "https://10.0.0.2:2379"])
         found = one.portico("cluster", "check")
