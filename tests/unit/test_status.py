@@ -22,7 +22,7 @@ from portico.engine.instances.supervision import OutputTail
 from tests.unit.growth import steps_of
 from tests.unit.simulation import Machine
 
-MOST_STEPS = 320
+MOST_STEPS = 300
 """Of the interpreter, for one instance: 3 ms for a thousand."""
 
 

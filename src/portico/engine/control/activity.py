@@ -19,7 +19,8 @@ class Activity:
         self._intent, self._observed = engine.intent, engine.observed
         self._nginx, self._ports = nginx, ports
         self._counts = Observation(self._count, engine.clock.monotonic, fresh=INTERVAL)
-        self._by_port: dict[int, int] = {}
+        self.connections: dict[int, int] = {}
+        """By port of an instance, those that it has; none of one that is not counted yet."""
         self.clients = 0
         """Connections of clients to nginx."""
         self.nginx = NginxActivity()
@@ -34,9 +35,6 @@ class Activity:
         listening |= {each.port for each in desired.streams.values() if not each.udp}
         own = {i.port for i in self._observed.instances.values() if i.port}
         found = await self._ports.connection_counts(frozenset(listening | own))
-        self._by_port = {port: found.get(port, 0) for port in own}
+        self.connections = {port: found.get(port, 0) for port in own}
         self.clients = sum(found.get(port, 0) for port in listening)
         self.nginx = await self._nginx.activity()
-
-    def of(self, port: int) -> int:
-        return self._by_port.get(port, 0)

@@ -269,7 +269,7 @@ class StatusReport:
             says=self._instances.readiness.status_text(i),
             exit_code=i.ended.exit.code if i.ended else None,
             ran_s=round(i.ended.seconds, 1) if i.ended else None,
-            connections=self._activity.of(i.port),
+            connections=self._activity.connections.get(i.port, 0),
             traffic=traffic,
             machine=self._intent.desired.machine,
         )
