@@ -87,14 +87,16 @@ class Ownership:
 
     def _change(self, i: Instance, found: PortAnswer) -> Instance | None:
         """The instance after such an answer; None if that changes nothing."""
-        app, reached = self._intent.app_of(i), self._intent.is_reached(i.app)
-        if found.owner is Owner.STRANGER and must_answer(app, reached=reached):
+        if found.owner is Owner.STRANGER and self._must_answer(i):
             after = with_port_taken(
                 i, port_taken_text(i.port, found.holder), now=self._clock.monotonic()
             )
         else:
             after = with_own_port(i)
         return None if after is i or after == i else after
+
+    def _must_answer(self, i: Instance) -> bool:
+        return must_answer(self._intent.app_of(i), reached=self._intent.is_reached(i.app))
 
     def _instances_with_port(self) -> list[Instance]:
         return [
