@@ -37,8 +37,14 @@ class Free:
         return ""
 
 
-def programs(outside, processes):
-    return SimpleNamespace(nginx=outside, ports=outside, processes=processes)
+def host_checks(outside, in_force, certificates=None, processes=None):
+    return HostChecks(
+        SimpleNamespace(nginx=outside, ports=outside, processes=processes),
+        certificates or Certificates(Findings((), ())),
+        instances=dict,
+        in_force=lambda: in_force,
+        workers="",
+    )
 
 
 @pytest.fixture
@@ -59,14 +65,8 @@ def desired(tmp_path):
 
 
 def test_an_operators_pair_is_examined_once_for_its_problems_and_its_notes(desired):
-    free, certificates = Free(), Certificates(Findings(("it expired",), ("it is out of order",)))
-    checks = HostChecks(
-        programs(free, None),
-        certificates,
-        instances=dict,
-        in_force=lambda: desired,
-        workers="",
-    )
+    certificates = Certificates(Findings(("it expired",), ("it is out of order",)))
+    checks = host_checks(Free(), desired, certificates)
     problems, notes = asyncio.run(checks.findings(desired))
     assert [(each.where, each.what) for each in problems] == [
         ('sites."a.test".certificate', "it expired")
@@ -80,10 +80,7 @@ def test_a_program_with_a_schedule_follows_links_at_each_run():
         async def links_of(self, spec):
             return {"/srv/current": "/srv/1"}
 
-    free = Free()
-    checks = HostChecks(
-        programs(free, Processes()), None, instances=dict, in_force=lambda: None, workers=""
-    )
+    checks = host_checks(Free(), None, processes=Processes())
     web = App(command="run", cwd="current")
     clean = web.model_copy(update={"port": False, "schedule": "@daily"})
     found = [
@@ -99,15 +96,7 @@ def test_another_program_at_the_udp_port_is_named_only_if_http_3_would_need_it(d
 
     async def found(listeners):
         wanted = replace(desired, listeners=listeners)
-        certificates = Certificates(Findings((), ()))
-        checks = HostChecks(
-            programs(Held(), None),
-            certificates,
-            instances=dict,
-            in_force=lambda: desired,
-            workers="",
-        )
-        problems, _ = await checks.findings(wanted)
+        problems, _ = await host_checks(Held(), desired).findings(wanted)
         return [str(problem) for problem in problems]
 
     assert asyncio.run(found(desired.listeners)) == []
@@ -121,13 +110,7 @@ def test_a_port_is_held_only_at_an_address_where_nginx_is_to_listen(desired):
             return "pid 7 (caddy)" if "10.0.0.1" in addresses else None
 
     def found(*addresses):
-        checks = HostChecks(
-            programs(HeldElsewhere(), None),
-            Certificates(Findings((), ())),
-            instances=dict,
-            in_force=lambda: desired,
-            workers="",
-        )
+        checks = host_checks(HeldElsewhere(), desired)
         listeners = replace(desired.listeners, addresses=addresses)
         problems, _ = asyncio.run(checks.findings(replace(desired, listeners=listeners)))
         return [each.where for each in problems]
@@ -148,12 +131,5 @@ def test_who_holds_a_port_that_sites_of_other_projects_may_not_move_to_is_not_as
     origins = {"b.test": Origin("other")} if others else {}
     moved = replace(desired.listeners, http=8080, https=8443)
     now = replace(desired, sites=sites, origins=desired.origins | origins, listeners=moved)
-    checks = HostChecks(
-        programs(Held(), None),
-        Certificates(Findings((), ())),
-        instances=dict,
-        in_force=lambda: now,
-        workers="",
-    )
-    problems, _ = asyncio.run(checks.findings(desired))
+    problems, _ = asyncio.run(host_checks(Held(), now).findings(desired))
     assert [each.where for each in problems] == ([] if others else ["edge.http", "edge.https"])
